@@ -1,0 +1,48 @@
+"""Black-box query auditing: does a prediction API serve a model derived from yours?
+
+Importing this package loads neither torch nor httpx nor pandas nor matplotlib; each name below is fetched on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "Adapter": "metav_audit.adapter",
+    "Endpoint": "metav_audit.audit",
+    "FingerprintBundle": "metav_audit.bundle",
+    "MetavAuditError": "metav_audit.errors",
+    "TaskSpec": "metav_audit.task",
+    "Transcript": "metav_audit.transcript",
+    "Verdict": "metav_audit.verdict",
+    "audit_endpoint": "metav_audit.audit",
+    "check_adapter": "metav_audit.audit",
+    "decide": "metav_audit.verdict",
+    "load_endpoints": "metav_audit.audit",
+    "write_reports": "metav_audit.report",
+}
+
+if TYPE_CHECKING:
+    from metav_audit.adapter import Adapter as Adapter
+    from metav_audit.audit import Endpoint as Endpoint
+    from metav_audit.audit import audit_endpoint as audit_endpoint
+    from metav_audit.audit import check_adapter as check_adapter
+    from metav_audit.audit import load_endpoints as load_endpoints
+    from metav_audit.bundle import FingerprintBundle as FingerprintBundle
+    from metav_audit.errors import MetavAuditError as MetavAuditError
+    from metav_audit.report import write_reports as write_reports
+    from metav_audit.task import TaskSpec as TaskSpec
+    from metav_audit.transcript import Transcript as Transcript
+    from metav_audit.verdict import Verdict as Verdict
+    from metav_audit.verdict import decide as decide
+
+__all__ = sorted(_PLACES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'metav_audit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)

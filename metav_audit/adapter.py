@@ -1,0 +1,177 @@
+"""The contract an adapter fulfils: encode, decode, classify, flow. An adapter does no I/O.
+
+The client alone sends, waits, counts, retries and journals, so that no adapter can step round the budget.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from metav_audit.domains.base import Inputs
+from metav_audit.errors import AnswerError, ConfigurationError
+from metav_audit.responses import Answer
+from metav_audit.task import ScoreKind, TaskSpec
+
+ENTRY_POINT_GROUP = "metav_audit.adapters"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. The client adds the endpoint's own headers, so an adapter never sees a secret."""
+
+    url: str
+    content: bytes
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A pause that a submit-then-poll service asks for before the next request."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP response, read to its end; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class Outcome(StrEnum):
+    """What a response means for the client."""
+
+    OK = "ok"
+    THROTTLED = "throttled"
+    """Ask again later, and more slowly."""
+    TRANSIENT = "transient"
+    """Ask again: the fault is the server's and may pass."""
+    AUTH = "auth"
+    """The credentials are refused; asking again is of no use."""
+    FATAL = "fatal"
+    """The request is refused for what it is; asking again is of no use."""
+
+
+class AdapterOptions(BaseModel):
+    """What every adapter is told in an endpoint file; an adapter adds its own fields by subclassing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(description="where the API is", pattern=r"^https?://")
+    scores: ScoreKind = Field(ScoreKind.PROBABILITY, description="the kind of score the API returns")
+    batch: int = Field(1, ge=1, le=1024, description="queries in one request")
+
+
+class Adapter(ABC):
+    """One remote protocol's codec.
+
+    A subclass sets ``name`` and ``summary``, may set ``Options`` to a subclass of AdapterOptions, and is
+    announced as an entry point of the group ``metav_audit.adapters``.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Options: ClassVar[type[AdapterOptions]] = AdapterOptions
+
+    def __init__(self, task: TaskSpec, options: AdapterOptions) -> None:
+        self.task = task
+        self.options = options
+
+    @classmethod
+    def open(cls, task: TaskSpec, fields: Mapping[str, Any]) -> Self:
+        """Check ``fields`` against ``Options`` and build the adapter.
+
+        Raises:
+            ConfigurationError: a field is missing, unknown or out of range.
+        """
+        try:
+            options = cls.Options.model_validate(dict(fields))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"])) or "options"
+            raise ConfigurationError(f"adapter {cls.name}: {where}: {first['msg']}") from None
+        return cls(task, options)
+
+    @abstractmethod
+    def encode(self, inputs: Inputs) -> Request:
+        """Write inputs of shape (batch, *domain.shape) as one request."""
+
+    @abstractmethod
+    def decode(self, response: Response, count: int) -> list[Answer]:
+        """Read ``count`` answers from a response.
+
+        Raises:
+            AnswerError: the response does not hold them.
+        """
+
+    def classify(self, response: Response) -> Outcome:
+        """Say what a response means; override it where a protocol's status codes mislead."""
+        status = response.status
+        if 200 <= status < 300:
+            return Outcome.OK
+        if status in (401, 403, 407):
+            return Outcome.AUTH
+        if status == 429:
+            return Outcome.THROTTLED
+        if status == 408 or status == 425 or status in (500, 502, 503, 504):
+            return Outcome.TRANSIENT
+        return Outcome.FATAL
+
+    def flow(self, inputs: Inputs) -> Generator[Request | Wait, Response, list[Answer]]:
+        """Yield requests, be sent their OK responses, and return the answers, one an input."""
+        response = yield self.encode(inputs)
+        return self.decode(response, len(inputs))
+
+
+def read_json(response: Response) -> Any:
+    """Parse a response's body as JSON.
+
+    Raises:
+        AnswerError: the body is empty, HTML, or otherwise not JSON.
+    """
+    if not response.content.strip():
+        raise AnswerError("the endpoint answered with an empty body: is the URL the API's own?")
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError):
+        start = response.content.lstrip()[:1]
+        what = "HTML" if start == b"<" else "something that is not JSON"
+        raise AnswerError(f"the endpoint answered with {what}: is the URL the API's own?") from None
+
+
+def read_scores(values: Any) -> Answer:
+    """Read one row of JSON numbers (or nulls, for classes not shown) as an answer.
+
+    Raises:
+        AnswerError: it is not a list of numbers.
+    """
+    if not isinstance(values, list) or not all(_is_score(value) for value in values):
+        raise AnswerError("an answer is not a list of numbers: check where the answer lies in the response")
+    return Answer(tuple(None if value is None else float(value) for value in values))
+
+
+def read_rows(rows: Any, count: int) -> list[Answer]:
+    """Read a JSON list of ``count`` rows of numbers as answers.
+
+    Raises:
+        AnswerError: it is not a list, or has another length.
+    """
+    if not isinstance(rows, list):
+        raise AnswerError(f"the answers are not a list but {type(rows).__name__}")
+    if len(rows) != count:
+        raise AnswerError(f"{count} inputs were sent, {len(rows)} answers came back")
+    return [read_scores(row) for row in rows]
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

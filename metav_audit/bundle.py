@@ -1,0 +1,296 @@
+"""FingerprintBundle: what the owner's side hands to the auditor's side, as a folder of two files.
+
+``manifest.json`` holds everything in words and numbers, the SHA-256 of ``tensors.safetensors``, and its own seal: the
+SHA-256 of its canonical JSON without the seal. That seal is the bundle's hash. Loading checks all of it, and unpickles
+nothing. Saving writes a temporary folder, flushes it to disk and renames it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from metav_audit.domains.base import Inputs
+from metav_audit.errors import BundleError, ConfigurationError
+from metav_audit.responses import FloatArray
+from metav_audit.task import TaskSpec
+from metav_audit.verifier import MetaVerifier, VerifierKind
+
+FORMAT = "metav-audit-bundle"
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+TENSORS = "tensors.safetensors"
+MAX_MANIFEST_BYTES = 16 << 20
+MAX_TENSOR_BYTES = 1 << 30
+_FIELDS = {"format", "schema_version", "name", "method", "task", "verifier", "rates", "calibration", "provenance"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One held-out model of the zoo, as the bundle remembers it.
+
+    Attributes:
+        lineage: models that share it are no independent witnesses and count once.
+        derived: whether it is derived from the target.
+        recipe: how it was made.
+        architecture: its architecture's name.
+        data: what it was trained on, "train" (the owner's) or "heldout".
+        performance: its own performance at the task, accuracy in [0, 1] for a classification.
+    """
+
+    lineage: str
+    derived: bool
+    recipe: str
+    architecture: str
+    data: str
+    performance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The answers of held-out models to the fingerprint; scores follow from them under any mask.
+
+    Attributes:
+        features: canonical features, float32 of shape (M, N, D).
+        models: one card a model, in the same order.
+    """
+
+    features: FloatArray
+    models: tuple[ModelCard, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRates:
+    """The error rates that a verdict promises.
+
+    Attributes:
+        false_match: the share of independent models that may be called a match, in (0, 1).
+        false_no_match: the share of derived models that may be called no match, in (0, 1).
+    """
+
+    false_match: float
+    false_no_match: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.false_match < 1 and 0 < self.false_no_match < 1):
+            raise ConfigurationError("an error rate lies between 0 and 1, both excluded")
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintBundle:
+    """Fingerprint, meta-verifier, task, calibration and provenance.
+
+    Attributes:
+        name: the owner's name for the protected model.
+        method: the method that made the fingerprint.
+        task: what every model of the task takes and gives.
+        inputs: the fingerprint, float32 of shape (N, *domain.shape), valid in the domain.
+        reference: the target's own canonical features on it, float32 of shape (N, D).
+        verifier: the meta-verifier.
+        calibration: the held-out models' answers.
+        rates: the error rates a verdict promises.
+        provenance: target hash, zoo hash, seed, versions; JSON types.
+    """
+
+    name: str
+    method: str
+    task: TaskSpec
+    inputs: Inputs
+    reference: FloatArray
+    verifier: MetaVerifier
+    calibration: Calibration
+    rates: ErrorRates
+    provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        check_bundle(self)
+
+    @property
+    def sha256(self) -> str:
+        """The bundle's hash: the seal of its manifest."""
+        return str(_manifest(self, _tensor_bytes(self))["sha256"])
+
+    def save(self, path: Path) -> str:
+        """Write the bundle to the folder ``path``, whole or not at all, replacing an older one; return its hash."""
+        tensors = _tensor_bytes(self)
+        manifest = _manifest(self, tensors)
+        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            _write_synced(fresh / TENSORS, tensors)
+            _write_synced(fresh / MANIFEST, text.encode() + b"\n")
+            fresh.chmod(0o755)
+            _swap(fresh, path)
+        except OSError as error:
+            raise ConfigurationError(f"cannot write the bundle {path}: {error.strerror}") from error
+        return str(manifest["sha256"])
+
+    @classmethod
+    def load(cls, path: Path) -> FingerprintBundle:
+        """Read a bundle and check all of it.
+
+        Raises:
+            BundleError: it is missing, damaged, newer than this program, oversized or foreign.
+        """
+        return load_bundle(Path(path))
+
+
+def check_bundle(bundle: FingerprintBundle) -> None:
+    """Raise BundleError unless the bundle's parts fit each other."""
+    count, width = len(bundle.inputs), bundle.task.output.size
+    models = bundle.calibration.models
+    expected = {
+        "fingerprint.inputs": (bundle.inputs, (count, *bundle.task.domain.shape)),
+        "target.features": (bundle.reference, (count, width)),
+        "calibration.features": (bundle.calibration.features, (len(models), count, width)),
+    }
+    for name, (array, shape) in expected.items():
+        if array.shape != shape or count == 0:
+            raise BundleError(f"bundle part {name} has shape {array.shape}, {shape} was expected: it is damaged")
+        if not np.isfinite(array).all():
+            raise BundleError(f"bundle part {name} holds NaN or infinite values: it is damaged")
+    if not np.array_equal(bundle.task.domain.project(bundle.inputs), bundle.inputs):
+        raise BundleError("a fingerprint input is not valid in the task's input domain: fit the bundle again")
+    sides = {card.derived for card in models}
+    if sides != {True, False}:
+        raise BundleError("the calibration needs models of both sides, derived and independent: fit the bundle again")
+    _check_verifier(bundle)
+
+
+def _check_verifier(bundle: FingerprintBundle) -> None:
+    ones = np.ones((1, *bundle.reference.shape), dtype=bool)
+    try:
+        score = bundle.verifier.scores(bundle.reference[None], ones)
+    except (KeyError, ValueError, IndexError) as error:
+        raise BundleError(f"the meta-verifier does not fit the fingerprint ({error}): the bundle is damaged") from error
+    if score.shape != (1,) or not np.isfinite(score).all():
+        raise BundleError("the meta-verifier gives no finite score: the bundle is damaged")
+
+
+def load_bundle(path: Path) -> FingerprintBundle:
+    """Read a bundle in numbered steps, each with its own refusal; see ``FingerprintBundle.load``."""
+    # 1. Both files are there and no larger than they may be.
+    text = _read(path / MANIFEST, MAX_MANIFEST_BYTES)
+    # 2. The manifest is ours, and not of a newer make.
+    manifest = _parse_manifest(text, path)
+    # 3. The manifest's seal and the tensors' hash hold.
+    if manifest.get("sha256") != seal(manifest):
+        raise BundleError(f"{path / MANIFEST} was altered: its seal does not hold; fetch the bundle again")
+    tensors = _read(path / TENSORS, MAX_TENSOR_BYTES)
+    if hashlib.sha256(tensors).hexdigest() != manifest["tensors_sha256"]:
+        raise BundleError(f"{path / TENSORS} is truncated or altered: its hash does not hold; fetch the bundle again")
+    # 4. The parts have the right shapes, and the inputs are valid.
+    try:
+        return _build(manifest, safetensors.numpy.load(tensors))
+    except (KeyError, TypeError, ValueError, SafetensorError, ConfigurationError) as error:
+        raise BundleError(f"the bundle {path} lacks or misstates a part: {error}") from error
+
+
+def _parse_manifest(text: bytes, path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BundleError(f"{path / MANIFEST} is not JSON: it is truncated or damaged; fetch the bundle again") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(f"{path} is not a metav-audit bundle: give the folder that 'metav-audit fit' wrote")
+    version = manifest.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise BundleError(
+            f"the bundle {path} has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
+            "upgrade metav-audit"
+        )
+    missing = sorted((_FIELDS | {"sha256", "tensors_sha256"}) - manifest.keys())
+    if missing:
+        raise BundleError(f"the manifest of {path} lacks {', '.join(missing)}: it is damaged; fetch the bundle again")
+    return manifest
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's canonical JSON without its seal, in hexadecimal."""
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _build(manifest: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> FingerprintBundle:
+    prefix = "verifier."
+    weights = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+    cards = tuple(ModelCard(**card) for card in manifest["calibration"])
+    return FingerprintBundle(
+        name=manifest["name"],
+        method=manifest["method"],
+        task=TaskSpec.from_json(manifest["task"]),
+        inputs=tensors["fingerprint.inputs"],
+        reference=tensors["target.features"],
+        verifier=MetaVerifier(VerifierKind(manifest["verifier"]), weights),
+        calibration=Calibration(tensors["calibration.features"], cards),
+        rates=ErrorRates(**manifest["rates"]),
+        provenance=manifest["provenance"],
+    )
+
+
+def _manifest(bundle: FingerprintBundle, tensors: bytes) -> dict[str, Any]:
+    manifest = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "name": bundle.name,
+        "method": bundle.method,
+        "task": bundle.task.to_json(),
+        "verifier": bundle.verifier.kind.value,
+        "rates": asdict(bundle.rates),
+        "calibration": [asdict(card) for card in bundle.calibration.models],
+        "provenance": dict(bundle.provenance),
+        "tensors_sha256": hashlib.sha256(tensors).hexdigest(),
+    }
+    return {**manifest, "sha256": seal(manifest)}
+
+
+def _tensor_bytes(bundle: FingerprintBundle) -> bytes:
+    arrays = {f"verifier.{name}": array for name, array in bundle.verifier.tensors.items()}
+    arrays["fingerprint.inputs"] = bundle.inputs
+    arrays["target.features"] = bundle.reference
+    arrays["calibration.features"] = bundle.calibration.features
+    contiguous = {name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in sorted(arrays)}
+    return bytes(safetensors.numpy.save(contiguous))
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise BundleError(f"{path} is larger than {limit} bytes: this is no bundle of ours")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read the bundle's {path}: {error.strerror}") from error
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _swap(fresh: Path, path: Path) -> None:
+    """Put the folder ``fresh`` in the place of ``path``; a folder of another make is never removed."""
+    if path.exists() and not (path / MANIFEST).is_file():
+        shutil.rmtree(fresh)
+        raise ConfigurationError(f"{path} exists and is no bundle: choose another place for it")
+    if path.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+        path.rename(old / "bundle")
+        fresh.rename(path)
+        shutil.rmtree(old)
+    else:
+        fresh.rename(path)

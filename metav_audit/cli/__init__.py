@@ -1,0 +1,77 @@
+"""The command line: one command a file, no logic; a command's module is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from metav_audit import __version__
+from metav_audit.errors import MetavAuditError
+
+COMMANDS = {
+    "demo": "Run the whole chain on real digits, over HTTP on the loopback.",
+    "init": "Write a commented project.toml.",
+    "zoo": "Train or resume the surrogates of a project.",
+    "fit": "Fit fingerprint, meta-verifier and calibration into a bundle.",
+    "evaluate": "Measure methods on held-out surrogates.",
+    "audit": "Query endpoints, journal, decide and report; resumes by itself.",
+    "verify": "Recompute an audit's verdict offline, step by step.",
+    "report": "Write an audit's report again, from its folder.",
+    "adapters": "List the installed adapters and what each can do.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and summaries without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"metav_audit.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "METAV_AUDIT"},
+    epilog="Exit codes: 0 done, and for an audit no match; 1 match; 2 usage or configuration; 3 inconclusive; "
+    "4 the remote or an integrity check failed; 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="metav-audit")
+def cli() -> None:
+    """Ask a prediction API whether it serves a model derived from yours."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; every error raised on purpose becomes one line on stderr and its exit code."""
+    try:
+        sys.exit(cli.main(args=arguments, prog_name="metav-audit", standalone_mode=False))
+    except click.exceptions.Abort:
+        _fail("interrupted; run the same command again to go on", 130)
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again to go on", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except MetavAuditError as error:
+        _fail(str(error), error.exit_code)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"metav-audit: {message}", err=True)
+    sys.exit(code)

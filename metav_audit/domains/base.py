@@ -1,0 +1,73 @@
+"""The interface every input domain fulfils."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metav_audit.errors import DataError
+
+Inputs = NDArray[np.float32]
+
+
+class InputDomain(ABC):
+    """The set of inputs that a prediction API of one task accepts.
+
+    Arrays of inputs are float32 of shape ``(n, *shape)``, in the model's own units.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch dimension."""
+
+    @abstractmethod
+    def sample(self, count: int, rng: np.random.Generator) -> Inputs:
+        """Draw ``count`` valid inputs, far from any data: the start of an optimisation."""
+
+    @abstractmethod
+    def clip(self, inputs: Inputs) -> Inputs:
+        """Bring relaxed inputs back into the domain's continuous range."""
+
+    @abstractmethod
+    def project(self, inputs: Inputs) -> Inputs:
+        """Return the nearest valid inputs: exactly what arrives at the other end of the wire. Idempotent."""
+
+    @abstractmethod
+    def png(self, inputs: Inputs) -> list[bytes] | None:
+        """Return each input as a PNG file, or None where the domain has no picture."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Describe the domain in JSON types; ``domain_from_json`` reads it back."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Build the domain from ``to_json``'s fields without ``kind``."""
+
+    def check(self, inputs: NDArray[Any], what: str) -> Inputs:
+        """Return ``inputs`` as float32 if they have this domain's shape and range.
+
+        Raises:
+            DataError: wrong shape, nothing in it, not finite, or out of range.
+        """
+        if inputs.ndim != len(self.shape) + 1 or inputs.shape[1:] != self.shape:
+            raise DataError(f"{what} has shape {inputs.shape}, the task wants (n, {', '.join(map(str, self.shape))})")
+        if len(inputs) == 0:
+            raise DataError(f"{what} is empty: give at least one input")
+        values = inputs.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise DataError(f"{what} holds NaN or infinite values: clean them first")
+        if not np.allclose(self.clip(values), values, atol=1e-5):
+            raise DataError(
+                f"{what} leaves the task's range (it spans {values.min():g} .. {values.max():g}): "
+                "rescale it, or mend the range in the task"
+            )
+        return values

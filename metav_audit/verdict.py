@@ -1,0 +1,211 @@
+"""The decision: bundle and transcript in, verdict out; pure, offline, the same every time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metav_audit.bundle import FingerprintBundle, ModelCard
+from metav_audit.errors import TranscriptError
+from metav_audit.responses import BoolArray, Features, features
+from metav_audit.transcript import Transcript
+
+MINIMUM_SHARE = 0.5
+"""Below this share of queries answered no verdict is given."""
+
+
+class VerdictOutcome(StrEnum):
+    """What a verdict says of the suspect."""
+
+    MATCH = "match"
+    NO_MATCH = "no_match"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the answers say.
+
+    Attributes:
+        outcome: match, no_match or inconclusive.
+        score: the meta-verifier's, in [0, 1]; None where too little was answered.
+        p_value: conformal p-value of "independent of the target": the share of independent lineages, the suspect
+            counted among them, that score at least as high. Never finer than 1 / (independents + 1).
+        p_value_derived: its mirror, of "derived from the target", among derived lineages that score at most as high.
+        independents: number of independent lineages behind ``p_value``.
+        derived: number of derived lineages behind ``p_value_derived``.
+        false_match_rate: the promised rate of false matches.
+        false_no_match_rate: the promised rate of false no-matches.
+        queries: queries in the fingerprint.
+        answered: queries answered.
+        requests: requests sent, retries included.
+        reasons: sentences that say why.
+        bundle_sha256: the bundle's hash.
+        transcript_sha256: the head of the transcript's chain.
+        endpoint: the endpoint's name.
+        url: where it was asked.
+    """
+
+    outcome: VerdictOutcome
+    score: float | None
+    p_value: float | None
+    p_value_derived: float | None
+    independents: int
+    derived: int
+    false_match_rate: float
+    false_no_match_rate: float
+    queries: int
+    answered: int
+    requests: int
+    reasons: tuple[str, ...]
+    bundle_sha256: str
+    transcript_sha256: str
+    endpoint: str
+    url: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the verdict in JSON types."""
+        return {**asdict(self), "outcome": self.outcome.value, "reasons": list(self.reasons)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            TypeError, ValueError, KeyError: a field is missing, unknown or misstated.
+        """
+        values = dict(fields)
+        values["outcome"] = VerdictOutcome(values["outcome"])
+        values["reasons"] = tuple(values["reasons"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationScores:
+    """The scores of the calibration models, under the mask of what the suspect answered.
+
+    Attributes:
+        models: one card a model.
+        scores: float64 of shape (M,).
+    """
+
+    models: tuple[ModelCard, ...]
+    scores: NDArray[np.float64]
+
+    def lineage_scores(self, derived: bool) -> NDArray[np.float64]:
+        """One score a lineage of that side, sorted: its highest for independents, its lowest for derived ones.
+
+        Models of one lineage are no independent witnesses, so each lineage counts once, by the member that speaks
+        most against the verdict that the side guards.
+        """
+        by_lineage: dict[str, float] = {}
+        worst = min if derived else max
+        for card, score in zip(self.models, self.scores.tolist(), strict=True):
+            if card.derived == derived:
+                by_lineage[card.lineage] = worst(score, by_lineage.get(card.lineage, score))
+        return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
+
+
+def calibration_scores(bundle: FingerprintBundle, mask: BoolArray) -> CalibrationScores:
+    """Score the calibration models as if they had been shown under ``mask``, bool of shape (N, D)."""
+    values = bundle.calibration.features
+    scores = bundle.verifier.scores(values, np.broadcast_to(mask, values.shape))
+    return CalibrationScores(bundle.calibration.models, scores)
+
+
+def conformal_p_value(score: float, others: NDArray[np.float64]) -> float:
+    """Return (1 + number of ``others`` at least as high as ``score``) / (n + 1)."""
+    return (1 + int((others >= score).sum())) / (len(others) + 1)
+
+
+def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
+    """Decide what the answers say of the suspect.
+
+    1. The transcript belongs to the bundle.
+    2. The answers become canonical features with a mask.
+    3. If too little was answered, or classes are hidden, no verdict is given.
+    4. The meta-verifier scores the suspect, and every calibration model under the same mask.
+    5. Two conformal p-values say how the score sits among independents and among derived models.
+    6. A match must be rare among independents and usual among derived models; a no-match the reverse.
+
+    Raises:
+        TranscriptError: the transcript was recorded with another bundle.
+        AnswerError: an answer does not fit the task.
+    """
+    # 1.
+    if transcript.bundle_sha256 != bundle.sha256 or len(transcript.exchanges) != len(bundle.inputs):
+        raise TranscriptError("the transcript was recorded with another bundle: give the bundle whose hash it names")
+    # 2.
+    shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
+    # 3.
+    reasons = _why_not(shown)
+    if reasons:
+        return _verdict(bundle, transcript, VerdictOutcome.INCONCLUSIVE, reasons)
+    # 4.
+    score = float(bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
+    held_out = calibration_scores(bundle, shown.mask)
+    independents, derived = held_out.lineage_scores(derived=False), held_out.lineage_scores(derived=True)
+    # 5.
+    p_value = conformal_p_value(score, independents)
+    p_value_derived = conformal_p_value(-score, -derived)
+    # 6.
+    outcome, reason = _judge(bundle, p_value, p_value_derived)
+    return _verdict(bundle, transcript, outcome, (reason,), score, p_value, p_value_derived)
+
+
+def _why_not(shown: Features) -> tuple[str, ...]:
+    answered = shown.mask.any(axis=1)
+    if answered.mean() < MINIMUM_SHARE:
+        return (f"only {answered.sum()} of {len(answered)} queries were answered; at least half are needed",)
+    hidden = int((~shown.mask[answered]).any(axis=1).sum())
+    if hidden:
+        return (f"{hidden} answers hide some classes; this bundle is calibrated for answers that show all of them",)
+    return ()
+
+
+def _judge(bundle: FingerprintBundle, p_value: float, p_value_derived: float) -> tuple[VerdictOutcome, str]:
+    rare_if_independent = p_value <= bundle.rates.false_match
+    rare_if_derived = p_value_derived <= bundle.rates.false_no_match
+    if rare_if_independent and not rare_if_derived:
+        return VerdictOutcome.MATCH, "such a score is rare among independent models and usual among derived ones"
+    if rare_if_derived and not rare_if_independent:
+        return VerdictOutcome.NO_MATCH, "such a score is rare among derived models and usual among independent ones"
+    if rare_if_derived:
+        return VerdictOutcome.INCONCLUSIVE, "such a score is rare among derived and independent models alike"
+    return VerdictOutcome.INCONCLUSIVE, "such a score is usual among derived and independent models alike"
+
+
+def _verdict(
+    bundle: FingerprintBundle,
+    transcript: Transcript,
+    outcome: VerdictOutcome,
+    reasons: tuple[str, ...],
+    score: float | None = None,
+    p_value: float | None = None,
+    p_value_derived: float | None = None,
+) -> Verdict:
+    lineages = {derived: {card.lineage for card in bundle.calibration.models if card.derived is derived}
+                for derived in (True, False)}
+    return Verdict(
+        outcome=outcome,
+        score=score,
+        p_value=p_value,
+        p_value_derived=p_value_derived,
+        independents=len(lineages[False]),
+        derived=len(lineages[True]),
+        false_match_rate=bundle.rates.false_match,
+        false_no_match_rate=bundle.rates.false_no_match,
+        queries=len(bundle.inputs),
+        answered=sum(answer is not None for answer in transcript.answers),
+        requests=transcript.requests,
+        reasons=reasons,
+        bundle_sha256=bundle.sha256,
+        transcript_sha256=transcript.head,
+        endpoint=transcript.endpoint.name,
+        url=transcript.endpoint.url,
+    )

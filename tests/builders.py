@@ -1,0 +1,71 @@
+"""Small real values for tests: a task, a bundle with a random verifier, answers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, ModelCard
+from metav_audit.domains import ImageDomain
+from metav_audit.responses import clipped_log_probabilities
+from metav_audit.task import OutputKind, OutputSpace, ScoreKind, TaskSpec
+from metav_audit.verifier import MetaVerifier, VerifierKind
+
+HIDDEN = 8
+
+
+def make_task(classes: int = 4, channels: int = 1, side: int = 5) -> TaskSpec:
+    space = OutputSpace(OutputKind.CLASSIFICATION, tuple(f"class {index}" for index in range(classes)))
+    return TaskSpec(ImageDomain(channels, side, side), space)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def linear_model(task: TaskSpec, seed: int, base: int = 0, distance: float = 1.0):
+    """A model inputs -> probabilities: the target (seed 0), or one ``distance`` away from it."""
+    size = int(np.prod(task.domain.shape))
+    weights = np.random.default_rng(base).normal(size=(size, task.output.size))
+    if seed:
+        weights = weights + distance * np.random.default_rng(seed).normal(size=weights.shape)
+    return lambda inputs: softmax(np.asarray(inputs, np.float64).reshape(len(inputs), -1) @ weights)
+
+
+def make_bundle(seed: int = 0, queries: int = 6, task: TaskSpec | None = None, lineages: int = 30) -> FingerprintBundle:
+    """A bundle whose verifier measures distance to the target's answers: ``linear_model(task, 0)`` is derived."""
+    task = task or make_task()
+    rng = np.random.default_rng(seed)
+    inputs = task.domain.sample(queries, rng)
+    width = queries * task.output.size
+
+    def answers(model):
+        return clipped_log_probabilities(model(inputs), ScoreKind.PROBABILITY).astype(np.float32)
+
+    derived = [linear_model(task, 1000 + index, distance=0.05) for index in range(lineages)]
+    independent = [linear_model(task, 2000 + index, distance=3.0) for index in range(lineages)]
+    cards = tuple(
+        ModelCard(f"{side}-{index}", side == "derived", "fine-tune" if side == "derived" else "train", "linear", "train", 0.9)
+        for side in ("derived", "independent")
+        for index in range(lineages)
+    )
+    reference = answers(linear_model(task, 0))
+    tensors = {
+        "reference": reference,
+        "scale": np.ones_like(reference),
+        "hidden.weight": np.concatenate([np.eye(width), -np.eye(width)]).astype(np.float32),
+        "hidden.bias": np.zeros(2 * width, np.float32),
+        "output.weight": np.full((1, 2 * width), -4.0 / width, np.float32),
+        "output.bias": np.full(1, 4.0, np.float32),
+    }
+    return FingerprintBundle(
+        name="toy",
+        method="metav",
+        task=task,
+        inputs=inputs,
+        reference=reference,
+        verifier=MetaVerifier(VerifierKind.JOINT, tensors),
+        calibration=Calibration(np.stack([answers(model) for model in derived + independent]), cards),
+        rates=ErrorRates(0.05, 0.05),
+        provenance={"target_sha256": "0" * 64, "zoo_sha256": "0" * 64, "seed": seed, "versions": {"metav_audit": "0.1.0"}},
+    )
