@@ -1,4 +1,4 @@
-"""Black-box query auditing: does a prediction API serve a model derived from yours?
+"""Audit a prediction API by queries alone, and say whether it serves a model derived from yours.
 
 Importing this package loads neither torch nor httpx nor pandas nor matplotlib; each name below is fetched on first use.
 """

@@ -68,8 +68,8 @@ class AdapterOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(description="where the API is", pattern=r"^https?://")
-    scores: ScoreKind = Field(ScoreKind.PROBABILITY, description="the kind of score the API returns")
-    batch: int = Field(1, ge=1, le=1024, description="queries in one request")
+    scores: ScoreKind = Field(default=ScoreKind.PROBABILITY, description="the kind of score the API returns")
+    batch: int = Field(default=1, ge=1, le=1024, description="queries in one request")
 
 
 class Adapter(ABC):
@@ -123,7 +123,7 @@ class Adapter(ABC):
             return Outcome.AUTH
         if status == 429:
             return Outcome.THROTTLED
-        if status == 408 or status == 425 or status in (500, 502, 503, 504):
+        if status in (408, 425, 500, 502, 503, 504):
             return Outcome.TRANSIENT
         return Outcome.FATAL
 
@@ -157,7 +157,10 @@ def read_scores(values: Any) -> Answer:
     """
     if not isinstance(values, list) or not all(_is_score(value) for value in values):
         raise AnswerError("an answer is not a list of numbers: check where the answer lies in the response")
-    return Answer(tuple(None if value is None else float(value) for value in values))
+    try:
+        return Answer(tuple(None if value is None else float(value) for value in values))
+    except OverflowError:
+        raise AnswerError("an answer holds a whole number too large for a score") from None
 
 
 def read_rows(rows: Any, count: int) -> list[Answer]:

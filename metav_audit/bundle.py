@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import BundleError, ConfigurationError
+from metav_audit.files import strict_json
 from metav_audit.responses import FloatArray
 from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
@@ -101,6 +102,7 @@ class FingerprintBundle:
         calibration: the held-out models' answers.
         rates: the error rates a verdict promises.
         provenance: target hash, zoo hash, seed, versions; JSON types.
+        sha256: the bundle's hash, the seal of its manifest; it follows from the rest.
     """
 
     name: str
@@ -112,14 +114,11 @@ class FingerprintBundle:
     calibration: Calibration
     rates: ErrorRates
     provenance: Mapping[str, Any]
+    sha256: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         check_bundle(self)
-
-    @property
-    def sha256(self) -> str:
-        """The bundle's hash: the seal of its manifest."""
-        return str(_manifest(self, _tensor_bytes(self))["sha256"])
+        object.__setattr__(self, "sha256", _manifest(self, _tensor_bytes(self))["sha256"])
 
     def save(self, path: Path) -> str:
         """Write the bundle to the folder ``path``, whole or not at all, replacing an older one; return its hash."""
@@ -200,9 +199,11 @@ def load_bundle(path: Path) -> FingerprintBundle:
 
 def _parse_manifest(text: bytes, path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BundleError(f"{path / MANIFEST} is not JSON: it is truncated or damaged; fetch the bundle again") from None
+        manifest = strict_json(text)
+    except ValueError:
+        raise BundleError(
+            f"{path / MANIFEST} is not JSON: it is truncated or damaged; fetch the bundle again"
+        ) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{path} is not a metav-audit bundle: give the folder that 'metav-audit fit' wrote")
     version = manifest.get("schema_version")

@@ -1,10 +1,12 @@
-"""Files that stand whole or not at all."""
+"""Files that stand whole or not at all, and JSON that is JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any, NoReturn
 
 from metav_audit.errors import ConfigurationError
 
@@ -30,3 +32,19 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
+
+
+def strict_json(text: bytes | str) -> Any:
+    """Parse JSON without Python's extensions NaN and Infinity.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -99,8 +99,9 @@ def clipped_log_probabilities(raw: NDArray[Any], kind: ScoreKind) -> NDArray[np.
     else:
         shares = scores / (100.0 if kind is ScoreKind.PERCENT else 1.0)
         logs = np.log(np.maximum(shares, math.exp(LOG_FLOOR)))
-    return np.clip(logs, LOG_FLOOR, 0.0)
+    return np.asarray(np.clip(logs, LOG_FLOOR, 0.0), dtype=np.float64)
 
 
 def _nan_max(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.isnan(scores), -np.inf, scores).max(axis=-1, keepdims=True, initial=-1e308)
+    highest = np.where(np.isnan(scores), -np.inf, scores).max(axis=-1, keepdims=True, initial=-1e308)
+    return np.asarray(highest, dtype=np.float64)

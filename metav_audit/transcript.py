@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from metav_audit.errors import TranscriptError
+from metav_audit.files import strict_json
 from metav_audit.responses import Answer
 from metav_audit.task import ScoreKind
 
 SCHEMA_VERSION = 1
 MAX_TRANSCRIPT_BYTES = 1 << 30
+MAX_QUERIES = 1_000_000
 CHAIN_START = "0" * 64
 
 
@@ -129,9 +131,9 @@ def read_records(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], str]:
     records, head = [], CHAIN_START
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
+            record = strict_json(line)
             previous = record["previous"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             raise TranscriptError(f"transcript line {number} is not a record: the file is damaged") from None
         if previous != head:
             raise TranscriptError(f"transcript line {number} does not follow line {number - 1}: the chain is broken")
@@ -181,7 +183,7 @@ def build_transcript(records: list[dict[str, Any]], head: str) -> Transcript:
 def _replay(header: Mapping[str, Any], records: list[dict[str, Any]], head: str) -> Transcript:
     sent = {record["request"]: record for record in records if record["kind"] == "sent"}
     received = {record["request"]: record for record in records if record["kind"] == "received"}
-    count = header["queries"]
+    count = _checked_count(header, records)
     attempts: list[list[Attempt]] = [[] for _ in range(count)]
     answers: list[Answer | None] = [None] * count
     reasons: list[str | None] = [None] * count
@@ -212,6 +214,17 @@ def _replay(header: Mapping[str, Any], records: list[dict[str, Any]], head: str)
         identities=_identities(received.values()),
         head=head,
     )
+
+
+def _checked_count(header: Mapping[str, Any], records: list[dict[str, Any]]) -> int:
+    """Return the number of queries, after checking that every record stays within it."""
+    count = header["queries"]
+    if not isinstance(count, int) or not 0 < count <= MAX_QUERIES:
+        raise ValueError(f"a number of queries between 1 and {MAX_QUERIES}")
+    for record in records:
+        if any(not isinstance(query, int) or not 0 <= query < count for query in record.get("queries", ())):
+            raise ValueError("the queries it is about")
+    return count
 
 
 def _attempt(sent: Mapping[str, Any], received: Mapping[str, Any] | None) -> Attempt:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle import FingerprintBundle, ModelCard
+from metav_audit.bundle import ErrorRates, FingerprintBundle, ModelCard
 from metav_audit.errors import TranscriptError
 from metav_audit.responses import BoolArray, Features, features
 from metav_audit.transcript import Transcript
@@ -118,9 +118,50 @@ def calibration_scores(bundle: FingerprintBundle, mask: BoolArray) -> Calibratio
     return CalibrationScores(bundle.calibration.models, scores)
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a score says beside the calibration's scores; the fields are those of Verdict."""
+
+    outcome: VerdictOutcome
+    score: float
+    p_value: float
+    p_value_derived: float
+    reason: str
+
+
 def conformal_p_value(score: float, others: NDArray[np.float64]) -> float:
     """Return (1 + number of ``others`` at least as high as ``score``) / (n + 1)."""
     return (1 + int((others >= score).sum())) / (len(others) + 1)
+
+
+def judge(score: float, held_out: CalibrationScores, rates: ErrorRates) -> Judgement:
+    """Judge one score: a match is rare among independents and usual among derived models; a no-match the reverse."""
+    p_value = conformal_p_value(score, held_out.lineage_scores(derived=False))
+    p_value_derived = conformal_p_value(-score, -held_out.lineage_scores(derived=True))
+    rare_if_independent = p_value <= rates.false_match
+    rare_if_derived = p_value_derived <= rates.false_no_match
+    outcome, reason = _JUDGEMENTS[rare_if_independent, rare_if_derived]
+    return Judgement(outcome, score, p_value, p_value_derived, reason)
+
+
+_JUDGEMENTS = {
+    (True, False): (
+        VerdictOutcome.MATCH,
+        "such a score is rare among independent models and usual among derived ones",
+    ),
+    (False, True): (
+        VerdictOutcome.NO_MATCH,
+        "such a score is rare among derived models and usual among independent ones",
+    ),
+    (True, True): (
+        VerdictOutcome.INCONCLUSIVE,
+        "such a score is rare among derived and independent models alike",
+    ),
+    (False, False): (
+        VerdictOutcome.INCONCLUSIVE,
+        "such a score is usual among derived and independent models alike",
+    ),
+}
 
 
 def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
@@ -130,8 +171,7 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
     2. The answers become canonical features with a mask.
     3. If too little was answered, or classes are hidden, no verdict is given.
     4. The meta-verifier scores the suspect, and every calibration model under the same mask.
-    5. Two conformal p-values say how the score sits among independents and among derived models.
-    6. A match must be rare among independents and usual among derived models; a no-match the reverse.
+    5. Two conformal p-values say how the score sits among independents and among derived models, and so decide.
 
     Raises:
         TranscriptError: the transcript was recorded with another bundle.
@@ -145,21 +185,17 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
     # 3.
     reasons = _why_not(shown)
     if reasons:
-        return _verdict(bundle, transcript, VerdictOutcome.INCONCLUSIVE, reasons)
+        return _verdict(bundle, transcript, reasons, None)
     # 4.
     score = float(bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
     held_out = calibration_scores(bundle, shown.mask)
-    independents, derived = held_out.lineage_scores(derived=False), held_out.lineage_scores(derived=True)
     # 5.
-    p_value = conformal_p_value(score, independents)
-    p_value_derived = conformal_p_value(-score, -derived)
-    # 6.
-    outcome, reason = _judge(bundle, p_value, p_value_derived)
-    return _verdict(bundle, transcript, outcome, (reason,), score, p_value, p_value_derived)
+    judgement = judge(score, held_out, bundle.rates)
+    return _verdict(bundle, transcript, (judgement.reason,), judgement)
 
 
 def _why_not(shown: Features) -> tuple[str, ...]:
-    answered = shown.mask.any(axis=1)
+    answered = np.asarray(shown.mask.any(axis=1))
     if answered.mean() < MINIMUM_SHARE:
         return (f"only {answered.sum()} of {len(answered)} queries were answered; at least half are needed",)
     hidden = int((~shown.mask[answered]).any(axis=1).sum())
@@ -168,36 +204,18 @@ def _why_not(shown: Features) -> tuple[str, ...]:
     return ()
 
 
-def _judge(bundle: FingerprintBundle, p_value: float, p_value_derived: float) -> tuple[VerdictOutcome, str]:
-    rare_if_independent = p_value <= bundle.rates.false_match
-    rare_if_derived = p_value_derived <= bundle.rates.false_no_match
-    if rare_if_independent and not rare_if_derived:
-        return VerdictOutcome.MATCH, "such a score is rare among independent models and usual among derived ones"
-    if rare_if_derived and not rare_if_independent:
-        return VerdictOutcome.NO_MATCH, "such a score is rare among derived models and usual among independent ones"
-    if rare_if_derived:
-        return VerdictOutcome.INCONCLUSIVE, "such a score is rare among derived and independent models alike"
-    return VerdictOutcome.INCONCLUSIVE, "such a score is usual among derived and independent models alike"
-
-
 def _verdict(
-    bundle: FingerprintBundle,
-    transcript: Transcript,
-    outcome: VerdictOutcome,
-    reasons: tuple[str, ...],
-    score: float | None = None,
-    p_value: float | None = None,
-    p_value_derived: float | None = None,
+    bundle: FingerprintBundle, transcript: Transcript, reasons: tuple[str, ...], judgement: Judgement | None
 ) -> Verdict:
-    lineages = {derived: {card.lineage for card in bundle.calibration.models if card.derived is derived}
-                for derived in (True, False)}
+    lineages = {(card.derived, card.lineage) for card in bundle.calibration.models}
+    derived = sum(side for side, _ in lineages)
     return Verdict(
-        outcome=outcome,
-        score=score,
-        p_value=p_value,
-        p_value_derived=p_value_derived,
-        independents=len(lineages[False]),
-        derived=len(lineages[True]),
+        outcome=judgement.outcome if judgement else VerdictOutcome.INCONCLUSIVE,
+        score=judgement.score if judgement else None,
+        p_value=judgement.p_value if judgement else None,
+        p_value_derived=judgement.p_value_derived if judgement else None,
+        independents=len(lineages) - derived,
+        derived=derived,
         false_match_rate=bundle.rates.false_match,
         false_no_match_rate=bundle.rates.false_no_match,
         queries=len(bundle.inputs),

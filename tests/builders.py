@@ -45,7 +45,9 @@ def make_bundle(seed: int = 0, queries: int = 6, task: TaskSpec | None = None, l
     derived = [linear_model(task, 1000 + index, distance=0.05) for index in range(lineages)]
     independent = [linear_model(task, 2000 + index, distance=3.0) for index in range(lineages)]
     cards = tuple(
-        ModelCard(f"{side}-{index}", side == "derived", "fine-tune" if side == "derived" else "train", "linear", "train", 0.9)
+        ModelCard(
+            f"{side}-{index}", side == "derived", "fine-tune" if side == "derived" else "train", "linear", "train", 0.9
+        )
         for side in ("derived", "independent")
         for index in range(lineages)
     )
@@ -67,5 +69,10 @@ def make_bundle(seed: int = 0, queries: int = 6, task: TaskSpec | None = None, l
         verifier=MetaVerifier(VerifierKind.JOINT, tensors),
         calibration=Calibration(np.stack([answers(model) for model in derived + independent]), cards),
         rates=ErrorRates(0.05, 0.05),
-        provenance={"target_sha256": "0" * 64, "zoo_sha256": "0" * 64, "seed": seed, "versions": {"metav_audit": "0.1.0"}},
+        provenance={
+            "target_sha256": "0" * 64,
+            "zoo_sha256": "0" * 64,
+            "seed": seed,
+            "versions": {"metav_audit": "0.1.0"},
+        },
     )

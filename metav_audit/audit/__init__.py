@@ -1,0 +1,25 @@
+"""The auditor's client: pacing, retries, budget, journal, adapter discovery, the adapter contract check."""
+
+from __future__ import annotations
+
+from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
+from metav_audit.audit.contract import AdapterContractError, check_adapter
+from metav_audit.audit.discovery import InstalledAdapter, find_adapter, installed_adapters
+from metav_audit.audit.endpoints import Endpoint, Limits, load_endpoints
+from metav_audit.audit.folder import audit_into_folder, prepare_folder
+
+__all__ = [
+    "AdapterContractError",
+    "Endpoint",
+    "InstalledAdapter",
+    "Limits",
+    "Progress",
+    "audit_endpoint",
+    "audit_endpoint_async",
+    "audit_into_folder",
+    "check_adapter",
+    "find_adapter",
+    "installed_adapters",
+    "load_endpoints",
+    "prepare_folder",
+]

@@ -1,0 +1,215 @@
+"""Asking one batch: the adapter's flow is driven, each request counted, journaled, sent, retried, journaled again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from metav_audit.adapter import Outcome, Request, Response, Wait
+from metav_audit.audit.budget import BudgetSpentError, QueryBudget
+from metav_audit.audit.endpoints import Endpoint
+from metav_audit.audit.flow import Flow, Step, classify
+from metav_audit.audit.identity import explain, identify
+from metav_audit.audit.journal import Journal
+from metav_audit.audit.refusals import no_response, refusal
+from metav_audit.audit.retries import LONGEST_PAUSE_S, PassingError, Sleep, retrying
+from metav_audit.audit.secrets import Secrets
+from metav_audit.audit.transport import Transport, TransportError
+from metav_audit.domains.base import Inputs
+from metav_audit.errors import AnswerError, RemoteError
+
+Queries = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an audit takes from the world around it.
+
+    Attributes:
+        clock: monotonic seconds.
+        now: the time, aware.
+        sleep: waits so many seconds.
+        rng: the source of the retries' jitter.
+    """
+
+    clock: Callable[[], float]
+    now: Callable[[], datetime]
+    sleep: Sleep
+    rng: random.Random
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A response that is not in the journal yet.
+
+    Attributes:
+        serial: the request's number.
+        response: what came back, without the endpoint's secrets.
+        sha256: of the body as it came.
+        elapsed_s: seconds from sending to the last byte.
+    """
+
+    serial: int
+    response: Response
+    sha256: str
+    elapsed_s: float
+
+
+class Asker:
+    """Asks batches of one endpoint; several may be under way at once.
+
+    Args:
+        endpoint: who is asked.
+        inputs: the fingerprint, of shape (N, *domain.shape).
+        journal: where everything is written first.
+        budget: what may still be sent.
+        secrets: what the headers' variables hold.
+        transport: the way out.
+        world: clock, time, sleep, randomness.
+        say: told in a few words of every pause.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        inputs: Inputs,
+        journal: Journal,
+        budget: QueryBudget,
+        secrets: Secrets,
+        transport: Transport,
+        world: Surroundings,
+        say: Callable[[str], None],
+    ) -> None:
+        self._endpoint, self._inputs, self._journal, self._budget = endpoint, inputs, journal, budget
+        self._secrets, self._transport, self._world, self._say = secrets, transport, world, say
+
+    async def ask(self, queries: Queries) -> None:
+        """Ask until the answers to ``queries`` stand in the journal.
+
+        Raises:
+            BudgetSpentError: nothing more may be sent.
+            AnswerError: an answer does not fit the task, or the adapter misbehaves.
+            RemoteError: the endpoint refuses, or does not answer after all attempts.
+        """
+        try:
+            await self._drive(Flow(self._endpoint.adapter, self._inputs[list(queries)]), queries)
+        except BudgetSpentError:
+            raise
+        except PassingError as fault:
+            tried = f"{fault}, after up to {self._endpoint.limits.attempts} attempts: {fault.advice}"
+            raise RemoteError(self._worded(tried)) from None
+        except (AnswerError, RemoteError) as error:
+            raise type(error)(self._worded(str(error))) from None
+
+    async def _drive(self, flow: Flow, queries: Queries) -> None:
+        step = flow.advance(None)
+        while not isinstance(step, list):
+            if isinstance(step, Wait):
+                await self._pause(step.seconds)
+                step = flow.advance(None)
+            else:
+                step = await self._exchange(flow, step, queries)
+
+    async def _exchange(self, flow: Flow, request: Request, queries: Queries) -> Step:
+        """Send one request, let the flow read the response, and journal what it made of it."""
+        got = await self._send_until_ok(request, queries)
+        try:
+            step = flow.advance(got.response)
+        except AnswerError as error:
+            self._received(got, "unusable", error=self._worded(str(error)))
+            raise
+        answers = {"answers": [list(answer.scores) for answer in step]} if isinstance(step, list) else {}
+        self._received(got, Outcome.OK.value, **answers, **_body(got.response))
+        return step
+
+    async def _send_until_ok(self, request: Request, queries: Queries) -> Received:
+        policy = retrying(
+            self._endpoint.limits.attempts,
+            lambda: self._budget.seconds_left,
+            self._world.sleep,
+            self._world.rng,
+            lambda fault, pause: self._say(f"{self._worded(str(fault))}; asking again in {pause:.1f} s"),
+        )
+        async for attempt in policy:
+            with attempt:
+                return await self._send(request, queries, attempt.retry_state.attempt_number)
+        raise AssertionError("tenacity ends by returning or raising")
+
+    async def _send(self, request: Request, queries: Queries, attempt: int) -> Received:
+        """Reserve, journal, send, classify. The record is on disk before the request leaves, so that it counts."""
+        headers = self._headers_for(request)
+        self._budget.reserve()
+        serial = self._budget.spent
+        digest = hashlib.sha256(request.content).hexdigest()
+        self._journal.append("sent", request=serial, queries=list(queries), attempt=attempt, request_sha256=digest)
+        begun = self._world.clock()
+        try:
+            raw = await self._transport.send(request, headers, self._budget.seconds_left)
+        except TransportError as fault:
+            elapsed_s = _seconds(self._world.clock() - begun)
+            self._journal.append(
+                "received", request=serial, outcome=fault.kind.value, elapsed_s=elapsed_s, error=str(fault)
+            )
+            raise no_response(self._endpoint, fault) from None
+        elapsed_s = _seconds(self._world.clock() - begun)
+        # From here on nothing knows what an echoed secret was; only the hash is of the body as it came.
+        got = Received(serial, self._secrets.redact_response(raw), hashlib.sha256(raw.content).hexdigest(), elapsed_s)
+        outcome = classify(self._endpoint.adapter, got.response)
+        if outcome is not Outcome.OK:
+            self._received(got, outcome.value, error=explain(got.response))
+            raise refusal(self._endpoint, outcome, got.response, self._world.now())
+        return got
+
+    def _headers_for(self, request: Request) -> dict[str, str]:
+        """Expand the headers, for the endpoint's own host alone: a server may name any address to poll."""
+        if _origin(request.url) != _origin(self._endpoint.url):
+            raise AnswerError("the next request would go to another host than the endpoint's own, and is not sent")
+        return {name: self._secrets.expand(value) for name, value in self._endpoint.headers.items()}
+
+    def _received(self, got: Received, outcome: str, **more: Any) -> None:
+        self._journal.append(
+            "received",
+            request=got.serial,
+            outcome=outcome,
+            status=got.response.status,
+            elapsed_s=got.elapsed_s,
+            response_sha256=got.sha256,
+            identity=identify(got.response),
+            **more,
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait as an adapter asks, within reason and the time left."""
+        asked = seconds if math.isfinite(seconds) else LONGEST_PAUSE_S
+        self._budget.check_time()
+        await self._world.sleep(max(0.0, min(asked, LONGEST_PAUSE_S, self._budget.seconds_left)))
+
+    def _worded(self, text: str) -> str:
+        """One line without secrets: a server's words may stand in it."""
+        return " ".join(str(self._secrets.redact_all(text)).split())
+
+
+def _body(response: Response) -> dict[str, str]:
+    try:
+        return {"body": response.content.decode()}
+    except UnicodeDecodeError:
+        return {"body_base64": base64.b64encode(response.content).decode()}
+
+
+def _seconds(elapsed: float) -> float:
+    return round(max(0.0, elapsed), 6)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        raise AnswerError("the adapter asked for an address that is not valid") from None

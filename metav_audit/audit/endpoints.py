@@ -1,0 +1,170 @@
+"""The endpoint file: which APIs to ask, through which adapter, with which headers and limits."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from metav_audit.adapter import Adapter
+from metav_audit.audit.discovery import find_adapter
+from metav_audit.audit.secrets import refuse_literals
+from metav_audit.errors import ConfigurationError
+from metav_audit.task import TaskSpec
+from metav_audit.transcript import EndpointRecord
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OURS = {"content-length", "transfer-encoding", "connection", "accept-encoding"}
+_MAX_FILE_BYTES = 1 << 20
+
+
+class Limits(BaseModel):
+    """How hard and how long an endpoint may be asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int = Field(default=4, ge=1, le=64, description="requests in flight at once")
+    requests: int | None = Field(
+        default=None, ge=1, description="requests in all, retries included; 4 times the needed if absent"
+    )
+    attempts: int = Field(default=4, ge=1, le=20, description="attempts for one request")
+    connect_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds to connect")
+    read_timeout_s: float = Field(default=30, gt=0, le=3600, description="seconds of silence while reading")
+    total_s: float = Field(
+        default=60, gt=0, le=3600, description="seconds for one request, from connecting to the last byte"
+    )
+    wall_s: float = Field(default=14400, gt=0, le=30 * 86400, description="seconds for one run of the audit")
+    max_response_bytes: int = Field(
+        default=1 << 20, ge=1024, le=1 << 28, description="bytes of one response, after unpacking"
+    )
+
+    def budget(self, batches: int) -> int:
+        """Return the ceiling of requests for so many batches."""
+        return self.requests if self.requests is not None else 4 * batches
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One API to ask.
+
+    Attributes:
+        name: its name, and that of its folder.
+        adapter: the codec, opened for the task.
+        headers: header templates; ``${NAME}`` stands for an environment variable and is expanded at sending alone.
+        limits: how hard and how long it may be asked.
+    """
+
+    name: str
+    adapter: Adapter
+    headers: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = DEFAULT_LIMITS
+
+    @classmethod
+    def open(cls, name: str, fields: Mapping[str, Any], task: TaskSpec) -> Endpoint:
+        """Build an endpoint from the fields of its table in an endpoint file.
+
+        Raises:
+            SecretError: a secret stands as a literal.
+            ConfigurationError: a field is missing, unknown or out of range, or the adapter is not installed.
+        """
+        where = f"endpoints.{name}"
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"endpoint name {name[:40]!r} is no folder name: use letters, digits, '.', '_', '-'"
+            )
+        options = dict(fields)
+        headers = _headers(where, options.pop("headers", {}))
+        limits = options.pop("limits", {})
+        adapter = options.pop("adapter", None)
+        refuse_literals(where, headers, options)
+        if not isinstance(adapter, str):
+            raise ConfigurationError(f"{where} lacks its adapter: add adapter = \"...\", see 'metav-audit adapters'")
+        try:
+            return cls(name, find_adapter(adapter).open(task, options), headers, _limits(limits))
+        except ConfigurationError as error:
+            raise type(error)(f"{where}: {error}") from None
+
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        return self.adapter.options.url
+
+    @property
+    def batch(self) -> int:
+        """Queries in one request."""
+        return self.adapter.options.batch
+
+    def batches(self, queries: int) -> int:
+        """Return the requests that so many queries need at least."""
+        return math.ceil(queries / self.batch)
+
+    def record(self) -> EndpointRecord:
+        """Describe the endpoint for the transcript: header templates, never values."""
+        options = self.adapter.options.model_dump(mode="json", exclude={"url", "scores"}, exclude_none=True)
+        told = {**options, "headers": dict(self.headers), "limits": self.limits.model_dump(mode="json")}
+        return EndpointRecord(self.name, self.adapter.name, self.url, self.adapter.options.scores, told)
+
+
+def load_endpoints(path: Path, task: TaskSpec) -> list[Endpoint]:
+    """Read an endpoint file and open an adapter for each endpoint in it, in the file's order.
+
+    Raises:
+        SecretError: a secret stands as a literal.
+        ConfigurationError: the file is missing, not TOML, or holds something unknown or out of range.
+    """
+    content = _parse(Path(path))
+    unknown = sorted(content.keys() - {"endpoints"})
+    if unknown:
+        raise ConfigurationError(
+            f"{path} holds {unknown[0]!r}, which is unknown: it takes [endpoints.NAME] tables alone"
+        )
+    tables = content.get("endpoints")
+    if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
+        raise ConfigurationError(f"{path} names no endpoint: add a table [endpoints.NAME]")
+    try:
+        return [Endpoint.open(name, fields, task) for name, fields in tables.items()]
+    except ConfigurationError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ConfigurationError(f"{path} is larger than {_MAX_FILE_BYTES} bytes: this is no endpoint file")
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the endpoint file {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        # A TOML error names a line; a decoding error would repeat the bytes.
+        why = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8 text"
+        raise ConfigurationError(f"{path} is not TOML: {why}") from None
+
+
+def _headers(where: str, headers: Any) -> dict[str, str]:
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise ConfigurationError(f"{where}.headers is not a table of texts")
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not value.isascii() or not value.isprintable():
+            raise ConfigurationError(f"{where}.headers.{name!r} is not a valid header")
+        if name.lower() in _OURS:
+            raise ConfigurationError(f"{where}.headers.{name} is set by the client itself: remove it")
+    return dict(headers)
+
+
+def _limits(fields: Any) -> Limits:
+    try:
+        return Limits.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(["limits", *map(str, first["loc"])])
+        raise ConfigurationError(f"{place}: {first['msg']}") from None

@@ -1,0 +1,52 @@
+"""What to tell a person when an endpoint does not answer: what happened, and what to do next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from metav_audit.adapter import Outcome, Response
+from metav_audit.audit.endpoints import Endpoint
+from metav_audit.audit.identity import explain
+from metav_audit.audit.retries import PassingError, retry_after
+from metav_audit.audit.secrets import VARIABLE
+from metav_audit.audit.transport import FaultKind, TransportError
+from metav_audit.errors import RemoteError
+
+_CHECK_URL = "check that the URL is right and the service up, then run again"
+_FAULT_ADVICE = {
+    FaultKind.UNREACHABLE: _CHECK_URL,
+    FaultKind.TIMEOUT: "raise limits.read_timeout_s and limits.total_s if the service is slow, then run again",
+    FaultKind.RESET: _CHECK_URL,
+    FaultKind.TLS: "check the host name, and SSL_CERT_FILE if the authority is your own",
+    FaultKind.OVERSIZE: "check the URL, or raise limits.max_response_bytes",
+    FaultKind.MALFORMED: "check the URL",
+}
+
+
+def no_response(endpoint: Endpoint, fault: TransportError) -> RemoteError:
+    """Turn a transport's fault into an error, to be tried again where that may help."""
+    message, advice = f"{endpoint.url}: {fault}", _FAULT_ADVICE[fault.kind]
+    return PassingError(message, advice) if fault.kind.passing else RemoteError(f"{message}: {advice}")
+
+
+def refusal(endpoint: Endpoint, outcome: Outcome, response: Response, now: datetime) -> RemoteError:
+    """Turn a response that is not OK into an error, to be tried again where that may help."""
+    message = f"{endpoint.url} answers {explain(response)}"
+    after = retry_after(response.headers, now)
+    if outcome is Outcome.THROTTLED:
+        return PassingError(message, "lower limits.concurrency or wait a while, then run again", after)
+    if outcome is Outcome.TRANSIENT:
+        return PassingError(message, _CHECK_URL, after)
+    if outcome is Outcome.AUTH:
+        return RemoteError(f"{message}: {_credentials(endpoint)}")
+    if 300 <= response.status < 400:
+        return RemoteError(f"{message}: redirects are not followed, give the address it leads to")
+    return RemoteError(f"{message}: the request is refused; check url, model and the adapter's options")
+
+
+def _credentials(endpoint: Endpoint) -> str:
+    used = {name: VARIABLE.findall(value) for name, value in endpoint.headers.items()}
+    places = [f"{name} (variable {', '.join(variables)})" for name, variables in used.items() if variables]
+    if places:
+        return f"the credentials are refused; check the header {' and '.join(places)}"
+    return f'it wants credentials; add [endpoints.{endpoint.name}.headers] with Authorization = "Bearer ${{NAME}}"'

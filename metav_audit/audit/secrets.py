@@ -1,0 +1,176 @@
+"""Secrets stand in environment variables: literal ones are refused, expanded ones stay in memory and leave no trace."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from metav_audit.adapter import Response
+from metav_audit.errors import ConfigurationError, SecretError
+
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+SHORTEST = 4
+"""A shorter value would be found, and redacted, in the middle of numbers."""
+
+_SENSITIVE_NAME = re.compile(
+    r"authorization|api[-_]?key|access[-_]?key|token(?!i)|secret|cookie|passw(or)?d|credential|signature"
+    r"|subscription-key|functions-key|(^|[-_])auth$|^(key|sig|code)$",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(
+    r"\bbearer\s+[^\s$]|^basic\s+[a-z0-9+/=]{6,}$|(?-i:\bsk-[A-Za-z0-9_-]{8,}|\b(AKIA|ASIA)[0-9A-Z]{12,}|\beyJ[\w-]{8,}\.[\w-]+"
+    r"|\bgh[pousr]_\w{16,}|\bgithub_pat_|\bhf_[A-Za-z0-9]{16,}|\bxox[abprs]-|\bAIza[\w-]{20,}|\bya29\.|-----BEGIN )",
+    re.IGNORECASE,
+)
+_RUN = re.compile(r"[A-Za-z0-9+=]{24,}")
+_HEX = re.compile(r"[0-9a-fA-F]{32,}")
+_INSTEAD = 'put it in an environment variable and write "${NAME}" in a header'
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secrets:
+    """The values of the environment variables that an endpoint's headers name; for one run, in memory alone."""
+
+    values: Mapping[str, str]
+
+    @classmethod
+    def read(cls, templates: Iterable[str], environment: Mapping[str, str]) -> Secrets:
+        """Fetch every variable the templates name.
+
+        Raises:
+            SecretError: a variable is not set, empty, too short, or cannot stand in a header.
+        """
+        names = sorted({name for template in templates for name in VARIABLE.findall(template)})
+        for name in names:
+            value = environment.get(name, "")
+            if not value.strip():
+                raise SecretError(f"the environment variable {name} is not set or empty: export it and run again")
+            if len(value) < SHORTEST:
+                raise SecretError(
+                    f"the environment variable {name} is shorter than {SHORTEST} characters: such a value "
+                    "cannot be kept out of the records"
+                )
+            if not (value.isascii() and value.isprintable()):
+                raise SecretError(f"the environment variable {name} holds a line break or a character no header takes")
+        return cls({name: environment[name] for name in names})
+
+    def expand(self, template: str) -> str:
+        """Write the values in the places of their names."""
+        return VARIABLE.sub(lambda match: self.values[match[1]], template)
+
+    def redact(self, text: str) -> str:
+        """Replace every value, however it is spelled, by ``[redacted:NAME]``."""
+        for spelling, name in self._spellings():
+            text = text.replace(spelling, f"[redacted:{name}]")
+        return text
+
+    def redact_response(self, response: Response) -> Response:
+        """Do the same to all that a server sent."""
+        headers = {name: self.redact(value) for name, value in response.headers.items()}
+        content = response.content
+        for spelling, name in self._spellings():
+            content = content.replace(spelling.encode(), f"[redacted:{name}]".encode())
+        return Response(response.status, headers, content)
+
+    def redact_all(self, value: Any) -> Any:
+        """Redact every text within JSON types, and mend what UTF-8 cannot write."""
+        if isinstance(value, str):
+            return self.redact(value).encode("utf-8", "replace").decode()
+        if isinstance(value, Mapping):
+            return {self.redact_all(key): self.redact_all(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.redact_all(part) for part in value]
+        return value
+
+    def _spellings(self) -> list[tuple[str, str]]:
+        """Every way a server may echo a value, the longest first; a scheme such as Bearer may be stripped from it."""
+        found = {}
+        for name, value in self.values.items():
+            for text in {value, *(word for word in value.split() if len(word) >= 8)}:
+                escaped = json.dumps(text)[1:-1]
+                encoded = base64.b64encode(text.encode()).decode()
+                for spelling in (text, escaped, escaped.replace("/", "\\/"), quote(text, safe=""), encoded):
+                    found[spelling] = name
+        return sorted(found.items(), key=lambda pair: -len(pair[0]))
+
+
+def refuse_literals(where: str, headers: Mapping[str, str], options: Mapping[str, Any]) -> None:
+    """Raise SecretError if a secret stands as a literal among an endpoint's headers or options.
+
+    No message repeats the value.
+    """
+    for name, value in headers.items():
+        _check_header(f"{where}.headers.{name}", name, value)
+    for path, name, value in _texts(options):
+        _check_option(f"{where}.{path}", name, value, top="." not in path)
+
+
+def _check_header(place: str, name: str, value: str) -> None:
+    rest = VARIABLE.sub("", value)
+    if "${" in rest:
+        raise ConfigurationError(f'{place} holds a "${{" that names no variable: write "${{NAME}}"')
+    if _SENSITIVE_NAME.search(name) and rest == value:
+        raise SecretError(f"{place} looks like a credential: {_INSTEAD}")
+    if _looks_secret(rest, strictly=True):
+        raise SecretError(f"{place} holds what looks like a literal secret: {_INSTEAD}")
+
+
+def _check_option(place: str, name: str, value: str, top: bool) -> None:
+    if "${" in value:
+        raise SecretError(f"{place} names an environment variable: only header values are expanded")
+    # Below the top, only a request's body has keys that a server reads; a label may be called anything.
+    named = _SENSITIVE_NAME.search(name) is not None and "{{" not in value
+    if named and (top or ".body." in place):
+        raise SecretError(f"{place} looks like a credential: {_INSTEAD}")
+    if _looks_secret(value, strictly=".body" in place):
+        raise SecretError(f"{place} holds what looks like a literal secret: {_INSTEAD}")
+    if re.match(r"https?://", value, re.IGNORECASE):
+        _check_url(place, value)
+
+
+def _check_url(place: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not parts.fragment
+    except ValueError:
+        valid = False
+    if not valid or not url.isascii() or any(character.isspace() for character in url):
+        raise ConfigurationError(f"{place} is not a valid address: write it like https://host:port/path")
+    if "@" in parts.netloc:
+        raise SecretError(f"{place} holds a user or password: {_INSTEAD}")
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if _SENSITIVE_NAME.search(name) or _looks_secret(value, strictly=True):
+            raise SecretError(f"{place} holds a credential in its query parameter {name!r}: {_INSTEAD}")
+
+
+def _looks_secret(text: str, strictly: bool) -> bool:
+    """Say whether a text holds a token of a known form or a long random run; ``strictly`` counts long hex as one."""
+    if _TOKEN.search(text) or (strictly and _HEX.search(text)):
+        return True
+    return any(_is_random(run) for run in _RUN.findall(text))
+
+
+def _is_random(run: str) -> bool:
+    kinds = (r"[a-z]", r"[A-Z]", r"[0-9]")
+    counts = Counter(run).values()
+    entropy = -sum(count / len(run) * math.log2(count / len(run)) for count in counts)
+    return all(re.search(kind, run) for kind in kinds) and entropy > 3.5
+
+
+def _texts(value: Any, path: str = "", name: str = "") -> Iterator[tuple[str, str, str]]:
+    if isinstance(value, str):
+        yield path, name, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _texts(part, f"{path}.{key}" if path else str(key), str(key))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part, path, name)

@@ -1,0 +1,45 @@
+"""metav-audit demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from metav_audit.demo.run import DemoResult
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default="out", show_default=True, help="Folder to fill.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def command(out: Path, seed: int) -> int:
+    """Run the whole chain on real digits, over HTTP on the loopback.
+
+    Trains a target and its zoo, fits a bundle, serves three suspects (a
+    fine-tuned copy, a copy distilled into another architecture, an independent
+    model of the same architecture and data) and audits each.
+    """
+    from metav_audit.demo.run import run_demo
+    from metav_audit.progress import ProgressLine
+
+    results = run_demo(out, seed, lambda line: click.echo(line, err=True), ProgressLine)
+    click.echo(f"{'suspect':<12} {'accuracy':>8} {'score':>7} {'p indep.':>8} {'p deriv.':>8}  outcome")
+    for result in results:
+        click.echo(_line(result))
+    click.echo("\nOpen:")
+    for result in results:
+        click.echo(f"  {result.folder / 'report.pdf'}")
+    wrong = [result.name for result in results if result.verdict.outcome is not result.truth]
+    if wrong:
+        click.echo(f"metav-audit: the demo did not reach the right outcome for {', '.join(wrong)}", err=True)
+    return 4 if wrong else 0
+
+
+def _line(result: DemoResult) -> str:
+    verdict = result.verdict
+    figures = [verdict.score, verdict.p_value, verdict.p_value_derived]
+    score, p_value, p_value_derived = (f"{figure:.4f}" if figure is not None else "-" for figure in figures)
+    name, accuracy = result.name, f"{result.performance:.3f}"
+    return f"{name:<12} {accuracy:>8} {score:>7} {p_value:>8} {p_value_derived:>8}  {verdict.outcome}"

@@ -1,0 +1,32 @@
+"""metav-audit fit PROJECT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("project", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder; NAME.bundle by default.")
+@click.option("--method", default="metav", show_default=True, help="metav, or the baseline ipguard.")
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
+def command(project: Path, output: Path | None, method: str, jobs: int | None) -> None:
+    """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
+
+    Surrogates that the zoo still lacks are trained first.
+    """
+    from metav_audit.fingerprint.fit import check_method, fit_bundle
+    from metav_audit.progress import ProgressLine
+    from metav_audit.zoo.build import build_zoo
+    from metav_audit.zoo.project import load_project, open_workshop
+
+    check_method(method)
+    loaded = load_project(project)
+    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
+    path = output or loaded.folder / f"{loaded.file_name}.bundle"
+    bundle, fitted = fit_bundle(open_workshop(loaded), zoo, path, method, ProgressLine("fingerprint: steps"))
+    if not fitted:
+        click.echo("nothing to do: the bundle of this project, zoo and method stands already", err=True)
+    click.echo(f"{path}  sha256 {bundle.sha256}")

@@ -1,0 +1,42 @@
+"""``metav-audit verify``: recompute an audit's verdict offline, step by step."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from metav_audit.evidence import Step
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How the steps are printed.")  # fmt: skip
+def command(folder: Path, form: str) -> int:
+    """Verify the audit in DIR: every hash, every figure, every field.
+
+    DIR is one audit's folder, with bundle, transcript, verdict and reports.
+    Nothing is sent anywhere.
+
+    Exit code: 0 every step passes, 4 a step fails.
+    """
+    from metav_audit.evidence import verify_folder
+    from metav_audit.report import report_texts
+
+    steps = verify_folder(folder, report_texts)
+    passed = all(step.passed for step in steps)
+    if form == "json":
+        click.echo(json.dumps({"passed": passed, "steps": [asdict(step) for step in steps]}, indent=2))
+    else:
+        click.echo("\n".join(map(_line, steps)))
+    return 0 if passed else 4
+
+
+def _line(step: Step) -> str:
+    detail = " ".join(step.detail.split())
+    return f"{step.number}. {'pass' if step.passed else 'FAIL'}  {step.name}: {detail}"

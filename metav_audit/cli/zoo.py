@@ -1,0 +1,28 @@
+"""metav-audit zoo PROJECT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("project", type=click.Path(path_type=Path))
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes; all cores by default.")
+def command(project: Path, jobs: int | None) -> None:
+    """Train or resume the surrogates of PROJECT, a project.toml or its folder.
+
+    A model that exists is not trained again; after Ctrl-C or a crash the same
+    command goes on where it stopped.
+    """
+    from metav_audit.progress import ProgressLine
+    from metav_audit.zoo.build import build_zoo
+    from metav_audit.zoo.project import load_project
+
+    loaded = load_project(project)
+    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
+    derived = sum(one.plan.derived for one in zoo.surrogates)
+    click.echo(f"{derived} derived and {len(zoo.surrogates) - derived} independent models in {loaded.store}")
+    if zoo.left_out:
+        click.echo(f"{zoo.left_out} left out: they perform so badly that no one would deploy them", err=True)

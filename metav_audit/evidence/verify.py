@@ -1,0 +1,164 @@
+"""Everything in an audit's folder recomputed, in numbered steps, each passing or failing with its reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.errors import ConfigurationError, MetavAuditError, TranscriptError
+from metav_audit.evidence.compare import csv_difference, first_difference, json_difference
+from metav_audit.responses import features
+from metav_audit.transcript import Transcript, load_transcript
+from metav_audit.verdict import Verdict, decide
+
+BUNDLE = "bundle"
+TRANSCRIPT = "transcript.jsonl"
+VERDICT = "verdict.json"
+MAX_REPORT_BYTES = 1 << 28
+
+Rebuild = Callable[[FingerprintBundle, Transcript, Verdict], Mapping[str, bytes]]
+"""Writes report.json and report.csv anew, by file name: ``metav_audit.report.report_texts``."""
+
+Found = tuple[Any, str]
+"""What a check hands on to later ones, and what it saw, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a verification; ``detail`` says what was seen, or why it failed or was not checked."""
+
+    number: int
+    name: str
+    passed: bool
+    detail: str
+
+
+class _Checklist:
+    """The steps taken so far."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def take(self, name: str, check: Callable[..., Found], *needs: Any) -> Any:
+        """Take one step; return what its check hands on, or None where it failed or an earlier one it needs did."""
+        value, passed, detail = None, False, "not checked: a step it rests on failed"
+        if all(need is not None for need in needs):
+            try:
+                value, detail = check(*needs)
+                passed = True
+            except MetavAuditError as error:
+                detail = str(error)
+            except Exception as error:  # The folder comes from outside: whatever breaks on it is a finding.
+                detail = f"it cannot be read: {type(error).__name__}: {error}"
+        self.steps.append(Step(len(self.steps) + 1, name, passed, detail))
+        return value
+
+
+def verify_folder(folder: Path, rebuild: Rebuild) -> list[Step]:
+    """Verify an audit's folder offline.
+
+    1. The bundle is intact: its seal and the hash of its tensors hold.
+    2. The transcript is intact: every record follows the one before it.
+    3. The transcript was recorded with this bundle.
+    4. The answers in it fit the task.
+    5. The verdict is decided anew.
+    6. verdict.json says the same, field by field.
+    7. report.json says the same as a report built anew.
+    8. report.csv does, too.
+    9. report.pdf is there. Typesetters differ from version to version, so its bytes are not compared.
+
+    Args:
+        folder: one audit's folder.
+        rebuild: writes the reports' texts anew; this package and ``report`` do not know each other.
+
+    Raises:
+        ConfigurationError: there is no audit in the folder at all.
+    """
+    folder = Path(folder)
+    if not any((folder / name).exists() for name in (BUNDLE, TRANSCRIPT, VERDICT)):
+        raise ConfigurationError(
+            f"{folder} is no audit's folder: give one that holds {BUNDLE}, {TRANSCRIPT}, {VERDICT}"
+        )
+    checklist = _Checklist()
+    bundle = checklist.take("bundle intact", _bundle, folder)
+    transcript = checklist.take("transcript intact", _transcript, folder)
+    bound = checklist.take("transcript recorded with this bundle", _bound, bundle, transcript)
+    answers = checklist.take("answers fit the task", _answers, bundle, transcript, bound)
+    verdict = checklist.take("verdict decided anew", _verdict, bundle, transcript, answers)
+    checklist.take("verdict.json says the same", _recorded_verdict, folder, verdict)
+    checklist.take("report.json says the same", _report_json, folder, rebuild, bundle, transcript, verdict)
+    checklist.take("report.csv says the same", _report_csv, folder, rebuild, bundle, transcript, verdict)
+    checklist.take("report.pdf is there", _report_pdf, folder)
+    return checklist.steps
+
+
+def _bundle(folder: Path) -> Found:
+    bundle = FingerprintBundle.load(folder / BUNDLE)
+    return bundle, f"seal and tensors hold, SHA-256 {bundle.sha256}"
+
+
+def _transcript(folder: Path) -> Found:
+    transcript = load_transcript(folder / TRANSCRIPT)
+    return transcript, f"{transcript.requests} requests, chain ends in SHA-256 {transcript.head}"
+
+
+def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:
+    if transcript.bundle_sha256 != bundle.sha256:
+        raise TranscriptError(f"it names the bundle {transcript.bundle_sha256}, the one beside it is {bundle.sha256}")
+    if len(transcript.exchanges) != len(bundle.inputs):
+        raise TranscriptError(f"it has {len(transcript.exchanges)} queries, the bundle {len(bundle.inputs)}")
+    return True, f"both name {bundle.sha256}"
+
+
+def _answers(bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
+    kind = transcript.endpoint.scores
+    shown = features(transcript.answers, bundle.task.output, kind)
+    answered = int(shown.mask.any(axis=1).sum())
+    return shown, f"{answered} of {len(shown.mask)} queries answered, scores read as {kind.value}"
+
+
+def _verdict(bundle: FingerprintBundle, transcript: Transcript, _: object) -> Found:
+    verdict = decide(bundle, transcript)
+    score = "no score" if verdict.score is None else f"score {verdict.score:.6g}, p = {verdict.p_value:.4g}"
+    return verdict, f"{verdict.outcome.value}, {score}"
+
+
+def _recorded_verdict(folder: Path, verdict: Verdict) -> Found:
+    recorded = json.loads(_read(folder / VERDICT))
+    return True, _agreed(first_difference(recorded, json.loads(json.dumps(verdict.to_json()))))
+
+
+def _report_json(folder: Path, rebuild: Rebuild, *evidence: Any) -> Found:
+    name = "report.json"
+    return True, _agreed(json_difference(_read(folder / name), rebuild(*evidence)[name]))
+
+
+def _report_csv(folder: Path, rebuild: Rebuild, *evidence: Any) -> Found:
+    name = "report.csv"
+    return True, _agreed(csv_difference(_read(folder / name), rebuild(*evidence)[name]))
+
+
+def _report_pdf(folder: Path) -> Found:
+    content = _read(folder / "report.pdf")
+    if not content.startswith(b"%PDF"):
+        raise MetavAuditError("it is no PDF file: write it again with 'metav-audit report'")
+    return True, f"{len(content)} bytes; 'metav-audit report' writes it again from the same evidence"
+
+
+def _agreed(difference: str | None) -> str:
+    if difference:
+        raise MetavAuditError(difference)
+    return "every field agrees"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_REPORT_BYTES:
+            raise MetavAuditError(f"{path} is larger than {MAX_REPORT_BYTES} bytes: it is none of ours")
+        return path.read_bytes()
+    except OSError as error:
+        raise MetavAuditError(f"cannot read {path}: {error.strerror}") from error

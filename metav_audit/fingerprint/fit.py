@@ -1,0 +1,165 @@
+"""From a trained zoo to a bundle: choose the starts, optimise, calibrate on held-out lineages, seal."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from metav_audit import __version__
+from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBundle
+from metav_audit.domains.base import Inputs
+from metav_audit.errors import BundleError, ConfigurationError, DataError
+from metav_audit.fingerprint.features import features_of_all
+from metav_audit.fingerprint.ipguard import optimise_boundary
+from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
+from metav_audit.progress import Progress, silent
+from metav_audit.verifier import MetaVerifier
+from metav_audit.zoo.build import load_model
+from metav_audit.zoo.plan import Split
+from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.store import content_address
+from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
+
+FIT_VERSION = 1
+"""Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
+
+METHODS = ("metav", "ipguard")
+
+
+def check_method(method: str) -> None:
+    """Raise ConfigurationError unless the method is known."""
+    if method not in METHODS:
+        raise ConfigurationError(f"method {method!r} is unknown: use one of {', '.join(METHODS)}")
+
+
+def fit_bundle(
+    workshop: Workshop, zoo: SurrogateZoo, path: Path, method: str = "metav", progress: Progress = silent
+) -> tuple[FingerprintBundle, bool]:
+    """Fit a bundle and save it, unless ``path`` already holds the bundle of the same making.
+
+    Returns:
+        The bundle, and whether it was fitted now.
+
+    Raises:
+        ConfigurationError: the method is unknown, or ``path`` cannot be written.
+        DataError: the zoo lacks a side in a split.
+    """
+    making = making_of(workshop, zoo, method)
+    if (path / MANIFEST).exists():
+        try:
+            standing = FingerprintBundle.load(path)
+        except BundleError:
+            standing = None
+        if standing is not None and standing.provenance.get("making_sha256") == making:
+            return standing, False
+    bundle = make_bundle(workshop, zoo, method, progress)
+    bundle.save(path)
+    return bundle, True
+
+
+def make_bundle(
+    workshop: Workshop, zoo: SurrogateZoo, method: str = "metav", progress: Progress = silent
+) -> FingerprintBundle:
+    """Optimise fingerprint and verifier on the fit split and calibrate on the calibration split."""
+    torch.set_num_threads(1)
+    settings = workshop.project.settings
+    inputs, verifier = _optimise(workshop, zoo, method, progress)
+    return FingerprintBundle(
+        name=settings.name,
+        method=method,
+        task=workshop.target.task,
+        inputs=inputs,
+        reference=features_of_all([workshop.target.network], inputs)[0],
+        verifier=verifier,
+        calibration=_calibrate(workshop, zoo, inputs),
+        rates=ErrorRates(settings.rates.false_match, settings.rates.false_no_match),
+        provenance=_provenance(workshop, zoo, method),
+    )
+
+
+def joint_settings(workshop: Workshop) -> JointSettings:
+    """Return the settings of the joint optimisation that the project asks for."""
+    return JointSettings(steps=workshop.project.settings.fingerprint.steps)
+
+
+def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.Module]:
+    """Load surrogates' models, frozen."""
+    return [load_model(workshop, surrogate.plan) for surrogate in surrogates]
+
+
+def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str) -> str:
+    """Return the hash of everything that decides a bundle."""
+    check_method(method)
+    settings = workshop.project.settings
+    parts = {
+        "zoo": zoo.sha256,
+        "method": method,
+        "name": settings.name,
+        "seed": settings.seed,
+        "fingerprint": settings.fingerprint.model_dump(),
+        "joint": asdict(joint_settings(workshop)),
+        "rates": settings.rates.model_dump(),
+        "version": FIT_VERSION,
+        "torch": torch.__version__,
+    }
+    return content_address(parts)
+
+
+def choose_starts(workshop: Workshop, seed: int) -> Inputs:
+    """Draw the queries' starts from the validation data, which no model was trained on; noise fills up."""
+    count = workshop.project.settings.fingerprint.queries
+    domain, pool = workshop.target.task.domain, workshop.data.validation.inputs
+    rng = np.random.default_rng(seed)
+    chosen = pool[rng.permutation(len(pool))[:count]]
+    noise = domain.sample(count - len(chosen), rng)
+    return domain.project(np.concatenate([chosen, noise]))
+
+
+def _optimise(workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress) -> tuple[Inputs, MetaVerifier]:
+    target, seed = workshop.target, workshop.project.settings.seed
+    starts = choose_starts(workshop, seed)
+    if method == "ipguard":
+        return optimise_boundary(target.network, target.task.domain, starts, progress)
+    derived, independent = (_of(zoo, Split.FIT, derived=side) for side in (True, False))
+    return optimise_jointly(
+        target.network,
+        models_of(workshop, derived),
+        models_of(workshop, independent),
+        target.task.domain,
+        starts,
+        joint_settings(workshop),
+        seed,
+        progress,
+    )
+
+
+def _calibrate(workshop: Workshop, zoo: SurrogateZoo, inputs: Inputs) -> Calibration:
+    held_out = _of(zoo, Split.CALIBRATION, derived=True) + _of(zoo, Split.CALIBRATION, derived=False)
+    answers = features_of_all(models_of(workshop, held_out), inputs)
+    return Calibration(answers, tuple(surrogate.card for surrogate in held_out))
+
+
+def _of(zoo: SurrogateZoo, split: Split, *, derived: bool) -> tuple[Surrogate, ...]:
+    found = zoo.select(split, derived=derived)
+    if not found:
+        side = "derived" if derived else "independent"
+        raise DataError(f"the zoo has no useful {side} model in its {split} split: train more, or for longer")
+    return found
+
+
+def _provenance(workshop: Workshop, zoo: SurrogateZoo, method: str) -> dict[str, Any]:
+    return {
+        "target_sha256": zoo.target_sha256,
+        "zoo_sha256": zoo.sha256,
+        "zoo_left_out": zoo.left_out,
+        "making_sha256": making_of(workshop, zoo, method),
+        "seed": workshop.project.settings.seed,
+        "versions": {"metav_audit": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        "platform": f"{platform.system()} {platform.machine()}",
+    }

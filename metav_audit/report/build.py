@@ -1,0 +1,220 @@
+"""Bundle, transcript and verdict become an EvidenceReport: pure, offline, the same value every time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from metav_audit.bundle import FingerprintBundle, ModelCard
+from metav_audit.errors import TranscriptError
+from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, Stratum
+from metav_audit.report.statistics import clopper_pearson, rare_boundary, total_variation
+from metav_audit.report.wording import write_wording
+from metav_audit.responses import Features, FloatArray, features
+from metav_audit.transcript import Attempt, Exchange, Transcript
+from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores
+
+StratumKey = tuple[bool, str, str | None, str | None]
+"""Derived or not, recipe, architecture, data."""
+
+
+def build_report(bundle: FingerprintBundle, transcript: Transcript, verdict: Verdict) -> EvidenceReport:
+    """Gather everything a renderer may print.
+
+    Raises:
+        TranscriptError: the three do not belong together.
+        AnswerError: an answer does not fit the task.
+    """
+    if (verdict.bundle_sha256, verdict.transcript_sha256) != (bundle.sha256, transcript.head):
+        raise TranscriptError("the verdict belongs to another bundle or transcript: run the audit again")
+    shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
+    held_out = calibration_scores(bundle, shown.mask)
+    sides = (_side(held_out, verdict, derived=False), _side(held_out, verdict, derived=True))
+    queries = _queries(bundle, transcript, shown)
+    strata = _strata(held_out, verdict.score)
+    return EvidenceReport(
+        model_name=bundle.name,
+        method=bundle.method,
+        labels=bundle.task.output.labels,
+        verdict=verdict,
+        wording=write_wording(bundle, verdict, sides, strata, queries),
+        endpoint=transcript.endpoint,
+        sides=sides,
+        strata=strata,
+        queries=queries,
+        agreeing=sum(query.agrees is True for query in queries),
+        mean_divergence=_mean(query.divergence for query in queries),
+        exclusions=_exclusions(queries),
+        failures=_failures(transcript.exchanges),
+        identities=transcript.identities,
+        hashes=_hashes(bundle.provenance, verdict),
+        software=_software(bundle.provenance, transcript),
+        settings={name: value for name, value in bundle.provenance.items() if _is_setting(name)},
+        started=transcript.started,
+        finished=transcript.finished,
+    )
+
+
+def _side(held_out: CalibrationScores, verdict: Verdict, *, derived: bool) -> CalibrationSide:
+    if verdict.score is None:
+        return CalibrationSide(derived, (), None, None)
+    scores = held_out.lineage_scores(derived).tolist()
+    rate = verdict.false_no_match_rate if derived else verdict.false_match_rate
+    boundary = rare_boundary(scores if derived else scores[::-1], rate)
+    return CalibrationSide(derived, tuple(scores), boundary, _interval(scores, verdict.score, derived=derived))
+
+
+def _interval(scores: Sequence[float], score: float, *, derived: bool) -> tuple[float, float]:
+    hits = sum(other <= score if derived else other >= score for other in scores)
+    return clopper_pearson(hits, len(scores))
+
+
+def _strata(held_out: CalibrationScores, score: float | None) -> tuple[Stratum, ...]:
+    """Group the calibration models: independents by recipe, architecture and data, derived ones by recipe."""
+    cards = held_out.models
+    order = sorted(range(len(cards)), key=lambda index: _sortable(_stratum(cards[index])))
+    groups = groupby(order, key=lambda index: _stratum(cards[index]))
+    return tuple(_one_stratum(key, held_out, list(members), score) for key, members in groups)
+
+
+def _stratum(card: ModelCard) -> StratumKey:
+    return (True, card.recipe, None, None) if card.derived else (False, card.recipe, card.architecture, card.data)
+
+
+def _sortable(key: StratumKey) -> tuple[bool, str, str, str]:
+    return key[0], key[1], key[2] or "", key[3] or ""
+
+
+def _one_stratum(key: StratumKey, held_out: CalibrationScores, members: list[int], score: float | None) -> Stratum:
+    within = CalibrationScores(tuple(held_out.models[index] for index in members), held_out.scores[members])
+    scores = within.lineage_scores(key[0]).tolist()
+    if score is None:
+        return Stratum(*key, len(members), len(scores), None, None, None, None, None, None)
+    return Stratum(
+        *key,
+        models=len(members),
+        lineages=len(scores),
+        lowest=scores[0],
+        median=median(scores),
+        highest=scores[-1],
+        as_high=sum(other >= score for other in scores),
+        as_low=sum(other <= score for other in scores),
+        interval=_interval(scores, score, derived=key[0]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What Query says of an answer; None throughout where there is none."""
+
+    suspect: tuple[float | None, ...] | None = None
+    suspect_label: str | None = None
+    agrees: bool | None = None
+    divergence: float | None = None
+
+
+def _queries(bundle: FingerprintBundle, transcript: Transcript, shown: Features) -> tuple[Query, ...]:
+    pictures: Sequence[bytes | None] = bundle.task.domain.png(bundle.inputs) or [None] * len(bundle.inputs)
+    labels = bundle.task.output.labels
+    queries = []
+    for exchange, picture, reference in zip(transcript.exchanges, pictures, bundle.reference, strict=True):
+        target = _probabilities(reference)
+        label = labels[int(reference.argmax())]
+        answer = _Answered()
+        if exchange.answer is not None:
+            answer = _compare(target, label, shown, exchange.query, labels)
+        queries.append(_query(exchange, picture, target, label, answer))
+    return tuple(queries)
+
+
+def _compare(target: tuple[float, ...], label: str, shown: Features, query: int, labels: tuple[str, ...]) -> _Answered:
+    values, mask = shown.values[query], shown.mask[query]
+    suspect_label = labels[int(np.where(mask, values, -np.inf).argmax())]
+    complete = _probabilities(values)
+    suspect = tuple(value if there else None for value, there in zip(complete, mask.tolist(), strict=True))
+    divergence = _figure(total_variation(target, complete)) if mask.all() else None
+    return _Answered(suspect, suspect_label, suspect_label == label, divergence)
+
+
+def _query(
+    exchange: Exchange, picture: bytes | None, target: tuple[float, ...], label: str, answer: _Answered
+) -> Query:
+    attempts = exchange.attempts
+    status = "answered" if answer.suspect else "unanswered" if exchange.reason else "open"
+    return Query(
+        number=exchange.query,
+        picture=picture,
+        status=status,
+        reason=exchange.reason,
+        target=target,
+        suspect=answer.suspect,
+        target_label=label,
+        suspect_label=answer.suspect_label,
+        agrees=answer.agrees,
+        divergence=answer.divergence,
+        sent=attempts[0].sent if attempts else None,
+        attempts=len(attempts),
+        http_status=attempts[-1].status if attempts else None,
+        elapsed_s=_total(attempt.elapsed_s for attempt in attempts),
+        response_sha256=attempts[-1].response_sha256 if attempts and answer.suspect else None,
+    )
+
+
+def _probabilities(logs: FloatArray) -> tuple[float, ...]:
+    return tuple(_figure(value) for value in np.exp(logs.astype(np.float64)).tolist())
+
+
+def _figure(value: float) -> float:
+    """Cut a figure to twelve digits: what lies beyond is the machine's own rounding."""
+    return float(f"{value:.12g}")
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _figure(sum(known)) if known else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _figure(fmean(known)) if known else None
+
+
+def _exclusions(queries: Sequence[Query]) -> tuple[Exclusion, ...]:
+    by_reason: dict[str, list[int]] = {}
+    for query in queries:
+        if query.status != "answered":
+            reason = query.reason or "still open: the audit stopped before it was answered or given up"
+            by_reason.setdefault(reason, []).append(query.number)
+    return tuple(Exclusion(reason, tuple(numbers)) for reason, numbers in by_reason.items())
+
+
+def _failures(exchanges: Sequence[Exchange]) -> tuple[Failure, ...]:
+    """Count failed requests by kind; a request for several queries counts once."""
+    requests: dict[int, Attempt] = {item.request: item for exchange in exchanges for item in exchange.attempts}
+    failed = [item for item in requests.values() if item.outcome != "ok" or item.error is not None]
+    kinds = Counter((item.outcome, item.status, item.error) for item in failed)
+    return tuple(Failure(*kind, requests=count) for kind, count in kinds.items())
+
+
+def _hashes(provenance: Mapping[str, Any], verdict: Verdict) -> dict[str, str]:
+    """Name the audit's hashes first, then those that the owner's side recorded."""
+    suffix = "_sha256"
+    recorded = {name.removesuffix(suffix): value for name, value in sorted(provenance.items()) if name.endswith(suffix)}
+    own = {"bundle": verdict.bundle_sha256, "transcript": verdict.transcript_sha256}
+    return {**own, **{name: str(value) for name, value in recorded.items() if name not in own}}
+
+
+def _software(provenance: Mapping[str, Any], transcript: Transcript) -> dict[str, str]:
+    versions = provenance.get("versions")
+    fitted = versions.items() if isinstance(versions, Mapping) else ()
+    return {"audit": transcript.software, **{f"bundle: {name}": str(version) for name, version in sorted(fitted)}}
+
+
+def _is_setting(name: str) -> bool:
+    return name != "versions" and not name.endswith("_sha256")

@@ -1,0 +1,193 @@
+"""EvidenceReport: everything a renderer may print, and nothing else.
+
+Renderers (JSON, CSV, PDF) lay it out; they compute no figure and look nothing up. Text that came from outside (names,
+labels, reasons, URLs) stands here as it came: a renderer escapes it in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metav_audit.transcript import EndpointRecord
+from metav_audit.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The report's sentences.
+
+    Attributes:
+        headline: the verdict in one sentence.
+        derivation: the first proposition.
+        independence: the second proposition.
+        weight: what each p-value means here, a sentence each.
+        other_side: what speaks against the outcome, or, where it is inconclusive, what each side may say.
+        limits: what the report does not say.
+        method: the method, in paragraphs.
+    """
+
+    headline: str
+    derivation: str
+    independence: str
+    weight: tuple[str, ...]
+    other_side: tuple[str, ...]
+    limits: tuple[str, ...]
+    method: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """The calibration models of one kind; strata are never pooled away.
+
+    Attributes:
+        derived: the side they are on.
+        recipe: how they were made.
+        architecture: of independents; None on the derived side, where the recipe alone makes the stratum.
+        data: what independents were trained on, "train" (the owner's data) or "heldout"; None on the derived side.
+        models: their number.
+        lineages: the number of independent witnesses among them.
+        lowest: the lowest score; None, like all below, where the suspect has no score.
+        median: the median score.
+        highest: the highest score.
+        as_high: models that score at least as high as the suspect.
+        as_low: models that score at most as high as the suspect.
+        interval: the 95 % Clopper-Pearson interval of the share that speaks against the suspect's side: the true share
+            of independent models that score at least as high, or of derived ones that score at most as high.
+    """
+
+    derived: bool
+    recipe: str
+    architecture: str | None
+    data: str | None
+    models: int
+    lineages: int
+    lowest: float | None
+    median: float | None
+    highest: float | None
+    as_high: int | None
+    as_low: int | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationSide:
+    """One side of the calibration, one score a lineage.
+
+    Attributes:
+        derived: the side.
+        scores: sorted, one a lineage, under the mask of what the suspect answered; empty where it has no score.
+        boundary: scores beyond it (above for independents, below for derived models) are rare on this side, at the
+            promised rate; None where so few lineages can promise no such rate, or the suspect has no score.
+        interval: as in Stratum, over lineages.
+    """
+
+    derived: bool
+    scores: tuple[float, ...]
+    boundary: float | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One fingerprint input, the target's answer and the suspect's.
+
+    Attributes:
+        number: as in transcript.jsonl, from 0.
+        picture: the input as a PNG file; None where the domain has no picture.
+        status: "answered", "unanswered", or "open" where the audit stopped before it was asked out.
+        reason: why it is unanswered.
+        target: the target's probabilities, one a label, not below 1e-6.
+        suspect: the suspect's, None where a class is hidden; None altogether where it is unanswered.
+        target_label: the label to which the target gives most.
+        suspect_label: the label to which the suspect gives most, of those shown.
+        agrees: whether the two are the same.
+        divergence: total variation distance of the two answers, in [0, 1]; None where a class is hidden.
+        sent: when it was first sent, ISO 8601.
+        attempts: requests that carried the query.
+        http_status: the status of the last of them.
+        elapsed_s: seconds spent waiting for them.
+        response_sha256: hash of the body that held the answer.
+    """
+
+    number: int
+    picture: bytes | None
+    status: str
+    reason: str | None
+    target: tuple[float, ...]
+    suspect: tuple[float | None, ...] | None
+    target_label: str
+    suspect_label: str | None
+    agrees: bool | None
+    divergence: float | None
+    sent: str | None
+    attempts: int
+    http_status: int | None
+    elapsed_s: float | None
+    response_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Queries left out of the verdict, and why."""
+
+    reason: str
+    queries: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Requests that brought no answer, of one kind."""
+
+    outcome: str
+    http_status: int | None
+    error: str | None
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceReport:
+    """One audit's evidence, ready to print; the same evidence gives the same value.
+
+    Attributes:
+        model_name: the owner's name for the protected model.
+        method: the method that made the fingerprint.
+        labels: the task's labels.
+        verdict: what was decided, and from what.
+        wording: the sentences.
+        endpoint: who was asked and how.
+        sides: calibration independents, then calibration derived models.
+        strata: the same, kind by kind.
+        queries: one an input.
+        agreeing: answered queries with the target's own top label.
+        mean_divergence: over the queries that have one.
+        exclusions: queries left out.
+        failures: requests that failed.
+        identities: how the answering servers named themselves.
+        hashes: SHA-256 by what they are of, in hexadecimal.
+        software: programs and versions, by what they did.
+        settings: what else the bundle says of its making.
+        started: ISO 8601, UTC.
+        finished: the same; None where queries are still open.
+    """
+
+    model_name: str
+    method: str
+    labels: tuple[str, ...]
+    verdict: Verdict
+    wording: Wording
+    endpoint: EndpointRecord
+    sides: tuple[CalibrationSide, CalibrationSide]
+    strata: tuple[Stratum, ...]
+    queries: tuple[Query, ...]
+    agreeing: int
+    mean_divergence: float | None
+    exclusions: tuple[Exclusion, ...]
+    failures: tuple[Failure, ...]
+    identities: tuple[Mapping[str, str], ...]
+    hashes: Mapping[str, str]
+    software: Mapping[str, str]
+    settings: Mapping[str, Any]
+    started: str
+    finished: str | None

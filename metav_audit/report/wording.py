@@ -1,0 +1,177 @@
+"""The report's sentences. They say how usual the answers are under each proposition, and never more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.report.model import CalibrationSide, Query, Stratum, Wording
+from metav_audit.report.statistics import CONFIDENCE
+from metav_audit.report.text import shorten
+from metav_audit.verdict import Verdict, VerdictOutcome
+from metav_audit.verifier import VerifierKind
+
+MAX_NAME = 80
+"""Longer names are cut in sentences."""
+OWNERS_DATA = "train"
+"""The ModelCard.data of models trained on the owner's own data."""
+
+_MADE = {
+    VerifierKind.JOINT: (
+        "Inputs and meta-verifier were optimised together on models of known origin (MetaV: Pan, Yan, Zhang and Yang, "
+        "KDD 2022)."
+    ),
+    VerifierKind.AGREEMENT: (
+        "This meta-verifier gives the share of inputs on which the endpoint's top label is the protected model's own "
+        "(as in IPGuard: Cao, Jia and Gong, AsiaCCS 2021)."
+    ),
+}
+_METHOD = (
+    "The owner of the protected model prepared a fingerprint: a fixed list of inputs, made so that models derived from "
+    "the protected model answer them alike, and independently trained models answer them otherwise. With it came a "
+    "meta-verifier, a small fixed function that reads all answers of one endpoint together and gives one score between "
+    "0 and 1. {made}",
+    "The inputs were sent to the endpoint and the answers recorded. The same meta-verifier then scored the answers of "
+    "the calibration models, other models of known origin that had no part in making the fingerprint, with the same "
+    "queries left out. The endpoint's score is compared with theirs: with those of independent models, and with those "
+    "of derived models.",
+    "Each comparison gives a conformal p-value, the share of models of one side that score at least as extremely, the "
+    "endpoint counted among them. Models that come from one training run are no independent witnesses and count once, "
+    "by the member that speaks most against the side's own rate of errors. A match is declared only if the score is "
+    "rare among independent models and not rare among derived ones; no match, if it is the other way round; anything "
+    "else is inconclusive. The promised error rates were fixed in the bundle, whose hash stands in this report.",
+)
+
+LIMITS = (
+    "It gives no probability that the endpoint's model is derived. It says how usual or rare such answers are if it "
+    "is, and if it is not; other evidence has to be weighed with it.",
+    "It does not say how a derived model came to be, who made it, or whether that was allowed. A copy made with the "
+    "owner's leave answers in the same way.",
+    "The reference population is the calibration models listed here, which the owner trained. The weight depends on "
+    "how well they stand for the models that one may meet. A model unlike all of them may score otherwise.",
+    "An independent model here is one trained without the protected model's weights, its answers, or its descendants. "
+    "Two models that share an older common ancestor may resemble each other for that reason.",
+    "It holds for the endpoint at the time of the queries. What is served there may change from one request to the "
+    "next.",
+    "The hashes show that the files belong together and stand unaltered since the hashes were known. They do not show "
+    "when the bundle was made: for that, its hash must have been deposited or time-stamped before the first query.",
+)
+
+_HEADLINES = {
+    VerdictOutcome.MATCH: (
+        "The answers of {endpoint} are what one expects of a model derived from {model}, and are rare among "
+        "independent models."
+    ),
+    VerdictOutcome.NO_MATCH: (
+        "The answers of {endpoint} are what one expects of a model independent of {model}, and are rare among models "
+        "derived from it."
+    ),
+    VerdictOutcome.INCONCLUSIVE: (
+        "The answers of {endpoint} do not tell whether it serves a model derived from {model} or an independent one."
+    ),
+}
+_NO_SCORE = "{endpoint} showed too little to tell whether it serves a model derived from {model}."
+
+
+def write_wording(
+    bundle: FingerprintBundle,
+    verdict: Verdict,
+    sides: tuple[CalibrationSide, CalibrationSide],
+    strata: Sequence[Stratum],
+    queries: Sequence[Query],
+) -> Wording:
+    """Write the sentences for one verdict; ``sides`` are independents, then derived models."""
+    model = shorten(bundle.name, MAX_NAME)
+    return Wording(
+        headline=_headline(model, verdict),
+        derivation=f"The endpoint serves a model derived from {model}.",
+        independence=f"The endpoint serves a model independent of {model}.",
+        weight=tuple(_weight(verdict)),
+        other_side=tuple(_other_side(verdict, sides, strata, queries)),
+        limits=LIMITS,
+        method=tuple(text.replace("{made}", _MADE[bundle.verifier.kind]) for text in _METHOD),
+    )
+
+
+def _headline(model: str, verdict: Verdict) -> str:
+    template = _NO_SCORE if verdict.score is None else _HEADLINES[verdict.outcome]
+    # replace, not format: a name may hold braces.
+    return template.replace("{model}", model).replace("{endpoint}", shorten(verdict.endpoint, MAX_NAME))
+
+
+def _weight(verdict: Verdict) -> Iterator[str]:
+    if verdict.score is None:
+        yield "There is no score, and so no p-value: " + "; ".join(verdict.reasons) + "."
+        return
+    for p_value, count, side, extreme in (
+        (verdict.p_value, verdict.independents, "independent", "at least as high"),
+        (verdict.p_value_derived, verdict.derived, "derived", "at most as high"),
+    ):
+        assert p_value is not None
+        hits = round(p_value * (count + 1)) - 1
+        yield (
+            f"{hits} of {count} {side} calibration lineages score {extreme}: p = {hits + 1}/{count + 1} = "
+            f"{p_value:.3g}, and it could not have been finer than 1/{count + 1} = {1 / (count + 1):.3g}."
+        )
+
+
+def _other_side(
+    verdict: Verdict,
+    sides: tuple[CalibrationSide, CalibrationSide],
+    strata: Sequence[Stratum],
+    queries: Sequence[Query],
+) -> Iterator[str]:
+    if verdict.score is not None and verdict.outcome is not VerdictOutcome.NO_MATCH:
+        yield from _for_independence(verdict.score, sides[0], strata)
+    if verdict.score is not None and verdict.outcome is not VerdictOutcome.MATCH:
+        yield from _for_derivation(verdict.score, sides[1])
+    yield from _labels(verdict, queries)
+    yield from _gaps(verdict, queries)
+
+
+def _for_independence(score: float, side: CalibrationSide, strata: Sequence[Stratum]) -> Iterator[str]:
+    near = side.scores[-1]
+    hits = sum(other >= score for other in side.scores)
+    yield f"The highest-scoring independent calibration lineage has {near:.6g}; the endpoint has {score:.6g}."
+    yield _share(side, f"{hits} of {len(side.scores)} independent lineages score at least as high as the endpoint")
+    hard = [stratum for stratum in strata if stratum.data == OWNERS_DATA]
+    if hard:
+        count = sum(stratum.as_high or 0 for stratum in hard)
+        yield (
+            f"Of the {sum(stratum.lineages for stratum in hard)} independent lineages trained on the owner's own data, "
+            f"the hardest to tell apart, {count} score at least as high as the endpoint."
+        )
+
+
+def _for_derivation(score: float, side: CalibrationSide) -> Iterator[str]:
+    near = side.scores[0]
+    hits = sum(other <= score for other in side.scores)
+    yield f"The lowest-scoring derived calibration lineage has {near:.6g}; the endpoint has {score:.6g}."
+    yield _share(side, f"{hits} of {len(side.scores)} derived lineages score at most as high as the endpoint")
+
+
+def _share(side: CalibrationSide, observed: str) -> str:
+    assert side.interval is not None
+    low, high = side.interval
+    return (
+        f"{observed}; the true share lies between {low:.1%} and {high:.1%} ({CONFIDENCE:.0%} Clopper-Pearson interval)."
+    )
+
+
+def _labels(verdict: Verdict, queries: Sequence[Query]) -> Iterator[str]:
+    agrees = [query.agrees for query in queries if query.agrees is not None]
+    if not agrees:
+        return
+    if verdict.outcome is VerdictOutcome.NO_MATCH:
+        yield f"The endpoint's top label is the protected model's own in {sum(agrees)} of {len(agrees)} answers."
+    else:
+        different = agrees.count(False)
+        yield f"The endpoint's top label differs from the protected model's in {different} of {len(agrees)} answers."
+
+
+def _gaps(verdict: Verdict, queries: Sequence[Query]) -> Iterator[str]:
+    missing = verdict.queries - verdict.answered
+    if missing:
+        yield f"{missing} of {verdict.queries} queries have no answer; nothing is known of what it would have been."
+    if any(query.suspect is not None and None in query.suspect for query in queries):
+        yield "Some answers hide classes; nothing is known of the probabilities not shown."

@@ -1,0 +1,1 @@
+"""The owner's zoo: surrogates derived from the target and independent of it."""

@@ -1,0 +1,121 @@
+"""Built-in architectures for surrogates, functions of the task; an owner may add others as ``module:function``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from metav_audit.errors import ConfigurationError
+from metav_audit.task import TaskSpec
+
+Builder = Callable[[TaskSpec], nn.Module]
+
+
+def mlp(*widths: int) -> Builder:
+    """Return a builder of perceptrons with ReLU and these hidden widths."""
+
+    def build(task: TaskSpec) -> nn.Module:
+        size = torch.Size(task.domain.shape).numel()
+        layers: list[nn.Module] = [nn.Flatten()]
+        for inward, outward in zip((size, *widths), widths, strict=False):
+            layers += [nn.Linear(inward, outward), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear(widths[-1], task.output.size))
+
+    return build
+
+
+def cnn(*channels: int, hidden: int) -> Builder:
+    """Return a builder of convolutional networks: 3 x 3 convolutions, the image halved after each down to 2 x 2."""
+
+    def build(task: TaskSpec) -> nn.Module:
+        depth, height, width = task.domain.shape
+        layers: list[nn.Module] = []
+        for inward, outward in zip((depth, *channels), channels, strict=False):
+            layers += [nn.Conv2d(inward, outward, 3, padding=1), nn.ReLU()]
+            if min(height, width) >= 4:
+                layers.append(nn.MaxPool2d(2))
+                height, width = height // 2, width // 2
+        flat = channels[-1] * height * width
+        return nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, task.output.size)
+        )
+
+    return build
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Add two convolutions to the identity."""
+        return torch.relu(inputs + self.second(torch.relu(self.first(inputs))))
+
+
+def resnet(channels: int, blocks: int) -> Builder:
+    """Return a builder of residual networks without normalisation: a halving stem, blocks, mean over 2 x 2 cells."""
+
+    def build(task: TaskSpec) -> nn.Module:
+        stem = [nn.Conv2d(task.domain.shape[0], channels, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2, ceil_mode=True)]
+        body = [_Residual(channels) for _ in range(blocks)]
+        pool = nn.AdaptiveAvgPool2d(2)
+        return nn.Sequential(*stem, *body, pool, nn.Flatten(), nn.Linear(4 * channels, task.output.size))
+
+    return build
+
+
+BUILT_IN: dict[str, Builder] = {
+    "cnn-small": cnn(8, 16, hidden=32),
+    "cnn-medium": cnn(16, 32, hidden=64),
+    "cnn-deep": cnn(16, 24, 32, hidden=64),
+    "resnet-small": resnet(12, 2),
+    "mlp-small": mlp(64),
+    "mlp-wide": mlp(256),
+    "mlp-deep": mlp(96, 64),
+}
+
+
+def import_function(reference: str, what: str) -> Callable[..., Any]:
+    """Import ``module:function``, looking in the working directory too.
+
+    Raises:
+        ConfigurationError: there is no such module or function.
+    """
+    module_name, _, function_name = reference.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot import {what} {reference!r} ({error}): write it as module:function"
+        ) from error
+    if not callable(function):
+        raise ConfigurationError(f"{what} {reference!r} is not a function: write it as module:function")
+    return function  # type: ignore[no-any-return]
+
+
+def build_architecture(name: str, task: TaskSpec) -> nn.Module:
+    """Build a network with fresh random weights, by a built-in name or as ``module:function`` taking the task.
+
+    Raises:
+        ConfigurationError: the name is unknown, or the function does not give a torch module.
+    """
+    if ":" not in name and name not in BUILT_IN:
+        raise ConfigurationError(
+            f"architecture {name!r} is unknown: use one of {', '.join(BUILT_IN)}, or module:function"
+        )
+    builder = BUILT_IN[name] if name in BUILT_IN else import_function(name, "architecture")
+    model = builder(task)
+    if not isinstance(model, nn.Module):
+        raise ConfigurationError(f"architecture {name!r} gives {type(model).__name__}, not a torch.nn.Module")
+    return model

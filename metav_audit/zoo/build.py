@@ -1,0 +1,113 @@
+"""Train what the store lacks, on all cores, and write down what the zoo then holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+
+import joblib
+import torch
+from torch import nn
+
+from metav_audit.errors import DataError
+from metav_audit.files import write_atomically
+from metav_audit.progress import Progress, silent
+from metav_audit.zoo import recipes, training
+from metav_audit.zoo.plan import Plan, plan_zoo
+from metav_audit.zoo.project import Project, Workshop, open_workshop
+from metav_audit.zoo.store import Store, content_address
+from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
+
+USEFUL_SHARE = 0.7
+"""A surrogate that performs below this share of the target's own performance is left out: no one would deploy it."""
+
+
+def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress = silent) -> SurrogateZoo:
+    """Train the surrogates that the store lacks, and return the zoo.
+
+    Args:
+        project: the owner's project.
+        jobs: worker processes, one torch thread each; all cores by default.
+        progress: told of every model trained.
+
+    Raises:
+        ConfigurationError, DataError: the project, its model or its data do not fit.
+    """
+    workshop = open_workshop(project)
+    settings = project.settings
+    plans = plan_zoo(settings.zoo.preset, settings.zoo.architectures, settings.seed)
+    make_models(workshop, plans, jobs=jobs, progress=progress)
+    zoo = _collect(workshop, plans)
+    text = json.dumps(zoo.to_json(), indent=1, sort_keys=True)
+    write_atomically(project.store / "zoo.json", text.encode() + b"\n")
+    return zoo
+
+
+def make_models(workshop: Workshop, plans: Iterable[Plan], *, jobs: int | None, progress: Progress = silent) -> None:
+    """Train the plans that the store lacks, parents first; each model is stored the moment it is done."""
+    store, context = Store(workshop.project.store), context_address(workshop)
+    missing = [plan for plan in plans if store.performance(address_of(plan, context)) is None]
+    done = 0
+    progress(done, len(missing))
+    for depth in sorted({plan.depth for plan in missing}):
+        tasks = [joblib.delayed(_make_one)(workshop.project, plan) for plan in missing if plan.depth == depth]
+        workers = joblib.Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator_unordered", batch_size=1)
+        for _ in workers(tasks):
+            done += 1
+            progress(done, len(missing))
+
+
+@lru_cache(maxsize=4)
+def context_address(workshop: Workshop) -> str:
+    """Return the hash of all that decides a surrogate's weights beside its plan."""
+    return content_address({"workshop": workshop.to_json(), "recipes": recipes.RECIPE_VERSION})
+
+
+def address_of(plan: Plan, context: str) -> str:
+    """Return a plan's content address in the store."""
+    return content_address({"plan": plan.making(), "context": context})
+
+
+def load_model(workshop: Workshop, plan: Plan) -> nn.Module:
+    """Load a stored model, frozen and in evaluation mode."""
+    target = workshop.target
+    structure = recipes.fresh_model(plan.architecture, target.network, target.task, plan.seed)
+    store = Store(workshop.project.store)
+    model = store.load(address_of(plan, context_address(workshop)), structure)
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    return model
+
+
+def _make_one(project: Project, plan: Plan) -> None:
+    """Train one plan in a worker process and store it."""
+    torch.set_num_threads(1)
+    workshop = open_workshop(project)
+    target, data = workshop.target, workshop.data
+    parent = load_model(workshop, plan.parent) if plan.parent else target.network
+    model = recipes.make_surrogate(plan, parent, target.network, target.task, data)
+    Store(project.store).save(address_of(plan, context_address(workshop)), model, performance_of(model, workshop))
+
+
+def performance_of(model: nn.Module, workshop: Workshop) -> float:
+    """Return a model's accuracy on the validation data."""
+    validation = workshop.data.validation
+    return training.accuracy(model, torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels))
+
+
+def _collect(workshop: Workshop, plans: Iterable[Plan]) -> SurrogateZoo:
+    store, context = Store(workshop.project.store), context_address(workshop)
+    floor = USEFUL_SHARE * performance_of(workshop.target.network, workshop)
+    kept, left_out = [], 0
+    for plan in plans:
+        address = address_of(plan, context)
+        performance = store.performance(address)
+        if performance is None:
+            raise DataError(f"the zoo's model {address} vanished from {store.folder}: run 'metav-audit zoo' again")
+        if performance >= floor:
+            kept.append(Surrogate(plan, address, performance))
+        else:
+            left_out += 1
+    return SurrogateZoo(tuple(kept), workshop.target.sha256, left_out)

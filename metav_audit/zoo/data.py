@@ -1,0 +1,131 @@
+"""The owner's data: what the target was trained on, and what a thief could have instead."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metav_audit.domains.base import Inputs
+from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.task import TaskSpec
+from metav_audit.zoo.architectures import import_function
+
+MAX_DATA_BYTES = 8 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledData:
+    """Inputs of shape (n, *domain.shape), float32, and their labels, int64 of shape (n,)."""
+
+    inputs: Inputs
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, index: NDArray[np.int64]) -> LabelledData:
+        """Return the rows at ``index``."""
+        return LabelledData(self.inputs[index], self.labels[index])
+
+    def sha256(self) -> str:
+        """Return a hash of the content."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.inputs).tobytes())
+        digest.update(np.ascontiguousarray(self.labels).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerData:
+    """Data by who holds it.
+
+    Attributes:
+        train: what the target was trained on; independents "of the same data" are trained on it too.
+        heldout: data of the same task that the owner did not train on: what thieves and rivals have.
+        validation: data on which every model's performance is measured.
+    """
+
+    train: LabelledData
+    heldout: LabelledData
+    validation: LabelledData
+
+
+def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:
+    """Load ``x`` and ``y`` from an ``.npz`` file, or from ``module:function`` returning (x, y).
+
+    8-bit images are brought into the domain's range; grey images may lack the channel dimension, colour images may
+    have it last.
+
+    Raises:
+        ConfigurationError: the file or function cannot be found.
+        DataError: the arrays do not fit the task.
+    """
+    raw_inputs, raw_labels = _read_npz(Path(reference)) if reference.endswith(".npz") else _call(reference, what)
+    inputs = task.domain.check(_in_range(_in_shape(np.asarray(raw_inputs), task), task), f"{what} x of {reference}")
+    return LabelledData(inputs, check_labels(np.asarray(raw_labels), len(inputs), task, f"{what} y of {reference}"))
+
+
+def check_labels(labels: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[np.int64]:
+    """Return labels as int64 of shape (count,).
+
+    Raises:
+        DataError: wrong number, not integers, out of range, or of one class only.
+    """
+    flat = labels.reshape(-1)
+    if len(flat) != count:
+        raise DataError(f"{what} has {len(flat)} labels for {count} inputs: they must be as many")
+    if not np.issubdtype(flat.dtype, np.number) or not np.array_equal(flat, np.round(flat)):
+        raise DataError(f"{what} holds labels that are not integers: number the classes from 0")
+    if flat.min() < 0 or flat.max() >= task.output.size:
+        raise DataError(
+            f"{what} holds label {int(flat.min() if flat.min() < 0 else flat.max())}, the task has classes "
+            f"0 .. {task.output.size - 1}: renumber them or mend the task's labels"
+        )
+    if len(np.unique(flat)) < 2:
+        raise DataError(f"{what} holds one class only: a classifier cannot be trained on it")
+    return flat.astype(np.int64)
+
+
+def _call(reference: str, what: str) -> tuple[Any, Any]:
+    result = import_function(reference, f"{what} data")()
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise DataError(f"{what} data {reference} must return (x, y)")
+    return result
+
+
+def _read_npz(path: Path) -> tuple[Any, Any]:
+    try:
+        if path.stat().st_size > MAX_DATA_BYTES:
+            raise DataError(f"{path} is larger than {MAX_DATA_BYTES} bytes: give a smaller sample")
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["x"], arrays["y"]
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the data {path}: {error.strerror or error}") from error
+    except KeyError as error:
+        raise DataError(f"{path} lacks the array {error}: it must hold x and y") from error
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is no .npz file of plain arrays ({error})") from error
+
+
+def _in_shape(inputs: NDArray[Any], task: TaskSpec) -> NDArray[Any]:
+    shape = task.domain.shape
+    if inputs.shape[1:] == shape or len(shape) != 3:
+        return inputs
+    if shape[0] == 1 and inputs.shape[1:] == shape[1:]:
+        return inputs[:, None]
+    if inputs.shape[1:] == (*shape[1:], shape[0]):
+        return np.moveaxis(inputs, -1, 1)
+    return inputs
+
+
+def _in_range(inputs: NDArray[Any], task: TaskSpec) -> NDArray[Any]:
+    domain = task.domain.to_json()
+    if inputs.dtype != np.uint8 or "levels" not in domain:
+        return inputs
+    unit = inputs.astype(np.float32) / 255
+    return np.asarray(domain["low"] + unit * (domain["high"] - domain["low"]), dtype=np.float32)

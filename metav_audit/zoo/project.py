@@ -1,0 +1,190 @@
+"""The owner's project file: which model, which data, which zoo, which fingerprint."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from metav_audit.errors import ConfigurationError
+from metav_audit.task import TaskSpec
+from metav_audit.zoo.architectures import BUILT_IN
+from metav_audit.zoo.data import OwnerData, load_data
+from metav_audit.zoo.target import TargetModel, load_target
+
+_MAX_PROJECT_BYTES = 1 << 20
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TargetSection(_Section):
+    """Where the protected model lies."""
+
+    model: str
+    weights: str | None = None
+    outputs: Literal["logits", "probabilities"] = "logits"
+
+
+class DataSection(_Section):
+    """Where the data lie; ``validation`` defaults to a fifth of ``heldout``, which is then set aside."""
+
+    train: str
+    heldout: str
+    validation: str | None = None
+
+
+class ZooSection(_Section):
+    """What the zoo holds and where."""
+
+    preset: str = "standard"
+    architectures: tuple[str, ...] = tuple(BUILT_IN)
+    store: str = "zoo"
+
+
+class FingerprintSection(_Section):
+    """How the fingerprint is optimised."""
+
+    queries: int = Field(default=32, ge=1, le=10_000)
+    steps: int = Field(default=400, ge=1, le=1_000_000)
+
+
+class RatesSection(_Section):
+    """The error rates a verdict promises."""
+
+    false_match: float = Field(default=0.05, gt=0, lt=1)
+    false_no_match: float = Field(default=0.05, gt=0, lt=1)
+
+
+class ProjectFile(_Section):
+    """The whole of project.toml."""
+
+    name: str = Field(min_length=1, max_length=200)
+    seed: int = Field(default=0, ge=0, lt=2**53)
+    task: dict[str, Any]
+    target: TargetSection
+    data: DataSection
+    zoo: ZooSection = ZooSection()
+    fingerprint: FingerprintSection = FingerprintSection()
+    rates: RatesSection = RatesSection()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project file and the folder that its relative paths start from; hashable, so a worker can cache on it."""
+
+    path: Path
+    text: str
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return self.path.parent
+
+    @property
+    def settings(self) -> ProjectFile:
+        """The parsed file."""
+        return _parse(self.text, str(self.path))
+
+    @property
+    def task(self) -> TaskSpec:
+        """The task of target, surrogates and suspects."""
+        fields = self.settings.task
+        output = {"kind": fields.get("kind", "classification"), "labels": fields.get("labels")}
+        return TaskSpec.from_json({"input": fields.get("input"), "output": output})
+
+    @property
+    def file_name(self) -> str:
+        """The project's name, fit for a file."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.settings.name).strip(".-") or "project"
+
+    @property
+    def store(self) -> Path:
+        """The folder of the zoo's models."""
+        return self.folder / self.settings.zoo.store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Workshop:
+    """Everything the owner brings, loaded."""
+
+    project: Project
+    target: TargetModel
+    data: OwnerData
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe by content all that decides a surrogate's weights beside its plan."""
+        data = {"train": self.data.train, "heldout": self.data.heldout, "validation": self.data.validation}
+        hashes = {name: part.sha256() for name, part in data.items()}
+        return {"target": self.target.sha256, "data": hashes, "task": self.target.task.to_json()}
+
+
+def load_project(path: Path) -> Project:
+    """Read and check a project file.
+
+    Raises:
+        ConfigurationError: it is missing, no TOML, or a field is missing, unknown or out of range.
+    """
+    file = path / "project.toml" if path.is_dir() else path
+    try:
+        if file.stat().st_size > _MAX_PROJECT_BYTES:
+            raise ConfigurationError(f"{file} is larger than {_MAX_PROJECT_BYTES} bytes: this is no project file")
+        project = Project(file.resolve(), file.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = "'metav-audit init' writes one to start from"
+        raise ConfigurationError(f"cannot read the project file {file}: {error.strerror}; {hint}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"the project file {file} is not UTF-8 text") from error
+    _ = project.task
+    return project
+
+
+@lru_cache(maxsize=4)
+def open_workshop(project: Project) -> Workshop:
+    """Load the target and the data of a project.
+
+    Raises:
+        ConfigurationError: something cannot be found.
+        DataError: the model or the data do not fit the task.
+    """
+    settings, task = project.settings, project.task
+    train = load_data(_resolve(project, settings.data.train), task, "train")
+    heldout = load_data(_resolve(project, settings.data.heldout), task, "heldout")
+    if settings.data.validation is not None:
+        validation = load_data(_resolve(project, settings.data.validation), task, "validation")
+    else:
+        order = np.random.default_rng(0).permutation(len(heldout))
+        aside = max(1, len(heldout) // 5)
+        heldout, validation = heldout.take(order[aside:]), heldout.take(order[:aside])
+    weights = settings.target.weights
+    target = load_target(
+        _resolve(project, settings.target.model),
+        Path(_resolve(project, weights)) if weights else None,
+        settings.target.outputs,
+        task,
+    )
+    return Workshop(project, target, OwnerData(train, heldout, validation))
+
+
+def _resolve(project: Project, reference: str) -> str:
+    """Make a file's path absolute; leave ``module:function`` as it is."""
+    return reference if ":" in reference else str(project.folder / reference)
+
+
+@lru_cache(maxsize=16)
+def _parse(text: str, where: str) -> ProjectFile:
+    try:
+        return ProjectFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"the project file {where} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ConfigurationError(f"the project file {where}: {field}: {first['msg']}") from None

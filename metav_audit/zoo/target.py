@@ -1,0 +1,106 @@
+"""The owner's model: brought as ``module:function``, or as a ``.pt2`` file that torch.export wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.task import TaskSpec
+from metav_audit.zoo.architectures import import_function
+from metav_audit.zoo.store import load_weights, weights_hash
+
+
+class FromProbabilities(nn.Module):
+    """A model that gives probabilities, made to give log-probabilities, which serve as logits."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return log-probabilities, finite, of shape (n, classes)."""
+        probabilities: Tensor = self.model(inputs)
+        return probabilities.clamp(min=1e-12).log()
+
+
+class _Exported(nn.Module):
+    """An exported program, whose own train() and eval() are fixed at export."""
+
+    def __init__(self, program: Any) -> None:
+        super().__init__()
+        self.program = program.module()
+
+    def train(self, mode: bool = True) -> _Exported:
+        """Keep the mode in which the program was exported."""
+        self.training = mode
+        return self
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run the program."""
+        outputs: Tensor = self.program(inputs)
+        return outputs
+
+
+@dataclass(frozen=True, slots=True)
+class TargetModel:
+    """The owner's protected model, giving logits, in evaluation mode; its task; the hash of its weights."""
+
+    network: nn.Module
+    task: TaskSpec
+    sha256: str
+
+
+def load_target(model: str, weights: Path | None, outputs: str, task: TaskSpec) -> TargetModel:
+    """Load the owner's model and try it on two inputs.
+
+    Args:
+        model: ``module:function`` returning a torch.nn.Module, or the path of a ``.pt2`` file.
+        weights: a safetensors file of its state, or None where ``model`` brings its own.
+        outputs: "logits" or "probabilities".
+        task: what it must take and give.
+
+    Raises:
+        ConfigurationError: the model cannot be found.
+        DataError: it does not fit the task.
+    """
+    network = _load_exported(Path(model)) if model.endswith(".pt2") else import_function(model, "target model")()
+    if not isinstance(network, nn.Module):
+        raise ConfigurationError(f"target model {model!r} gives {type(network).__name__}, not a torch.nn.Module")
+    if weights is not None:
+        network = load_weights(network, weights, "the target's weights")
+    network.eval()
+    for parameter in network.parameters():
+        parameter.requires_grad = False
+    wrapped = FromProbabilities(network) if outputs == "probabilities" else network
+    _try_out(wrapped, task, model)
+    return TargetModel(wrapped, task, weights_hash(wrapped))
+
+
+def _load_exported(path: Path) -> nn.Module:
+    try:
+        return _Exported(torch.export.load(path))
+    except FileNotFoundError:
+        raise ConfigurationError(f"cannot read the target model {path}: there is no such file") from None
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} is no program that torch.export.save wrote: {first}") from error
+
+
+@torch.no_grad()
+def _try_out(network: nn.Module, task: TaskSpec, model: str) -> None:
+    inputs = torch.zeros(2, *task.domain.shape)
+    try:
+        outputs = network(inputs)
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"target model {model} fails on inputs of shape {tuple(inputs.shape)}: {first}") from error
+    if not isinstance(outputs, Tensor) or outputs.shape != (2, task.output.size):
+        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise DataError(f"target model {model} gives {shape} for two inputs, the task wants (2, {task.output.size})")
+    if not bool(torch.isfinite(outputs).all()):
+        raise DataError(f"target model {model} gives NaN or infinite values")

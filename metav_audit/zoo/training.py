@@ -1,0 +1,135 @@
+"""Training loops: supervised fitting, distillation and pruning; every source of randomness is an argument."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metav_audit.errors import DataError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Return a generator of random numbers on the CPU."""
+    return torch.Generator().manual_seed(seed)
+
+
+def batches(count: int, size: int, epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield index batches, reshuffled each epoch; a last batch of one is left out."""
+    for _ in range(epochs):
+        for batch in torch.split(torch.randperm(count, generator=generator), size):
+            if len(batch) > 1 or count == 1:
+                yield batch
+
+
+def descend(
+    model: nn.Module,
+    parameters: list[nn.Parameter],
+    pairs: tuple[Tensor, Tensor],
+    loss: Loss,
+    *,
+    epochs: int,
+    rate: float,
+    generator: torch.Generator,
+    batch: int = 32,
+    after_step: Callable[[], None] = lambda: None,
+) -> None:
+    """Minimise ``loss(model(x), y)`` over ``pairs`` (x, y) by Adam with a cosine-decayed learning rate, in place.
+
+    Raises:
+        DataError: the loss became NaN or infinite.
+    """
+    inputs, targets = pairs
+    optimizer = torch.optim.Adam(parameters, lr=rate)
+    steps = epochs * math.ceil(len(inputs) / batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
+    model.train()
+    value = torch.zeros(())
+    for index in batches(len(inputs), batch, epochs, generator):
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(model(inputs[index]), targets[index])
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        after_step()
+    model.eval()
+    if not bool(torch.isfinite(value)):
+        raise DataError("training diverged (the loss is not finite): lower the learning rate or check the data")
+
+
+def distillation_loss(temperature: float) -> Loss:
+    """Return the Kullback-Leibler divergence from the teacher's softened probabilities (Hinton et al. 2015, eq. 1)."""
+
+    def loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        student = functional.log_softmax(logits / temperature, dim=1)
+        teacher = functional.log_softmax(teacher_logits / temperature, dim=1)
+        return functional.kl_div(student, teacher, log_target=True, reduction="batchmean") * temperature**2
+
+    return loss
+
+
+def last_layer(model: nn.Module) -> list[nn.Parameter]:
+    """Return the last layer's parameters: those named like the last matrix or kernel, but for the last part."""
+    named = list(model.named_parameters())
+    weights = [name for name, parameter in named if parameter.ndim >= 2]
+    if not weights:
+        raise DataError("the model has no weight matrix, so no last layer to train")
+    prefix = weights[-1].rpartition(".")[0]
+    return [parameter for name, parameter in named if name.rpartition(".")[0] == prefix]
+
+
+@torch.no_grad()
+def reinitialise(parameters: list[nn.Parameter], generator: torch.Generator) -> None:
+    """Draw weights anew as torch's linear and convolution layers do: uniform within 1 / sqrt(fan-in).
+
+    Vectors that follow a weight are taken for its biases; other vectors (scales of a normalisation) stay.
+    """
+    bound = 0.0
+    for parameter in parameters:
+        if parameter.ndim >= 2:
+            bound = 1 / math.sqrt(max(parameter[0].numel(), 1))
+            parameter.uniform_(-bound, bound, generator=generator)
+        elif bound and not torch.all(parameter == 1):
+            parameter.uniform_(-bound, bound, generator=generator)
+
+
+def prune(model: nn.Module, ratio: float) -> Callable[[], None]:
+    """Zero the ``ratio`` of each weight tensor that is smallest in magnitude, in place (Han et al. 2015).
+
+    Returns:
+        A function that zeroes the same weights again, for use after each step of a later tuning.
+    """
+    masks = []
+    for parameter in model.parameters():
+        if parameter.ndim >= 2:
+            count = int(parameter.numel() * ratio)
+            threshold = parameter.detach().abs().flatten().kthvalue(count).values if count else -1.0
+            masks.append((parameter, parameter.detach().abs() > threshold))
+
+    @torch.no_grad()
+    def apply() -> None:
+        for parameter, mask in masks:
+            parameter.mul_(mask)
+
+    apply()
+    return apply
+
+
+def clone(model: nn.Module) -> nn.Module:
+    """Return a deep copy, all of it trainable."""
+    copied = copy.deepcopy(model)
+    for parameter in copied.parameters():
+        parameter.requires_grad = True
+    return copied
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    """Return the share of right labels, in [0, 1]."""
+    return float((model(inputs).argmax(dim=1) == labels).float().mean())

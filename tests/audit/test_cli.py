@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from metav_audit.cli import main
+from metav_audit.verdict import Verdict
+from tests.builders import linear_model, make_bundle, make_task
+from tests.servers import ModelServer, always, free_port
+
+TASK = make_task()
+BUNDLE = make_bundle(queries=8, task=TASK)
+TARGET = linear_model(TASK, 0)
+
+
+def table(name, url, **more):
+    fields = {"adapter": "open-inference-v2", "url": url, "model": "m", **more}
+    return f"[endpoints.{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Run ``metav-audit audit`` on the text of an endpoint file; return exit code, stdout and stderr."""
+    BUNDLE.save(tmp_path / "bundle")
+
+    def call(text, *options, out="out"):
+        (tmp_path / "endpoints.toml").write_text(text)
+        arguments = [str(tmp_path / "bundle"), str(tmp_path / "endpoints.toml"), "-o", str(tmp_path / out), *options]
+        with pytest.raises(SystemExit) as exit_:
+            main(["audit", *arguments])
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.out + shown.err
+        return exit_.value.code or 0, shown.out, shown.err
+
+    return call
+
+
+def test_a_match_exits_with_1_and_leaves_a_folder_that_stands_alone(run, tmp_path):
+    """Bundle, transcript, verdict and reports stand in the endpoint's folder; one line goes to stdout."""
+    with ModelServer(TARGET) as server:
+        code, out, err = run(table("a", server.url))
+    assert code == 1
+    assert out.startswith("a: match (score ")
+    assert len(out.splitlines()) == 1
+    assert err == ""
+    folder = tmp_path / "out" / "a"
+    present = {path.name for path in folder.iterdir()}
+    assert {"bundle", "transcript.jsonl", "verdict.json", "report.csv", "report.pdf", "report.json"} <= present
+    assert Verdict.from_json(json.loads((folder / "verdict.json").read_text())).queries == 8
+
+
+def test_running_again_asks_nothing_and_says_so(run):
+    """The second run gives the same line without a request."""
+    with ModelServer(TARGET) as server:
+        first = run(table("a", server.url))
+        asked = len(server.log)
+        code, out, err = run(table("a", server.url))
+    assert len(server.log) == asked == 8
+    assert (code, out) == first[:2]
+    assert err == "a: finished earlier, nothing was asked again\n"
+
+
+def test_json_is_one_object_a_line(run):
+    """--format json prints one verdict a line."""
+    with ModelServer(TARGET) as server:
+        _, out, _ = run(table("a", server.url) + table("b", server.url, model="n"), "--format", "json")
+    verdicts = [json.loads(line) for line in out.splitlines()]
+    assert [verdict["endpoint"] for verdict in verdicts] == ["a", "b"]
+    assert verdicts[0]["outcome"] == "match"
+
+
+def test_one_endpoint_s_failure_does_not_stop_the_others(run):
+    """The exit code is the gravest; the failing endpoint is one line on stderr."""
+    with ModelServer(TARGET) as server, ModelServer(TARGET, fault=always(401)) as closed:
+        code, out, err = run(table("closed", closed.url) + table("a", server.url))
+    assert code == 4
+    assert out.startswith("a: match")
+    assert len(err.splitlines()) == 1
+    assert "endpoint closed" in err
+
+
+def test_too_few_answers_are_inconclusive(run):
+    """With most queries refused the audit ends in 3 and says how many stay unanswered."""
+    with ModelServer(TARGET, fault=lambda number, seen: always(422)(0, seen) if number % 4 else None) as server:
+        code, out, err = run(table("a", server.url) + "limits = {concurrency = 1}\n")
+    assert code == 3
+    assert "inconclusive" in out
+    assert err == "a: 6 of 8 queries stay unanswered\n"
+
+
+def uniform(inputs):
+    return np.full((len(inputs), 4), 0.25)
+
+
+BAD_ANSWERS = {
+    "html": (ModelServer, {"fault": always(200, b"<html></html>")}, "HTML"),
+    "nothing": (ModelServer, {"fault": always(200, b"")}, "empty body"),
+    "nan": (ModelServer, {"model": lambda x: uniform(x) * np.nan}, "NaN"),
+    "inf": (ModelServer, {"model": lambda x: uniform(x) * np.inf}, "infinite"),
+    "classes": (ModelServer, {"model": lambda x: uniform(x)[:, :3]}, "3 scores, the task has 4"),
+    "logits": (ModelServer, {"model": lambda x: uniform(x) * 40 - 3}, "scores = probability"),
+    "401": (ModelServer, {"fault": always(401)}, "credentials"),
+    "404": (ModelServer, {"fault": always(404)}, "check url, model"),
+    "redirect": (ModelServer, {"fault": always(301)}, "redirect"),
+    "crash": (ModelServer, {"fault": always(500, b"Internal Server Error")}, "HTTP 500"),
+    "big": (ModelServer, {"fault": always(200, b"[" * 2_000_000)}, "max_response_bytes"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ANSWERS)
+def test_a_bad_answer_is_one_line_and_4(run, case):
+    """Whatever an endpoint answers wrongly costs one request, one line and exit code 4."""
+    kind, options, said = BAD_ANSWERS[case]
+    with kind(**{"model": TARGET, **options}) as server:
+        code, out, err = run(table("a", server.url))
+    assert (code, out, len(err.splitlines()), len(server.log)) == (4, "", 1, 1)
+    assert said in err
+    assert err.startswith("metav-audit: endpoint a: ")
+
+
+def test_a_dead_address_is_one_line_and_4(run):
+    """Nothing listens: bounded attempts, one line."""
+    code, _, err = run(table("a", f"http://127.0.0.1:{free_port()}") + "limits = {attempts = 2}\n")
+    assert code == 4
+    assert len(err.splitlines()) == 1
+    assert "no connection" in err
+    assert "check that the URL is right" in err
+
+
+BAD_FILES = {
+    "adapter": ({"adapter": "telepathy"}, "", "is not installed"),
+    "secret": ({}, '[endpoints.a.headers]\nAuthorization = "Bearer hunter2"\n', "looks like a credential"),
+    "unset": ({}, '[endpoints.a.headers]\nAuthorization = "Bearer ${NO_SUCH_VARIABLE}"\n', "NO_SUCH_VARIABLE"),
+    "budget": ({}, "limits = {requests = 7}\n", "does not cover the 8"),
+    "toml": ({}, "= nonsense", "not TOML"),
+    "unknown": ({"surprise": 1}, "", "surprise"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_bad_configuration_is_one_line_and_2_before_anything_is_sent(run, tmp_path, case):
+    """A mistake in the second endpoint stops the first one too, before its first request."""
+    fields, more, said = BAD_FILES[case]
+    with ModelServer(TARGET) as server:
+        code, out, err = run(table("first", server.url) + table("a", server.url, **fields) + more)
+    assert (code, out, len(err.splitlines()), server.log) == (2, "", 1, [])
+    assert said in err
+    assert "hunter2" not in err
+
+
+def test_an_unwritable_folder_is_one_line_and_2(run, tmp_path):
+    """A folder below a regular file cannot be made; nothing is sent."""
+    (tmp_path / "file").write_text("")
+    with ModelServer(TARGET) as server:
+        code, _, err = run(table("a", server.url), out="file/out")
+    assert (code, len(err.splitlines()), server.log) == (2, 1, [])
+
+
+def test_another_bundle_in_the_same_folder_is_refused_and_the_old_one_stays(run, tmp_path):
+    """The folder's own bundle is not overwritten by a refused run."""
+    with ModelServer(TARGET) as server:
+        run(table("a", server.url))
+        before = (tmp_path / "out" / "a" / "bundle" / "manifest.json").read_bytes()
+        make_bundle(seed=5, queries=8, task=TASK).save(tmp_path / "bundle")
+        code, _, err = run(table("a", server.url))
+    assert code == 2
+    assert "another bundle" in err
+    assert (tmp_path / "out" / "a" / "bundle" / "manifest.json").read_bytes() == before
+    assert len(server.log) == 8
+
+
+def damage(path, how):
+    manifest = path / "manifest.json"
+    if how == "truncated":
+        tensors = path / "tensors.safetensors"
+        tensors.write_bytes(tensors.read_bytes()[:100])
+    elif how == "altered":
+        manifest.write_text(manifest.read_text().replace('"toy"', '"boy"'))
+    elif how == "newer":
+        manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+    else:
+        manifest.unlink()
+
+
+@pytest.mark.parametrize("how", ["truncated", "altered", "newer", "missing"])
+def test_a_damaged_bundle_is_one_line_and_4(run, tmp_path, how):
+    """A truncated, altered, newer or missing bundle is refused before anything is sent."""
+    damage(tmp_path / "bundle", how)
+    with ModelServer(TARGET) as server:
+        code, _, err = run(table("a", server.url))
+    assert (code, len(err.splitlines()), server.log) == (4, 1, [])
+
+
+def test_help_fits_80_columns_and_loads_no_client(capsys):
+    """Help is quick and narrow."""
+    for arguments in (["audit", "--help"], ["adapters", "--help"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    program = (
+        "import sys, metav_audit.cli.audit, metav_audit.cli.adapters\n"
+        "print('httpx' in sys.modules, 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_installed_adapters_are_listed(capsys):
+    """Text and JSON name every adapter with its options and what they mean."""
+    with pytest.raises(SystemExit):
+        main(["adapters"])
+    text = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["adapters", "--format", "json"])
+    listed = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in listed] == ["json-template", "open-inference-v2", "tensorflow-serving-v1"]
+    for each in listed:
+        assert each["name"] in text
+        assert each["problem"] is None
+        assert all(option["description"] for option in each["options"])
+        assert {"url", "scores", "batch"} <= {option["name"] for option in each["options"]}

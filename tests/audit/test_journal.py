@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metav_audit.audit.journal import Journal, Subject
+from metav_audit.errors import ConfigurationError, TranscriptError
+from metav_audit.task import ScoreKind
+from metav_audit.transcript import EndpointRecord, load_transcript
+
+ENDPOINT = EndpointRecord("a", "open-inference-v2", "http://host", ScoreKind.PROBABILITY, {"batch": 1})
+SUBJECT = Subject("b" * 64, ENDPOINT, "metav-audit 0", 4)
+
+
+def opened(folder, subject=SUBJECT, redact=lambda value: value):
+    return Journal(Path(folder), subject, lambda: "2030-01-01T00:00:00.000Z", redact)
+
+
+def answer(journal, query):
+    journal.append("sent", request=query + 1, queries=[query], attempt=1, request_sha256="0" * 64)
+    journal.append("received", request=query + 1, outcome="ok", status=200, answers=[[0.5, 0.5]], body="äö\u2028[1]")
+
+
+def whole_journal():
+    with tempfile.TemporaryDirectory() as folder:
+        with opened(folder) as journal:
+            for query in range(3):
+                answer(journal, query)
+        return (Path(folder) / "transcript.jsonl").read_bytes()
+
+
+WHOLE = whole_journal()
+HEADER = WHOLE.index(b"\n") + 1
+
+
+def answered(content):
+    """Queries whose answer stands in whole lines of a journal."""
+    return content[: content.rfind(b"\n") + 1].count(b'"answers"')
+
+
+def test_what_was_appended_is_what_is_read(tmp_path):
+    """The journal in memory and the transcript on disk are the same."""
+    with opened(tmp_path) as journal:
+        answer(journal, 2)
+        inside = journal.transcript
+    assert load_transcript(tmp_path / "transcript.jsonl") == inside
+    assert inside.answers[2] is not None
+    assert inside.answers[0] is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(HEADER, len(WHOLE)))
+def test_a_journal_torn_at_any_byte_goes_on(cut):
+    """A power cut at any byte after the header costs at most the record that was being written."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "transcript.jsonl"
+        path.write_bytes(WHOLE[:cut])
+        with opened(folder) as journal:
+            assert sum(each is not None for each in journal.transcript.answers) == answered(WHOLE[:cut])
+            journal.append("resumed")
+        assert load_transcript(path).requests == WHOLE[: WHOLE.rfind(b"\n", 0, cut) + 1].count(b'"sent"')
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=80).filter(lambda tail: b"\n" not in tail))
+def test_garbage_after_the_last_line_is_cut_off(tail):
+    """Whatever a crash leaves after the last whole line is no record."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "transcript.jsonl"
+        path.write_bytes(WHOLE + tail)
+        with opened(folder):
+            pass
+        assert path.read_bytes() == WHOLE
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, WHOLE.rfind(b"\n", 0, -1)), st.integers(1, 255))
+def test_an_altered_byte_before_the_last_record_is_noticed(place, change):
+    """Any byte changed before the last record breaks the chain; nothing is overwritten."""
+    altered = bytearray(WHOLE)
+    altered[place] ^= change
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "transcript.jsonl"
+        path.write_bytes(altered)
+        with pytest.raises(TranscriptError):
+            opened(folder)
+        assert path.read_bytes() == altered
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, HEADER - 1))
+def test_a_journal_without_a_whole_header_is_damaged(cut):
+    """The header is written whole, so a torn one is damage and not a crash."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "transcript.jsonl").write_bytes(WHOLE[:cut])
+        with pytest.raises(TranscriptError):
+            opened(folder)
+
+
+def test_two_audits_cannot_share_a_folder(tmp_path):
+    """The second one is told to wait; when the first is done, the folder is free."""
+    with opened(tmp_path), pytest.raises(ConfigurationError, match="another audit is at work"):
+        opened(tmp_path)
+    with opened(tmp_path):
+        pass
+
+
+def test_a_refused_journal_leaves_no_lock(tmp_path):
+    """After a refusal the right audit can go on."""
+    with opened(tmp_path):
+        pass
+    with pytest.raises(ConfigurationError, match="another bundle"):
+        opened(tmp_path, Subject("c" * 64, ENDPOINT, "metav-audit 0", 4))
+    with opened(tmp_path):
+        pass
+
+
+def test_every_record_passes_through_redaction(tmp_path):
+    """Header and records alike are redacted before they are written."""
+    with opened(
+        tmp_path, redact=lambda record: {key: "x" if value == "hush" else value for key, value in record.items()}
+    ) as journal:
+        journal.append("resumed", note="hush")
+    assert b"hush" not in (tmp_path / "transcript.jsonl").read_bytes()
+
+
+def test_a_disk_that_takes_no_more_is_an_error_with_advice(tmp_path, monkeypatch):
+    """A failing flush stops the audit before anything else is sent."""
+    with opened(tmp_path) as journal:
+        monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(ConfigurationError, match="No space left"):
+            journal.append("resumed")
+        monkeypatch.undo()
+
+
+def test_a_folder_below_a_file_cannot_be_written(tmp_path):
+    """An unwritable place is a configuration error."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="choose one you may write to"):
+        opened(tmp_path / "file" / "audit")

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import tracemalloc
+import zlib
+
+import pytest
+
+from metav_audit.adapter import Request
+from metav_audit.audit.endpoints import Limits
+from metav_audit.audit.transport import FaultKind, Transport, TransportError
+from tests.servers import ModelServer, Reply, always, free_port
+
+
+def send(url, headers=None, seconds=30.0, **limits):
+    async def once():
+        async with Transport(Limits(**limits)) as transport:
+            return await transport.send(Request(url, b"{}"), headers or {}, seconds)
+
+    return asyncio.run(once())
+
+
+def fault_of(url, **options):
+    with pytest.raises(TransportError) as caught:
+        send(url, **options)
+    return caught.value.kind
+
+
+def replying(reply):
+    return ModelServer(None, fault=lambda number, seen: reply)
+
+
+def test_headers_of_the_endpoint_win_whatever_their_case():
+    """An endpoint's header replaces the request's own, and is not sent twice."""
+    with ModelServer(None, fault=always(200, b"{}")) as server:
+        response = send(server.url, {"content-TYPE": "application/x-thing"})
+    assert response.content == b"{}"
+    assert server.log[0].headers["content-type"] == "application/x-thing"
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_packed_answers_are_unpacked(encoding, pack):
+    """gzip and deflate are understood."""
+    with replying(Reply(200, pack(b'{"a": 1}'), {"Content-Encoding": encoding})) as server:
+        assert send(server.url).content == b'{"a": 1}'
+
+
+def test_an_oversized_answer_is_stopped():
+    """A body beyond the limit is not read to its end."""
+    with replying(Reply(200, b"x" * 5000)) as server:
+        assert fault_of(server.url, max_response_bytes=4096) is FaultKind.OVERSIZE
+
+
+def test_a_body_of_exactly_the_limit_is_taken():
+    """The limit itself is allowed."""
+    with replying(Reply(200, b"x" * 4096)) as server:
+        assert len(send(server.url, max_response_bytes=4096).content) == 4096
+
+
+def test_a_gzip_bomb_is_stopped_before_it_swells():
+    """100 MB packed into 100 kB are stopped at the limit, not unpacked first."""
+    bomb = gzip.compress(b"\0" * 100_000_000)
+    with replying(Reply(200, bomb, {"Content-Encoding": "gzip"})) as server:
+        tracemalloc.start()
+        try:
+            assert fault_of(server.url) is FaultKind.OVERSIZE
+            assert tracemalloc.get_traced_memory()[1] < 30_000_000
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "kind"),
+    [
+        ("br", b"x", FaultKind.MALFORMED),
+        ("gzip", b"this is not gzip", FaultKind.MALFORMED),
+        ("gzip", gzip.compress(b"x" * 999)[:-12], FaultKind.RESET),
+    ],
+)
+def test_a_packing_that_is_unknown_or_damaged_is_a_fault(encoding, body, kind):
+    """An answer that cannot be unpacked is no answer."""
+    with replying(Reply(200, body, {"Content-Encoding": encoding})) as server:
+        assert fault_of(server.url) is kind
+
+
+def test_a_slow_drip_ends_at_the_deadline_of_one_request():
+    """A server that drips bytes, each within the read timeout, is stopped by the total."""
+    with replying(Reply(200, chunks=(b"x",) * 40, pause_s=0.05)) as server:
+        assert fault_of(server.url, total_s=0.3, read_timeout_s=5) is FaultKind.TIMEOUT
+        assert fault_of(server.url, seconds=0.3) is FaultKind.TIMEOUT
+
+
+def test_silence_ends_at_the_read_timeout():
+    """A server that says nothing is a timeout."""
+    with ModelServer(None, fault=always(200), delay_s=1.0) as server:
+        assert fault_of(server.url, read_timeout_s=0.1) is FaultKind.TIMEOUT
+
+
+def test_a_dropped_connection_is_a_reset():
+    """A connection closed without an answer is a reset."""
+    with replying(Reply(drop=True)) as server:
+        assert fault_of(server.url) is FaultKind.RESET
+
+
+def test_an_address_where_nothing_listens_is_unreachable():
+    """A refused connection is told apart from a reset."""
+    assert fault_of(f"http://127.0.0.1:{free_port()}") is FaultKind.UNREACHABLE
+
+
+def test_a_failed_tls_handshake_does_not_pass():
+    """TLS that fails is no passing fault: asking again would fail again."""
+    with ModelServer(None) as server:
+        kind = fault_of(server.url.replace("http://", "https://"))
+    assert kind is FaultKind.TLS
+    assert not kind.passing
+
+
+def test_a_redirect_comes_back_as_it_is():
+    """Redirects are not followed."""
+    with ModelServer(None, fault=always(302, headers={"Location": "/x"})) as server:
+        assert send(server.url).status == 302
+    assert len(server.log) == 1
+
+
+def test_an_address_that_is_none_is_a_fault():
+    """An address an adapter made up wrongly is a fault with a name, not a crash."""
+    assert fault_of("http://host:notaport/") is FaultKind.MALFORMED

@@ -1,0 +1,62 @@
+"""``metav-audit report`` and ``metav-audit verify``: what is printed where, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from metav_audit.cli import main
+from tests.builders import linear_model, make_task
+from tests.folders import make_folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path, linear_model(make_task(), 0))
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code or 0
+
+
+def test_report_prints_the_paths_it_wrote(folder, capsys):
+    """All three reports are written, and their paths go to stdout."""
+    assert run("report", folder) == 0
+    paths = [str(folder / f"report.{name}") for name in ("json", "csv", "pdf")]
+    assert capsys.readouterr().out.split() == paths
+
+
+def test_report_writes_one_format_alone(folder):
+    """--format writes that one file."""
+    assert run("report", folder, "--format", "csv") == 0
+    assert not (folder / "report.pdf").exists()
+
+
+def test_verify_numbers_its_steps_and_exits_0(folder, capsys):
+    """A good folder: nine lines, each passing, exit code 0."""
+    run("report", folder)
+    capsys.readouterr()
+    assert run("verify", folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [[f"{number}.", "pass"] for number in range(1, 10)]
+
+
+def test_verify_exits_4_and_says_why_in_json(folder, capsys):
+    """A failed step: exit code 4, and the JSON tells which."""
+    run("report", folder)
+    capsys.readouterr()
+    (folder / "verdict.json").write_text("{}")
+    assert run("verify", folder, "--format", "json") == 4
+    fields = json.loads(capsys.readouterr().out)
+    assert not fields["passed"]
+    assert [step["name"] for step in fields["steps"] if not step["passed"]] == ["verdict.json says the same"]
+
+
+@pytest.mark.parametrize("command", ["report", "verify"])
+def test_a_folder_of_another_kind_is_a_usage_error(tmp_path, capsys, command):
+    """A folder that is no audit's: one line on stderr, exit code 2."""
+    assert run(command, tmp_path) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,216 @@
+"""verify_folder: a good folder passes; whatever is altered is named by the step that finds it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from metav_audit.errors import ConfigurationError
+from metav_audit.evidence import verify_folder
+from metav_audit.evidence.compare import csv_difference, first_difference
+from metav_audit.report import report_texts, write_reports
+from tests.builders import linear_model, make_task
+from tests.folders import make_folder, rechain
+
+STEPS = [
+    "bundle intact",
+    "transcript intact",
+    "transcript recorded with this bundle",
+    "answers fit the task",
+    "verdict decided anew",
+    "verdict.json says the same",
+    "report.json says the same",
+    "report.csv says the same",
+    "report.pdf is there",
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = make_folder(tmp_path_factory.mktemp("audit"), linear_model(make_task(), 0), unanswered=(3,))
+    write_reports(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "audit")
+
+
+def failed(folder):
+    return {step.name: step.detail for step in verify_folder(folder, report_texts) if not step.passed}
+
+
+def edit_json(path, change):
+    fields = json.loads(path.read_bytes())
+    change(fields)
+    path.write_text(json.dumps(fields))
+
+
+def test_a_good_folder_passes_every_step(folder):
+    """Nine steps, numbered from 1, all pass and say what they saw."""
+    steps = verify_folder(folder, report_texts)
+    assert [(step.number, step.name) for step in steps] == list(enumerate(STEPS, start=1))
+    assert all(step.passed and step.detail for step in steps)
+
+
+def test_a_folder_where_nothing_was_answered_passes(tmp_path):
+    """An inconclusive audit is verified like any other."""
+    folder = make_folder(tmp_path, linear_model(make_task(), 0), unanswered=range(6))
+    write_reports(folder)
+    assert failed(folder) == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("outcome", "no_match"), ("score", 0.5), ("p_value", 1e-9), ("endpoint", "other"), ("reasons", []), ("extra", 1)],
+)
+def test_an_altered_verdict_is_named_by_field(folder, field, value):
+    """A changed or added field of verdict.json fails its step alone, and the detail names the field."""
+    edit_json(folder / "verdict.json", lambda fields: fields.update({field: value}))
+    assert list(failures := failed(folder)) == ["verdict.json says the same"]
+    assert failures["verdict.json says the same"].startswith(field)
+
+
+def test_rounding_is_no_difference(folder):
+    """A score that differs in its last digit passes; a missing field does not."""
+    edit_json(folder / "verdict.json", lambda fields: fields.update(score=fields["score"] * (1 + 1e-12)))
+    assert failed(folder) == {}
+    edit_json(folder / "verdict.json", lambda fields: fields.pop("score"))
+    assert failed(folder) == {"verdict.json says the same": "score is missing"}
+
+
+def test_an_altered_transcript_breaks_its_chain(folder):
+    """One digit changed in a record, and what rests on the transcript is not checked any more."""
+    path = folder / "transcript.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"elapsed_s":0.25', b'"elapsed_s":0.26', 1))
+    failures = failed(folder)
+    assert "the chain is broken" in failures.pop("transcript intact")
+    assert list(failures) == STEPS[2:8]
+    assert set(failures.values()) == {"not checked: a step it rests on failed"}
+
+
+def test_a_transcript_chained_anew_contradicts_the_verdict(folder):
+    """A forger who mends the chain still contradicts verdict.json and the reports."""
+
+    def change(records):
+        next(record for record in records if record.get("answers"))["answers"] = [[0.97, 0.01, 0.01, 0.01]]
+
+    rechain(folder / "transcript.jsonl", change)
+    assert list(failed(folder)) == STEPS[5:8]
+
+
+def test_a_shortened_transcript_is_found(folder):
+    """Whole records dropped from the end leave a chain that ends elsewhere."""
+    path = folder / "transcript.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    assert "transcript_sha256" in failed(folder)["verdict.json says the same"]
+
+
+def test_altered_tensors_break_the_bundle(folder):
+    """A verifier's weight changed by hand fails the bundle."""
+    path = folder / "bundle" / "tensors.safetensors"
+    tensors = safetensors.numpy.load(path.read_bytes())
+    tensors["verifier.output.bias"] = tensors["verifier.output.bias"] + np.float32(1)
+    path.write_bytes(safetensors.numpy.save(tensors))
+    failures = failed(folder)
+    assert "its hash does not hold" in failures["bundle intact"]
+    assert "transcript intact" not in failures
+
+
+def test_another_bundle_is_not_the_transcripts(folder, tmp_path):
+    """A bundle that is intact but another fails the step that binds the two."""
+    from tests.builders import make_bundle
+
+    make_bundle(seed=5).save(folder / "bundle")
+    failures = failed(folder)
+    assert "bundle intact" not in failures
+    assert "it names the bundle" in failures["transcript recorded with this bundle"]
+
+
+def test_an_answer_that_fits_no_task_is_found(folder):
+    """Scores that are no probabilities fail the answers' step."""
+
+    def change(records):
+        next(record for record in records if record.get("answers"))["answers"] = [[7.0, 1.0, 0.0, 0.0]]
+
+    rechain(folder / "transcript.jsonl", change)
+    assert "do not look like the declared kind" in failed(folder)["answers fit the task"]
+
+
+@pytest.mark.parametrize("answers", [[["a", "b", "c", "d"]], [[[1], 2, 3, 4]], "abcd", [[]]])
+def test_malformed_records_are_findings_not_crashes(folder, answers):
+    """Records of the wrong types fail a step and raise nothing."""
+    rechain(folder / "transcript.jsonl", lambda records: records[2].update(answers=answers))
+    assert failed(folder)
+
+
+def test_an_altered_report_csv_is_named_by_cell(folder):
+    """A cell changed in the CSV fails its step alone, and the detail names the row."""
+    path = folder / "report.csv"
+    path.write_text(path.read_text().replace("unanswered", "answered", 1))
+    assert list(failures := failed(folder)) == ["report.csv says the same"]
+    assert failures["report.csv says the same"].startswith('rows[4][2] is "answered", recomputed it is "unanswered"')
+
+
+def test_an_altered_report_json_is_named_by_field(folder):
+    """A sentence changed in the JSON report fails its step alone, and the detail names its place."""
+    edit_json(folder / "report.json", lambda fields: fields["wording"].update(headline="It is stolen."))
+    assert list(failures := failed(folder)) == ["report.json says the same"]
+    assert failures["report.json says the same"].startswith("wording.headline")
+
+
+@pytest.mark.parametrize("name", ["verdict.json", "report.json", "report.csv", "report.pdf"])
+@pytest.mark.parametrize("content", [None, b"", b"\xff\x00", b"{"])
+def test_a_missing_or_corrupt_file_fails_its_step_alone(folder, name, content):
+    """A file that is missing, empty or garbled is a failed step with its reason, and stops no other."""
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    failures = failed(folder)
+    assert len(failures) == 1
+    step, detail = failures.popitem()
+    assert step.startswith(name)
+    assert detail
+
+
+def test_missing_bundle_and_transcript_fail_their_steps(folder):
+    """Without the evidence itself, only the PDF's presence is left to check."""
+    shutil.rmtree(folder / "bundle")
+    (folder / "transcript.jsonl").unlink()
+    assert list(failed(folder)) == STEPS[:8]
+
+
+@pytest.mark.parametrize("name", ["empty", "missing"])
+def test_a_folder_that_is_no_audits_is_refused(tmp_path, name):
+    """A folder with none of the files is the user's mistake."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigurationError, match="is no audit's folder"):
+        verify_folder(tmp_path / name, report_texts)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "recomputed", "difference"),
+    [
+        ({"a": [1, {"b": 2.0}]}, {"a": [1, {"b": 2}]}, None),
+        ({"a": [1, {"b": 3}]}, {"a": [1, {"b": 2}]}, "a[1].b is 3, recomputed it is 2"),
+        ({"a": True}, {"a": 1}, "a is true, recomputed it is 1"),
+        ({"a": None}, {"a": 0.0}, "a is null, recomputed it is 0.0"),
+        ({"a": float("nan")}, {"a": 1.0}, "a is NaN, recomputed it is 1.0"),
+        ([1], [1, 2], "the whole is [1], recomputed it is [1, 2]"),
+    ],
+)
+def test_first_difference(recorded, recomputed, difference):
+    """Numbers are compared by value, everything else exactly; the place of a difference is told."""
+    assert first_difference(recorded, recomputed) == difference
+
+
+def test_csv_numbers_are_compared_as_numbers():
+    """Cells are compared by value, lists of numbers in them as well."""
+    assert csv_difference(b'a,b\n1.0,"[0.5, null]"\n', b'a,b\n1,"[0.50, null]"\n') is None
+    assert csv_difference(b"a\nx\n", b"a\ny\n") == 'rows[1][0] is "x", recomputed it is "y"'
