@@ -102,6 +102,11 @@ class Adapter(ABC):
             raise ConfigurationError(f"adapter {cls.name}: {where}: {first['msg']}") from None
         return cls(task, options)
 
+    @property
+    def steps(self) -> int:
+        """Requests that one batch takes at most, retries aside; override it where ``flow`` sends several."""
+        return 1
+
     @abstractmethod
     def encode(self, inputs: Inputs) -> Request:
         """Write inputs of shape (batch, *domain.shape) as one request."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -127,11 +126,12 @@ class FingerprintBundle:
         text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-            _write_synced(fresh / TENSORS, tensors)
-            _write_synced(fresh / MANIFEST, text.encode() + b"\n")
-            fresh.chmod(0o755)
-            _swap(fresh, path)
+            with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
+                fresh = Path(aside) / "fresh"
+                fresh.mkdir()
+                _write_synced(fresh / TENSORS, tensors)
+                _write_synced(fresh / MANIFEST, text.encode() + b"\n")
+                _swap(fresh, path)
         except OSError as error:
             raise ConfigurationError(f"cannot write the bundle {path}: {error.strerror}") from error
         return str(manifest["sha256"])
@@ -155,8 +155,10 @@ def check_bundle(bundle: FingerprintBundle) -> None:
         "target.features": (bundle.reference, (count, width)),
         "calibration.features": (bundle.calibration.features, (len(models), count, width)),
     }
+    if count == 0:
+        raise BundleError("the bundle holds no query: it is damaged")
     for name, (array, shape) in expected.items():
-        if array.shape != shape or count == 0:
+        if array.shape != shape:
             raise BundleError(f"bundle part {name} has shape {array.shape}, {shape} was expected: it is damaged")
         if not np.isfinite(array).all():
             raise BundleError(f"bundle part {name} holds NaN or infinite values: it is damaged")
@@ -171,7 +173,8 @@ def check_bundle(bundle: FingerprintBundle) -> None:
 def _check_verifier(bundle: FingerprintBundle) -> None:
     ones = np.ones((1, *bundle.reference.shape), dtype=bool)
     try:
-        score = bundle.verifier.scores(bundle.reference[None], ones)
+        with np.errstate(all="ignore"):
+            score = bundle.verifier.scores(bundle.reference[None], ones)
     except (KeyError, ValueError, IndexError) as error:
         raise BundleError(f"the meta-verifier does not fit the fingerprint ({error}): the bundle is damaged") from error
     if score.shape != (1,) or not np.isfinite(score).all():
@@ -200,6 +203,7 @@ def load_bundle(path: Path) -> FingerprintBundle:
 def _parse_manifest(text: bytes, path: Path) -> dict[str, Any]:
     try:
         manifest = strict_json(text)
+        json.dumps(manifest, ensure_ascii=False).encode()
     except ValueError:
         raise BundleError(
             f"{path / MANIFEST} is not JSON: it is truncated or damaged; fetch the bundle again"
@@ -267,6 +271,12 @@ def _tensor_bytes(bundle: FingerprintBundle) -> bytes:
     return bytes(safetensors.numpy.save(contiguous))
 
 
+def check_place(path: Path) -> None:
+    """Raise ConfigurationError if something that is no bundle stands at ``path``."""
+    if path.exists() and not (path / MANIFEST).is_file():
+        raise ConfigurationError(f"{path} exists and is no bundle: choose another place for it")
+
+
 def _read(path: Path, limit: int) -> bytes:
     try:
         if path.stat().st_size > limit:
@@ -285,13 +295,13 @@ def _write_synced(path: Path, content: bytes) -> None:
 
 def _swap(fresh: Path, path: Path) -> None:
     """Put the folder ``fresh`` in the place of ``path``; a folder of another make is never removed."""
-    if path.exists() and not (path / MANIFEST).is_file():
-        shutil.rmtree(fresh)
-        raise ConfigurationError(f"{path} exists and is no bundle: choose another place for it")
+    check_place(path)
+    old = fresh.with_name("old")
     if path.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-        path.rename(old / "bundle")
+        path.rename(old)
+    try:
         fresh.rename(path)
-        shutil.rmtree(old)
-    else:
-        fresh.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -35,15 +36,22 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def strict_json(text: bytes | str) -> Any:
-    """Parse JSON without Python's extensions NaN and Infinity.
+    """Parse JSON without Python's extensions NaN and Infinity, and without numbers too large for a float.
 
     Raises:
         ValueError: it is not JSON, or nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits[:40]} is too large")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

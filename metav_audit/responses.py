@@ -46,6 +46,11 @@ class Features:
     values: FloatArray
     mask: BoolArray
 
+    @property
+    def answered(self) -> BoolArray:
+        """Bool of shape (N,): the queries of which anything was shown."""
+        return np.asarray(self.mask.any(axis=-1), dtype=np.bool_)
+
 
 def check_answer(answer: Answer, space: OutputSpace, kind: ScoreKind) -> None:
     """Raise AnswerError unless the answer fits the output space and the declared kind of score."""
@@ -56,14 +61,25 @@ def check_answer(answer: Answer, space: OutputSpace, kind: ScoreKind) -> None:
         raise AnswerError("an answer shows no class at all")
     if not np.isfinite(shown).all():
         raise AnswerError("an answer holds NaN or an infinite score")
+    _check_kind(shown, shown.size == space.size, kind)
+
+
+def _check_kind(shown: NDArray[np.float64], complete: bool, kind: ScoreKind) -> None:
+    if kind is ScoreKind.LABEL and (shown.size != 1 or shown[0] != 1):
+        raise AnswerError('an answer shows scores, but scores = "label" is declared: declare what the API returns')
+    if kind is ScoreKind.LOGIT and not complete:
+        raise AnswerError("logits of some classes alone cannot be compared: ask the API for all of them")
+    if kind is ScoreKind.LOG_PROBABILITY:
+        if shown.max() > 1e-3:
+            raise AnswerError("a log-probability is above 0: declare the kind of score the API returns (scores = ...)")
+        _check_distribution(np.exp(shown), complete, kind)
     if kind in (ScoreKind.PROBABILITY, ScoreKind.PERCENT):
-        _check_distribution(shown / (100.0 if kind is ScoreKind.PERCENT else 1.0), shown.size == space.size, kind)
-    if kind is ScoreKind.LOG_PROBABILITY and shown.max() > 1e-3:
-        raise AnswerError("a log-probability is above 0: declare the kind of score the API returns (scores = ...)")
+        _check_distribution(shown / (100.0 if kind is ScoreKind.PERCENT else 1.0), complete, kind)
 
 
 def _check_distribution(shares: NDArray[np.float64], complete: bool, kind: ScoreKind) -> None:
-    total = float(shares.sum())
+    with np.errstate(over="ignore"):
+        total = float(shares.sum())
     wrong_sum = abs(total - 1) > _SUM_TOLERANCE if complete else total > 1 + _SUM_TOLERANCE
     if shares.min() < -1e-3 or wrong_sum:
         raise AnswerError(
@@ -92,8 +108,9 @@ def clipped_log_probabilities(raw: NDArray[Any], kind: ScoreKind) -> NDArray[np.
     """Return log-probabilities in ``[LOG_FLOOR, 0]`` from raw scores of shape (..., classes); NaN stays NaN."""
     scores = np.asarray(raw, dtype=np.float64)
     if kind is ScoreKind.LOGIT:
-        shifted = scores - _nan_max(scores)
-        logs = shifted - np.log(np.nansum(np.exp(shifted), axis=-1, keepdims=True))
+        with np.errstate(over="ignore", divide="ignore"):
+            shifted = scores - _nan_max(scores)
+            logs = shifted - np.log(np.nansum(np.exp(shifted), axis=-1, keepdims=True))
     elif kind is ScoreKind.LOG_PROBABILITY:
         logs = scores
     else:

@@ -24,6 +24,8 @@ class ScoreKind(StrEnum):
     LOG_PROBABILITY = "log_probability"
     PERCENT = "percent"
     LOGIT = "logit"
+    LABEL = "label"
+    """No score at all: the answer holds 1 for the class named and None for the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ def _replay(header: Mapping[str, Any], records: list[dict[str, Any]], head: str)
             attempts[query].append(attempt)
     for serial, record in received.items():
         for query, scores in zip(sent[serial]["queries"], record.get("answers") or [], strict=False):
-            answers[query] = Answer(tuple(scores))
+            answers[query] = _answer(scores)
     for record in records:
         if record["kind"] == "unanswered":
             for query in record["queries"]:
@@ -214,6 +214,15 @@ def _replay(header: Mapping[str, Any], records: list[dict[str, Any]], head: str)
         identities=_identities(received.values()),
         head=head,
     )
+
+
+def _answer(scores: Any) -> Answer:
+    try:
+        if all(score is None or type(score) in (int, float) for score in scores):
+            return Answer(tuple(None if score is None else float(score) for score in scores))
+    except OverflowError:
+        pass
+    raise ValueError("an answer's scores")
 
 
 def _checked_count(header: Mapping[str, Any], records: list[dict[str, Any]]) -> int:

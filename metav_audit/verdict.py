@@ -10,10 +10,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from metav_audit.behaviour import find_faults
 from metav_audit.bundle import ErrorRates, FingerprintBundle, ModelCard
 from metav_audit.errors import TranscriptError
 from metav_audit.responses import BoolArray, Features, features
 from metav_audit.transcript import Transcript
+from metav_audit.views import FULL_VIEW, OutputView, find_view
 
 MINIMUM_SHARE = 0.5
 """Below this share of queries answered no verdict is given."""
@@ -49,6 +51,7 @@ class Verdict:
         transcript_sha256: the head of the transcript's chain.
         endpoint: the endpoint's name.
         url: where it was asked.
+        view: what the endpoint showed of its model's outputs, in words.
     """
 
     outcome: VerdictOutcome
@@ -67,6 +70,7 @@ class Verdict:
     transcript_sha256: str
     endpoint: str
     url: str
+    view: str
 
     def to_json(self) -> dict[str, Any]:
         """Describe the verdict in JSON types."""
@@ -111,11 +115,22 @@ class CalibrationScores:
         return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
 
 
-def calibration_scores(bundle: FingerprintBundle, mask: BoolArray) -> CalibrationScores:
-    """Score the calibration models as if they had been shown under ``mask``, bool of shape (N, D)."""
+def calibration_scores(
+    bundle: FingerprintBundle, view: OutputView = FULL_VIEW, answered: BoolArray | None = None
+) -> CalibrationScores:
+    """Score the calibration models as if they had been asked in the suspect's place.
+
+    Args:
+        bundle: whose calibration.
+        view: what the suspect's API shows.
+        answered: bool of shape (N,), the queries that the suspect answered; all of them by default.
+    """
     values = bundle.calibration.features
-    scores = bundle.verifier.scores(values, np.broadcast_to(mask, values.shape))
-    return CalibrationScores(bundle.calibration.models, scores)
+    mask = np.ones(values.shape, dtype=np.bool_)
+    if answered is not None:
+        mask &= answered[None, :, None]
+    shown = view.apply(Features(np.where(mask, values, 0).astype(np.float32), mask))
+    return CalibrationScores(bundle.calibration.models, bundle.verifier.scores(shown.values, shown.mask))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +184,8 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
 
     1. The transcript belongs to the bundle.
     2. The answers become canonical features with a mask.
-    3. If too little was answered, or classes are hidden, no verdict is given.
-    4. The meta-verifier scores the suspect, and every calibration model under the same mask.
+    3. If too little was answered, or the answers are not those of one model of the task, no verdict is given.
+    4. The meta-verifier scores the suspect, and every calibration model through the same view.
     5. Two conformal p-values say how the score sits among independents and among derived models, and so decide.
 
     Raises:
@@ -183,24 +198,22 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
     # 2.
     shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
     # 3.
-    reasons = _why_not(shown)
+    reasons = (*_too_little(shown), *find_faults(bundle, transcript, shown))
     if reasons:
         return _verdict(bundle, transcript, reasons, None)
     # 4.
     score = float(bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
-    held_out = calibration_scores(bundle, shown.mask)
+    view = find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
+    held_out = calibration_scores(bundle, view, shown.answered)
     # 5.
     judgement = judge(score, held_out, bundle.rates)
     return _verdict(bundle, transcript, (judgement.reason,), judgement)
 
 
-def _why_not(shown: Features) -> tuple[str, ...]:
-    answered = np.asarray(shown.mask.any(axis=1))
+def _too_little(shown: Features) -> tuple[str, ...]:
+    answered = shown.answered
     if answered.mean() < MINIMUM_SHARE:
         return (f"only {answered.sum()} of {len(answered)} queries were answered; at least half are needed",)
-    hidden = int((~shown.mask[answered]).any(axis=1).sum())
-    if hidden:
-        return (f"{hidden} answers hide some classes; this bundle is calibrated for answers that show all of them",)
     return ()
 
 
@@ -226,4 +239,5 @@ def _verdict(
         transcript_sha256=transcript.head,
         endpoint=transcript.endpoint.name,
         url=transcript.endpoint.url,
+        view=str(find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)),
     )

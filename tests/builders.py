@@ -32,8 +32,13 @@ def linear_model(task: TaskSpec, seed: int, base: int = 0, distance: float = 1.0
     return lambda inputs: softmax(np.asarray(inputs, np.float64).reshape(len(inputs), -1) @ weights)
 
 
-def make_bundle(seed: int = 0, queries: int = 6, task: TaskSpec | None = None, lineages: int = 30) -> FingerprintBundle:
-    """A bundle whose verifier measures distance to the target's answers: ``linear_model(task, 0)`` is derived."""
+def make_bundle(
+    seed: int = 0, queries: int = 6, task: TaskSpec | None = None, lineages: int = 30, spread: float = 3.0
+) -> FingerprintBundle:
+    """A bundle whose verifier measures distance to the target's answers: ``linear_model(task, 0)`` is derived.
+
+    Independent models lie ``spread`` away from it: at 3 they hardly know the task, at 0.2 they mostly agree.
+    """
     task = task or make_task()
     rng = np.random.default_rng(seed)
     inputs = task.domain.sample(queries, rng)
@@ -43,7 +48,7 @@ def make_bundle(seed: int = 0, queries: int = 6, task: TaskSpec | None = None, l
         return clipped_log_probabilities(model(inputs), ScoreKind.PROBABILITY).astype(np.float32)
 
     derived = [linear_model(task, 1000 + index, distance=0.05) for index in range(lineages)]
-    independent = [linear_model(task, 2000 + index, distance=3.0) for index in range(lineages)]
+    independent = [linear_model(task, 2000 + index, distance=spread) for index in range(lineages)]
     cards = tuple(
         ModelCard(
             f"{side}-{index}", side == "derived", "fine-tune" if side == "derived" else "train", "linear", "train", 0.9

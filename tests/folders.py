@@ -34,7 +34,8 @@ def make_folder(
     bundle = bundle or make_bundle()
     bundle.save(path / "bundle")
     answers = [[None] * hidden + scores[hidden:] for scores in model(bundle.inputs).tolist()]
-    lines = _lines(_records(bundle, answers, unanswered, reason, endpoint or {}))
+    records = _records(bundle, answers, unanswered, reason, endpoint or {})
+    lines = _lines(records)
     (path / "transcript.jsonl").write_bytes(b"".join(lines))
     verdict = decide(bundle, load_transcript(path / "transcript.jsonl"))
     (path / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1))

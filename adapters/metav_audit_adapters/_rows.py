@@ -6,9 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metav_audit.adapter import read_scores
+from pydantic import Field
+
+from metav_audit.adapter import Adapter, AdapterOptions, read_scores
 from metav_audit.errors import AnswerError
 from metav_audit.responses import Answer
+from metav_audit.task import ScoreKind, TaskSpec
+from metav_audit_adapters._shared import refused
+
+
+class LabelOptions(AdapterOptions):
+    """How an API's labels are read."""
+
+    label_map: dict[str, str] = Field(default_factory=dict, description="the API's labels -> the task's labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +30,50 @@ class RowReader:
         label_map: the API's labels -> the task's; a label that is not in it stands for itself.
         label_key: the key of the label in a labelled score.
         score_key: the key of the score in a labelled score.
+        alone: whether an answer is declared to be a bare label, without any score.
     """
 
     labels: tuple[str, ...]
     label_map: Mapping[str, str]
-    label_key: str
-    score_key: str
+    label_key: str = "label"
+    score_key: str = "score"
+    alone: bool = False
+
+    @classmethod
+    def open(
+        cls,
+        adapter: type[Adapter],
+        task: TaskSpec,
+        options: LabelOptions,
+        label_key: str = "label",
+        score_key: str = "score",
+    ) -> RowReader:
+        """Build the reader an adapter's options describe.
+
+        Raises:
+            ConfigurationError: ``label_map`` leads to a label that the task lacks.
+        """
+        unknown = sorted(set(options.label_map.values()) - set(task.output.labels))
+        if unknown:
+            raise refused(adapter, "label_map", f"the task has no label {unknown[0]!r}")
+        return cls(task.output.labels, options.label_map, label_key, score_key, options.scores is ScoreKind.LABEL)
+
+    def read_all(self, rows: Any, count: int) -> list[Answer]:
+        """Read a list of ``count`` answers.
+
+        Raises:
+            AnswerError: it is no list, has another length, or an answer cannot be read.
+        """
+        if not isinstance(rows, list):
+            raise AnswerError(f"the answers are not a list but {type(rows).__name__}: check where they lie")
+        if len(rows) != count:
+            raise AnswerError(f"{count} inputs were sent, {len(rows)} answers came back")
+        return [self.read(row) for row in rows]
+
+    def read_loose(self, found: Any, count: int) -> list[Answer]:
+        """Read what is one bare answer, or a list of ``count`` answers."""
+        bare = isinstance(found, dict | str | int) or (isinstance(found, list) and not any(map(_nests, found)))
+        return self.read_all([found] if bare else found, count)
 
     def read(self, row: Any) -> Answer:
         """Read one answer; a class the row does not name is None, never 0.
@@ -33,6 +81,8 @@ class RowReader:
         Raises:
             AnswerError: the row has none of the forms, names an unknown label, or one label twice.
         """
+        if self.alone and isinstance(row, str | int):
+            return self._labelled([(row, 1.0)])
         if isinstance(row, dict):
             return self._labelled(row.items())
         if isinstance(row, list) and any(isinstance(part, dict) for part in row):
@@ -62,3 +112,7 @@ class RowReader:
         if label not in self.labels:
             raise AnswerError(f"an answer names the label {str(remote)[:60]!r}, which the task lacks: mend label_map")
         return label
+
+
+def _nests(part: Any) -> bool:
+    return isinstance(part, list | dict)

@@ -1,35 +1,17 @@
-"""What the built-in adapters share: the layout of an input, and walking into foreign JSON without trusting it."""
+"""What the built-in adapters share: walking into foreign JSON without trusting it, and writing requests."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
-from metav_audit.adapter import Adapter
-from metav_audit.domains.base import Inputs
+from metav_audit.adapter import Adapter, Request, Response, read_json
 from metav_audit.errors import AnswerError, ConfigurationError
-from metav_audit.task import TaskSpec
 
 _MAX_DEPTH = 8
-
-
-class Layout(StrEnum):
-    """Where an image's channels stand on the wire."""
-
-    CHW = "chw"
-    HWC = "hwc"
-
-
-def check_layout(layout: Layout, task: TaskSpec, adapter: type[Adapter]) -> None:
-    """Raise ConfigurationError where the layout needs an image and the task's inputs are none."""
-    if layout is Layout.HWC and len(task.domain.shape) != 3:
-        raise ConfigurationError(f"adapter {adapter.name}: layout: 'hwc' is for images, this task's inputs are none")
-
-
-def arrange(inputs: Inputs, layout: Layout) -> Inputs:
-    """Return inputs of shape (batch, channels, height, width) in the wire's layout; others stay as they are."""
-    return inputs.transpose(0, 2, 3, 1) if layout is Layout.HWC else inputs
 
 
 def flatten(data: Any) -> list[Any]:
@@ -66,3 +48,89 @@ def member(body: Any, key: str) -> Any:
 def names(found: Mapping[str, Any]) -> str:
     """List a foreign object's keys, shortened, for a message."""
     return ", ".join(repr(key[:40]) for key in list(found)[:8]) or "nothing"
+
+
+def walk(body: Any, path: str, option: str) -> Any:
+    """Follow a dotted path such as ``result.0.scores``; ``option`` is where the user wrote it.
+
+    Raises:
+        AnswerError: it leads nowhere; the message names the step and what is there instead.
+    """
+    for step in path.split(".") if path else []:
+        if isinstance(body, dict) and step in body:
+            body = body[step]
+        elif isinstance(body, list) and step.isdecimal() and int(step) < len(body):
+            body = body[int(step)]
+        else:
+            there = names(body) if isinstance(body, dict) else f"a {type(body).__name__}"
+            raise AnswerError(f"the path '{option}' = {path!r} ends at {step!r}: there is {there}; mend the path")
+    return body
+
+
+def read_strictly(response: Response) -> Any:
+    """Parse the body, and refuse an object with one key twice: Python would silently keep the last.
+
+    Raises:
+        AnswerError: it is not JSON, or names one key twice.
+    """
+    read_json(response)
+    return json.loads(response.content, object_pairs_hook=_distinct)
+
+
+def read_mildly(response: Response) -> dict[str, Any]:
+    """Parse a refusal's body for ``classify``, which never fails: what is no JSON object is an empty one."""
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def dumps(body: Any) -> bytes:
+    """Write compact JSON."""
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def json_request(url: str, body: Any, headers: Mapping[str, str] | None = None) -> Request:
+    """Build a POST of JSON, with further headers if given."""
+    return Request(url, dumps(body), headers={"Content-Type": "application/json", **(headers or {})})
+
+
+def png_request(url: str, png: bytes) -> Request:
+    """Build a POST of a picture as it is."""
+    return Request(url, png, headers={"Content-Type": "image/png"})
+
+
+def form_request(url: str, file_field: str, png: bytes, texts: Mapping[str, str]) -> Request:
+    """Build a form upload (multipart/form-data, RFC 7578) of one PNG file and further text fields."""
+    boundary = f"metav-audit-{hashlib.sha256(png).hexdigest()[:32]}"
+    parts = [(f'name="{name}"', "", text.encode()) for name, text in texts.items()]
+    parts.append((f'name="{file_field}"; filename="input.png"', "Content-Type: image/png\r\n", png))
+    content = b"".join(
+        f"--{boundary}\r\nContent-Disposition: form-data; {what}\r\n{kind}\r\n".encode() + value + b"\r\n"
+        for what, kind, value in parts
+    )
+    closed = content + f"--{boundary}--\r\n".encode()
+    return Request(url, closed, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+
+def join(base: str, *parts: str) -> str:
+    """Append quoted path segments to an address."""
+    return "/".join([base.rstrip("/"), *(quote(part, safe="") for part in parts)])
+
+
+def versions(version: str | None) -> tuple[str, ...]:
+    """Return the path segments that pin a model's version, if one is given."""
+    return ("versions", version) if version else ()
+
+
+def refused(adapter: type[Adapter], option: str, why: str) -> ConfigurationError:
+    """Build the error over an adapter's option."""
+    return ConfigurationError(f"adapter {adapter.name}: {option}: {why}")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    distinct = dict(pairs)
+    if len(distinct) != len(pairs):
+        raise AnswerError("an object in the response names one key or label twice")
+    return distinct

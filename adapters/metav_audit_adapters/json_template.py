@@ -1,165 +1,109 @@
-"""Every other JSON API: a template with a slot for the input, and a path to the answer."""
+"""Every other JSON API: a template with a slot for the input, and a path to the answer; polled where it wants that."""
 
 from __future__ import annotations
 
-import base64
-import json
-from enum import StrEnum
+from collections.abc import Generator
 from typing import Any, ClassVar, Self
+from urllib.parse import quote, urljoin, urlsplit
 
-import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from metav_audit.adapter import Adapter, AdapterOptions, Outcome, Request, Response, read_json
+from metav_audit.adapter import Request, Response, Wait
 from metav_audit.domains.base import Inputs
-from metav_audit.errors import AnswerError, ConfigurationError
+from metav_audit.errors import AnswerError
 from metav_audit.responses import Answer
-from metav_audit.task import TaskSpec
-from metav_audit_adapters._rows import RowReader
-from metav_audit_adapters._shared import Layout, arrange, check_layout, names
+from metav_audit_adapters._shared import read_strictly, walk
+from metav_audit_adapters._template import TemplateAdapter, TemplateOptions
 
-ONE, MANY = "{{input}}", "{{inputs}}"
-_THROTTLED = (b"ThrottlingException", b"TooManyRequestsException", b"ProvisionedThroughputExceededException")
+TICKET = "{{ticket}}"
 
 
-class Encoding(StrEnum):
-    """How one input stands in the request."""
+class Poll(BaseModel):
+    """How the result of a submitted request is fetched."""
 
-    NESTED = "nested"
-    FLAT = "flat"
-    PNG_BASE64 = "png_base64"
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-class JsonTemplateOptions(AdapterOptions):
-    """What a JSON API without a protocol of its own is told."""
-
-    url: str = Field(description="the full address that takes the request", pattern=r"^https?://")
-    body: Any = Field(description='the request as a table; "{{input}}" stands for one input, "{{inputs}}" for a list')
-    encoding: Encoding = Field(Encoding.NESTED, description="nested or flat lists of numbers, or png_base64")
-    layout: Layout = Field(Layout.CHW, description="chw or hwc: where an image's channels stand")
-    scale: float = Field(1.0, description="multiplied to the numbers, such as 255", gt=0, allow_inf_nan=False)
-    answer: str = Field("", description='dotted path to the answer, such as "result.0.scores"; empty for all of it')
-    label_key: str = Field("label", description="the key of the label in a list of labelled scores")
-    score_key: str = Field("score", description="the key of the score in a list of labelled scores")
-    label_map: dict[str, str] = Field(default_factory=dict, description="the API's labels -> the task's labels")
+    ticket: str = Field(description="dotted path, in the answer to the request, to the job's number or address")
+    url: str = Field(TICKET, description="the address to poll, with {{ticket}} for what stood at that path")
+    done: str = Field(description="dotted path, in a poll's answer, to what says whether the job is done")
+    equals: str | bool | int | None = Field(None, description="what stands there when it is done; anything if absent")
+    failed: tuple[str, ...] = Field((), description="texts that stand there when the job has failed")
+    every_s: float = Field(2.0, description="seconds between polls", gt=0, le=120)
+    at_most: int = Field(30, description="polls before the query is given up", ge=1, le=1000)
 
     @model_validator(mode="after")
-    def _one_kind_of_slot(self) -> Self:
-        slots = _slots(self.body)
-        if not slots:
-            raise ValueError(f'body: put "{ONE}" or "{MANY}" where the input belongs')
-        if len(slots) > 1:
-            raise ValueError(f'body: use "{ONE}" or "{MANY}", not both')
-        if ONE in slots and self.batch != 1:
-            raise ValueError(f'body: "{ONE}" takes one input a request: set batch = 1, or use "{MANY}"')
+    def _ticket_is_used(self) -> Self:
+        if TICKET not in self.url:
+            raise ValueError(f'url: put "{TICKET}" where the job\'s number belongs')
         return self
 
 
-class JsonTemplate(Adapter):
-    """Fills a template with inputs, and reads the scores at a path of the response."""
+class JsonTemplateOptions(TemplateOptions):
+    """What a JSON API without a protocol of its own is told."""
+
+    poll: Poll | None = Field(None, description="a table: how to fetch the result, where a request only submits a job")
+
+    @model_validator(mode="after")
+    def _polls_its_own_host(self) -> Self:
+        if self.poll is not None and urlsplit(urljoin(self.url, self.poll.url))[:2] != urlsplit(self.url)[:2]:
+            raise ValueError("poll.url: it must be on the host of url, the only one that is asked")
+        return self
+
+
+class JsonTemplate(TemplateAdapter):
+    """Fills a template with inputs, polls if need be, and reads the scores at a path of the response."""
 
     name: ClassVar[str] = "json-template"
-    summary: ClassVar[str] = "any other JSON API: a template for the request, a path to the answer"
-    Options: ClassVar[type[AdapterOptions]] = JsonTemplateOptions
+    summary: ClassVar[str] = "any other JSON API: a template or form for the request, a path to the answer, polling"
+    Options: ClassVar[type[JsonTemplateOptions]] = JsonTemplateOptions
     options: JsonTemplateOptions
 
-    def __init__(self, task: TaskSpec, options: JsonTemplateOptions) -> None:
-        super().__init__(task, options)
-        check_layout(options.layout, task, type(self))
-        self._many = MANY in _slots(options.body)
-        self._rows = RowReader(task.output.labels, options.label_map, options.label_key, options.score_key)
-        unknown = sorted(set(options.label_map.values()) - set(task.output.labels))
-        if unknown:
-            raise ConfigurationError(f"adapter {self.name}: label_map: the task has no label {unknown[0]!r}")
-        if (
-            options.encoding is Encoding.PNG_BASE64
-            and self._pictures(np.zeros((1, *task.domain.shape), np.float32)) == []
-        ):
-            raise ConfigurationError(f"adapter {self.name}: encoding: this task's inputs are no pictures")
+    @property
+    def steps(self) -> int:
+        """One request, and the polls after it."""
+        return 1 if self.options.poll is None else 1 + self.options.poll.at_most
 
-    def encode(self, inputs: Inputs) -> Request:
-        """Fill the template."""
-        values = self._values(inputs)
-        if not self._many and len(values) != 1:
-            raise ConfigurationError(f'adapter {self.name}: body: "{ONE}" takes one input a request, not {len(values)}')
-        body = _fill(self.options.body, values if self._many else values[0])
-        return Request(self.options.url, json.dumps(body, separators=(",", ":")).encode())
+    def flow(self, inputs: Inputs) -> Generator[Request | Wait, Response, list[Answer]]:
+        """Send the request; where it only submits a job, poll until that is done."""
+        response = yield self.encode(inputs)
+        if self.options.poll is None:
+            return self.decode(response, len(inputs))
+        poll = self.options.poll
+        address = self._poll_address(poll, response)
+        for _ in range(poll.at_most):
+            yield Wait(poll.every_s)
+            response = yield Request(address, b"", "GET", {})
+            if _is_done(poll, response):
+                return self.decode(response, len(inputs))
+        raise AnswerError(f"the job is not done after {poll.at_most} polls: raise poll.at_most or poll.every_s")
 
-    def decode(self, response: Response, count: int) -> list[Answer]:
-        """Walk the path and read one row, or a list of rows where the template took a list of inputs."""
-        found = _walk(_read_strictly(response), self.options.answer)
-        if not self._many:
-            found = [found]
-        if not isinstance(found, list):
-            raise AnswerError(f"the answers are not a list but {type(found).__name__}: mend the path 'answer'")
-        if len(found) != count:
-            raise AnswerError(f"{count} inputs were sent, {len(found)} answers came back")
-        return [self._rows.read(row) for row in found]
-
-    def classify(self, response: Response) -> Outcome:
-        """Know the clouds' own ways: throttling that comes as 400 (SageMaker), 529 and 530 for a busy backend."""
-        if response.status == 400 and any(word in response.content for word in _THROTTLED):
-            return Outcome.THROTTLED
-        if response.status in (529, 530):
-            return Outcome.TRANSIENT
-        return super().classify(response)
-
-    def _values(self, inputs: Inputs) -> list[Any]:
-        if self.options.encoding is Encoding.PNG_BASE64:
-            return [base64.b64encode(picture).decode() for picture in self._pictures(inputs)]
-        arranged = arrange(inputs, self.options.layout)
-        if self.options.scale != 1.0:
-            # Rounded back to float32, so that 254/255 scaled by 255 is written 254.0 and not 253.99999.
-            arranged = (arranged * np.float32(self.options.scale)).astype(np.float32)
-        flat = self.options.encoding is Encoding.FLAT
-        values: list[Any] = (arranged.reshape(len(inputs), -1) if flat else arranged).tolist()
-        return values
-
-    def _pictures(self, inputs: Inputs) -> list[bytes]:
-        return self.task.domain.png(inputs) or []
+    def _poll_address(self, poll: Poll, submitted: Response) -> str:
+        ticket = walk(read_strictly(submitted), poll.ticket, "poll.ticket")
+        if isinstance(ticket, bool) or not isinstance(ticket, str | int) or ticket == "":
+            raise AnswerError(f"the job's ticket is no text or number but {type(ticket).__name__}: mend poll.ticket")
+        if poll.url == TICKET:
+            return _joined(self.address, str(ticket))
+        return urljoin(self.address, poll.url.replace(TICKET, quote(str(ticket), safe="")))
 
 
-def _slots(template: Any) -> set[str]:
-    if isinstance(template, dict):
-        return set().union(*map(_slots, template.values()))
-    if isinstance(template, list):
-        return set().union(*map(_slots, template))
-    return {slot for slot in (ONE, MANY) if isinstance(template, str) and slot in template}
+def _is_done(poll: Poll, response: Response) -> bool:
+    """Say whether a job is done; what is not there yet counts as not done, as the polls are bounded anyway.
+
+    Raises:
+        AnswerError: the job has failed, or the response is not JSON.
+    """
+    body = read_strictly(response)
+    try:
+        state: Any = walk(body, poll.done, "poll.done")
+    except AnswerError:
+        return False
+    if isinstance(state, str) and state in poll.failed:
+        raise AnswerError(f"the service says the job has {state[:40]!r}")
+    return state is not None if poll.equals is None else type(state) is type(poll.equals) and state == poll.equals
 
 
-def _fill(template: Any, value: Any) -> Any:
-    if isinstance(template, dict):
-        return {key: _fill(part, value) for key, part in template.items()}
-    if isinstance(template, list):
-        return [_fill(part, value) for part in template]
-    if template in (ONE, MANY):
-        return value
-    if isinstance(template, str) and ONE in template:
-        # A slot within a text, such as "data:image/png;base64,{{input}}".
-        return template.replace(ONE, value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))
-    return template
-
-
-def _read_strictly(response: Response) -> Any:
-    """Parse the body, and refuse an object with one key twice: Python would silently keep the last."""
-    read_json(response)
-    return json.loads(response.content, object_pairs_hook=_distinct)
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    distinct = dict(pairs)
-    if len(distinct) != len(pairs):
-        raise AnswerError("an object in the response names one key or label twice")
-    return distinct
-
-
-def _walk(body: Any, path: str) -> Any:
-    for step in path.split(".") if path else []:
-        if isinstance(body, dict) and step in body:
-            body = body[step]
-        elif isinstance(body, list) and step.isdecimal() and int(step) < len(body):
-            body = body[int(step)]
-        else:
-            there = names(body) if isinstance(body, dict) else f"a {type(body).__name__}"
-            raise AnswerError(f"the path 'answer' = {path!r} ends at {step!r}: there is {there}; mend the path")
-    return body
+def _joined(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address)
+    except ValueError:
+        raise AnswerError("the job's address is not valid: mend poll.ticket") from None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 from pydantic import Field
 
@@ -13,7 +11,8 @@ from metav_audit.domains.base import Inputs
 from metav_audit.errors import AnswerError
 from metav_audit.responses import Answer
 from metav_audit.task import TaskSpec
-from metav_audit_adapters._shared import Layout, arrange, check_layout, member, names
+from metav_audit_adapters._inputs import Layout, arrange, check_layout
+from metav_audit_adapters._shared import join, json_request, member, names, versions
 
 
 class TensorFlowServingV1Options(AdapterOptions):
@@ -40,15 +39,14 @@ class TensorFlowServingV1(Adapter):
     def __init__(self, task: TaskSpec, options: TensorFlowServingV1Options) -> None:
         super().__init__(task, options)
         check_layout(options.layout, task, type(self))
-        version = f"/versions/{quote(options.version, safe='')}" if options.version else ""
-        self._url = f"{options.url.rstrip('/')}/v1/models/{quote(options.model, safe='')}{version}:predict"
+        self._url = join(options.url, "v1", "models", options.model, *versions(options.version)) + ":predict"
 
     def encode(self, inputs: Inputs) -> Request:
         """Write the inputs as instances."""
         body: dict[str, Any] = {"instances": arrange(inputs, self.options.layout).tolist()}
         if self.options.signature_name is not None:
             body["signature_name"] = self.options.signature_name
-        return Request(self._url, json.dumps(body, separators=(",", ":")).encode())
+        return json_request(self._url, body)
 
     def decode(self, response: Response, count: int) -> list[Answer]:
         """Read the predictions: rows of numbers, or objects with one named output each."""

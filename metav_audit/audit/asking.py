@@ -21,7 +21,7 @@ from metav_audit.audit.journal import Journal
 from metav_audit.audit.refusals import no_response, refusal
 from metav_audit.audit.retries import LONGEST_PAUSE_S, PassingError, Sleep, retrying
 from metav_audit.audit.secrets import Secrets
-from metav_audit.audit.transport import Transport, TransportError
+from metav_audit.audit.transport import TransportError, WayOut, merge_headers
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import AnswerError, RemoteError
 
@@ -83,7 +83,7 @@ class Asker:
         journal: Journal,
         budget: QueryBudget,
         secrets: Secrets,
-        transport: Transport,
+        transport: WayOut,
         world: Surroundings,
         say: Callable[[str], None],
     ) -> None:
@@ -168,10 +168,15 @@ class Asker:
         return got
 
     def _headers_for(self, request: Request) -> dict[str, str]:
-        """Expand the headers, for the endpoint's own host alone: a server may name any address to poll."""
+        """Expand and sign, for the endpoint's own host alone: a server may name any address to poll."""
         if _origin(request.url) != _origin(self._endpoint.url):
             raise AnswerError("the next request would go to another host than the endpoint's own, and is not sent")
-        return {name: self._secrets.expand(value) for name, value in self._endpoint.headers.items()}
+        headers = {name: self._secrets.expand(value) for name, value in self._endpoint.headers.items()}
+        signer = self._endpoint.signer
+        if signer is not None:
+            credentials = [self._secrets.expand(each) for each in signer.templates(self._secrets.values)]
+            headers |= signer.sign(request, merge_headers(request, headers), credentials, self._world.now())
+        return headers
 
     def _received(self, got: Received, outcome: str, **more: Any) -> None:
         self._journal.append(

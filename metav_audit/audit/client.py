@@ -19,6 +19,7 @@ from metav_audit.audit.asking import Asker, Queries, Surroundings
 from metav_audit.audit.budget import BudgetSpentError, QueryBudget
 from metav_audit.audit.endpoints import Endpoint
 from metav_audit.audit.journal import Journal, Subject, check_resumable
+from metav_audit.audit.local import SCHEME, LocalTransport, find_function
 from metav_audit.audit.retries import Sleep
 from metav_audit.audit.secrets import Secrets
 from metav_audit.audit.transport import Transport
@@ -113,7 +114,7 @@ async def audit_endpoint_async(
         if journal.begun:
             journal.append("resumed", endpoint=endpoint.record().to_json())
         # 3. What is open is asked.
-        async with Transport(endpoint.limits, transport) as way_out:
+        async with _way_out(endpoint, transport) as way_out:
             await run.ask_all(Asker(endpoint, bundle.inputs, journal, run.budget, secrets, way_out, world, run.say))
         # 4. Nothing is left to ask.
         journal.append("finished")
@@ -130,18 +131,28 @@ def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> 
 
     Raises:
         SecretError: a variable is not set.
-        ConfigurationError: the budget is too small, or the folder holds the audit of something else.
+        ConfigurationError: the budget is too small, the local function cannot be imported, or the folder holds the
+            audit of something else.
         TranscriptError: the transcript in the folder is damaged.
     """
-    secrets = Secrets.read(endpoint.headers.values(), os.environ)
+    if endpoint.url.startswith(SCHEME):
+        find_function(endpoint.url)
+    signing = [] if endpoint.signer is None else endpoint.signer.templates(os.environ)
+    secrets = Secrets.read([*endpoint.headers.values(), *signing], os.environ)
     needed = endpoint.batches(len(bundle.inputs))
-    if endpoint.limits.budget(needed) < needed:
+    if endpoint.budget(len(bundle.inputs)) < needed:
         raise ConfigurationError(
             f"endpoints.{endpoint.name}.limits.requests = {endpoint.limits.requests} does not cover the {needed} "
             "requests that the fingerprint needs: raise it, or send larger batches (batch = ...)"
         )
     check_resumable(folder, subject_of(bundle, endpoint))
     return secrets
+
+
+def _way_out(endpoint: Endpoint, inner: httpx.AsyncBaseTransport | None) -> Transport | LocalTransport:
+    if endpoint.url.startswith(SCHEME):
+        return LocalTransport(find_function(endpoint.url), endpoint.limits)
+    return Transport(endpoint.limits, inner)
 
 
 class _Run:
@@ -163,7 +174,7 @@ class _Run:
         # Failures since the last success. They are final only once the endpoint is seen alive after them.
         self._failed: list[tuple[Queries, str]] = []
         self._heard = False
-        ceiling = endpoint.limits.budget(endpoint.batches(self._queries))
+        ceiling = endpoint.budget(self._queries)
         self.budget = QueryBudget(ceiling, endpoint.limits.wall_s, world.clock, so_far.requests)
 
     async def ask_all(self, asker: Asker) -> None:

@@ -8,13 +8,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metav_audit.adapter import Adapter
 from metav_audit.audit.discovery import find_adapter
 from metav_audit.audit.secrets import refuse_literals
+from metav_audit.audit.signing import SigV4
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
 from metav_audit.transcript import EndpointRecord
@@ -23,6 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = {"content-length", "transfer-encoding", "connection", "accept-encoding"}
 _MAX_FILE_BYTES = 1 << 20
+_Table = TypeVar("_Table", bound=BaseModel)
 
 
 class Limits(BaseModel):
@@ -45,9 +47,9 @@ class Limits(BaseModel):
         default=1 << 20, ge=1024, le=1 << 28, description="bytes of one response, after unpacking"
     )
 
-    def budget(self, batches: int) -> int:
-        """Return the ceiling of requests for so many batches."""
-        return self.requests if self.requests is not None else 4 * batches
+    def budget(self, needed: int) -> int:
+        """Return the ceiling of requests where so many are needed at most, retries aside."""
+        return self.requests if self.requests is not None else 4 * needed
 
 
 DEFAULT_LIMITS = Limits()
@@ -62,12 +64,14 @@ class Endpoint:
         adapter: the codec, opened for the task.
         headers: header templates; ``${NAME}`` stands for an environment variable and is expanded at sending alone.
         limits: how hard and how long it may be asked.
+        signer: signs each request just before it leaves, or None.
     """
 
     name: str
     adapter: Adapter
     headers: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = DEFAULT_LIMITS
+    signer: SigV4 | None = None
 
     @classmethod
     def open(cls, name: str, fields: Mapping[str, Any], task: TaskSpec) -> Endpoint:
@@ -84,13 +88,15 @@ class Endpoint:
             )
         options = dict(fields)
         headers = _headers(where, options.pop("headers", {}))
-        limits = options.pop("limits", {})
-        adapter = options.pop("adapter", None)
+        adapter, signing = options.pop("adapter", None), options.pop("signing", None)
         refuse_literals(where, headers, options)
+        refuse_literals(f"{where}.signing", {}, signing if isinstance(signing, dict) else {})
+        limits = _table(Limits, "limits", options.pop("limits", {}), where)
+        signer = None if signing is None else _table(SigV4, "signing", signing, where)
         if not isinstance(adapter, str):
             raise ConfigurationError(f"{where} lacks its adapter: add adapter = \"...\", see 'metav-audit adapters'")
         try:
-            return cls(name, find_adapter(adapter).open(task, options), headers, _limits(limits))
+            return cls(name, find_adapter(adapter).open(task, options), headers, limits, signer)
         except ConfigurationError as error:
             raise type(error)(f"{where}: {error}") from None
 
@@ -108,10 +114,16 @@ class Endpoint:
         """Return the requests that so many queries need at least."""
         return math.ceil(queries / self.batch)
 
+    def budget(self, queries: int) -> int:
+        """Return the ceiling of requests for so many queries."""
+        return self.limits.budget(self.batches(queries) * self.adapter.steps)
+
     def record(self) -> EndpointRecord:
         """Describe the endpoint for the transcript: header templates, never values."""
         options = self.adapter.options.model_dump(mode="json", exclude={"url", "scores"}, exclude_none=True)
         told = {**options, "headers": dict(self.headers), "limits": self.limits.model_dump(mode="json")}
+        if self.signer is not None:
+            told["signing"] = self.signer.record()
         return EndpointRecord(self.name, self.adapter.name, self.url, self.adapter.options.scores, told)
 
 
@@ -161,10 +173,10 @@ def _headers(where: str, headers: Any) -> dict[str, str]:
     return dict(headers)
 
 
-def _limits(fields: Any) -> Limits:
+def _table(kind: type[_Table], name: str, fields: Any, where: str) -> _Table:
     try:
-        return Limits.model_validate(fields)
+        return kind.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(["limits", *map(str, first["loc"])])
-        raise ConfigurationError(f"{place}: {first['msg']}") from None
+        place = ".".join([name, *map(str, first["loc"])])
+        raise ConfigurationError(f"{where}: {place}: {first['msg']}") from None

@@ -19,6 +19,7 @@ _HEADERS = frozenset(
         "x-model-name",
         "x-model-version",
         "x-powered-by",
+        "x-sha",
     }
 )
 _FIELDS = (
@@ -30,6 +31,8 @@ _FIELDS = (
     "model_version",
     "system_fingerprint",
 )
+_REASONS = ("ms-azureml-model-error-reason", "x-amzn-errortype")
+_SAID = ("error", "detail", "message", "Message")
 _MAX_LENGTH = 200
 
 
@@ -40,12 +43,16 @@ def identify(response: Response) -> dict[str, str]:
 
 
 def explain(response: Response) -> str:
-    """Say in one short line what an error response says of itself; no stack trace, no page."""
+    """Say in one short line what an error response says of itself, in body or header; no stack trace, no page."""
     body = _object(response.content)
-    said = next((body[key] for key in ("error", "detail", "message") if key in body), "")
+    said = next((body[key] for key in _SAID if key in body), None)
+    if isinstance(said, list) and said:
+        said = said[0]
     if isinstance(said, dict):
-        said = said.get("message", "")
-    lines = said.strip().splitlines() if isinstance(said, str) else []
+        said = said.get("message")
+    if not isinstance(said, str):
+        said = next((response.headers[name] for name in _REASONS if name in response.headers), "")
+    lines = said.strip().splitlines()
     text = " ".join(lines[0].split())[:_MAX_LENGTH] if lines else ""
     return f"HTTP {response.status}" + (f", {text!r}" if text else "")
 

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from metav_audit.adapter import Outcome, Response
 from metav_audit.audit.endpoints import Endpoint
+from metav_audit.audit.hints import wished_pause
 from metav_audit.audit.identity import explain
-from metav_audit.audit.retries import PassingError, retry_after
+from metav_audit.audit.retries import PassingError
 from metav_audit.audit.secrets import VARIABLE
 from metav_audit.audit.transport import FaultKind, TransportError
 from metav_audit.errors import RemoteError
@@ -32,7 +33,7 @@ def no_response(endpoint: Endpoint, fault: TransportError) -> RemoteError:
 def refusal(endpoint: Endpoint, outcome: Outcome, response: Response, now: datetime) -> RemoteError:
     """Turn a response that is not OK into an error, to be tried again where that may help."""
     message = f"{endpoint.url} answers {explain(response)}"
-    after = retry_after(response.headers, now)
+    after = wished_pause(response, now)
     if outcome is Outcome.THROTTLED:
         return PassingError(message, "lower limits.concurrency or wait a while, then run again", after)
     if outcome is Outcome.TRANSIENT:
@@ -45,6 +46,9 @@ def refusal(endpoint: Endpoint, outcome: Outcome, response: Response, now: datet
 
 
 def _credentials(endpoint: Endpoint) -> str:
+    if endpoint.signer is not None:
+        region = f"the region {endpoint.signer.region} and this machine's clock"
+        return f"the signature is refused; check the variables {endpoint.signer.variables}_..., {region}"
     used = {name: VARIABLE.findall(value) for name, value in endpoint.headers.items()}
     places = [f"{name} (variable {', '.join(variables)})" for name, variables in used.items() if variables]
     if places:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable, Callable
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
@@ -65,31 +62,6 @@ def retrying(
 
     retry = retry_if_exception_type(PassingError)
     return AsyncRetrying(sleep=sleep, wait=wait, stop=stop, retry=retry, before_sleep=announce, reraise=True)
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Read the pause a server asks for, in seconds: ``retry-after-ms``, or ``retry-after`` as a number or a date."""
-    milliseconds = _number(headers.get("retry-after-ms", ""))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    text = headers.get("retry-after", "").strip()
-    seconds = _number(text)
-    if seconds is not None or not text:
-        return seconds
-    try:
-        date = parsedate_to_datetime(text)
-        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return max(0.0, (aware - now).total_seconds())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None
 
 
 def _fault(state: RetryCallState) -> BaseException:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from enum import StrEnum
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import httpx
 
@@ -40,6 +40,18 @@ class TransportError(Exception):
     def __init__(self, kind: FaultKind, detail: str) -> None:
         super().__init__(detail)
         self.kind = kind
+
+
+class WayOut(Protocol):
+    """Where requests go: the network, or a function of this process."""
+
+    async def send(self, request: Request, headers: Mapping[str, str], seconds: float) -> Response:
+        """Send one request with ``headers`` on top of its own; raise TransportError if no usable response comes."""
+
+
+def merge_headers(request: Request, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return a request's own headers with ``headers`` on top, names in lower case."""
+    return {name.lower(): value for given in (request.headers, headers) for name, value in given.items()}
 
 
 class Transport:
@@ -96,9 +108,7 @@ class Transport:
             raise TransportError(FaultKind.MALFORMED, "the address or a header is not valid HTTP") from None
 
     async def _exchange(self, request: Request, headers: Mapping[str, str]) -> Response:
-        merged = {name.lower(): value for name, value in request.headers.items()}
-        merged |= {name.lower(): value for name, value in headers.items()}
-        merged["accept-encoding"] = "gzip"
+        merged = merge_headers(request, headers) | {"accept-encoding": "gzip"}
         built = self._client.build_request(request.method, request.url, content=request.content, headers=merged)
         response = await self._client.send(built, stream=True)
         try:

@@ -23,9 +23,15 @@ COMMANDS = {
     "adapters": "List the installed adapters and what each can do.",
 }
 
+_OF_THE_OWNER = ("torch", "joblib", "sklearn")
+"""What the owner's commands need and an auditor's machine lacks: the extra "train"."""
+
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and summaries without importing them."""
+    """A group that knows its commands' names and summaries without importing them.
+
+    Every option has a variable named after it: METAV_AUDIT_FIT_METHOD for ``metav-audit fit --method``.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands in the order of the work."""
@@ -38,6 +44,10 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"metav_audit.cli.{cmd_name}")
         command = module.command
         assert isinstance(command, click.Command)
+        for option in command.params:
+            if isinstance(option, click.Option) and option.envvar is None:
+                flag = max(option.opts, key=len).lstrip("-")
+                option.envvar = f"METAV_AUDIT_{cmd_name}_{flag}".upper().replace("-", "_")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -48,7 +58,7 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "METAV_AUDIT"},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, and for an audit no match; 1 match; 2 usage or configuration; 3 inconclusive; "
     "4 the remote or an integrity check failed; 130 interrupted.",
 )
@@ -61,13 +71,20 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; every error raised on purpose becomes one line on stderr and its exit code."""
     try:
         sys.exit(cli.main(args=arguments, prog_name="metav-audit", standalone_mode=False))
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         _fail("interrupted; run the same command again to go on", 130)
-    except KeyboardInterrupt:
-        _fail("interrupted; run the same command again to go on", 130)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "metav-audit"
+        _fail(f"{' '.join(error.format_message().split())} See '{command} --help'.", 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except ModuleNotFoundError as error:
+        if error.name not in _OF_THE_OWNER:
+            raise
+        _fail(f"{error.name} is not installed, and this command needs it: pip install 'metav-audit[train]'", 2)
     except MetavAuditError as error:
         _fail(str(error), error.exit_code)
 

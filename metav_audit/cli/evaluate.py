@@ -11,13 +11,18 @@ import click
 @click.argument("projects", nargs=-1, required=True, metavar="PROJECT...", type=click.Path(path_type=Path))
 @click.option("--method", "methods", multiple=True, default=("metav", "ipguard"), show_default=True)
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "markdown", "csv", "json"]), default="text", show_default=True
+)
 def command(projects: tuple[Path, ...], methods: tuple[str, ...], jobs: int | None, form: str) -> None:
     """Measure methods on test surrogates that neither fit nor calibration saw.
 
     Several projects, say the same task with several targets, give a row each,
     then their mean and its 95 % confidence interval; then, by stratum, the AUC
     and the share of wrong verdicts.
+
+    AUC, ARUC and TPR at 1 % and 5 % FPR need no threshold; TPR, FPR, TNR and
+    FNR are those of the calibrated verdict, and the rest is inconclusive.
     """
     import json
     from dataclasses import asdict
@@ -38,4 +43,5 @@ def command(projects: tuple[Path, ...], methods: tuple[str, ...], jobs: int | No
     if form == "json":
         click.echo(json.dumps([[asdict(row) for row in table] for table in tables], indent=1))
     else:
-        click.echo("\n".join(evaluate.as_markdown(table) for table in tables))
+        write = {"text": evaluate.as_text, "markdown": evaluate.as_markdown, "csv": evaluate.as_csv}[form]
+        click.echo("\n".join(write(table) for table in tables), nl=False)

@@ -17,6 +17,7 @@ def command(project: Path, output: Path | None, method: str, jobs: int | None) -
 
     Surrogates that the zoo still lacks are trained first.
     """
+    from metav_audit.bundle import check_place
     from metav_audit.fingerprint.fit import check_method, fit_bundle
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.build import build_zoo
@@ -24,8 +25,9 @@ def command(project: Path, output: Path | None, method: str, jobs: int | None) -
 
     check_method(method)
     loaded = load_project(project)
-    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
+    check_place(path)
+    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
     bundle, fitted = fit_bundle(open_workshop(loaded), zoo, path, method, ProgressLine("fingerprint: steps"))
     if not fitted:
         click.echo("nothing to do: the bundle of this project, zoo and method stands already", err=True)

@@ -56,13 +56,16 @@ class InputDomain(ABC):
         """Return ``inputs`` as float32 if they have this domain's shape and range.
 
         Raises:
-            DataError: wrong shape, nothing in it, not finite, or out of range.
+            DataError: not numbers, wrong shape, nothing in it, not finite, or out of range.
         """
+        if inputs.dtype.kind not in "biuf":
+            raise DataError(f"{what} holds no real numbers but {inputs.dtype}: give a numeric array")
         if inputs.ndim != len(self.shape) + 1 or inputs.shape[1:] != self.shape:
             raise DataError(f"{what} has shape {inputs.shape}, the task wants (n, {', '.join(map(str, self.shape))})")
         if len(inputs) == 0:
             raise DataError(f"{what} is empty: give at least one input")
-        values = inputs.astype(np.float32)
+        with np.errstate(over="ignore"):
+            values = inputs.astype(np.float32)
         if not np.isfinite(values).all():
             raise DataError(f"{what} holds NaN or infinite values: clean them first")
         if not np.allclose(self.clip(values), values, atol=1e-5):

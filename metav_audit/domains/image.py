@@ -38,14 +38,24 @@ class ImageDomain(InputDomain):
     levels: int = 256
 
     def __post_init__(self) -> None:
+        if not all(type(count) is int for count in (self.channels, self.height, self.width, self.levels)):
+            raise ConfigurationError("an image's channels, height, width and levels are whole numbers")
         if self.channels not in (1, 3):
             raise ConfigurationError(f"an image has 1 or 3 channels, not {self.channels}")
         if min(self.height, self.width) < 1 or self.channels * self.height * self.width > _MAX_ELEMENTS:
             raise ConfigurationError(f"an image of {self.height} x {self.width} is not supported")
-        if not self.low < self.high:
-            raise ConfigurationError(f"the image range {self.low} .. {self.high} is empty: low must be below high")
+        if not -np.inf < self.low < self.high < np.inf:
+            raise ConfigurationError(
+                f"the image range {self.low} .. {self.high} is no range: low must be below high, both finite"
+            )
         if not 2 <= self.levels <= 256:
             raise ConfigurationError(f"an image has 2 to 256 levels, not {self.levels}")
+        steps = np.arange(self.levels)
+        if not np.array_equal(self.grid(self._from_grid(steps)), steps):
+            raise ConfigurationError(
+                f"{self.levels} levels between {self.low} and {self.high} are too close for 32-bit floats: "
+                "shift the range towards 0"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,12 +80,12 @@ class ImageDomain(InputDomain):
         return np.rint(unit * (self.levels - 1)).astype(np.uint8)
 
     def png(self, inputs: Inputs) -> list[bytes]:
-        """Return each image as an 8-bit PNG; with 256 levels nothing is lost."""
+        """Return each image as an 8-bit PNG, whose reader finds every level again by rounding."""
         from PIL import Image
 
         files = []
-        for picture in self.grid(inputs).astype(np.uint16) * 255 // (self.levels - 1):
-            channels_last = picture.astype(np.uint8).transpose(1, 2, 0)
+        for picture in np.rint(self.grid(inputs) * (255 / (self.levels - 1))).astype(np.uint8):
+            channels_last = picture.transpose(1, 2, 0)
             buffer = io.BytesIO()
             Image.fromarray(channels_last.squeeze(2) if self.channels == 1 else channels_last).save(buffer, "PNG")
             files.append(buffer.getvalue())

@@ -30,7 +30,7 @@ class TestScores:
     """One method on one target: the test models, their scores and verdicts.
 
     Attributes:
-        project: the project's name and seed.
+        project: the project's name and seed, such as "digits 10".
         method: the method.
         models: one card a test model.
         scores: float64 of shape (T,).
@@ -82,10 +82,10 @@ def score_test_split(workshop: Workshop, zoo: SurrogateZoo, bundle: FingerprintB
     surrogates = zoo.select(Split.TEST, derived=True) + zoo.select(Split.TEST, derived=False)
     answers = features_of_all(models_of(workshop, surrogates), bundle.inputs)
     scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_))
-    held_out = calibration_scores(bundle, np.ones(answers.shape[1:], dtype=np.bool_))
+    held_out = calibration_scores(bundle)
     outcomes = tuple(judge(score, held_out, bundle.rates).outcome for score in scores.tolist())
     settings = workshop.project.settings
-    name = f"{settings.name} (seed {settings.seed})"
+    name = f"{settings.name} {settings.seed}"
     return TestScores(name, bundle.method, tuple(one.card for one in surrogates), scores, outcomes)
 
 
@@ -98,12 +98,16 @@ COLUMNS: dict[str, Callable[[TestScores], float]] = {
     "ARUC": lambda one: metrics.aruc(one.side(derived=True), one.side(derived=False)),
     "TPR@1%": lambda one: metrics.tpr_at_fpr(one.side(derived=True), one.side(derived=False), 0.01),
     "TPR@5%": lambda one: metrics.tpr_at_fpr(one.side(derived=True), one.side(derived=False), 0.05),
-    "match|der": lambda one: one.share(VerdictOutcome.MATCH, derived=True),
-    "match|ind": lambda one: one.share(VerdictOutcome.MATCH, derived=False),
-    "no|ind": lambda one: one.share(VerdictOutcome.NO_MATCH, derived=False),
-    "no|der": lambda one: one.share(VerdictOutcome.NO_MATCH, derived=True),
+    "TPR": lambda one: one.share(VerdictOutcome.MATCH, derived=True),
+    "FPR": lambda one: one.share(VerdictOutcome.MATCH, derived=False),
+    "TNR": lambda one: one.share(VerdictOutcome.NO_MATCH, derived=False),
+    "FNR": lambda one: one.share(VerdictOutcome.NO_MATCH, derived=True),
 }
-"""Figures of one method on one target; "match|ind" is the share of independents called a match, and so on."""
+"""Figures of one method on one target.
+
+TPR and FPR are the shares of derived and of independent models that the calibrated verdict calls a match, TNR and FNR
+those of independent and of derived models that it calls no match; the rest is inconclusive.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ def target_rows(results: Sequence[TestScores]) -> list[Row]:
 def stratum_rows(results: Sequence[TestScores]) -> list[Row]:
     """Return, for each method and stratum, the mean over targets of its AUC against the whole other side.
 
-    Derived strata are recipes; independent ones are recipe, architecture (the target's own or another) and data.
+    Strata are named by recipe, architecture (the target's own or another) and, for independents, the data.
     """
     rows = []
     for method in dict.fromkeys(one.method for one in results):
@@ -154,10 +158,11 @@ def stratum_rows(results: Sequence[TestScores]) -> list[Row]:
 
 def stratum_of(card: ModelCard) -> str:
     """Name the stratum of a test model."""
-    architecture = "target's architecture" if card.architecture == "target" else "other architecture"
+    architecture = "own" if card.architecture == "target" else "other"
     if card.derived:
         return f"derived: {card.recipe}, {architecture}"
-    return f"independent: {card.recipe}, {architecture}, {card.data} data"
+    recipe = card.recipe.replace(" of an independent", " (twin)")
+    return f"ind.: {recipe}, {architecture}, {card.data}"
 
 
 def _stratum_row(method: str, results: Sequence[TestScores], stratum: str, *, derived: bool) -> Row:
@@ -180,20 +185,38 @@ def _row(label: str, one: TestScores, figures: dict[str, float]) -> Row:
     return Row(label, one.method, len(one.side(derived=True)), len(one.side(derived=False)), figures)
 
 
+def as_text(rows: Sequence[Row]) -> str:
+    """Write rows as aligned columns that fit a terminal of 80."""
+    lines = _lines(rows, lambda value: f"{value:.3f}".replace("0.", ".", 1))
+    return "".join("  ".join(line).rstrip() + "\n" for line in _aligned(lines))
+
+
 def as_markdown(rows: Sequence[Row]) -> str:
-    """Write rows as a Markdown table that reads well in a terminal of 80 columns too."""
+    """Write rows as a Markdown table."""
+    header, *lines = _aligned(_lines(rows, lambda value: f"{value:.3f}"))
+    rule = ["-" * len(cell) for cell in header]
+    return "".join("| " + " | ".join(line) + " |\n" for line in [header, rule, *lines])
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Write rows as CSV, with all digits."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(_lines(rows, repr))
+    return text.getvalue()
+
+
+def _lines(rows: Sequence[Row], number: Callable[[float], str]) -> list[list[str]]:
     names = list(rows[0].figures)
-    header = ["", "method", "+/-", *names]
-    lines = [_cells(row) for row in rows]
-    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
-    cells = [[text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in [header, *lines]]
-    rule = ["-" * width for width in widths]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [cells[0], rule, *cells[1:]]) + "\n"
+    lines = [["target" if "ARUC" in names else "stratum", "method", "+/-", *names]]
+    for row in rows:
+        figures = ["" if np.isnan(row.figures[name]) else number(row.figures[name]) for name in names]
+        lines.append([row.label, row.method, f"{row.derived}/{row.independent}", *figures])
+    return lines
 
 
-def _cells(row: Row) -> list[str]:
-    return [row.label, row.method, f"{row.derived}/{row.independent}", *map(_number, row.figures.values())]
-
-
-def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.3f}"
+def _aligned(lines: list[list[str]]) -> list[list[str]]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from metav_audit import __version__
-from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBundle
+from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBundle, check_place
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import BundleError, ConfigurationError, DataError
 from metav_audit.fingerprint.features import features_of_all
@@ -51,6 +51,7 @@ def fit_bundle(
         DataError: the zoo lacks a side in a split.
     """
     making = making_of(workshop, zoo, method)
+    check_place(path)
     if (path / MANIFEST).exists():
         try:
             standing = FingerprintBundle.load(path)

@@ -19,6 +19,7 @@ from metav_audit.report.wording import write_wording
 from metav_audit.responses import Features, FloatArray, features
 from metav_audit.transcript import Attempt, Exchange, Transcript
 from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores
+from metav_audit.views import find_view
 
 StratumKey = tuple[bool, str, str | None, str | None]
 """Derived or not, recipe, architecture, data."""
@@ -34,7 +35,8 @@ def build_report(bundle: FingerprintBundle, transcript: Transcript, verdict: Ver
     if (verdict.bundle_sha256, verdict.transcript_sha256) != (bundle.sha256, transcript.head):
         raise TranscriptError("the verdict belongs to another bundle or transcript: run the audit again")
     shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
-    held_out = calibration_scores(bundle, shown.mask)
+    view = find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
+    held_out = calibration_scores(bundle, view, shown.answered)
     sides = (_side(held_out, verdict, derived=False), _side(held_out, verdict, derived=True))
     queries = _queries(bundle, transcript, shown)
     strata = _strata(held_out, verdict.score)

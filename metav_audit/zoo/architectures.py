@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from metav_audit.errors import ConfigurationError
+from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.task import TaskSpec
 
 Builder = Callable[[TaskSpec], nn.Module]
@@ -95,13 +95,34 @@ def import_function(reference: str, what: str) -> Callable[..., Any]:
         sys.path.insert(0, here)
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
+        reason = one_line(error)
         raise ConfigurationError(
-            f"cannot import {what} {reference!r} ({error}): write it as module:function"
+            f"cannot import {what} {reference!r} ({reason}): write it as module:function"
         ) from error
     if not callable(function):
         raise ConfigurationError(f"{what} {reference!r} is not a function: write it as module:function")
     return function  # type: ignore[no-any-return]
+
+
+def call_function(reference: str, what: str, *arguments: object) -> Any:
+    """Import ``module:function`` and call it.
+
+    Raises:
+        ConfigurationError: there is no such module or function.
+        DataError: the function fails.
+    """
+    function = import_function(reference, what)
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise DataError(f"{what} {reference!r} fails: {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's kind and the first line of its message."""
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def build_architecture(name: str, task: TaskSpec) -> nn.Module:
@@ -109,13 +130,13 @@ def build_architecture(name: str, task: TaskSpec) -> nn.Module:
 
     Raises:
         ConfigurationError: the name is unknown, or the function does not give a torch module.
+        DataError: the function fails.
     """
     if ":" not in name and name not in BUILT_IN:
         raise ConfigurationError(
             f"architecture {name!r} is unknown: use one of {', '.join(BUILT_IN)}, or module:function"
         )
-    builder = BUILT_IN[name] if name in BUILT_IN else import_function(name, "architecture")
-    model = builder(task)
+    model = BUILT_IN[name](task) if name in BUILT_IN else call_function(name, "architecture", task)
     if not isinstance(model, nn.Module):
         raise ConfigurationError(f"architecture {name!r} gives {type(model).__name__}, not a torch.nn.Module")
     return model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.task import TaskSpec
-from metav_audit.zoo.architectures import import_function
+from metav_audit.zoo.architectures import call_function
 
 MAX_DATA_BYTES = 8 << 30
+_DAMAGES = (ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,13 @@ def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:
         ConfigurationError: the file or function cannot be found.
         DataError: the arrays do not fit the task.
     """
-    raw_inputs, raw_labels = _read_npz(Path(reference)) if reference.endswith(".npz") else _call(reference, what)
-    inputs = task.domain.check(_in_range(_in_shape(np.asarray(raw_inputs), task), task), f"{what} x of {reference}")
-    return LabelledData(inputs, check_labels(np.asarray(raw_labels), len(inputs), task, f"{what} y of {reference}"))
+    raw = _read_npz(Path(reference)) if reference.endswith(".npz") else _call(reference, what)
+    try:
+        raw_inputs, raw_labels = map(np.asarray, raw)
+    except ValueError as error:
+        raise DataError(f"{what} data {reference} is no pair of plain arrays: {error}") from error
+    inputs = task.domain.check(_in_range(_in_shape(raw_inputs, task), task), f"{what} x of {reference}")
+    return LabelledData(inputs, check_labels(raw_labels, len(inputs), task, f"{what} y of {reference}"))
 
 
 def check_labels(labels: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[np.int64]:
@@ -79,7 +85,7 @@ def check_labels(labels: NDArray[Any], count: int, task: TaskSpec, what: str) ->
     flat = labels.reshape(-1)
     if len(flat) != count:
         raise DataError(f"{what} has {len(flat)} labels for {count} inputs: they must be as many")
-    if not np.issubdtype(flat.dtype, np.number) or not np.array_equal(flat, np.round(flat)):
+    if flat.dtype.kind not in "iuf" or not np.isfinite(flat).all() or not np.array_equal(flat, np.round(flat)):
         raise DataError(f"{what} holds labels that are not integers: number the classes from 0")
     if flat.min() < 0 or flat.max() >= task.output.size:
         raise DataError(
@@ -92,7 +98,7 @@ def check_labels(labels: NDArray[Any], count: int, task: TaskSpec, what: str) ->
 
 
 def _call(reference: str, what: str) -> tuple[Any, Any]:
-    result = import_function(reference, f"{what} data")()
+    result = call_function(reference, f"{what} data")
     if not isinstance(result, tuple) or len(result) != 2:
         raise DataError(f"{what} data {reference} must return (x, y)")
     return result
@@ -102,13 +108,16 @@ def _read_npz(path: Path) -> tuple[Any, Any]:
     try:
         if path.stat().st_size > MAX_DATA_BYTES:
             raise DataError(f"{path} is larger than {MAX_DATA_BYTES} bytes: give a smaller sample")
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise DataError(f"{path} holds a single array: it must hold x and y (numpy.savez)")
             return arrays["x"], arrays["y"]
     except OSError as error:
         raise ConfigurationError(f"cannot read the data {path}: {error.strerror or error}") from error
     except KeyError as error:
         raise DataError(f"{path} lacks the array {error}: it must hold x and y") from error
-    except (ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGES as error:
         raise DataError(f"{path} is no .npz file of plain arrays ({error})") from error
 
 

@@ -112,8 +112,7 @@ def plan_zoo(preset: str, architectures: Sequence[str], seed: int) -> tuple[Plan
     Raises:
         ConfigurationError: the preset is unknown, or there is no architecture.
     """
-    if preset not in PRESETS:
-        raise ConfigurationError(f"zoo preset {preset!r} is unknown: use one of {', '.join(PRESETS)}")
+    check_preset(preset)
     if not architectures:
         raise ConfigurationError("the zoo needs at least one architecture besides the target's own")
     sizes = PRESETS[preset]
@@ -124,6 +123,12 @@ def plan_zoo(preset: str, architectures: Sequence[str], seed: int) -> tuple[Plan
         twins = [_twin(root, number, architectures) for number, root in enumerate(roots)]
         plans += roots + twins[: round(len(roots) * sizes.twins[split])]
     return tuple(plans)
+
+
+def check_preset(preset: str) -> None:
+    """Raise ConfigurationError unless the preset is known."""
+    if preset not in PRESETS:
+        raise ConfigurationError(f"zoo preset {preset!r} is unknown: use one of {', '.join(PRESETS)}")
 
 
 def _derived(split: Split, architectures: Sequence[str], seed: int) -> Iterator[Plan]:

@@ -34,8 +34,12 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
 
 def weights_hash(model: nn.Module) -> str:
     """Return the SHA-256 over names, types, shapes and bytes of a model's state."""
+    return _state_hash(state_of(model))
+
+
+def _state_hash(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, tensor in sorted(state_of(model).items()):
+    for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(safetensors.torch.save({"tensor": tensor}))
     return digest.hexdigest()
@@ -68,16 +72,21 @@ class Store:
         return self.folder / f"{address}.safetensors"
 
     def performance(self, address: str) -> float | None:
-        """Return the stored model's performance, or None if the model is not there."""
+        """Return the stored model's performance, or None if the model is not there whole and unaltered."""
         try:
             with safetensors.safe_open(self.path(address), framework="pt") as file:
-                return float(file.metadata()["performance"])
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+                metadata = file.metadata()
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no mapping
+            unaltered = metadata.get("state_sha256") in (None, _state_hash(state))
+            return float(metadata["performance"]) if unaltered else None
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError):
             return None
 
     def save(self, address: str, model: nn.Module, performance: float) -> None:
         """Write a model whole or not at all."""
-        content = safetensors.torch.save(state_of(model), metadata={"performance": repr(performance)})
+        state = state_of(model)
+        metadata = {"performance": repr(performance), "state_sha256": _state_hash(state)}
+        content = safetensors.torch.save(state, metadata=metadata)
         write_atomically(self.path(address), content)
 
     def load(self, address: str, structure: nn.Module) -> nn.Module:

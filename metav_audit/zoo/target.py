@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.task import TaskSpec
-from metav_audit.zoo.architectures import import_function
+from metav_audit.zoo.architectures import call_function, one_line
 from metav_audit.zoo.store import load_weights, weights_hash
 
 
@@ -35,6 +37,14 @@ class _Exported(nn.Module):
         super().__init__()
         self.program = program.module()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Exported:
+        """Copy the program, without the warnings that torch raises about its own tree specs."""
+        twin = _Exported.__new__(_Exported)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return twin
+
     def train(self, mode: bool = True) -> _Exported:
         """Keep the mode in which the program was exported."""
         self.training = mode
@@ -56,7 +66,7 @@ class TargetModel:
 
 
 def load_target(model: str, weights: Path | None, outputs: str, task: TaskSpec) -> TargetModel:
-    """Load the owner's model and try it on two inputs.
+    """Load the owner's model and try it on batches of two sizes.
 
     Args:
         model: ``module:function`` returning a torch.nn.Module, or the path of a ``.pt2`` file.
@@ -68,7 +78,7 @@ def load_target(model: str, weights: Path | None, outputs: str, task: TaskSpec) 
         ConfigurationError: the model cannot be found.
         DataError: it does not fit the task.
     """
-    network = _load_exported(Path(model)) if model.endswith(".pt2") else import_function(model, "target model")()
+    network = _load_exported(Path(model)) if model.endswith(".pt2") else call_function(model, "target model")
     if not isinstance(network, nn.Module):
         raise ConfigurationError(f"target model {model!r} gives {type(network).__name__}, not a torch.nn.Module")
     if weights is not None:
@@ -77,7 +87,8 @@ def load_target(model: str, weights: Path | None, outputs: str, task: TaskSpec) 
     for parameter in network.parameters():
         parameter.requires_grad = False
     wrapped = FromProbabilities(network) if outputs == "probabilities" else network
-    _try_out(wrapped, task, model)
+    for count in (2, 3):
+        _try_out(wrapped, task, model, count)
     return TargetModel(wrapped, task, weights_hash(wrapped))
 
 
@@ -87,20 +98,21 @@ def _load_exported(path: Path) -> nn.Module:
     except FileNotFoundError:
         raise ConfigurationError(f"cannot read the target model {path}: there is no such file") from None
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} is no program that torch.export.save wrote: {first}") from error
+        raise DataError(f"{path} is no program that torch.export.save wrote: {one_line(error)}") from error
 
 
 @torch.no_grad()
-def _try_out(network: nn.Module, task: TaskSpec, model: str) -> None:
-    inputs = torch.zeros(2, *task.domain.shape)
+def _try_out(network: nn.Module, task: TaskSpec, model: str, count: int) -> None:
+    inputs = torch.zeros(count, *task.domain.shape)
     try:
         outputs = network(inputs)
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"target model {model} fails on inputs of shape {tuple(inputs.shape)}: {first}") from error
-    if not isinstance(outputs, Tensor) or outputs.shape != (2, task.output.size):
-        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise DataError(f"target model {model} gives {shape} for two inputs, the task wants (2, {task.output.size})")
+        hint = "; export it with a dynamic batch dimension" if model.endswith(".pt2") and count != 2 else ""
+        shape = tuple(inputs.shape)
+        raise DataError(f"target model {model} fails on inputs of shape {shape}: {one_line(error)}{hint}") from error
+    wanted = (count, task.output.size)
+    if not isinstance(outputs, Tensor) or outputs.shape != wanted:
+        given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise DataError(f"target model {model} gives {given} for {count} inputs, the task wants {wanted}")
     if not bool(torch.isfinite(outputs).all()):
         raise DataError(f"target model {model} gives NaN or infinite values")

@@ -9,8 +9,9 @@ import pytest
 from metav_audit_adapters.json_template import JsonTemplate
 from PIL import Image
 
-from metav_audit.adapter import Outcome, Response
+from metav_audit.adapter import Outcome, Response, Wait
 from metav_audit.errors import AnswerError, ConfigurationError
+from tests.adapters.protocols import form, picture
 from tests.builders import make_task
 
 TASK = make_task(channels=3)
@@ -139,3 +140,106 @@ def test_clouds_that_throttle_with_400_are_understood():
     assert adapter().classify(Response(400, {}, b"no")) is Outcome.FATAL
     assert adapter().classify(Response(530, {}, b"")) is Outcome.TRANSIENT
     assert adapter().classify(Response(424, {}, b"")) is Outcome.FATAL
+
+
+POLL = {"ticket": "id", "url": "http://host/jobs/{{ticket}}", "done": "state", "equals": "done", "failed": ["failed"]}
+DONE = {"state": "done", "out": [0.1, 0.2, 0.3, 0.4]}
+
+
+def drive(*bodies, **more):
+    """Drive the flow of a polling adapter over the bodies; return what it asked for and, at the end, the scores."""
+    flow = adapter(body={"x": "{{input}}"}, answer="out", poll={**POLL, **more}).flow(INPUTS[:1])
+    asked = [flow.send(None)]
+    try:
+        for body in bodies:
+            asked.append(flow.send(Response(200, {}, json.dumps(body).encode())))
+            while isinstance(asked[-1], Wait):
+                asked.append(flow.send(None))
+    except StopIteration as end:
+        return asked, [answer.scores for answer in end.value]
+    raise AssertionError("the flow did not end")
+
+
+def test_a_job_is_submitted_and_polled_until_it_is_done():
+    """The ticket is quoted into the address; each poll is a GET after a wait."""
+    asked, answers = drive({"id": "a/b 1"}, {}, {"state": "running"}, DONE, every_s=0.5)
+    assert answers == [(0.1, 0.2, 0.3, 0.4)]
+    polls = [step for step in asked[1:] if not isinstance(step, Wait)]
+    assert {(poll.method, poll.url, poll.content) for poll in polls} == {("GET", "http://host/jobs/a%2Fb%201", b"")}
+    assert [step.seconds for step in asked if isinstance(step, Wait)] == [0.5] * 3
+
+
+@pytest.mark.parametrize("ticket", ["http://host/r/7", "/r/7", "r/7"])
+def test_the_ticket_may_be_an_address_itself(ticket):
+    """Whole addresses and relative ones are followed; the client holds them to the endpoint's host."""
+    asked, _ = drive({"id": ticket}, DONE, url="{{ticket}}")
+    assert asked[-1].url == "http://host/r/7"
+
+
+def test_done_may_be_that_something_is_there():
+    """Without equals, anything but null at the path ends the polling."""
+    _, answers = drive({"id": 7}, {"out": None}, DONE, done="out", equals=None)
+    assert answers == [(0.1, 0.2, 0.3, 0.4)]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "said"),
+    [
+        ([{}], "poll.ticket"),
+        ([{"id": None}], "ticket is no text or number"),
+        ([{"id": "http://[bad"}], "not valid"),
+        ([{"id": "1"}, {"state": "failed"}], "the job has 'failed'"),
+        ([{"id": "1"}, *[{"state": "running"}] * 3], "not done after 3 polls"),
+    ],
+)
+def test_a_job_that_leads_nowhere_is_an_answer_error(bodies, said):
+    """No ticket, a failure, or too many polls."""
+    with pytest.raises(AnswerError, match=said):
+        drive(*bodies, at_most=3, url="{{ticket}}")
+
+
+@pytest.mark.parametrize(
+    ("poll", "said"),
+    [
+        ({"url": "http://host/jobs"}, "put"),
+        ({"url": "http://elsewhere/{{ticket}}"}, "on the host of url"),
+        ({"at_most": 0}, "poll.at_most"),
+        ({"every": 3}, "poll.every"),
+    ],
+)
+def test_a_wrong_poll_is_named(poll, said):
+    """Mistakes are found when the adapter is opened."""
+    with pytest.raises(ConfigurationError, match=said):
+        adapter(poll={**POLL, **poll})
+
+
+def test_polls_are_within_the_budget():
+    """The most requests of one batch are told, so that the default budget covers the polls."""
+    assert adapter().steps == 1
+    assert adapter(poll={**POLL, "at_most": 5}).steps == 6
+
+
+def test_a_form_carries_the_picture_and_the_texts():
+    """The same input makes the same form, boundary included; the standard library reads it."""
+    more = {"upload": "file", "body": {"model": "a b", "k": "5"}}
+    request = adapter(**more).encode(INPUTS[:1])
+    assert request == adapter(**more).encode(INPUTS[:1])
+    parts = form(request)
+    assert np.array_equal(picture(parts.pop("file")), INPUTS[:1])
+    assert parts == {"model": "a b", "k": "5"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"upload": "file", "body": {"x": "{{input}}"}}, "without a slot"),
+        ({"upload": "file", "body": {"x": 1}}, "plain texts"),
+        ({"upload": "file", "body": {'a"b': "1"}}, "plain texts"),
+        ({"upload": "file", "body": None, "batch": 2}, "one input a request"),
+        ({"upload": 'a"b', "body": None}, "upload"),
+    ],
+)
+def test_a_wrong_form_is_named(options, said):
+    """A form has one picture and texts beside it."""
+    with pytest.raises(ConfigurationError, match=said):
+        adapter(**options)

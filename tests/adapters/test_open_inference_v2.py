@@ -95,3 +95,61 @@ def test_mlserver_s_500_for_a_wrong_shape_is_not_asked_again():
     """The crash page of MLServer's web framework is fatal; other 500s may pass."""
     assert adapter().classify(Response(500, {}, b"Internal Server Error")) is Outcome.FATAL
     assert adapter().classify(Response(500, {}, b'{"error": "busy"}')) is Outcome.TRANSIENT
+
+
+def binary(outputs, values, count=1, length=None, **more):
+    head = json.dumps({"outputs": outputs}).encode()
+    headers = {"inference-header-content-length": str(len(head) if length is None else length)}
+    response = Response(200, headers, head + values)
+    return [answer.scores for answer in adapter(binary=True, **more).decode(response, count)]
+
+
+def tensor(name, size, datatype="FP32", shape=(1, 2)):
+    return {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": size}}
+
+
+def test_a_binary_request_is_the_json_and_then_the_bytes():
+    """The header tells where the JSON ends; a named output is asked for in binary by itself."""
+    inputs = TASK.domain.sample(2, np.random.default_rng(0))
+    request = adapter(binary=True, output_name="y").encode(inputs)
+    length = int(request.headers["Inference-Header-Content-Length"])
+    body = json.loads(request.content[:length])
+    assert request.content[length:] == inputs.astype("<f4").tobytes()
+    assert body["inputs"][0]["parameters"] == {"binary_data_size": 200}
+    assert "data" not in body["inputs"][0]
+    assert body["outputs"] == [{"name": "y", "parameters": {"binary_data": True}}]
+
+
+@pytest.mark.parametrize(("datatype", "dtype"), [("FP16", "<f2"), ("FP32", "<f4"), ("FP64", "<f8")])
+def test_bytes_are_read_in_the_outputs_order(datatype, dtype):
+    """Each output's bytes stand where the ones before it end, JSON outputs between them or not."""
+    values = np.array([[0.25, 0.75]], dtype).tobytes()
+    outputs = [tensor("a", 8), {"name": "j", "shape": [1], "data": [1]}, tensor("b", len(values), datatype)]
+    assert binary(outputs, b"\0" * 8 + values, output_name="b") == [(0.25, 0.75)]
+
+
+def test_a_server_that_answers_in_json_after_all_is_understood():
+    """What was asked for in binary may come as JSON, with the header or without."""
+    outputs = [{"name": "o", "shape": [1, 2], "data": [0.25, 0.75]}]
+    assert decode(outputs, 1, binary=True) == binary(outputs, b"") == [(0.25, 0.75)]
+
+
+@pytest.mark.parametrize(
+    ("output", "values", "length"),
+    [
+        (tensor("o", 8), b"\0" * 7, None),
+        (tensor("o", 8), b"\0" * 9, None),
+        (tensor("o", 7), b"\0" * 7, None),
+        (tensor("o", 8, "INT8"), b"\0" * 8, None),
+        (tensor("o", 8, "FP64"), b"\0" * 8, None),
+        (tensor("o", -8), b"\0" * 8, None),
+        (tensor("o", "8"), b"\0" * 8, None),
+        (tensor("o", 8), b"\0" * 8, 9999),
+        (tensor("o", 8), b"\0" * 8, "many"),
+        (tensor("o", 8), b"\0" * 8, 5),
+    ],
+)
+def test_bytes_that_contradict_their_json_are_no_answer(output, values, length):
+    """Too few, too many, another type, or a header that does not fit."""
+    with pytest.raises(AnswerError):
+        binary([output], values, length=length)

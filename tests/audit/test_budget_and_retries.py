@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metav_audit.audit.budget import BudgetSpentError, QueryBudget
-from metav_audit.audit.retries import retry_after
-
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @given(st.integers(1, 50), st.integers(0, 60))
@@ -33,28 +28,3 @@ def test_the_budget_ends_with_its_time():
     with pytest.raises(BudgetSpentError, match="wall time"):
         budget.reserve()
     assert budget.spent == 1
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "3"}, 3),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
-        ({"retry-after": "Tue, 01 Jan 2030 00:00:10 GMT"}, 10),
-        ({"retry-after": "Mon, 31 Dec 2029 00:00:00 GMT"}, 0),
-        ({"retry-after": "-5"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "soon"}, None),
-    ],
-)
-def test_retry_after_is_read_in_all_its_forms(headers, seconds):
-    """Seconds, milliseconds and dates are read; nonsense is no wish."""
-    assert retry_after(headers, NOW) == seconds
-
-
-@given(st.text())
-def test_retry_after_never_fails(text):
-    """Any text is a pause or none."""
-    assert (retry_after({"retry-after": text}, NOW) or 0) >= 0

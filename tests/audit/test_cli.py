@@ -217,7 +217,7 @@ def test_the_installed_adapters_are_listed(capsys):
     with pytest.raises(SystemExit):
         main(["adapters", "--format", "json"])
     listed = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in listed] == ["json-template", "open-inference-v2", "tensorflow-serving-v1"]
+    assert {"json-template", "open-inference-v2", "tensorflow-serving-v1"} <= {each["name"] for each in listed}
     for each in listed:
         assert each["name"] in text
         assert each["problem"] is None

@@ -51,7 +51,7 @@ def test_an_endpoint_file_is_read(tmp_path):
         ("[endpoints]\na = 1", "names no endpoint"),
         ("[other]\na = 1", "'other', which is unknown"),
         ('[endpoints.a]\nurl = "http://h"', "lacks its adapter"),
-        (BASE.replace("open-inference-v2", "telepathy"), "json-template, open-inference-v2, tensorflow-serving-v1"),
+        (BASE.replace("open-inference-v2", "telepathy"), "json-template, mlflow, open-inference-v2"),
         (BASE.replace('model = "m"', ""), "model: Field required"),
         (BASE + "surprise = 1", "surprise"),
         (BASE + 'scores = "guess"', "scores"),

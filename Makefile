@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+OUT ?= out
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SEEDS ?= 10 11 12 13 14
+BENCH ?= .bench
+
+.PHONY: demo test check lint types floors bench fixtures clean
+
+demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
+	$(BIN)/metav-audit demo --out $(OUT)
+
+test: $(READY)  ## every test
+	$(BIN)/python -m pytest -n auto
+
+check: lint types floors test  ## exactly what CI runs
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+floors: $(READY)
+	$(BIN)/lint-imports --no-logo
+
+bench: $(READY)  ## five targets on digits, against the IPGuard baseline; what stands in BENCH is used again
+	for seed in $(SEEDS); do \
+	  test -f $(BENCH)/digits-$$seed/project.toml || $(BIN)/metav-audit init --digits --seed $$seed $(BENCH)/digits-$$seed || exit 1; \
+	done
+	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/digits-$(seed))
+
+fixtures: $(READY)  ## make the frozen inputs of tests again; git diff stays empty
+	$(BIN)/python fixtures/make_fixtures.py
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,139 @@
+"""A request from a template with a slot for the input, and the answer at a path of the response."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from metav_audit.adapter import Adapter, Outcome, Request, Response
+from metav_audit.domains.base import Inputs
+from metav_audit.errors import ConfigurationError
+from metav_audit.responses import Answer
+from metav_audit.task import TaskSpec
+from metav_audit_adapters._inputs import InputOptions, check_inputs, check_pictures, pictures, write_inputs
+from metav_audit_adapters._rows import LabelOptions, RowReader
+from metav_audit_adapters._shared import form_request, json_request, read_strictly, walk
+
+ONE, MANY = "{{input}}", "{{inputs}}"
+_THROTTLED = (b"ThrottlingException", b"TooManyRequestsException", b"ProvisionedThroughputExceededException")
+
+
+class TemplateOptions(InputOptions, LabelOptions):
+    """What an API whose JSON is its owner's own business is told."""
+
+    url: str = Field(description="the full address that takes the request", pattern=r"^https?://")
+    body: Any = Field(
+        None, description='the request as a table; "{{input}}" stands for one input, "{{inputs}}" for a list'
+    )
+    upload: str | None = Field(
+        None,
+        description="send a form with the PNG in this file field; body holds its text fields",
+        pattern=r"^[\w.-]+$",
+    )
+    answer: str = Field("", description='dotted path to the answer, such as "result.0.scores"; empty for all of it')
+    label_key: str = Field("label", description="the key of the label in a list of labelled scores")
+    score_key: str = Field("score", description="the key of the score in a list of labelled scores")
+
+    @model_validator(mode="after")
+    def _one_kind_of_slot(self) -> Self:
+        slots = slots_of(self.body)
+        if self.upload is not None:
+            return self._form(slots)
+        if not slots:
+            raise ValueError(f'body: put "{ONE}" or "{MANY}" where the input belongs')
+        if len(slots) > 1:
+            raise ValueError(f'body: use "{ONE}" or "{MANY}", not both')
+        if ONE in slots and self.batch != 1:
+            raise ValueError(f'body: "{ONE}" takes one input a request: set batch = 1, or use "{MANY}"')
+        return self
+
+    def _form(self, slots: set[str]) -> Self:
+        if self.batch != 1:
+            raise ValueError("upload: a form takes one input a request: set batch = 1")
+        if slots or not _are_texts(self.body or {}):
+            raise ValueError("body: beside upload it is a table of plain texts, without a slot")
+        return self
+
+
+class TemplateAdapter(Adapter):
+    """Fills a template with inputs, and reads the scores at a path of the response."""
+
+    Options: ClassVar[type[TemplateOptions]] = TemplateOptions
+    options: TemplateOptions
+
+    def __init__(self, task: TaskSpec, options: TemplateOptions) -> None:
+        super().__init__(task, options)
+        check_inputs(options, task, type(self))
+        if options.upload is not None:
+            check_pictures("upload", task, type(self))
+        self._many = MANY in slots_of(options.body)
+        self._rows = RowReader.open(type(self), task, options, options.label_key, options.score_key)
+
+    @property
+    def address(self) -> str:
+        """Where the request goes; override it where the protocol makes it up from parts."""
+        return self.options.url
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Further headers of every request; override it where the protocol has some."""
+        return {}
+
+    def encode(self, inputs: Inputs) -> Request:
+        """Fill the template."""
+        options = self.options
+        if not self._many and len(inputs) != 1:
+            raise ConfigurationError(f'adapter {self.name}: body: "{ONE}" takes one input a request, not {len(inputs)}')
+        if options.upload is not None:
+            return form_request(self.address, options.upload, pictures(inputs, self.task)[0], options.body or {})
+        values = write_inputs(inputs, options, self.task)
+        return json_request(self.address, fill(options.body, values if self._many else values[0]), self.headers)
+
+    def decode(self, response: Response, count: int) -> list[Answer]:
+        """Walk the path and read one row, or a list of rows where the template took a list of inputs."""
+        found = walk(self.body_of(response), self.options.answer, "answer")
+        return self._rows.read_all(found if self._many else [found], count)
+
+    def body_of(self, response: Response) -> Any:
+        """Parse the response's body; override it where the JSON is wrapped in something."""
+        return read_strictly(response)
+
+    def classify(self, response: Response) -> Outcome:
+        """Know the clouds' own ways: throttling that comes as 400 (SageMaker), 529 and 530 for a busy backend."""
+        if response.status == 400 and any(word in response.content for word in _THROTTLED):
+            return Outcome.THROTTLED
+        if response.status in (529, 530):
+            return Outcome.TRANSIENT
+        return super().classify(response)
+
+
+def slots_of(template: Any) -> set[str]:
+    """Return which slots stand anywhere in a template."""
+    if isinstance(template, dict):
+        return set().union(*map(slots_of, template.values()))
+    if isinstance(template, list):
+        return set().union(*map(slots_of, template))
+    return {slot for slot in (ONE, MANY) if isinstance(template, str) and slot in template}
+
+
+def fill(template: Any, value: Any) -> Any:
+    """Return the template with ``value`` in its slots; within a longer text it is written as text."""
+    if isinstance(template, dict):
+        return {key: fill(part, value) for key, part in template.items()}
+    if isinstance(template, list):
+        return [fill(part, value) for part in template]
+    if template in (ONE, MANY):
+        return value
+    if isinstance(template, str) and ONE in template:
+        # A slot within a text, such as "data:image/png;base64,{{input}}".
+        return template.replace(ONE, value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))
+    return template
+
+
+def _are_texts(body: Any) -> bool:
+    return isinstance(body, dict) and all(
+        isinstance(value, str) and key.isascii() and key.isprintable() and '"' not in key for key, value in body.items()
+    )

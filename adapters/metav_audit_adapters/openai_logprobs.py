@@ -1,0 +1,128 @@
+"""OpenAI-compatible chat completions as classifiers: the log-probabilities of the first token answered."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from metav_audit.adapter import Adapter, AdapterOptions, Outcome, Request, Response, read_json, read_scores
+from metav_audit.domains.base import Inputs
+from metav_audit.errors import AnswerError
+from metav_audit.responses import Answer
+from metav_audit.task import ScoreKind, TaskSpec
+from metav_audit_adapters._inputs import base64_pictures, check_pictures
+from metav_audit_adapters._shared import join, json_request, member, read_mildly, refused, walk
+from metav_audit_adapters._template import ONE, fill
+
+_SENTINEL = -9999.0
+"""What servers write for a token whose log-probability they do not tell."""
+
+
+class OpenAILogprobsOptions(AdapterOptions):
+    """What a chat model is told."""
+
+    url: str = Field(description="the API's base, such as https://api.openai.com/v1", pattern=r"^https?://")
+    batch: int = Field(default=1, ge=1, le=1, description="queries in one request; this protocol takes one")
+    scores: Literal[ScoreKind.LOG_PROBABILITY] = Field(
+        ScoreKind.LOG_PROBABILITY, description="log_probability: these are what the API returns"
+    )
+    model: str = Field(description="the model's name", min_length=1)
+    prompt: str = Field(
+        description='the question, to be answered by one token; "{{input}}" stands for the numbers of an input that '
+        "is not sent as a picture", min_length=1
+    )  # fmt: skip
+    tokens: dict[str, str] = Field(
+        default_factory=dict,
+        description="the task's labels -> the tokens that answer them; a label's own text if absent",
+    )
+    picture: bool = Field(default=True, description="send the input as a PNG beside the prompt")
+    top_logprobs: int = Field(20, ge=1, le=20, description="tokens to ask for; the API's own limit is 20")
+    extra: dict[str, Any] = Field(default_factory=dict, description="further fields of the request, such as seed")
+
+    @model_validator(mode="after")
+    def _the_input_goes_one_way(self) -> Self:
+        if self.picture == (ONE in self.prompt):
+            raise ValueError(f'prompt: it needs "{ONE}" where picture = false, and takes none otherwise')
+        return self
+
+
+class OpenAILogprobs(Adapter):
+    """Asks for one token, and reads how likely each class's token was; tokens that are not listed are missing."""
+
+    name: ClassVar[str] = "openai-logprobs"
+    summary: ClassVar[str] = "OpenAI-compatible chat completions: the log-probabilities of each class's token"
+    Options: ClassVar[type[OpenAILogprobsOptions]] = OpenAILogprobsOptions
+    options: OpenAILogprobsOptions
+
+    def __init__(self, task: TaskSpec, options: OpenAILogprobsOptions) -> None:
+        super().__init__(task, options)
+        if options.picture:
+            check_pictures("picture", task, type(self))
+        unknown = sorted(options.tokens.keys() - set(task.output.labels))
+        if unknown:
+            raise refused(type(self), "tokens", f"the task has no label {unknown[0]!r}")
+        self._tokens = [options.tokens.get(label, label).strip() for label in task.output.labels]
+        if len(set(self._tokens)) != len(self._tokens) or "" in self._tokens:
+            raise refused(type(self), "tokens", "two labels have one token, or one has none: give each its own")
+        self._url = join(options.url, "chat", "completions")
+
+    def encode(self, inputs: Inputs) -> Request:
+        """Write the question, with temperature 0 and room for one token."""
+        body = {
+            "model": self.options.model,
+            "messages": [{"role": "user", "content": self._content(inputs)}],
+            "max_tokens": 1,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": self.options.top_logprobs,
+        }
+        return json_request(self._url, body | self.options.extra)
+
+    def decode(self, response: Response, count: int) -> list[Answer]:
+        """Read the first token's alternatives; tokens that differ in spaces alone are one, their chances added."""
+        first = walk(read_json(response), "choices.0.logprobs.content.0", "choices")
+        found: dict[str, list[float]] = {}
+        for token, logprob in _alternatives(first):
+            if logprob > _SENTINEL:
+                found.setdefault(token.strip(), []).append(logprob)
+        answer = read_scores([_sum(found.get(token, [])) for token in self._tokens])
+        if count != 1:
+            raise AnswerError(f"{count} inputs were sent, 1 answer came back")
+        return [answer]
+
+    def classify(self, response: Response) -> Outcome:
+        """Tell a quota that is used up, which comes as 429 too, from throttling."""
+        error = read_mildly(response).get("error")
+        if response.status == 429 and isinstance(error, dict) and error.get("code") == "insufficient_quota":
+            return Outcome.FATAL
+        return super().classify(response)
+
+    def _content(self, inputs: Inputs) -> Any:
+        if not self.options.picture:
+            return fill(self.options.prompt, json.dumps(inputs[0].ravel().tolist(), separators=(",", ":")))
+        picture = {"url": f"data:image/png;base64,{base64_pictures(inputs, self.task)[0]}"}
+        return [{"type": "text", "text": self.options.prompt}, {"type": "image_url", "image_url": picture}]
+
+
+def _alternatives(first: Any) -> Iterable[tuple[str, float]]:
+    """Return each listed token once, the one that was answered among them."""
+    listed = member(first, "top_logprobs")
+    if not isinstance(listed, list):
+        raise AnswerError("the response's 'top_logprobs' is not a list: does this server tell log-probabilities?")
+    pairs = [(member(each, "token"), member(each, "logprob")) for each in [*listed, first]]
+    for token, logprob in pairs:
+        if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
+            raise AnswerError("a token of 'top_logprobs' lacks its text or its log-probability")
+    return dict(pairs).items()
+
+
+def _sum(logprobs: list[float]) -> float | None:
+    """Add chances given as logarithms; None where there is none."""
+    if not logprobs:
+        return None
+    highest = max(logprobs)
+    return highest + math.log(sum(math.exp(logprob - highest) for logprob in logprobs))

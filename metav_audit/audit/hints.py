@@ -1,0 +1,115 @@
+"""How long a server asks to be left alone: in a header or in its body, in whichever of many forms; never trusted."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from metav_audit.adapter import Response
+
+_READ_BYTES = 4096
+_EPOCH = 1e9
+"""A greater number of seconds is a moment since 1970, not a pause."""
+
+_NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
+_PART = re.compile(rf"({_NUMBER})(ms|h|m|s)")
+_DURATION = re.compile(rf"(?:{_NUMBER}(?:ms|h|m|s))+")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_RESET = re.compile(r"(x-)?ratelimit-(?P<what>reset|remaining)(?P<of>-[a-z-]+)?")
+_PARAMETER = re.compile(rf";\s*([rt])\s*=\s*({_NUMBER})")
+_SAID = re.compile(
+    rf"(?:resets?|retry|again|available) (?:in|after) ~?\s?((?:{_NUMBER}(?:ms|h|m|s)\b)|{_NUMBER}) ?"
+    rf"(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)?\b",
+    re.IGNORECASE,
+)
+
+
+def wished_pause(response: Response, now: datetime) -> float | None:
+    """Read the pause a refusing server wishes, in seconds: finite, not negative, and not capped; None if it says none.
+
+    The first of these that says anything: ``retry-after-ms`` and ``retry-after``; the IETF's ``ratelimit``;
+    ``x-ratelimit-reset`` with any ending; ``estimated_time`` in a JSON body; "resets in ~30s" in its text.
+    """
+    readings: tuple[Callable[[], float | None], ...] = (
+        lambda: retry_after(response.headers, now),
+        lambda: _ietf(response.headers.get("ratelimit", "")),
+        lambda: _reset(response.headers, now),
+        lambda: _estimated(response.content),
+        lambda: _said(response.content),
+    )
+    return next((seconds for reading in readings if (seconds := reading()) is not None), None)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Read ``retry-after-ms``, or ``retry-after`` as a number of seconds or a date."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after", "").strip()
+    seconds = _number(text)
+    if seconds is not None or not text:
+        return seconds
+    try:
+        date = parsedate_to_datetime(text)
+        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return max(0.0, (aware - now).total_seconds())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _ietf(text: str) -> float | None:
+    """Read ``"api";r=0;t=55``, one or several policies: the longest ``t`` of those with nothing remaining."""
+    policies = [dict(_PARAMETER.findall(policy)) for policy in text.split(",")]
+    spent = [policy for policy in policies if float(policy.get("r", 0)) == 0]
+    return max((float(policy["t"]) for policy in spent if "t" in policy), default=None)
+
+
+def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Read ``x-ratelimit-reset-*``: the longest of those limits of which nothing is said to remain."""
+    found = [(match["what"], match["of"], text) for name, text in headers.items() if (match := _RESET.fullmatch(name))]
+    remaining = {of: _number(text) for what, of, text in found if what == "remaining"}
+    resets = [_moment(text, now) for what, of, text in found if what == "reset" and not remaining.get(of)]
+    return max((seconds for seconds in resets if seconds is not None), default=None)
+
+
+def _moment(text: str, now: datetime) -> float | None:
+    """Read "6m0s", a number of seconds, or a moment since 1970 in seconds or milliseconds."""
+    seconds = _duration(text.strip().lower())
+    if seconds is None or seconds < _EPOCH:
+        return seconds
+    return max(0.0, (seconds / 1000 if seconds > 1000 * _EPOCH else seconds) - now.timestamp())
+
+
+def _duration(text: str) -> float | None:
+    if _DURATION.fullmatch(text):
+        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    return _number(text)
+
+
+def _estimated(content: bytes) -> float | None:
+    try:
+        body = json.loads(content) if len(content) <= _READ_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    return _number(str(body.get("estimated_time", ""))) if isinstance(body, dict) else None
+
+
+def _said(content: bytes) -> float | None:
+    said = _SAID.search(content[:_READ_BYTES].decode("utf-8", "replace"))
+    if said is None:
+        return None
+    unit = (said[2] or "s").lower()
+    short = "ms" if unit.startswith(("ms", "milli")) else unit[0]
+    return _duration(said[1].lower() if said[1][-1].isalpha() else said[1] + short)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metav_audit.adapter import Response
+from metav_audit.audit.hints import retry_after, wished_pause
+from metav_audit.audit.retries import LONGEST_PAUSE_S, PassingError, retrying
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+EPOCH = NOW.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
+        ({"retry-after": "Tue, 01 Jan 2030 00:00:10 GMT"}, 10),
+        ({"retry-after": "Mon, 31 Dec 2029 00:00:00 GMT"}, 0),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+    ],
+)
+def test_retry_after_is_read_in_all_its_forms(headers, seconds):
+    """Seconds, milliseconds and dates are read; nonsense is no wish."""
+    assert retry_after(headers, NOW) == seconds
+
+
+@given(st.text())
+def test_retry_after_never_fails(text):
+    """Any text is a pause or none."""
+    assert (retry_after({"retry-after": text}, NOW) or 0) >= 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"x-ratelimit-reset-requests": "6m0s"}, b"", 360),
+        ({"x-ratelimit-reset-tokens": "1h2m3.5s"}, b"", 3723.5),
+        ({"x-ratelimit-reset-tokens": "250ms"}, b"", 0.25),
+        ({"x-ratelimit-reset": f"{EPOCH + 42:.0f}"}, b"", 42),
+        ({"x-ratelimit-reset": f"{1000 * (EPOCH + 42):.0f}"}, b"", 42),
+        ({"x-ratelimit-reset": f"{EPOCH - 42:.0f}"}, b"", 0),
+        ({"ratelimit-reset": "55", "ratelimit-remaining": "0"}, b"", 55),
+        ({"x-ratelimit-reset-a": "5s", "x-ratelimit-reset-b": "9s"}, b"", 9),
+        (
+            {
+                "x-ratelimit-reset-requests": "9s",
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-tokens": "6m0s",
+                "x-ratelimit-remaining-tokens": "1500",
+            },
+            b"",
+            9,
+        ),
+        ({"x-ratelimit-reset": "soon"}, b"", None),
+        ({"ratelimit": '"api";r=0;t=55'}, b"", 55),
+        ({"ratelimit": '"burst";r=0;t=5, "day"; r=0; t=70, "month";r=9;t=9999'}, b"", 70),
+        ({"ratelimit": '"api";r=12;t=55'}, b"", None),
+        ({"ratelimit": '"api"'}, b"", None),
+        ({}, b'{"error": "Model m is currently loading", "estimated_time": 20.5}', 20.5),
+        ({}, b'{"estimated_time": "inf"}', None),
+        ({}, b'{"estimated_time": null}', None),
+        ({}, b'{"error": "rate limit, resets in ~30s"}', 30),
+        ({}, b"Please try again in 1.5s. Visit", 1.5),
+        ({}, b"Please try again in 340ms.", 0.34),
+        ({}, b"Retry after 2 minutes", 120),
+        ({}, b"retry after 7", 7),
+        ({}, b"try again in a while", None),
+        ({"retry-after": "3", "ratelimit": '"api";r=0;t=55'}, b"resets in 9s", 3),
+    ],
+)
+def test_a_wish_is_read_wherever_it_stands(headers, body, seconds):
+    """Headers of three kinds, JSON fields and plain text; the more formal one first."""
+    assert wished_pause(Response(429, headers, body), NOW) == pytest.approx(seconds)
+
+
+KINDS = ["ratelimit", "ratelimit-reset", "x-ratelimit-reset", "x-ratelimit-reset-a", "x-ratelimit-remaining-a"]
+NAMES = st.sampled_from(["retry-after", "retry-after-ms", *KINDS])
+NUMBERS = st.integers().map(str) | st.floats().map(str)
+WORDS = st.sampled_from(['"api";r=0;t=', "m", "s", "ms", "h", ";", ",", "resets in ~", "again in ", "r=", "٣", "²"])
+TEXTS = st.lists(NUMBERS | WORDS | st.text(max_size=4), max_size=5).map("".join)
+BODIES = TEXTS.map(str.encode) | TEXTS.map(lambda text: json.dumps({"estimated_time": text}).encode())
+BODIES |= st.binary(max_size=30) | st.floats().map(lambda number: json.dumps({"estimated_time": number}).encode())
+
+
+@settings(max_examples=500)
+@given(st.dictionaries(NAMES, TEXTS), BODIES)
+def test_no_server_s_words_make_a_pause_that_is_not_bounded(headers, body):
+    """Whatever a server says: a finite pause or none, and what is slept stays below the cap."""
+    wish = wished_pause(Response(429, headers, body), NOW)
+    assert wish is None or (math.isfinite(wish) and wish >= 0)
+    assert slept_after(PassingError("busy", "wait", wish)) <= LONGEST_PAUSE_S + 30
+
+
+def slept_after(fault):
+    """Seconds that the retry policy sleeps after a fault."""
+    import asyncio
+
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    async def once():
+        async for attempt in retrying(2, lambda: 1e9, sleep, random.Random(0), lambda *_: None):
+            with attempt:
+                if not slept:
+                    raise fault
+
+    asyncio.run(once())
+    return slept[0]

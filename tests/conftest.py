@@ -1,0 +1,38 @@
+"""Values that are costly to make, made once a test run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Test processes share the cores among them; more threads than cores only wait for each other."""
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A toy project, trained: its workshop and its zoo."""
+
+    workshop: object
+    zoo: object
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory):
+    """The toy project with its whole zoo trained, for reading only; test processes share it."""
+    from metav_audit.zoo.build import build_zoo
+    from metav_audit.zoo.project import load_project, open_workshop
+    from tests.toy import install_presets, write_toy
+
+    install_presets()
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "toy"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = folder / "project.toml"
+        project = load_project(path if path.exists() else write_toy(folder))
+        return Toy(open_workshop(project), build_zoo(project, jobs=1))

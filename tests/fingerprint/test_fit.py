@@ -1,0 +1,229 @@
+"""From a trained zoo to a bundle, and from bundles to tables."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from metav_audit.bundle import MANIFEST, FingerprintBundle
+from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.fingerprint import evaluate
+from metav_audit.fingerprint.evaluate import (
+    COLUMNS,
+    as_markdown,
+    evaluate_project,
+    score_test_split,
+    stratum_rows,
+    target_rows,
+)
+from metav_audit.fingerprint.fit import METHODS, choose_starts, fit_bundle, make_bundle
+from metav_audit.fingerprint.metrics import roc_auc
+from metav_audit.verdict import VerdictOutcome
+from metav_audit.zoo.build import build_zoo
+from metav_audit.zoo.plan import Split
+from metav_audit.zoo.project import Project, load_project, open_workshop
+from metav_audit.zoo.surrogates import SurrogateZoo
+
+
+def changed(workshop, old, new):
+    """The same workshop with another line in its project file."""
+    project = workshop.project
+    assert old in project.text
+    return dataclasses.replace(workshop, project=Project(project.path, project.text.replace(old, new)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_bundle(toy, method):
+    """Fitting twice gives the same hash."""
+    assert make_bundle(toy.workshop, toy.zoo, method).sha256 == make_bundle(toy.workshop, toy.zoo, method).sha256
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bundle_holds_what_an_audit_needs(toy, method):
+    """Valid inputs, the target's answers, calibration models of held-out lineages, rates and provenance."""
+    bundle = make_bundle(toy.workshop, toy.zoo, method)
+    surrogates = [one for one in toy.zoo.surrogates if one.plan.split is Split.CALIBRATION]
+    assert bundle.inputs.shape == (6, 1, 4, 4)
+    assert np.array_equal(bundle.task.domain.project(bundle.inputs), bundle.inputs)
+    assert {card.lineage for card in bundle.calibration.models} == {one.plan.lineage for one in surrogates}
+    assert bundle.calibration.features.shape == (len(surrogates), 6, 3)
+    assert (bundle.rates.false_match, bundle.method) == (0.2, method)
+    assert bundle.provenance["target_sha256"] == toy.workshop.target.sha256
+    assert bundle.provenance["zoo_sha256"] == toy.zoo.sha256
+
+
+def test_the_target_itself_scores_high(toy):
+    """On the target's own answers, the verifier of a toy bundle is sure."""
+    bundle = make_bundle(toy.workshop, toy.zoo)
+    own = bundle.reference[None]
+    assert bundle.verifier.scores(own, np.ones(own.shape, bool))[0] > 0.5
+
+
+def test_a_standing_bundle_is_used_again(toy, tmp_path):
+    """The second fit of the same project fits nothing and touches nothing."""
+    path = tmp_path / "b"
+    first, fitted = fit_bundle(toy.workshop, toy.zoo, path)
+    stood = (path / MANIFEST).stat().st_mtime_ns
+    again, fitted_again = fit_bundle(toy.workshop, toy.zoo, path)
+    assert (fitted, fitted_again) == (True, False)
+    assert again.sha256 == first.sha256
+    assert (path / MANIFEST).stat().st_mtime_ns == stood
+
+
+CHANGES = [
+    ("seed = 7", "seed = 8"),
+    ("queries = 6", "queries = 5"),
+    ("steps = 40", "steps = 41"),
+    ("false_match = 0.2", "false_match = 0.3"),
+    ('name = "toy"', 'name = "boy"'),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGES)
+def test_a_changed_project_is_fitted_again(toy, tmp_path, old, new):
+    """Another seed, size, length, rate or name takes the standing bundle's place."""
+    first, _ = fit_bundle(toy.workshop, toy.zoo, tmp_path / "b")
+    second, fitted = fit_bundle(changed(toy.workshop, old, new), toy.zoo, tmp_path / "b")
+    assert fitted
+    assert second.sha256 != first.sha256
+    assert FingerprintBundle.load(tmp_path / "b").sha256 == second.sha256
+
+
+def test_another_method_is_fitted_again(toy, tmp_path):
+    """A bundle of another method does not stand in."""
+    fit_bundle(toy.workshop, toy.zoo, tmp_path / "b")
+    assert fit_bundle(toy.workshop, toy.zoo, tmp_path / "b", "ipguard")[1]
+
+
+def test_a_damaged_bundle_is_fitted_again(toy, tmp_path):
+    """A bundle that cannot be loaded is replaced by a whole one."""
+    fit_bundle(toy.workshop, toy.zoo, tmp_path / "b")
+    (tmp_path / "b" / MANIFEST).write_text("torn")
+    assert fit_bundle(toy.workshop, toy.zoo, tmp_path / "b")[1]
+    FingerprintBundle.load(tmp_path / "b")
+
+
+def test_an_unknown_method_is_refused(toy, tmp_path):
+    """The message lists the methods there are."""
+    with pytest.raises(ConfigurationError, match="use one of metav, ipguard"):
+        fit_bundle(toy.workshop, toy.zoo, tmp_path / "b", "magic")
+
+
+@pytest.mark.parametrize("split", [Split.FIT, Split.CALIBRATION])
+@pytest.mark.parametrize("derived", [True, False])
+def test_a_zoo_without_a_side_is_refused(toy, split, derived):
+    """A split that lacks derived or independent models is told by name."""
+    kept = [one for one in toy.zoo.surrogates if (one.plan.split, one.plan.derived) != (split, derived)]
+    lacking = SurrogateZoo(tuple(kept), toy.zoo.target_sha256, 0)
+    with pytest.raises(DataError, match=f"no useful {'derived' if derived else 'independent'} model in its {split}"):
+        make_bundle(toy.workshop, lacking)
+
+
+def test_starts_come_from_the_validation_data_and_noise_fills_up(toy):
+    """Each start is a validation input as long as there are any, valid and distinct."""
+    validation = {each.tobytes() for each in toy.workshop.data.validation.inputs}
+    starts = choose_starts(changed(toy.workshop, "queries = 6", "queries = 100"), 0)
+    inside = [each.tobytes() in validation for each in starts]
+    assert inside == [True] * 90 + [False] * 10
+    assert len({each.tobytes() for each in starts}) == 100
+
+
+@pytest.fixture(scope="module")
+def results(toy):
+    """Both methods on the toy project's test split."""
+    return evaluate_project(toy.workshop.project, METHODS, jobs=1)
+
+
+def test_scores_separate_a_toy_zoo_better_than_chance(toy, results):
+    """On models of lineages that neither fit nor calibration saw, MetaV's AUC is well above a half."""
+    metav = results[0]
+    used = {one.plan.lineage for one in toy.zoo.surrogates if one.plan.split is not Split.TEST}
+    assert metav.method == "metav"
+    assert not {card.lineage for card in metav.models} & used
+    assert roc_auc(metav.side(derived=True), metav.side(derived=False)) > 0.65
+
+
+def test_evaluating_again_uses_the_same_bundles(toy, results):
+    """Bundles beside the project are used again and give the same scores."""
+    path = toy.workshop.project.folder / "bundles" / "metav.bundle"
+    stood = (path / MANIFEST).stat().st_mtime_ns
+    (again,) = evaluate_project(toy.workshop.project, ["metav"], jobs=1)
+    assert np.array_equal(again.scores, results[0].scores)
+    assert (path / MANIFEST).stat().st_mtime_ns == stood
+    bundle = FingerprintBundle.load(path)
+    assert np.array_equal(score_test_split(toy.workshop, toy.zoo, bundle).scores, again.scores)
+
+
+def test_the_table_has_a_row_a_target_the_mean_and_its_interval(results):
+    """Each method: its targets, then their mean, then the half-width of the interval."""
+    other = [dataclasses.replace(one, project="other", scores=one.scores**2) for one in results]
+    rows = target_rows([*results, *other])
+    assert [(row.label, row.method) for row in rows[:4]] == [
+        ("toy 7", "metav"), ("toy 7", "ipguard"), ("other", "metav"), ("other", "ipguard"),
+    ]  # fmt: skip
+    assert [row.label for row in rows[4:]] == ["mean", "± 95 %"] * 2
+    assert all(list(row.figures) == list(COLUMNS) for row in rows)
+    assert rows[4].figures["AUC"] == pytest.approx((rows[0].figures["AUC"] + rows[2].figures["AUC"]) / 2)
+    assert rows[4].derived == rows[0].derived + rows[2].derived
+
+
+def test_one_target_has_a_mean_and_no_interval(results):
+    """With a single target no interval is claimed."""
+    assert [row.label for row in target_rows(results[:1])] == ["toy 7", "mean"]
+
+
+def test_strata_cover_every_test_model_once(results):
+    """Derived strata sum to the derived models, independent ones to the independents."""
+    rows = stratum_rows(results[:1])
+    derived = [row for row in rows if row.label.startswith("derived: ")]
+    independent = [row for row in rows if row.label.startswith("ind.: ")]
+    assert len(rows) == len(derived) + len(independent)
+    assert sum(row.derived for row in derived) == len(results[0].side(derived=True))
+    assert sum(row.independent for row in independent) == len(results[0].side(derived=False))
+    assert all(0 <= row.figures[name] <= 1 for row in rows for name in ("AUC", "wrong"))
+
+
+def test_figures_by_hand(results):
+    """Shares of verdicts and strata follow from scores and outcomes."""
+    cards = results[0].models
+    picked = [next(card for card in cards if card.derived is side) for side in (True, True, False, False)]
+    outcomes = (VerdictOutcome.MATCH, VerdictOutcome.INCONCLUSIVE, VerdictOutcome.MATCH, VerdictOutcome.NO_MATCH)
+    one = evaluate.TestScores("t", "metav", tuple(picked), np.array([0.9, 0.4, 0.6, 0.1]), outcomes)
+    figures = target_rows([one])[0].figures
+    assert [figures[name] for name in ("TPR", "FPR", "TNR", "FNR")] == [0.5, 0.5, 0.5, 0.0]
+    assert figures["AUC"] == 0.75
+    assert [row.figures["wrong"] for row in stratum_rows([one])] == [0.0, 0.5]
+
+
+def test_the_table_is_markdown(results):
+    """Every line has as many cells and the same width; what is not a number is empty."""
+    lines = as_markdown(target_rows(results)).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert {line.count(" | ") for line in lines} == {len(COLUMNS) + 2}
+    assert "nan" not in "".join(lines)
+
+
+def test_a_zoo_without_test_models_is_refused(tmp_path):
+    """A preset without a test split says which preset has one."""
+    from tests.toy import install_presets, write_toy
+
+    install_presets()
+    project = load_project(write_toy(tmp_path, preset='"mini"'))
+    with pytest.raises(DataError, match='fewer than 5 useful test models of a side: set preset = "standard"'):
+        evaluate_project(project, ["metav"], jobs=1)
+
+
+def test_models_that_no_one_would_deploy_are_left_out(tmp_path, monkeypatch):
+    """Below the share of the target's performance a surrogate is trained, counted and left out."""
+    from metav_audit.zoo import build
+    from tests.toy import install_presets, write_toy
+
+    install_presets()
+    monkeypatch.setattr(build, "USEFUL_SHARE", 2.0)
+    project = load_project(write_toy(tmp_path, preset='"mini"'))
+    zoo = build_zoo(project, jobs=1)
+    assert (zoo.surrogates, zoo.left_out) == ((), 9)
+    with pytest.raises(DataError, match="no useful"):
+        make_bundle(open_workshop(project), zoo)

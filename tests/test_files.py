@@ -1,0 +1,85 @@
+"""Files that stand whole or not at all, strict JSON, and progress lines."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+
+from metav_audit.errors import ConfigurationError
+from metav_audit.files import strict_json, write_atomically
+from metav_audit.progress import ProgressLine
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    """Folders are made, the older content is gone, nothing else is left."""
+    path = tmp_path / "a" / "b.txt"
+    write_atomically(path, b"first, and longer")
+    write_atomically(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert os.listdir(path.parent) == ["b.txt"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_interrupted_write_leaves_the_old_file_and_no_debris(tmp_path, monkeypatch, stop):
+    """Stopped before the rename, the old content stands alone."""
+    write_atomically(tmp_path / "a", b"old")
+
+    def fail(*_):
+        raise stop
+
+    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises((KeyboardInterrupt, ConfigurationError)):
+        write_atomically(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "[Infinity]", '{"a": -Infinity}', "1e999", "-1e999", "", "{", "'a'", "[" * 100_000, b"\xff"]
+)
+def test_what_is_not_json_is_a_value_error(text):
+    """NaN, infinities, numbers beyond a float, and anything torn or nested without end."""
+    with pytest.raises(ValueError):  # noqa: PT011 - any of json's own messages will do
+        strict_json(text)
+
+
+def test_json_is_read():
+    """Numbers keep their kind."""
+    assert strict_json(b'{"a": [1, 1.5, 1e-400, "x", null]}') == {"a": [1, 1.5, 0.0, "x", None]}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def told(stream, calls, seconds=10.0):
+    now = iter([seconds * number for number in range(100)])
+    line = ProgressLine("models", stream, lambda: next(now))
+    for done, total in calls:
+        line(done, total)
+    return stream.getvalue()
+
+
+def test_progress_elsewhere_is_a_line_each_quarter():
+    """In a log, at most five lines, with an estimate of the time left."""
+    lines = told(io.StringIO(), [(done, 40) for done in range(41)]).splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"models {done}/40" for done in (0, 10, 20, 30, 40)]
+    assert lines[1].endswith("about 5 min left")
+    assert lines[-1] == "models 40/40"
+
+
+def test_progress_on_a_terminal_is_one_line():
+    """The line is rewritten, and ended once."""
+    text = told(Terminal(), [(0, 2), (1, 2), (2, 2)])
+    assert text.count("\n") == 1
+    assert text.endswith("models 2/2\n")
+    assert "about 10 s left" in text
+
+
+def test_nothing_to_do_is_silent_in_a_log():
+    """No line for no work."""
+    assert told(io.StringIO(), [(0, 0)]) == ""

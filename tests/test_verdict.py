@@ -1,0 +1,210 @@
+"""The decision: p-values, error rates, and when none is given."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metav_audit.bundle import Calibration, ErrorRates, ModelCard
+from metav_audit.errors import AnswerError, TranscriptError
+from metav_audit.responses import Answer
+from metav_audit.task import ScoreKind
+from metav_audit.transcript import EndpointRecord, Exchange, Transcript
+from metav_audit.verdict import (
+    CalibrationScores,
+    Verdict,
+    VerdictOutcome,
+    calibration_scores,
+    conformal_p_value,
+    decide,
+    judge,
+)
+from metav_audit.views import OutputView
+from tests.builders import linear_model, make_bundle, make_task
+
+TASK = make_task()
+BUNDLE = make_bundle(task=TASK)
+SCORES = st.floats(0, 1).map(lambda score: round(score, 1))
+
+
+def transcript(model, bundle=BUNDLE, unanswered=(), hidden=0, **fields):
+    """What an audit of ``model`` leaves."""
+    rows = [(None,) * hidden + tuple(row[hidden:]) for row in model(bundle.inputs).tolist()]
+    exchanges = tuple(
+        Exchange(query, None if query in unanswered else Answer(row), "gone" if query in unanswered else None, ())
+        for query, row in enumerate(rows)
+    )
+    endpoint = EndpointRecord("suspect", "json-template", "http://host", ScoreKind.PROBABILITY, {})
+    whole = Transcript(bundle.sha256, endpoint, "metav-audit", "", "", exchanges, len(rows), (), "f" * 64)
+    return dataclasses.replace(whole, **fields)
+
+
+def card(lineage, *, derived):
+    return ModelCard(lineage, derived, "train", "target", "train", 0.9)
+
+
+def held_out(derived, independent):
+    """Calibration scores by lineage name: {"a": [scores of its members]}."""
+    rows = [(card(name, derived=True), score) for name, scores in derived.items() for score in scores]
+    rows += [(card(name, derived=False), score) for name, scores in independent.items() for score in scores]
+    cards, scores = zip(*rows, strict=True)
+    return CalibrationScores(cards, np.array(scores))
+
+
+def reference_p_value(score, others):
+    """The rank of the suspect among the independents and itself, counted one by one."""
+    at_least = 1
+    for other in others:
+        if other >= score:
+            at_least += 1
+    return at_least / (len(others) + 1)
+
+
+@given(SCORES, st.lists(SCORES, min_size=1, max_size=60))
+def test_p_values_equal_a_plain_count(score, others):
+    """The conformal p-value is a rank, ties counting against the suspect, never finer than 1 / (n + 1)."""
+    p_value = conformal_p_value(score, np.array(others))
+    assert p_value == reference_p_value(score, others)
+    assert 1 / (len(others) + 1) <= p_value <= 1
+
+
+LINEAGES = st.dictionaries(st.sampled_from("abcdefgh"), st.lists(SCORES, min_size=1, max_size=4), min_size=1)
+
+
+@settings(deadline=None)
+@given(SCORES, LINEAGES, LINEAGES)
+def test_a_lineage_counts_once_by_its_worst_member(score, derived, independent):
+    """Independents stand in by their highest score, derived models by their lowest; p-values follow from those."""
+    scores = held_out(derived, independent)
+    highest = [max(members) for members in independent.values()]
+    lowest = [min(members) for members in derived.values()]
+    judgement = judge(score, scores, ErrorRates(0.05, 0.05))
+    assert scores.lineage_scores(derived=False).tolist() == sorted(highest)
+    assert scores.lineage_scores(derived=True).tolist() == sorted(lowest)
+    assert judgement.p_value == reference_p_value(score, highest)
+    assert judgement.p_value_derived == reference_p_value(-score, [-low for low in lowest])
+
+
+def test_a_lineage_s_name_may_stand_on_both_sides():
+    """A derived and an independent lineage of one name are two lineages."""
+    scores = held_out({"a": [0.9]}, {"a": [0.1], "b": [0.2]})
+    assert scores.lineage_scores(derived=True).tolist() == [0.9]
+    assert scores.lineage_scores(derived=False).tolist() == [0.1, 0.2]
+
+
+def spread(low, high, count=19):
+    return {str(index): [score] for index, score in enumerate(np.linspace(low, high, count))}
+
+
+@pytest.mark.parametrize(
+    ("score", "derived", "independent", "outcome"),
+    [
+        (0.95, spread(0.8, 1.0), spread(0.0, 0.2), VerdictOutcome.MATCH),
+        (0.05, spread(0.8, 1.0), spread(0.0, 0.2), VerdictOutcome.NO_MATCH),
+        (0.5, spread(0.8, 1.0), spread(0.0, 0.2), VerdictOutcome.INCONCLUSIVE),
+        (0.5, spread(0.0, 1.0), spread(0.0, 1.0), VerdictOutcome.INCONCLUSIVE),
+        (0.95, spread(0.8, 1.0), spread(0.0, 0.2, 18), VerdictOutcome.INCONCLUSIVE),
+        (0.05, spread(0.8, 1.0, 18), spread(0.0, 0.2), VerdictOutcome.INCONCLUSIVE),
+    ],
+)
+def test_outcomes(score, derived, independent, outcome):
+    """A match is rare among independents and usual among derived, a no-match the reverse; few lineages decide nothing."""
+    assert judge(score, held_out(derived, independent), ErrorRates(0.05, 0.05)).outcome is outcome
+
+
+@pytest.mark.parametrize("independents", [19, 20, 39, 60])
+def test_false_matches_stay_within_the_promised_rate(independents):
+    """Where suspect and calibration are exchangeable independents, at most 5 % match, for any number of lineages."""
+    rng = np.random.default_rng(independents)
+    draws, rates = 4000, ErrorRates(0.05, 0.05)
+    derived = spread(0.0, 1.0, 40)
+    matches = 0
+    for scores in rng.beta(2, 5, (draws, independents + 1)):
+        calibration = held_out(derived, {str(index): [score] for index, score in enumerate(scores[1:])})
+        matches += judge(scores[0], calibration, rates).p_value <= rates.false_match
+    promised = np.floor(rates.false_match * (independents + 1)) / (independents + 1)
+    assert promised <= rates.false_match
+    assert abs(matches / draws - promised) <= 4 * np.sqrt(promised * (1 - promised) / draws)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_lineages_of_several_members_do_not_raise_the_rate(members):
+    """Counting each independent lineage by its highest member errs on the side of no match."""
+    rng = np.random.default_rng(members)
+    draws = 2000
+    offsets = rng.normal(size=(draws, 40, 1)) + 0.3 * rng.normal(size=(draws, 40, members))
+    hits = [
+        conformal_p_value(lineages[0, 0], np.sort(lineages[1:].max(axis=1))) <= 0.05 for lineages in np.tanh(offsets)
+    ]
+    assert np.mean(hits) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / draws)
+
+
+def test_the_target_matches_and_a_stranger_does_not():
+    """On a toy task with 30 lineages a side, the finest p-value there is decides."""
+    match = decide(BUNDLE, transcript(linear_model(TASK, 0)))
+    stranger = decide(BUNDLE, transcript(linear_model(TASK, 5, distance=3.0)))
+    assert (match.outcome, match.p_value) == (VerdictOutcome.MATCH, 1 / 31)
+    assert (stranger.outcome, stranger.p_value_derived) == (VerdictOutcome.NO_MATCH, 1 / 31)
+    assert (match.independents, match.derived, match.answered, match.queries) == (30, 30, 6, 6)
+
+
+def test_the_same_evidence_gives_the_same_verdict():
+    """The decision is a pure function."""
+    assert decide(BUNDLE, transcript(linear_model(TASK, 3))) == decide(BUNDLE, transcript(linear_model(TASK, 3)))
+
+
+def test_a_verdict_survives_json():
+    """to_json and from_json are inverse."""
+    verdict = decide(BUNDLE, transcript(linear_model(TASK, 3)))
+    assert Verdict.from_json(verdict.to_json()) == verdict
+
+
+def test_unanswered_queries_are_masked_for_suspect_and_calibration_alike():
+    """A verdict on part of the queries is that of a bundle with those queries only."""
+    partial = decide(BUNDLE, transcript(linear_model(TASK, 0), unanswered=(1, 4)))
+    answered = np.array([True, False, True, True, False, True])
+    scores = calibration_scores(BUNDLE, answered=answered)
+    changed = BUNDLE.calibration.features.copy()
+    changed[:, [1, 4]] = -9.0
+    other = dataclasses.replace(BUNDLE, calibration=Calibration(changed, BUNDLE.calibration.models))
+    assert partial.answered == 4
+    assert partial.outcome is VerdictOutcome.MATCH
+    assert partial.p_value == conformal_p_value(partial.score, scores.lineage_scores(derived=False))
+    assert np.array_equal(calibration_scores(other, answered=answered).scores, scores.scores)
+    assert not np.allclose(scores.scores, calibration_scores(BUNDLE).scores)
+
+
+@pytest.mark.parametrize(("unanswered", "decided"), [((0, 1, 2), True), ((0, 1, 2, 3), False), (range(6), False)])
+def test_below_half_answered_no_verdict_is_given(unanswered, decided):
+    """Half of the queries are enough, fewer are not, and the reason says how many."""
+    verdict = decide(BUNDLE, transcript(linear_model(TASK, 0), unanswered=unanswered))
+    assert (verdict.outcome is not VerdictOutcome.INCONCLUSIVE) is decided
+    if not decided:
+        answered = 6 - len(unanswered)
+        assert (verdict.score, verdict.p_value, verdict.p_value_derived) == (None, None, None)
+        assert verdict.reasons == (f"only {answered} of 6 queries were answered; at least half are needed",)
+
+
+def test_hidden_classes_are_judged_through_the_same_view_as_the_calibration():
+    """Where an API shows three of four classes, the calibration models are shown with their top three."""
+    verdict = decide(BUNDLE, transcript(linear_model(TASK, 0), hidden=1))
+    assert verdict.view == "the top 3 classes"
+    seen = calibration_scores(BUNDLE, OutputView(top=3)).lineage_scores(derived=False)
+    assert verdict.p_value == conformal_p_value(verdict.score, seen)
+
+
+@pytest.mark.parametrize("fields", [{"bundle_sha256": "0" * 64}, {"exchanges": ()}])
+def test_a_transcript_of_another_bundle_is_refused(fields):
+    """Another hash, or another number of queries, is another bundle's."""
+    with pytest.raises(TranscriptError, match="recorded with another bundle"):
+        decide(BUNDLE, transcript(linear_model(TASK, 0), **fields))
+
+
+def test_answers_of_another_kind_are_refused():
+    """Logits recorded as probabilities are an AnswerError, not a verdict."""
+    with pytest.raises(AnswerError, match="declare what the API returns"):
+        decide(BUNDLE, transcript(lambda inputs: np.full((len(inputs), 4), 3.0)))

@@ -1,0 +1,112 @@
+"""A whole project in miniature: three kinds of 4 x 4 pictures, a small target, a zoo of a few dozen models."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+from metav_audit.zoo.plan import PRESETS, Preset, Split
+from metav_audit.zoo.store import state_of
+from metav_audit.zoo.training import descend, seeded
+from tests.builders import make_task
+
+TASK = make_task(classes=3, side=4)
+TINY = Preset(
+    derived={Split.FIT: 6, Split.CALIBRATION: 4, Split.TEST: 8},
+    independent={Split.FIT: 4, Split.CALIBRATION: 4, Split.TEST: 5},
+    twins={Split.FIT: 1.0, Split.CALIBRATION: 0.25, Split.TEST: 0.4},
+)
+MINI = Preset(
+    derived={Split.FIT: 3, Split.CALIBRATION: 1, Split.TEST: 0},
+    independent={Split.FIT: 2, Split.CALIBRATION: 1, Split.TEST: 0},
+    twins={Split.FIT: 1.0, Split.CALIBRATION: 0.0, Split.TEST: 0.0},
+)
+
+PROJECT = """\
+name = "toy"
+seed = 7
+[task]
+labels = ["class 0", "class 1", "class 2"]
+input = { kind = "image", channels = 1, height = 4, width = 4 }
+[target]
+model = "tests.toy:network"
+weights = "target.safetensors"
+[data]
+train = "train.npz"
+heldout = "heldout.npz"
+validation = "validation.npz"
+[zoo]
+preset = "tiny"
+architectures = ["mlp-small", "cnn-small"]
+store = "zoo"
+[fingerprint]
+queries = 6
+steps = 40
+[rates]
+false_match = 0.2
+false_no_match = 0.2
+"""
+
+
+def install_presets() -> None:
+    """Put presets of a few models beside the product's own, in this process alone."""
+    PRESETS.update(tiny=TINY, mini=MINI)
+
+
+def network() -> nn.Module:
+    """A convolution, a normalisation and two layers, with random weights."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(96, 16),
+        nn.ReLU(),
+        nn.Linear(16, 3),
+    )
+
+
+def pictures(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of three kinds, half pattern and half noise, and their kinds."""
+    patterns = np.random.default_rng(0).uniform(size=(3, 1, 4, 4))
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(count) % 3)
+    return TASK.domain.project(0.4 * patterns[labels] + 0.6 * rng.uniform(size=(count, 1, 4, 4))), labels
+
+
+@lru_cache
+def trained() -> nn.Module:
+    """The target."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = network()
+    inputs, labels = pictures(1, 120)
+    pairs = (torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels))
+    loss = nn.functional.cross_entropy
+    descend(model, list(model.parameters()), pairs, loss, epochs=20, rate=5e-3, generator=seeded(1))
+    return model
+
+
+def write_toy(folder: Path, **changes: str) -> Path:
+    """Write data, target and project file; ``changes`` replaces the values of lines of the project file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, seed, count in (("train", 1, 120), ("heldout", 2, 120), ("validation", 3, 90)):
+        inputs, labels = pictures(seed, count)
+        np.savez(folder / f"{name}.npz", x=inputs, y=labels)
+    safetensors.torch.save_file(state_of(trained()), folder / "target.safetensors")
+    lines = [changed(line, changes) for line in PROJECT.splitlines()]
+    (folder / "project.toml").write_text("\n".join(line for line in lines if line) + "\n")
+    return folder / "project.toml"
+
+
+def changed(line: str, changes: dict[str, str]) -> str:
+    """One line with its new value; an empty value leaves the line out."""
+    name = line.split(" = ", maxsplit=1)[0]
+    if name not in changes:
+        return line
+    return f"{name} = {changes[name]}" if changes[name] else ""

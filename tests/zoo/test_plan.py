@@ -1,0 +1,106 @@
+"""Plans of a zoo: lineages, splits, twins and seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metav_audit.errors import ConfigurationError
+from metav_audit.zoo.build import address_of
+from metav_audit.zoo.plan import DERIVED_RECIPES, PRESETS, TARGET, Split, plan_zoo
+
+ARCHITECTURES = ("mlp-small", "cnn-small", "cnn-deep")
+PLANS = st.builds(
+    plan_zoo,
+    st.sampled_from(["quick", "standard"]),
+    st.lists(st.sampled_from(ARCHITECTURES), min_size=1, max_size=3, unique=True),
+    st.integers(0, 2**53 - 1),
+)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.sampled_from(["quick", "standard"]), st.integers(0, 2**53 - 1))
+def test_the_same_arguments_give_the_same_plans(preset, seed):
+    """A plan depends on nothing but preset, architectures and seed, and another seed gives another plan."""
+    assert plan_zoo(preset, ARCHITECTURES, seed) == plan_zoo(preset, ARCHITECTURES, seed)
+    assert plan_zoo(preset, ARCHITECTURES, seed) != plan_zoo(preset, ARCHITECTURES, seed + 1)
+
+
+@settings(deadline=None, max_examples=20)
+@given(PLANS)
+def test_a_lineage_lies_in_one_split_whole(plans):
+    """No lineage has members in two splits, or on two sides."""
+    places = {(plan.lineage, plan.split, plan.derived) for plan in plans}
+    assert len(places) == len({plan.lineage for plan in plans})
+    assert all(plan.parent is None or plan.parent.lineage == plan.lineage for plan in plans)
+
+
+@settings(deadline=None, max_examples=20)
+@given(PLANS)
+def test_no_model_stands_in_two_splits(plans):
+    """Addresses and seeds are all distinct, so that no split sees another's models."""
+    assert max(Counter(address_of(plan, "context") for plan in plans).values()) == 1
+    assert max(Counter(plan.seed for plan in plans).values()) == 1
+
+
+@settings(deadline=None, max_examples=20)
+@given(PLANS)
+def test_a_twin_is_made_from_an_independent_of_its_lineage(plans):
+    """Twins are independent, share lineage and split with their root, and their root is in the zoo."""
+    twins = [plan for plan in plans if plan.parent]
+    assert twins
+    for twin in twins:
+        assert twin.parent in plans
+        assert not twin.derived
+        assert (twin.lineage, twin.split, twin.depth) == (twin.parent.lineage, twin.parent.split, 1)
+        assert twin.recipe != "train"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_sizes_are_those_of_the_preset(preset):
+    """Lineages of each side, and twins, are as many as the preset says."""
+    plans, sizes = plan_zoo(preset, ARCHITECTURES, 0), PRESETS[preset]
+    for split in Split:
+        inside = [plan for plan in plans if plan.split is split]
+        roots = [plan for plan in inside if not plan.derived and not plan.parent]
+        assert sum(plan.derived for plan in inside) == sizes.derived[split]
+        assert len(roots) == sizes.independent[split]
+        assert sum(plan.parent is not None for plan in inside) == round(len(roots) * sizes.twins[split])
+
+
+@pytest.mark.parametrize("split", ["fit", "calibration", "test"])
+def test_every_split_holds_every_recipe_and_the_hard_independents(split):
+    """Both sides have all modifications; independents of the target's own architecture saw either data."""
+    inside = [plan for plan in plan_zoo("standard", ARCHITECTURES, 3) if plan.split == split]
+    recipes = {"distill" if recipe == "distill-other" else recipe for recipe in DERIVED_RECIPES}
+    roots = [plan for plan in inside if not plan.derived and not plan.parent]
+    assert {plan.recipe for plan in inside if plan.derived} == recipes
+    assert {plan.recipe for plan in inside if plan.parent} == recipes
+    assert {(plan.architecture, plan.data) for plan in roots} >= {(TARGET, "train"), (TARGET, "heldout")}
+    assert {plan.data for plan in inside if plan.derived} == {"heldout"}
+    assert {plan.architecture for plan in inside if plan.recipe == "distill" and plan.derived} > {TARGET}
+
+
+@pytest.mark.parametrize(
+    ("preset", "architectures", "said"),
+    [("enormous", ARCHITECTURES, "use one of quick, standard"), ("quick", (), "at least one architecture")],
+)
+def test_impossible_plans_are_refused(preset, architectures, said):
+    """An unknown preset or no architecture is a configuration error."""
+    with pytest.raises(ConfigurationError, match=said):
+        plan_zoo(preset, architectures, 0)
+
+
+def test_the_address_follows_everything_that_decides_the_weights():
+    """Seed, data and context change a model's address; names of lineage and split do not."""
+    from dataclasses import replace
+
+    plan = plan_zoo("quick", ARCHITECTURES, 0)[0]
+    address = address_of(plan, "context")
+    assert address_of(replace(plan, lineage="x", split=Split.TEST), "context") == address
+    assert address_of(replace(plan, seed=plan.seed + 1), "context") != address
+    assert address_of(replace(plan, data="train"), "context") != address
+    assert address_of(plan, "another") != address

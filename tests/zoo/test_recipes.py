@@ -1,0 +1,171 @@
+"""Recipes: each changes what its name says, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from metav_audit.errors import DataError
+from metav_audit.zoo import training
+from metav_audit.zoo.plan import TARGET, Plan, Split
+from metav_audit.zoo.recipes import fresh_model, make_surrogate
+from metav_audit.zoo.store import weights_hash
+from metav_audit.zoo.training import distillation_loss, last_layer, prune, seeded
+
+LAST = {"6.weight", "6.bias"}
+HABITS = {"epochs": 3, "rate": 2e-3, "share": 0.9}
+
+
+def plan(recipe, architecture=TARGET, seed=11, data="heldout", parent=None, **settings):
+    return Plan("a", Split.FIT, recipe, architecture, data, seed, {**HABITS, **settings}, parent)
+
+
+@pytest.fixture
+def make(toy):
+    """Carry out a plan on the toy target, and check that the target stays as it was."""
+    target = toy.workshop.target
+
+    def call(wanted, parent=None):
+        before = weights_hash(target.network)
+        torch.set_num_threads(1)
+        model = make_surrogate(wanted, parent or target.network, target.network, target.task, toy.workshop.data)
+        assert weights_hash(target.network) == before
+        assert not model.training
+        return model
+
+    return call
+
+
+def moved(model, toy):
+    """Names of the parameters that are not the target's."""
+    own = dict(toy.workshop.target.network.named_parameters())
+    return {name for name, parameter in model.named_parameters() if not torch.equal(parameter, own[name])}
+
+
+@pytest.mark.parametrize("recipe", ["fine-tune-last", "retrain-last"])
+def test_tuning_the_last_layer_leaves_the_others_alone(make, toy, recipe):
+    """Only weights and biases of the last layer differ from the target's."""
+    assert moved(make(plan(recipe)), toy) == LAST
+
+
+@pytest.mark.parametrize("recipe", ["fine-tune-all", "retrain-all"])
+def test_tuning_all_layers_moves_every_parameter(make, toy, recipe):
+    """No parameter stays."""
+    assert moved(make(plan(recipe)), toy) == {name for name, _ in toy.workshop.target.network.named_parameters()}
+
+
+def test_retraining_draws_the_last_layer_anew(make, toy):
+    """After no step at all, retraining has lost the target's last layer, fine-tuning has not."""
+    retrained, tuned = (make(plan(recipe, epochs=0)) for recipe in ("retrain-last", "fine-tune-last"))
+    assert moved(retrained, toy) == LAST
+    assert moved(tuned, toy) == set()
+
+
+def weights(model):
+    return [parameter.detach() for parameter in model.parameters() if parameter.ndim >= 2]
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 0.5])
+def test_pruning_zeroes_the_smallest_weights(make, toy, ratio):
+    """In each matrix and kernel, that share of the weights is zero, the smallest ones; all else stays."""
+    pruned = make(plan("prune", ratio=ratio))
+    for own, left in zip(weights(toy.workshop.target.network), weights(pruned), strict=True):
+        gone = left == 0
+        assert int(gone.sum()) == int(own.numel() * ratio)
+        assert torch.equal(left[~gone], own[~gone])
+        if gone.any():
+            assert own[gone].abs().max() <= own[~gone].abs().min()
+    assert moved(pruned, toy) <= {name for name, _ in pruned.named_parameters() if name.endswith("weight")}
+
+
+def test_tuning_after_pruning_keeps_the_zeros(make, toy):
+    """The same weights are zero before and after tuning, and the others have moved."""
+    pruned, tuned = make(plan("prune", ratio=0.4)), make(plan("prune-tune", ratio=0.4))
+    for before, after in zip(weights(pruned), weights(tuned), strict=True):
+        assert (after[before == 0] == 0).all()
+        assert not torch.equal(after, before)
+    assert len(moved(tuned, toy)) == len(list(tuned.parameters()))
+
+
+def test_distilling_teaches_another_architecture(make, toy):
+    """The student has another structure, and comes closer to the target than it was at the start."""
+    wanted = plan("distill", "mlp-small", temperature=2.0, epochs=40, rate=1e-2)
+    student, target = make(wanted), toy.workshop.target
+    inputs = torch.from_numpy(toy.workshop.data.validation.inputs)
+    fresh = fresh_model("mlp-small", target.network, target.task, wanted.seed)
+    loss = distillation_loss(1.0)
+    assert student.state_dict().keys() != target.network.state_dict().keys()
+    with torch.no_grad():
+        teacher = target.network(inputs)
+        assert loss(student(inputs), teacher) < 0.3 * loss(fresh(inputs), teacher)
+
+
+def test_a_twin_is_made_from_its_parent(make, toy):
+    """A fine-tuned independent stays near the independent, not near the target."""
+    root = make(plan("train", epochs=10, data="train"))
+    twin = make(plan("fine-tune-last", parent=plan("train")), parent=root)
+    own = dict(root.named_parameters())
+    assert {name for name, each in twin.named_parameters() if not torch.equal(each, own[name])} == LAST
+    assert moved(twin, toy) == moved(root, toy)
+
+
+def test_training_from_scratch_learns(make, toy):
+    """An independent has the target's structure, none of its weights, and is better than chance."""
+    model = make(plan("train", epochs=15))
+    validation = toy.workshop.data.validation
+    right = training.accuracy(model, torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels))
+    assert moved(model, toy) == {name for name, _ in model.named_parameters()}
+    assert right > 0.6
+
+
+def test_the_seed_decides(make):
+    """The same plan gives the same weights, another seed others."""
+    first, again, other = make(plan("train")), make(plan("train")), make(plan("train", seed=12))
+    assert weights_hash(first) == weights_hash(again) != weights_hash(other)
+
+
+def test_the_maker_s_data_decide(make):
+    """The owner's training data and the held-out data give other models, and so does a smaller share of either."""
+    models = [make(plan("train", data="train")), make(plan("train")), make(plan("train", share=0.5))]
+    assert len(set(map(weights_hash, models))) == 3
+
+
+def test_diverged_training_is_told(make):
+    """A loss that is not finite is a DataError that says what to do."""
+    with pytest.raises(DataError, match=r"training diverged .* lower the learning rate"):
+        make(plan("train", rate=1e30))
+
+
+def test_the_last_layer_is_found_by_its_name():
+    """Weight and bias of the last matrix, in nested models too; a model without any matrix is refused."""
+    nested = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
+    assert [id(each) for each in last_layer(nested)] == [id(each) for each in nested[1][0].parameters()]
+    with pytest.raises(DataError, match="no last layer"):
+        last_layer(nn.LayerNorm(3))
+
+
+def test_pruning_nothing_is_nothing():
+    """With one weight a ratio below 1 zeroes none."""
+    layer = nn.Linear(1, 1)
+    before = layer.weight.item()
+    prune(layer, 0.9)()
+    assert layer.weight.item() == before
+
+
+def test_distillation_loss_is_the_divergence_of_softened_answers():
+    """Equal to the formula by hand, and zero for equal answers."""
+    student, teacher = torch.randn(5, 3, generator=seeded(0)), torch.randn(5, 3, generator=seeded(1))
+    soft = functional.softmax(teacher / 2, dim=1)
+    by_hand = (soft * (soft.log() - functional.log_softmax(student / 2, dim=1))).sum(dim=1).mean() * 4
+    assert torch.allclose(distillation_loss(2.0)(student, teacher), by_hand)
+    assert float(distillation_loss(3.0)(teacher, teacher)) == pytest.approx(0, abs=1e-6)
+
+
+def test_batches_cover_every_row_each_epoch():
+    """Each epoch is a permutation, without a last batch of one."""
+    epochs = list(training.batches(9, 4, 2, seeded(0)))
+    assert [len(batch) for batch in epochs] == [4, 4, 4, 4]
+    assert [len(batch) for batch in training.batches(10, 4, 1, seeded(0))] == [4, 4, 2]
+    assert sorted(torch.cat(list(training.batches(10, 4, 1, seeded(1)))).tolist()) == list(range(10))
