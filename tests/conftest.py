@@ -6,10 +6,15 @@ import fcntl
 import os
 from dataclasses import dataclass
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """Test processes share the cores among them; more threads than cores only wait for each other."""
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+"""No test but one asserts a time: a busy machine is no failure."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -35,7 +35,6 @@ def relaxed(draw):
     return domain, inputs.astype(np.float32)
 
 
-@settings(deadline=None)
 @given(relaxed())
 def test_projecting_twice_is_projecting_once(case):
     """What is projected stays where it is, bit by bit, inside the range and on the grid."""
@@ -47,7 +46,6 @@ def test_projecting_twice_is_projecting_once(case):
     assert len(np.unique(once)) <= domain.levels
 
 
-@settings(deadline=None)
 @given(relaxed())
 def test_projecting_finds_the_nearest_level(case):
     """No level lies nearer to the clipped input than the one chosen."""
@@ -57,7 +55,6 @@ def test_projecting_finds_the_nearest_level(case):
     assert distance.max() <= step / 2 * (1 + 1e-4)
 
 
-@settings(deadline=None)
 @given(relaxed())
 def test_what_is_projected_survives_a_png_exactly(case):
     """A reader of the PNG who scales it to the range and rounds to a level has the same bits."""
@@ -72,7 +69,6 @@ def test_what_is_projected_survives_a_png_exactly(case):
         assert np.array_equal(read, sent)
 
 
-@settings(deadline=None)
 @given(relaxed())
 def test_what_is_projected_survives_json_exactly(case):
     """Numbers written as JSON and read as 32-bit floats have the same bits."""
@@ -81,7 +77,6 @@ def test_what_is_projected_survives_json_exactly(case):
     assert np.array_equal(np.asarray(json.loads(json.dumps(sent.tolist())), np.float32), sent)
 
 
-@settings(deadline=None)
 @given(domains(), st.integers(0, 2**32))
 def test_samples_are_valid_and_follow_the_seed(domain, seed):
     """Drawn inputs are fixed points of the projection, the same for the same seed."""
@@ -91,7 +86,6 @@ def test_samples_are_valid_and_follow_the_seed(domain, seed):
     assert np.array_equal(domain.sample(3, np.random.default_rng(seed)), drawn)
 
 
-@settings(deadline=None)
 @given(domains())
 def test_a_domain_survives_its_description(domain):
     """to_json and domain_from_json are inverse, through text too."""

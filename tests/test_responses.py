@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import scipy.special
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -27,7 +27,6 @@ def answers(rows):
     return [Answer(tuple(row)) for row in rows.tolist()]
 
 
-@settings(deadline=None)
 @given(LOGITS)
 def test_every_kind_of_score_of_one_model_gives_the_same_features(logits):
     """Probabilities, percents, log-probabilities and logits agree within 1e-6."""
@@ -44,7 +43,6 @@ def test_every_kind_of_score_of_one_model_gives_the_same_features(logits):
     assert max(np.abs(values - found[0]).max() for values in found) <= 1e-6
 
 
-@settings(deadline=None)
 @given(arrays(np.float64, (3, 4), elements=st.floats(-1e300, 1e300)))
 def test_logits_of_any_size_are_softened_as_scipy_does(logits):
     """The logarithm of softmax equals scipy's, however large the logits, without a warning."""
@@ -53,7 +51,6 @@ def test_logits_of_any_size_are_softened_as_scipy_does(logits):
     assert np.allclose(clipped_log_probabilities(logits, ScoreKind.LOGIT), expected, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(LOGITS, st.floats(-1e3, 1e3))
 def test_a_constant_added_to_all_logits_changes_nothing(logits, constant):
     """Logits are known up to a constant."""

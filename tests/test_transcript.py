@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metav_audit import transcript as transcript_module
@@ -40,7 +40,6 @@ def path(tmp_path):
     return make_folder(tmp_path, linear_model(make_task(), 0), unanswered=[1]) / "transcript.jsonl"
 
 
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.text("kind", min_size=1), VALUES, max_size=3), max_size=5))
 def test_records_survive_and_end_in_the_chain_s_head(records):
     """What is written a line is what is read, whatever it holds, one line a record."""

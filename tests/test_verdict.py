@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metav_audit.bundle import Calibration, ErrorRates, ModelCard
@@ -75,7 +75,6 @@ def test_p_values_equal_a_plain_count(score, others):
 LINEAGES = st.dictionaries(st.sampled_from("abcdefgh"), st.lists(SCORES, min_size=1, max_size=4), min_size=1)
 
 
-@settings(deadline=None)
 @given(SCORES, LINEAGES, LINEAGES)
 def test_a_lineage_counts_once_by_its_worst_member(score, derived, independent):
     """Independents stand in by their highest score, derived models by their lowest; p-values follow from those."""
@@ -112,7 +111,7 @@ def spread(low, high, count=19):
     ],
 )
 def test_outcomes(score, derived, independent, outcome):
-    """A match is rare among independents and usual among derived, a no-match the reverse; few lineages decide nothing."""
+    """A match is rare among independents and usual among derived, a no-match the reverse; a few decide nothing."""
     assert judge(score, held_out(derived, independent), ErrorRates(0.05, 0.05)).outcome is outcome
 
 

@@ -24,7 +24,7 @@ def random_verifier(queries, classes, hidden, seed, spread=1.0):
     return verifier, torch.rand(queries, classes) * LOG_FLOOR
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(SIZES, st.integers(0, 2**31), st.sampled_from([0.1, 1.0, 5.0]))
 def test_numpy_equals_torch(sizes, seed, spread):
     """Random verifiers of many sizes score within 1e-5 of torch in evaluation mode."""
@@ -39,7 +39,7 @@ def test_numpy_equals_torch(sizes, seed, spread):
     assert np.abs(scores - expected).max() <= 1e-5
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(SIZES, st.integers(0, 2**31))
 def test_what_is_masked_counts_as_equal_to_the_target(sizes, seed):
     """Whatever stands under the mask, the score is that of the target's own answer in its place."""

@@ -78,7 +78,7 @@ def test_clipping_stays_in_place():
     assert (inputs == 1).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.floats(0.1, 30))
 def test_features_in_torch_equal_those_of_an_api_s_answers(seed, scale):
     """The differentiable features are those that the auditor computes from the same model's logits."""

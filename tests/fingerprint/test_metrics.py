@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -25,7 +25,6 @@ def labelled(derived, independent):
     return np.r_[np.ones(len(derived)), np.zeros(len(independent))], np.r_[derived, independent]
 
 
-@settings(deadline=None)
 @given(SIDES)
 def test_auc_equals_scikit_learn_s(sides):
     """Ties count half."""
@@ -33,7 +32,6 @@ def test_auc_equals_scikit_learn_s(sides):
     assert roc_auc(derived, independent) == pytest.approx(roc_auc_score(*labelled(derived, independent)))
 
 
-@settings(deadline=None)
 @given(SIDES)
 def test_auc_is_mirrored_when_the_sides_are_swapped(sides):
     """Swapping derived and independent gives one minus the AUC."""
@@ -41,7 +39,6 @@ def test_auc_is_mirrored_when_the_sides_are_swapped(sides):
     assert roc_auc(derived, independent) == pytest.approx(1 - roc_auc(independent, derived))
 
 
-@settings(deadline=None)
 @given(SIDES, st.sampled_from([0.0, 0.01, 0.05, 0.2, 0.5, 1.0]))
 def test_tpr_at_fpr_is_the_best_point_of_scikit_learn_s_curve(sides, limit):
     """The largest true positive rate whose false positive rate keeps the limit, ties and all."""
@@ -50,7 +47,6 @@ def test_tpr_at_fpr_is_the_best_point_of_scikit_learn_s_curve(sides, limit):
     assert tpr_at_fpr(derived, independent, limit) == pytest.approx(true[false <= limit + 1e-9].max())
 
 
-@settings(deadline=None)
 @given(st.tuples(COARSE, COARSE))
 def test_aruc_equals_a_fine_sum(sides):
     """The exact area equals the mean of min(robustness, uniqueness) over many thresholds between the scores."""
@@ -68,7 +64,6 @@ def test_perfect_and_worthless_scores():
     assert (roc_auc(low, high), tpr_at_fpr(low, high, 0.01), aruc(low, high)) == (0, 0, 0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
 def test_the_interval_is_student_s(values):
     """The half-width is that of scipy's t interval."""

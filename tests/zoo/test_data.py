@@ -134,7 +134,7 @@ def test_a_truncated_file_is_refused(tmp_path):
         load_data(str(tmp_path / "d.npz"), GREY, "train")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.integers(0, 900), st.integers(1, 255))
 def test_a_file_with_a_byte_changed_never_crashes(place, change):
     """Whatever byte is changed, the data are read or refused by one of our errors."""

@@ -21,7 +21,7 @@ PLANS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sampled_from(["quick", "standard"]), st.integers(0, 2**53 - 1))
 def test_the_same_arguments_give_the_same_plans(preset, seed):
     """A plan depends on nothing but preset, architectures and seed, and another seed gives another plan."""
@@ -29,7 +29,7 @@ def test_the_same_arguments_give_the_same_plans(preset, seed):
     assert plan_zoo(preset, ARCHITECTURES, seed) != plan_zoo(preset, ARCHITECTURES, seed + 1)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(PLANS)
 def test_a_lineage_lies_in_one_split_whole(plans):
     """No lineage has members in two splits, or on two sides."""
@@ -38,7 +38,7 @@ def test_a_lineage_lies_in_one_split_whole(plans):
     assert all(plan.parent is None or plan.parent.lineage == plan.lineage for plan in plans)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(PLANS)
 def test_no_model_stands_in_two_splits(plans):
     """Addresses and seeds are all distinct, so that no split sees another's models."""
@@ -46,7 +46,7 @@ def test_no_model_stands_in_two_splits(plans):
     assert max(Counter(plan.seed for plan in plans).values()) == 1
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(PLANS)
 def test_a_twin_is_made_from_an_independent_of_its_lineage(plans):
     """Twins are independent, share lineage and split with their root, and their root is in the zoo."""
