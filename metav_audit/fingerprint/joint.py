@@ -8,7 +8,8 @@ meta-verifier V, which reads the concatenated answers F(X) = F(x_1) (+) ... (+) 
 Where this departs from the paper, and why (measured by ``metav-audit evaluate`` on held-out lineages): the verifier
 reads log-probabilities relative to the target's own, since softmax hides most of what tells models apart; its inputs
 are dropped at random in training, since otherwise it learns the zoo by heart; and the queries start from real inputs
-that no model of the zoo was trained on.
+that no model of the zoo was trained on. The default settings were chosen on the calibration split of five digits
+targets, never on a test split.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class JointSettings:
     """
 
     steps: int = 400
-    models: int = 6
-    input_rate: float = 0.01
+    models: int = 12
+    input_rate: float = 0.006
     verifier_rate: float = 3e-3
     hidden: int = 128
     dropout: float = 0.4

@@ -87,8 +87,13 @@ def _make_one(project: Project, plan: Plan) -> None:
     workshop = open_workshop(project)
     target, data = workshop.target, workshop.data
     parent = load_model(workshop, plan.parent) if plan.parent else target.network
-    model = recipes.make_surrogate(plan, parent, target.network, target.task, data)
-    Store(project.store).save(address_of(plan, context_address(workshop)), model, performance_of(model, workshop))
+    try:
+        model = recipes.make_surrogate(plan, parent, target.network, target.task, data)
+        performance = performance_of(model, workshop)
+    except DataError:
+        # One diverged training is no reason to lose the zoo: an untrained model is useless, and so left out.
+        model, performance = recipes.fresh_model(plan.architecture, target.network, target.task, plan.seed), 0.0
+    Store(project.store).save(address_of(plan, context_address(workshop)), model, performance)
 
 
 def performance_of(model: nn.Module, workshop: Workshop) -> float:

@@ -167,7 +167,8 @@ def _settings(recipe: str, rng: np.random.Generator) -> dict[str, float]:
     """Draw a maker's habits: how long, how fast, on how much of the data, how hard."""
     settings: dict[str, float] = {}
     if recipe.startswith("prune"):
-        settings["ratio"] = round(float(rng.uniform(0.2, 0.6)), 3)
+        # Six digits, so that no two lineages are pruned alike: pruning has no other chance in it.
+        settings["ratio"] = round(float(rng.uniform(0.2, 0.6)), 6)
     if recipe.startswith("distill"):
         settings["temperature"] = round(float(rng.uniform(1.0, 4.0)), 2)
     if recipe in _HABITS:

@@ -30,6 +30,7 @@ def fresh_model(architecture: str, target: nn.Module, task: TaskSpec, seed: int)
     if architecture == TARGET:
         model = training.clone(target)
         training.reinitialise(list(model.parameters()), seeded(seed))
+        training.reset_normalisation(model)
         return model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

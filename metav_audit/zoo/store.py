@@ -77,8 +77,7 @@ class Store:
             with safetensors.safe_open(self.path(address), framework="pt") as file:
                 metadata = file.metadata()
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no mapping
-            unaltered = metadata.get("state_sha256") in (None, _state_hash(state))
-            return float(metadata["performance"]) if unaltered else None
+            return float(metadata["performance"]) if metadata["state_sha256"] == _state_hash(state) else None
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError):
             return None
 

@@ -99,6 +99,17 @@ def reinitialise(parameters: list[nn.Parameter], generator: torch.Generator) -> 
             parameter.uniform_(-bound, bound, generator=generator)
 
 
+def reset_normalisation(model: nn.Module) -> None:
+    """Set scales, shifts and running statistics of normalising layers back to their start, in place.
+
+    The layers of an exported program are not known as such; their statistics stay the target's.
+    """
+    batch_norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d)
+    for module in model.modules():
+        if isinstance(module, (*batch_norms, nn.LayerNorm, nn.GroupNorm)):
+            module.reset_parameters()
+
+
 def prune(model: nn.Module, ratio: float) -> Callable[[], None]:
     """Zero the ``ratio`` of each weight tensor that is smallest in magnitude, in place (Han et al. 2015).
 

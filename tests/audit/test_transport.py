@@ -39,7 +39,9 @@ def test_headers_of_the_endpoint_win_whatever_their_case():
     assert server.log[0].headers["content-type"] == "application/x-thing"
 
 
-@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)], ids=["gzip", "deflate"]
+)
 def test_packed_answers_are_unpacked(encoding, pack):
     """gzip and deflate are understood."""
     with replying(Reply(200, pack(b'{"a": 1}'), {"Content-Encoding": encoding})) as server:
@@ -75,7 +77,7 @@ def test_a_gzip_bomb_is_stopped_before_it_swells():
     [
         ("br", b"x", FaultKind.MALFORMED),
         ("gzip", b"this is not gzip", FaultKind.MALFORMED),
-        ("gzip", gzip.compress(b"x" * 999)[:-12], FaultKind.RESET),
+        ("gzip", gzip.compress(b"x" * 999, mtime=0)[:-12], FaultKind.RESET),
     ],
 )
 def test_a_packing_that_is_unknown_or_damaged_is_a_fault(encoding, body, kind):

@@ -104,3 +104,12 @@ def test_the_address_follows_everything_that_decides_the_weights():
     assert address_of(replace(plan, seed=plan.seed + 1), "context") != address
     assert address_of(replace(plan, data="train"), "context") != address
     assert address_of(plan, "another") != address
+
+
+def test_no_two_lineages_of_a_zoo_are_pruned_alike():
+    """Pruning the target has no chance in it but its ratio, so every ratio of a zoo is its own."""
+    for seed in range(20):
+        ratios = [
+            plan.settings["ratio"] for plan in plan_zoo("standard", ["mlp-small"], seed) if plan.recipe == "prune"
+        ]
+        assert len(set(ratios)) == len(ratios)

@@ -169,3 +169,15 @@ def test_batches_cover_every_row_each_epoch():
     assert [len(batch) for batch in epochs] == [4, 4, 4, 4]
     assert [len(batch) for batch in training.batches(10, 4, 1, seeded(0))] == [4, 4, 2]
     assert sorted(torch.cat(list(training.batches(10, 4, 1, seeded(1)))).tolist()) == list(range(10))
+
+
+def test_an_independent_of_the_target_s_architecture_keeps_nothing_of_its_normalisation(toy):
+    """Scales and running statistics of a trained target start anew in a fresh model of its structure."""
+    trained = nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
+    trained.train()
+    trained(torch.rand(50, 1, 4, 4) + 3)
+    nn.init.uniform_(trained[2].weight, 2, 3)
+    fresh = fresh_model(TARGET, trained.eval(), toy.workshop.target.task, 5)
+    assert torch.equal(fresh[2].weight, torch.ones(5))
+    assert torch.equal(fresh[2].running_mean, torch.zeros(5))
+    assert not torch.equal(fresh[1].weight, trained[1].weight)

@@ -192,3 +192,24 @@ def test_the_zoo_is_written_down(toy):
     assert written == toy.zoo.to_json()
     assert len(written["surrogates"]) + written["left_out"] == len(plans)
     assert all(os.path.exists(project.store / f"{row['address']}.safetensors") for row in written["surrogates"])
+
+
+def test_a_training_that_diverges_is_left_out_and_the_zoo_stands(tmp_path, monkeypatch):
+    """One surrogate whose loss is not finite counts among those left out; the others are kept."""
+    install_presets()
+    folder = write_toy(tmp_path)
+    text = folder.read_text().replace('"tiny"', '"mini"')
+    folder.write_text(text)
+    make, calls = recipes.make_surrogate, []
+
+    def sometimes(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise DataError("training diverged")
+        return make(*arguments)
+
+    monkeypatch.setattr(recipes, "make_surrogate", sometimes)
+    zoo = build_zoo(load_project(folder), jobs=1)
+    assert len(calls) == NINE
+    assert 1 <= zoo.left_out < NINE
+    assert len(zoo.surrogates) == NINE - zoo.left_out
