@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.domains.base import Inputs
 from metav_audit.responses import Answer, Features, features
-from metav_audit.transcript import Transcript
+from metav_audit.transcript import CanaryRound, Transcript
 
 CANARIES = 2
 """Inputs that are asked again and again beside the fingerprint."""
@@ -62,23 +62,40 @@ def _unsteady(bundle: FingerprintBundle, transcript: Transcript) -> Iterator[str
     Only whole rounds count, and the last of them has to follow the last answer: what came after it is vouched for by
     nothing.
     """
-    rounds = [each for each in transcript.canaries if len(each.answers) == CANARIES and each.whole]
+    rounds = _whole_rounds(transcript)
     blank = "so it cannot be told whether the model stayed the same" + _last_error(transcript)
     if len(rounds) < 2:
         yield f"the inputs asked again and again were not answered twice, {blank}"
         return
-    values = [_canary_values(bundle, transcript, each.answers) for each in rounds]
-    drift = [_distance(values[0], each) for each in values]
+    drift = _drift(bundle, transcript, rounds)
     odd = next((index for index, each in enumerate(drift) if each > TOLERANCE), None)
     if odd == 1:
         yield f"the same input is answered differently from call to call (by {_nats(max(drift))})"
     elif odd is not None:
         yield (
-            f"the answers to the same inputs changed during the run (by {_nats(max(drift))}), between {rounds[odd - 1].at} "
-            f"and {rounds[odd].at}: the model was changed"
+            f"the answers to the same inputs changed during the run (by {_nats(max(drift))}), "
+            f"between {rounds[odd - 1].at} and {rounds[odd].at}: the model was changed"
         )
     elif max(each.after for each in rounds) < sum(answer is not None for answer in transcript.answers):
         yield f"the inputs asked again and again were not answered after the last query, {blank}"
+
+
+def steadiness(bundle: FingerprintBundle, transcript: Transcript) -> str:
+    """Say how often the canaries were asked, and how far their answers lay apart."""
+    rounds = _whole_rounds(transcript)
+    asked = f"{CANARIES} inputs asked {len(transcript.canaries)} times, answered {len(rounds)} times"
+    if len(rounds) < 2:
+        return asked
+    return f"{asked}; their answers differ by {_nats(max(_drift(bundle, transcript, rounds)))} at most"
+
+
+def _whole_rounds(transcript: Transcript) -> list[CanaryRound]:
+    return [each for each in transcript.canaries if len(each.answers) == CANARIES and each.whole]
+
+
+def _drift(bundle: FingerprintBundle, transcript: Transcript, rounds: Sequence[CanaryRound]) -> list[float]:
+    values = [_canary_values(bundle, transcript, each.answers) for each in rounds]
+    return [_distance(values[0], each) for each in values]
 
 
 def _last_error(transcript: Transcript) -> str:
