@@ -1,7 +1,7 @@
 """Whether an endpoint's answers are those of one model, and of a model of the task at all.
 
-Pure functions of bundle and transcript. Each finding is a sentence that leads to "inconclusive": answers that
-never change, that come from several models, or that no model of the task would give, are evidence of nothing.
+Pure functions of bundle and transcript. Each finding is a sentence that leads to "inconclusive": answers that change,
+that never change, that come from several models, or that no model of the task would give, are evidence of nothing.
 """
 
 from __future__ import annotations
@@ -9,16 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.responses import Features
-from metav_audit.transcript import Transcript
+from metav_audit.domains.base import Inputs
+from metav_audit.responses import Answer, Features, features
+from metav_audit.transcript import CanaryRound, Transcript
+
+CANARIES = 2
+"""Inputs that are asked again and again beside the fingerprint."""
+
+ROUNDS = 4
+"""Times that the canaries are asked in an undisturbed audit: twice in a row at first, half-way, and at the end."""
+
+TOLERANCE = 0.05
+"""Nats by which the same input's log-probabilities may differ between two calls: servers batch, and round."""
+
+ROUNDING = 1e-5
+"""Probabilities that lie no further apart than this are the same."""
 
 _MACHINE_NAMES = {"server", "x-powered-by"}
 """Names of the software in front of a model; balanced servers may differ in them."""
 
 CONSTANT = 1e-4
 """Nats within which answers to different inputs count as the same answer."""
+
+
+def canary_inputs(bundle: FingerprintBundle) -> Inputs:
+    """Return the canaries, float32 of shape (CANARIES, *domain.shape): noise that follows from the bundle's hash."""
+    return bundle.task.domain.sample(CANARIES, np.random.default_rng(int(bundle.sha256[:15], 16)))
 
 
 def find_faults(bundle: FingerprintBundle, transcript: Transcript, shown: Features) -> tuple[str, ...]:
@@ -30,10 +49,80 @@ def find_faults(bundle: FingerprintBundle, transcript: Transcript, shown: Featur
         shown: the canonical features of its answers.
     """
     return (
+        *_unsteady(bundle, transcript),
         *_renamed(transcript.identities),
         *_constant(shown),
         *_strange(bundle, shown),
     )
+
+
+def _unsteady(bundle: FingerprintBundle, transcript: Transcript) -> Iterator[str]:
+    """Compare every round of canaries with the first.
+
+    Only whole rounds count, and the last of them has to follow the last answer: what came after it is vouched for by
+    nothing.
+    """
+    rounds = _whole_rounds(transcript)
+    blank = "so it cannot be told whether the model stayed the same" + _last_error(transcript)
+    if len(rounds) < 2:
+        yield f"the inputs asked again and again were not answered twice, {blank}"
+        return
+    drift = _drift(bundle, transcript, rounds)
+    odd = next((index for index, each in enumerate(drift) if each > TOLERANCE), None)
+    if odd == 1:
+        yield f"the same input is answered differently from call to call (by {_nats(max(drift))})"
+    elif odd is not None:
+        yield (
+            f"the answers to the same inputs changed during the run (by {_nats(max(drift))}), "
+            f"between {rounds[odd - 1].at} and {rounds[odd].at}: the model was changed"
+        )
+    elif max(each.after for each in rounds) < sum(answer is not None for answer in transcript.answers):
+        yield f"the inputs asked again and again were not answered after the last query, {blank}"
+
+
+def steadiness(bundle: FingerprintBundle, transcript: Transcript) -> str:
+    """Say how often the canaries were asked, and how far their answers lay apart."""
+    rounds = _whole_rounds(transcript)
+    asked = f"{CANARIES} inputs asked {len(transcript.canaries)} times, answered {len(rounds)} times"
+    if len(rounds) < 2:
+        return asked
+    return f"{asked}; their answers differ by {_nats(max(_drift(bundle, transcript, rounds)))} at most"
+
+
+def _whole_rounds(transcript: Transcript) -> list[CanaryRound]:
+    return [each for each in transcript.canaries if len(each.answers) == CANARIES and each.whole]
+
+
+def _drift(bundle: FingerprintBundle, transcript: Transcript, rounds: Sequence[CanaryRound]) -> list[float]:
+    values = [_canary_values(bundle, transcript, each.answers) for each in rounds]
+    return [_distance(values[0], each) for each in values]
+
+
+def _last_error(transcript: Transcript) -> str:
+    errors = [each.error for each in transcript.canaries if each.error]
+    return f" (last error: {errors[-1][:200]})" if errors else ""
+
+
+def _nats(distance: float) -> str:
+    return f"{distance:.2g} nats" if np.isfinite(distance) else "the classes shown"
+
+
+def _distance(first: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return the largest difference in nats; infinite where different classes are shown.
+
+    Probabilities closer than ``ROUNDING`` count as the same: near the floor, the last digit alone is worth nats.
+    """
+    if (np.isnan(first) != np.isnan(other)).any():
+        return float("inf")
+    apart = np.abs(np.exp(first) - np.exp(other)) > ROUNDING
+    return float(np.nanmax(np.abs(first - other)[apart], initial=0.0))
+
+
+def _canary_values(
+    bundle: FingerprintBundle, transcript: Transcript, answers: Sequence[Answer | None]
+) -> NDArray[np.float64]:
+    found = features(answers, bundle.task.output, transcript.endpoint.scores)
+    return np.where(found.mask, found.values, np.nan).astype(np.float64)
 
 
 def _renamed(identities: Sequence[Mapping[str, str]]) -> Iterator[str]:

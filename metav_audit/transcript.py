@@ -10,6 +10,9 @@ On disk it is ``transcript.jsonl``: one canonical JSON record a line, each holdi
 - ``unanswered``: queries given up, and why.
 - ``resumed``: the audit went on after a stop.
 - ``finished``: nothing is left to ask.
+
+A ``sent`` record without queries names ``canaries`` and their ``round``: inputs asked again and again, to see whether
+the model stays the same.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from metav_audit.task import ScoreKind
 SCHEMA_VERSION = 1
 MAX_TRANSCRIPT_BYTES = 1 << 30
 MAX_QUERIES = 1_000_000
+MAX_CANARIES = 64
+MAX_ROUNDS = 1_000_000
 CHAIN_START = "0" * 64
 
 
@@ -79,6 +84,28 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryRound:
+    """One asking of the canaries: the same few inputs each time.
+
+    Attributes:
+        at: when it began, ISO 8601, UTC.
+        after: queries of the fingerprint that had been answered by then.
+        answers: one a canary; None where it was not answered.
+        error: what went wrong last, or None.
+    """
+
+    at: str
+    after: int
+    answers: tuple[Answer | None, ...]
+    error: str | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every canary was answered."""
+        return None not in self.answers
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """All exchanges of one audit, in the order of the fingerprint's queries.
 
@@ -90,6 +117,8 @@ class Transcript:
         finished: ISO 8601, UTC; None while queries are still open.
         exchanges: one a query.
         requests: requests sent, retries included.
+        canaries: the rounds of canaries begun, in order, answered or not.
+        canary_rounds: the number that the next round gets.
         identities: every distinct set of headers by which the answering server named itself.
         head: SHA-256 of the last record, the chain's head.
     """
@@ -101,6 +130,8 @@ class Transcript:
     finished: str | None
     exchanges: tuple[Exchange, ...]
     requests: int
+    canaries: tuple[CanaryRound, ...]
+    canary_rounds: int
     identities: tuple[Mapping[str, str], ...]
     head: str
 
@@ -211,8 +242,39 @@ def _replay(header: Mapping[str, Any], records: list[dict[str, Any]], head: str)
         finished=finished[-1] if finished else None,
         exchanges=exchanges,
         requests=len(sent),
+        canaries=_canaries(records, sent),
+        canary_rounds=1 + max((each["round"] for each in sent.values() if "canaries" in each), default=-1),
         identities=_identities(received.values()),
         head=head,
+    )
+
+
+def _canaries(records: list[dict[str, Any]], sent: Mapping[int, Mapping[str, Any]]) -> tuple[CanaryRound, ...]:
+    """Replay the rounds of canaries; the order of the records says which queries had been answered before each."""
+    begun: dict[int, tuple[str, int]] = {}
+    answered: dict[int, dict[int, Answer]] = {}
+    errors: dict[int, str] = {}
+    queries: set[int] = set()
+    for record in records:
+        if record["kind"] == "sent" and "canaries" in record:
+            begun.setdefault(record["round"], (record["at"], len(queries)))
+        if record["kind"] != "received":
+            continue
+        asked, scores = sent[record["request"]], record.get("answers") or []
+        queries.update(query for query, _ in zip(asked["queries"], scores, strict=False))
+        if "canaries" in asked:
+            pairs = zip(asked["canaries"], scores, strict=False)
+            answered.setdefault(asked["round"], {}).update((canary, _answer(each)) for canary, each in pairs)
+            if record.get("error") is not None:
+                errors[asked["round"]] = str(record["error"])
+    width = 1 + max((canary for record in sent.values() for canary in record.get("canaries", ())), default=-1)
+    return tuple(
+        CanaryRound(
+            *begun[number],
+            answers=tuple(answered.get(number, {}).get(canary) for canary in range(width)),
+            error=errors.get(number),
+        )
+        for number in sorted(begun)
     )
 
 
@@ -233,7 +295,19 @@ def _checked_count(header: Mapping[str, Any], records: list[dict[str, Any]]) -> 
     for record in records:
         if any(not isinstance(query, int) or not 0 <= query < count for query in record.get("queries", ())):
             raise ValueError("the queries it is about")
+        if "canaries" in record:
+            _check_canaries(record)
     return count
+
+
+def _check_canaries(record: Mapping[str, Any]) -> None:
+    """Keep a stranger's numbers from making something huge of a small file."""
+    if record["kind"] != "sent" or record["queries"]:
+        raise ValueError("the canaries it asks: only a request without queries asks any")
+    if any(type(canary) is not int or not 0 <= canary < MAX_CANARIES for canary in record["canaries"]):
+        raise ValueError(f"the canaries it asks: numbers from 0 to {MAX_CANARIES - 1}")
+    if type(record["round"]) is not int or not 0 <= record["round"] < MAX_ROUNDS:
+        raise ValueError(f"its round of canaries: a number from 0 to {MAX_ROUNDS - 1}")
 
 
 def _attempt(sent: Mapping[str, Any], received: Mapping[str, Any] | None) -> Attempt:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from metav_audit.behaviour import canary_inputs
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.transcript import CHAIN_START, line_hash, load_transcript, record_line
 from metav_audit.verdict import decide
@@ -26,15 +27,19 @@ def make_folder(
     reason: str = "the endpoint failed with status 503 four times",
     endpoint: Mapping[str, Any] | None = None,
     hidden: int = 0,
+    rounds: int = 4,
 ) -> Path:
     """Let ``model`` answer the bundle's queries, all but ``unanswered``, and write what an audit leaves.
 
-    The first ``hidden`` classes are not shown.
+    The first ``hidden`` classes are not shown; the canaries are asked ``rounds`` times.
     """
     bundle = bundle or make_bundle()
     bundle.save(path / "bundle")
     answers = [[None] * hidden + scores[hidden:] for scores in model(bundle.inputs).tolist()]
     records = _records(bundle, answers, unanswered, reason, endpoint or {})
+    for number in range(rounds):
+        repeated = [[None] * hidden + scores[hidden:] for scores in model(canary_inputs(bundle)).tolist()]
+        records[-1:-1] = _canaries(number, len(answers), repeated)
     lines = _lines(records)
     (path / "transcript.jsonl").write_bytes(b"".join(lines))
     verdict = decide(bundle, load_transcript(path / "transcript.jsonl"))
@@ -79,6 +84,12 @@ def _records(bundle, answers, unanswered, reason, endpoint) -> list[dict[str, An
     for query, answer in enumerate(answers):
         records += _exchange(query, None if query in unanswered else answer, reason)
     return [*records, {"kind": "finished", "at": "2026-03-04T10:07:00+00:00"}]
+
+
+def _canaries(number: int, queries: int, answers: list[list[float | None]]) -> list[dict[str, Any]]:
+    sent, received = _exchange(queries + number, answers[0], "")
+    sent |= {"queries": [], "canaries": list(range(len(answers))), "round": number}
+    return [sent, {**received, "answers": answers}]
 
 
 def _exchange(query: int, scores: list[float | None] | None, reason: str) -> list[dict[str, Any]]:

@@ -69,7 +69,10 @@ def test_a_finished_audit_is_read_back(path):
     assert [answer is not None for answer in whole.answers] == [True, False, True, True, True, True]
     assert whole.exchanges[1].reason == "the endpoint failed with status 503 four times"
     assert [attempt.outcome for attempt in whole.exchanges[1].attempts] == ["transient"]
-    assert (whole.requests, whole.endpoint.scores) == (6, ScoreKind.PROBABILITY)
+    assert (whole.requests, whole.endpoint.scores) == (6 + 4, ScoreKind.PROBABILITY)
+    rounds = [(each.whole, each.after, len(each.answers), each.error) for each in whole.canaries]
+    assert rounds == [(True, 5, 2, None)] * 4
+    assert whole.canary_rounds == 4
     assert whole.identities == ({"server": "uvicorn"},)
     assert whole.finished == "2026-03-04T10:07:00+00:00"
     assert whole.head == line_hash(path.read_bytes().splitlines(keepends=True)[-1])
@@ -145,6 +148,17 @@ FORGERIES = {
     "an answer too large": lambda records: records[2].update(answers=[[HUGE, 0, 0, 0]]),
     "an answer that is a number": lambda records: records[2].update(answers=[5]),
     "no outcome": lambda records: records[2].pop("outcome"),
+    "a canary far out": lambda records: records[-3].update(canaries=[0, 10**12]),
+    "a negative canary": lambda records: records[-3].update(canaries=[-1]),
+    "a canary of another kind": lambda records: records[-3].update(canaries=["a", True]),
+    "canaries that are no list": lambda records: records[-3].update(canaries=5),
+    "canaries among queries": lambda records: records[1].update(canaries=[0], round=0),
+    "canaries in an answer": lambda records: records[2].update(canaries=[0]),
+    "canaries without a round": lambda records: records[-3].pop("round"),
+    "a round far out": lambda records: records[-3].update(round=10**12),
+    "a negative round": lambda records: records[-3].update(round=-1),
+    "a round of another kind": lambda records: records[-3].update(round=[]),
+    "a canary's answer of words": lambda records: records[-2].update(answers=[["a"], ["b"]]),
     "no reason": lambda records: records[5].pop("reason"),
 }
 

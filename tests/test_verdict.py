@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metav_audit.behaviour import canary_inputs
 from metav_audit.bundle import Calibration, ErrorRates, ModelCard
 from metav_audit.errors import AnswerError, TranscriptError
 from metav_audit.responses import Answer
 from metav_audit.task import ScoreKind
-from metav_audit.transcript import EndpointRecord, Exchange, Transcript
+from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
 from metav_audit.verdict import (
     CalibrationScores,
     Verdict,
@@ -39,7 +40,11 @@ def transcript(model, bundle=BUNDLE, unanswered=(), hidden=0, **fields):
         for query, row in enumerate(rows)
     )
     endpoint = EndpointRecord("suspect", "json-template", "http://host", ScoreKind.PROBABILITY, {})
-    whole = Transcript(bundle.sha256, endpoint, "metav-audit", "", "", exchanges, len(rows), (), "f" * 64)
+    repeated = tuple(Answer((None,) * hidden + tuple(row[hidden:])) for row in model(canary_inputs(bundle)).tolist())
+    rounds = tuple(CanaryRound("", after, repeated, None) for after in (0, 0, len(rows)))
+    whole = Transcript(
+        bundle.sha256, endpoint, "metav-audit", "", "", exchanges, len(rows), rounds, len(rounds), (), "f" * 64
+    )
     return dataclasses.replace(whole, **fields)
 
 

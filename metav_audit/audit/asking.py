@@ -6,7 +6,7 @@ import base64
 import hashlib
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,8 @@ from metav_audit.domains.base import Inputs
 from metav_audit.errors import AnswerError, RemoteError
 
 Queries = tuple[int, ...]
+About = Mapping[str, Any]
+"""What a request asks, in the words of its ``sent`` record: queries, or a round of canaries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Asker:
     Args:
         endpoint: who is asked.
         inputs: the fingerprint, of shape (N, *domain.shape).
+        canaries: the inputs asked again and again, of shape (K, *domain.shape).
         journal: where everything is written first.
         budget: what may still be sent.
         secrets: what the headers' variables hold.
@@ -80,6 +83,7 @@ class Asker:
         self,
         endpoint: Endpoint,
         inputs: Inputs,
+        canaries: Inputs,
         journal: Journal,
         budget: QueryBudget,
         secrets: Secrets,
@@ -87,7 +91,8 @@ class Asker:
         world: Surroundings,
         say: Callable[[str], None],
     ) -> None:
-        self._endpoint, self._inputs, self._journal, self._budget = endpoint, inputs, journal, budget
+        self._endpoint, self._inputs, self._canaries = endpoint, inputs, canaries
+        self._journal, self._budget = journal, budget
         self._secrets, self._transport, self._world, self._say = secrets, transport, world, say
 
     async def ask(self, queries: Queries) -> None:
@@ -98,8 +103,17 @@ class Asker:
             AnswerError: an answer does not fit the task, or the adapter misbehaves.
             RemoteError: the endpoint refuses, or does not answer after all attempts.
         """
+        await self._ask(self._inputs[list(queries)], {"queries": list(queries)})
+
+    async def ask_canaries(self, number: int) -> None:
+        """Ask the canaries for round ``number``; errors are those of ``ask``."""
+        for start in range(0, len(self._canaries), self._endpoint.batch):
+            batch = list(range(len(self._canaries)))[start : start + self._endpoint.batch]
+            await self._ask(self._canaries[batch], {"queries": [], "canaries": batch, "round": number})
+
+    async def _ask(self, inputs: Inputs, about: About) -> None:
         try:
-            await self._drive(Flow(self._endpoint.adapter, self._inputs[list(queries)]), queries)
+            await self._drive(Flow(self._endpoint.adapter, inputs), about)
         except BudgetSpentError:
             raise
         except PassingError as fault:
@@ -108,18 +122,18 @@ class Asker:
         except (AnswerError, RemoteError) as error:
             raise type(error)(self._worded(str(error))) from None
 
-    async def _drive(self, flow: Flow, queries: Queries) -> None:
+    async def _drive(self, flow: Flow, about: About) -> None:
         step = flow.advance(None)
         while not isinstance(step, list):
             if isinstance(step, Wait):
                 await self._pause(step.seconds)
                 step = flow.advance(None)
             else:
-                step = await self._exchange(flow, step, queries)
+                step = await self._exchange(flow, step, about)
 
-    async def _exchange(self, flow: Flow, request: Request, queries: Queries) -> Step:
+    async def _exchange(self, flow: Flow, request: Request, about: About) -> Step:
         """Send one request, let the flow read the response, and journal what it made of it."""
-        got = await self._send_until_ok(request, queries)
+        got = await self._send_until_ok(request, about)
         try:
             step = flow.advance(got.response)
         except AnswerError as error:
@@ -129,7 +143,7 @@ class Asker:
         self._received(got, Outcome.OK.value, **answers, **_body(got.response))
         return step
 
-    async def _send_until_ok(self, request: Request, queries: Queries) -> Received:
+    async def _send_until_ok(self, request: Request, about: About) -> Received:
         policy = retrying(
             self._endpoint.limits.attempts,
             lambda: self._budget.seconds_left,
@@ -139,16 +153,16 @@ class Asker:
         )
         async for attempt in policy:
             with attempt:
-                return await self._send(request, queries, attempt.retry_state.attempt_number)
+                return await self._send(request, about, attempt.retry_state.attempt_number)
         raise AssertionError("tenacity ends by returning or raising")
 
-    async def _send(self, request: Request, queries: Queries, attempt: int) -> Received:
+    async def _send(self, request: Request, about: About, attempt: int) -> Received:
         """Reserve, journal, send, classify. The record is on disk before the request leaves, so that it counts."""
         headers = self._headers_for(request)
         self._budget.reserve()
         serial = self._budget.spent
         digest = hashlib.sha256(request.content).hexdigest()
-        self._journal.append("sent", request=serial, queries=list(queries), attempt=attempt, request_sha256=digest)
+        self._journal.append("sent", request=serial, **about, attempt=attempt, request_sha256=digest)
         begun = self._world.clock()
         try:
             raw = await self._transport.send(request, headers, self._budget.seconds_left)

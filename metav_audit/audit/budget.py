@@ -19,11 +19,13 @@ class QueryBudget:
         wall_s: seconds that this run may last.
         clock: monotonic seconds.
         spent: requests that earlier runs sent.
+        kept: requests put by for later; they are not given out until it is lowered.
     """
 
-    def __init__(self, requests: int, wall_s: float, clock: Callable[[], float], spent: int = 0) -> None:
+    def __init__(self, requests: int, wall_s: float, clock: Callable[[], float], spent: int = 0, kept: int = 0) -> None:
         self.requests = requests
         self.spent = spent
+        self.kept = kept
         self._clock = clock
         self._wall_s = wall_s
         self._end = clock() + wall_s
@@ -39,7 +41,7 @@ class QueryBudget:
         Raises:
             BudgetSpentError: none is left, or the time is up.
         """
-        if self.spent >= self.requests:
+        if self.spent + self.kept >= self.requests:
             raise BudgetSpentError(f"the budget of {self.requests} requests is spent")
         self.check_time()
         self.spent += 1

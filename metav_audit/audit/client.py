@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import time
@@ -23,6 +24,7 @@ from metav_audit.audit.local import SCHEME, LocalTransport, find_function
 from metav_audit.audit.retries import Sleep
 from metav_audit.audit.secrets import Secrets
 from metav_audit.audit.transport import Transport
+from metav_audit.behaviour import canary_inputs
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
 from metav_audit.transcript import Transcript
@@ -115,7 +117,9 @@ async def audit_endpoint_async(
             journal.append("resumed", endpoint=endpoint.record().to_json())
         # 3. What is open is asked.
         async with _way_out(endpoint, transport) as way_out:
-            await run.ask_all(Asker(endpoint, bundle.inputs, journal, run.budget, secrets, way_out, world, run.say))
+            canaries = canary_inputs(bundle)
+            asker = Asker(endpoint, bundle.inputs, canaries, journal, run.budget, secrets, way_out, world, run.say)
+            await run.ask_all(asker)
         # 4. Nothing is left to ask.
         journal.append("finished")
         return journal.transcript
@@ -139,11 +143,11 @@ def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> 
         find_function(endpoint.url)
     signing = [] if endpoint.signer is None else endpoint.signer.templates(os.environ)
     secrets = Secrets.read([*endpoint.headers.values(), *signing], os.environ)
-    needed = endpoint.batches(len(bundle.inputs))
+    needed = endpoint.requests_needed(len(bundle.inputs))
     if endpoint.budget(len(bundle.inputs)) < needed:
         raise ConfigurationError(
             f"endpoints.{endpoint.name}.limits.requests = {endpoint.limits.requests} does not cover the {needed} "
-            "requests that the fingerprint needs: raise it, or send larger batches (batch = ...)"
+            "requests that the fingerprint and its canaries need: raise it, or send larger batches (batch = ...)"
         )
     check_resumable(folder, subject_of(bundle, endpoint))
     return secrets
@@ -170,20 +174,24 @@ class _Run:
         self._endpoint, self._journal, self._progress = endpoint, journal, progress
         self._queries = len(bundle.inputs)
         self._answered = sum(answer is not None for answer in so_far.answers)
-        self._waiting = deque(_batches(so_far, endpoint.batch))
+        self._waiting = deque(_with_canaries(_batches(so_far, endpoint.batch), so_far))
+        self._rounds = itertools.count(so_far.canary_rounds)
         # Failures since the last success. They are final only once the endpoint is seen alive after them.
         self._failed: list[tuple[Queries, str]] = []
         self._heard = False
         ceiling = endpoint.budget(self._queries)
-        self.budget = QueryBudget(ceiling, endpoint.limits.wall_s, world.clock, so_far.requests)
+        # Whatever happens before, the last round of canaries can still be paid for: it vouches for what came.
+        kept = endpoint.canary_requests * endpoint.adapter.steps
+        self.budget = QueryBudget(ceiling, endpoint.limits.wall_s, world.clock, so_far.requests, kept)
 
     async def ask_all(self, asker: Asker) -> None:
-        """Ask one batch at a time until one is answered, then the rest side by side.
+        """Ask one batch at a time until one is answered, then the rest side by side, and the canaries once more.
 
-        So an endpoint whose answers do not fit costs one request, and one that is down costs few.
+        So an endpoint whose answers do not fit costs one request, and one that is down costs few. The first rounds of
+        canaries have the endpoint to themselves: two models behind a balancer that takes turns both answer them.
         """
         self.say()
-        while self._waiting and not self._heard:
+        while self._waiting and (not self._heard or self._waiting[0] is None):
             await self._settle(asker, self._waiting.popleft())
         try:
             async with asyncio.TaskGroup() as group:
@@ -192,6 +200,8 @@ class _Run:
         except BaseExceptionGroup as several:
             # Any one of them ends the run; the others were cancelled for it.
             raise several.exceptions[0] from None
+        self.budget.kept = 0
+        await self._settle(asker, None)
         self._give_up(self._failed)
         if self._answered < self._queries:
             self.say(f"{self._queries - self._answered} of {self._queries} queries stay unanswered", final=True)
@@ -206,17 +216,20 @@ class _Run:
         while self._waiting:
             await self._settle(asker, self._waiting.popleft())
 
-    async def _settle(self, asker: Asker, queries: Queries) -> None:
-        """Ask one batch, and take it as it comes: answered, failed for good, or out of budget."""
+    async def _settle(self, asker: Asker, queries: Queries | None) -> None:
+        """Ask one batch, or the canaries, and take it as it comes: answered, failed for good, or out of budget."""
         try:
-            await asker.ask(queries)
+            if queries is None:
+                await asker.ask_canaries(next(self._rounds))
+            else:
+                await asker.ask(queries)
         except BudgetSpentError as spent:
-            self._give_up([(queries, str(spent))])
+            self._give_up([(queries or (), str(spent))])
         except (AnswerError, RemoteError) as error:
-            self._fail(queries, error)
+            self._fail(queries or (), error)
         else:
             self._heard = True
-            self._answered += len(queries)
+            self._answered += len(queries or ())
             self._give_up(self._failed)
             self._failed = []
             self.say()
@@ -224,7 +237,7 @@ class _Run:
     def _fail(self, queries: Queries, error: AnswerError | RemoteError) -> None:
         self._failed.append((queries, str(error)))
         where = f"endpoint {self._endpoint.name}"
-        if self._answered == 0:
+        if not self._heard:
             raise type(error)(f"{where}: {error}") from error
         if len(self._failed) >= PATIENCE:
             raise RemoteError(f"{where}: {len(self._failed)} batches in a row failed; the last: {error}") from error
@@ -232,7 +245,22 @@ class _Run:
 
     def _give_up(self, failures: Iterable[tuple[Queries, str]]) -> None:
         for queries, reason in failures:
+            if not queries:
+                continue  # Canaries that were not answered are missing from the transcript, and so it says.
             self._journal.append("unanswered", queries=list(queries), reason=reason)
+
+
+def _with_canaries(batches: list[Queries], so_far: Transcript) -> list[Queries | None]:
+    """Put rounds of canaries (None) before the batches and half-way; the one at the end is not among them.
+
+    Two rounds in a row at first show whether the same input gets the same answer. A run that goes on needs one: it is
+    compared with those of the earlier runs.
+    """
+    if not batches:
+        return []
+    half = len(batches) // 2
+    first = [None] if sum(each.whole for each in so_far.canaries) >= 2 else [None, None]
+    return [*first, *batches[:half], None, *batches[half:]]
 
 
 def _batches(transcript: Transcript, size: int) -> list[Queries]:

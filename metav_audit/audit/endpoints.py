@@ -16,6 +16,7 @@ from metav_audit.adapter import Adapter
 from metav_audit.audit.discovery import find_adapter
 from metav_audit.audit.secrets import refuse_literals
 from metav_audit.audit.signing import SigV4
+from metav_audit.behaviour import CANARIES, ROUNDS
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
 from metav_audit.transcript import EndpointRecord
@@ -110,13 +111,18 @@ class Endpoint:
         """Queries in one request."""
         return self.adapter.options.batch
 
-    def batches(self, queries: int) -> int:
-        """Return the requests that so many queries need at least."""
-        return math.ceil(queries / self.batch)
+    def requests_needed(self, queries: int) -> int:
+        """Return the requests that so many queries, and the rounds of canaries beside them, need at least."""
+        return math.ceil(queries / self.batch) + ROUNDS * self.canary_requests
+
+    @property
+    def canary_requests(self) -> int:
+        """Requests in one round of canaries at least."""
+        return math.ceil(CANARIES / self.batch)
 
     def budget(self, queries: int) -> int:
         """Return the ceiling of requests for so many queries."""
-        return self.limits.budget(self.batches(queries) * self.adapter.steps)
+        return self.limits.budget(self.requests_needed(queries) * self.adapter.steps)
 
     def record(self) -> EndpointRecord:
         """Describe the endpoint for the transcript: header templates, never values."""

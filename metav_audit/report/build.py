@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from metav_audit.behaviour import steadiness
 from metav_audit.bundle import FingerprintBundle, ModelCard
 from metav_audit.errors import TranscriptError
 from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, Stratum
@@ -55,6 +56,7 @@ def build_report(bundle: FingerprintBundle, transcript: Transcript, verdict: Ver
         exclusions=_exclusions(queries),
         failures=_failures(transcript.exchanges),
         identities=transcript.identities,
+        steadiness=steadiness(bundle, transcript),
         hashes=_hashes(bundle.provenance, verdict),
         software=_software(bundle.provenance, transcript),
         settings={name: value for name, value in bundle.provenance.items() if _is_setting(name)},

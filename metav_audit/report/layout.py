@@ -199,6 +199,7 @@ def _provenance(report: EvidenceReport) -> list[list[str]]:
         ("first query", report.started),
         ("last record", report.finished or "the audit is not finished"),
         *((f"answered by: {name}", value) for identity in report.identities for name, value in identity.items()),
+        ("repeated inputs", report.steadiness),
         ("fingerprint", f"{report.model_name}, method {report.method}"),
         *report.settings.items(),
         *((f"software, {name}", value) for name, value in report.software.items()),

@@ -165,6 +165,7 @@ class EvidenceReport:
         exclusions: queries left out.
         failures: requests that failed.
         identities: how the answering servers named themselves.
+        steadiness: how often the same inputs were asked again, and how far their answers lay apart.
         hashes: SHA-256 by what they are of, in hexadecimal.
         software: programs and versions, by what they did.
         settings: what else the bundle says of its making.
@@ -186,6 +187,7 @@ class EvidenceReport:
     exclusions: tuple[Exclusion, ...]
     failures: tuple[Failure, ...]
     identities: tuple[Mapping[str, str], ...]
+    steadiness: str
     hashes: Mapping[str, str]
     software: Mapping[str, str]
     settings: Mapping[str, Any]

@@ -19,6 +19,22 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "transcript.jsonl").read_text().splitlines()]
 
 
+def needed(queries: int, batch: int = 1) -> int:
+    """Requests of an undisturbed audit: the batches, and four rounds of two canaries."""
+    return -(-queries // batch) + 4 * -(-2 // batch)
+
+
+def asked_queries(folder: Path) -> list[int]:
+    """The fingerprint's queries in the order of the requests for them, retries included."""
+    return [query for record in records(folder) if record["kind"] == "sent" for query in record["queries"]]
+
+
+def canary_rounds(folder: Path) -> list[int]:
+    """The round of every canary asked, in the order of the requests for them."""
+    sent = [record for record in records(folder) if record["kind"] == "sent" and "canaries" in record]
+    return [record["round"] for record in sent for _ in record["canaries"]]
+
+
 class Pauses(list[float]):
     """A sleep that takes no time and remembers how long it should have taken."""
 

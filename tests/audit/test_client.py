@@ -14,7 +14,7 @@ from metav_audit.audit.client import PATIENCE
 from metav_audit.audit.retries import LONGEST_PAUSE_S
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError, TranscriptError
 from metav_audit.verdict import VerdictOutcome, decide
-from tests.audit.helpers import Pauses, endpoint, records
+from tests.audit.helpers import Pauses, asked_queries, canary_rounds, endpoint, needed, records
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import FIELDS, ModelServer, Reply, always, at, free_port
 
@@ -32,7 +32,11 @@ def test_the_target_itself_matches_over_every_protocol(tmp_path, adapter, batch)
         asked = endpoint(server.url, TASK, adapter, batch=batch)
         transcript = audit_endpoint(BUNDLE, asked, tmp_path)
     assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
-    assert transcript.requests == len(server.log) == -(-12 // batch)
+    assert transcript.requests == len(server.log) == needed(12, batch)
+    assert sorted(asked_queries(tmp_path)) == list(range(12))
+    assert canary_rounds(tmp_path) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert [each.whole for each in transcript.canaries] == [True] * 4
+    assert [each.after for each in transcript.canaries][::3] == [0, 12]
     assert transcript.finished
 
 
@@ -52,7 +56,7 @@ def test_a_finished_audit_is_returned_and_nothing_is_asked_again(tmp_path):
         before = (tmp_path / "transcript.jsonl").read_bytes()
         second = audit_endpoint(BUNDLE, asked, tmp_path, progress=notes.append)
     assert second == first
-    assert len(server.log) == 12
+    assert len(server.log) == needed(12)
     assert (tmp_path / "transcript.jsonl").read_bytes() == before
     assert notes[-1].final
     assert "nothing was asked again" in notes[-1].note
@@ -140,12 +144,13 @@ def test_a_dead_address_is_tried_a_few_times_and_the_audit_can_be_resumed(tmp_pa
     with ModelServer(TARGET, port=port):
         transcript = audit_endpoint(BUNDLE, dead, tmp_path)
     assert None not in transcript.answers
-    assert transcript.requests == 3 + 12
+    assert transcript.requests == 3 + needed(12)
+    assert sorted(asked_queries(tmp_path)) == list(range(12))
 
 
 def test_passing_faults_are_asked_again_until_answered(tmp_path):
     """503, 429 and a dropped connection are tried again; every attempt stands in the transcript."""
-    faults = {0: Reply(503), 1: Reply(429), 2: Reply(drop=True), 4: Reply(500, b"oops")}
+    faults = {4: Reply(503), 5: Reply(429), 6: Reply(drop=True), 8: Reply(500, b"oops")}
     with ModelServer(TARGET, fault=lambda number, seen: faults.get(number)) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path, sleep=Pauses())
     assert None not in transcript.answers
@@ -155,7 +160,7 @@ def test_passing_faults_are_asked_again_until_answered(tmp_path):
         "reset",
         "ok",
     ]
-    assert transcript.requests == len(server.log) == 16
+    assert transcript.requests == len(server.log) == 4 + needed(12)
 
 
 def test_retry_after_is_honoured_and_capped(tmp_path):
@@ -188,17 +193,17 @@ def test_jitter_follows_the_seed(tmp_path):
 
 def test_a_later_batch_that_fails_for_good_stays_unanswered_with_its_reason(tmp_path):
     """One refused query does not end the audit: it is recorded as unanswered, and the rest is asked."""
-    with ModelServer(TARGET, fault=at(5, reply=Reply(422, b'{"error": "odd input"}'))) as server:
+    with ModelServer(TARGET, fault=at(4 + 5, reply=Reply(422, b'{"error": "odd input"}'))) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path)
     assert transcript.finished
-    assert len(server.log) == 12
+    assert len(server.log) == needed(12)
     assert [each.query for each in transcript.exchanges if each.answer is None] == [5]
     assert "odd input" in transcript.exchanges[5].reason
 
 
 def test_a_later_answer_that_does_not_fit_stays_unanswered(tmp_path):
     """HTML in the middle of an audit is no reason to stop, and no answer."""
-    with ModelServer(TARGET, fault=at(3, reply=Reply(200, b"<html>"))) as server:
+    with ModelServer(TARGET, fault=at(4 + 3, reply=Reply(200, b"<html>"))) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path)
     assert transcript.exchanges[3].answer is None
     assert "HTML" in transcript.exchanges[3].reason
@@ -207,38 +212,44 @@ def test_a_later_answer_that_does_not_fit_stays_unanswered(tmp_path):
 def test_an_endpoint_that_goes_down_is_given_up_and_resumed(tmp_path):
     """Several failures in a row stop the run without spoiling their queries; running again asks only what is open."""
     down = [True]
-    with ModelServer(TARGET, fault=lambda number, seen: Reply(404) if number >= 4 and down[0] else None) as server:
+    with ModelServer(TARGET, fault=lambda number, seen: Reply(404) if number >= 4 + 4 and down[0] else None) as server:
         asked = endpoint(server.url, TASK, limits=SERIAL)
         with pytest.raises(RemoteError, match=f"{PATIENCE} batches in a row"):
             audit_endpoint(BUNDLE, asked, tmp_path)
-        assert len(server.log) == 4 + PATIENCE
+        assert len(server.log) == 4 + 4 + PATIENCE
+        answered = asked_queries(tmp_path)[:4]
+        before = len(asked_queries(tmp_path))
         assert "finished" not in {record["kind"] for record in records(tmp_path)}
         down[0] = False
         transcript = audit_endpoint(BUNDLE, asked, tmp_path)
     assert None not in transcript.answers
-    assert len(server.log) == 4 + PATIENCE + 8
+    assert sorted(answered + asked_queries(tmp_path)[before:]) == list(range(12))
+    assert len(server.log) == 4 + 4 + PATIENCE + 8 + 3 * 2
     assert "resumed" in {record["kind"] for record in records(tmp_path)}
 
 
 def test_a_spent_budget_finishes_the_audit_with_unanswered_queries(tmp_path):
-    """Not one request more than the ceiling leaves; the queries left say why."""
-    with ModelServer(TARGET, fault=at(2, 3, 4, reply=Reply(503))) as server:
-        asked = endpoint(server.url, TASK, limits={"requests": 12})
+    """Not one request more than the ceiling leaves; the queries left say why, and the last canaries are paid for."""
+    with ModelServer(TARGET, fault=at(6, 7, 8, reply=Reply(503))) as server:
+        asked = endpoint(server.url, TASK, limits={"requests": 20})
         transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
-    assert len(server.log) == transcript.requests == 12
+    assert len(server.log) == transcript.requests == 20
     assert transcript.finished
     reasons = {each.reason for each in transcript.exchanges if each.answer is None}
-    assert reasons == {"the budget of 12 requests is spent"}
+    assert reasons == {"the budget of 20 requests is spent"}
+    assert sum(answer is not None for answer in transcript.answers) == 12 - 3
+    assert canary_rounds(tmp_path)[-2:] == [3, 3]
+    assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
 
 
 def test_the_budget_counts_what_earlier_runs_sent(tmp_path):
     """The ceiling holds over all runs of one audit."""
     with ModelServer(TARGET, fault=lambda number, seen: Reply(503) if number < 4 else None) as server:
-        asked = endpoint(server.url, TASK, limits={"requests": 12, "attempts": 4})
+        asked = endpoint(server.url, TASK, limits={"requests": 20, "attempts": 4, **SERIAL})
         with pytest.raises(RemoteError):
             audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
         transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
-    assert len(server.log) == 12
+    assert len(server.log) == 20
     assert sum(answer is not None for answer in transcript.answers) == 8
 
 
@@ -246,9 +257,9 @@ def test_a_budget_below_one_request_a_batch_is_refused_before_anything_is_sent(t
     """The message names the option and the number needed."""
     with (
         ModelServer(TARGET) as server,
-        pytest.raises(ConfigurationError, match=r"limits.requests = 11 does not cover the 12"),
+        pytest.raises(ConfigurationError, match=r"limits.requests = 19 does not cover the 20"),
     ):
-        audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits={"requests": 11}), tmp_path / "new")
+        audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits={"requests": 19}), tmp_path / "new")
     assert server.log == []
     assert not (tmp_path / "new").exists()
 
@@ -274,7 +285,7 @@ def test_another_bundle_or_endpoint_does_not_go_on_in_the_same_folder(tmp_path):
         for other in ({"model": "other"}, {"scores": "logit"}, {"headers": {"X-Variant": "b"}}):
             with pytest.raises(ConfigurationError, match=r"another endpoint.*choose another folder"):
                 audit_endpoint(BUNDLE, endpoint(server.url, TASK, **other), tmp_path)
-    assert len(server.log) == 12
+    assert len(server.log) == needed(12)
 
 
 def test_an_altered_transcript_is_refused_before_anything_is_sent(tmp_path):
@@ -286,7 +297,7 @@ def test_an_altered_transcript_is_refused_before_anything_is_sent(tmp_path):
         path.write_bytes(path.read_bytes().replace(b'"status":200', b'"status":201', 1))
         with pytest.raises(TranscriptError, match="the chain is broken"):
             audit_endpoint(BUNDLE, asked, tmp_path)
-    assert len(server.log) == 12
+    assert len(server.log) == needed(12)
 
 
 def test_the_server_s_names_are_recorded(tmp_path):
@@ -310,7 +321,7 @@ def test_no_request_is_sent_that_is_not_in_the_journal(tmp_path):
 
     with ModelServer(TARGET, fault=fault) as server:
         audit_endpoint(BUNDLE, endpoint(server.url, TASK), tmp_path)
-    assert late == [False] * 12
+    assert late == [False] * needed(12)
 
 
 def test_no_more_requests_are_in_flight_than_allowed(tmp_path):
@@ -381,8 +392,8 @@ def test_submit_then_poll_services_are_asked_step_by_step(tmp_path):
     pauses = Pauses()
     transcript = audit_endpoint(BUNDLE, polling(batch=4), tmp_path, transport=polling_server(), sleep=pauses)
     assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
-    assert transcript.requests == 3 * 3
-    assert pauses == [2.5] * 6
+    assert transcript.requests == 3 * needed(12, 4) == 3 * (3 + 4)
+    assert pauses == [2.5] * 2 * (3 + 4)
 
 
 def test_a_request_to_another_host_is_not_sent(tmp_path):

@@ -50,10 +50,11 @@ def journal(folder):
 
 
 def answered_bodies(folder):
-    """Hashes of the requests whose answer stands in the journal."""
+    """Hashes of the requests for the fingerprint's queries whose answer stands in the journal."""
     lines = journal(folder)
     answered = {line["request"] for line in lines if line["kind"] == "received" and line.get("answers")}
-    return {line["request_sha256"] for line in lines if line["kind"] == "sent" and line["request"] in answered}
+    asked = [line for line in lines if line["kind"] == "sent" and line["queries"]]
+    return {line["request_sha256"] for line in asked if line["request"] in answered}
 
 
 def run_until(command, server, requests, extra_s, how):
@@ -94,6 +95,7 @@ def test_an_audit_killed_at_any_moment_asks_nothing_twice(tmp_path):
     assert decide(BUNDLE, resumed).score == decide(BUNDLE, undisturbed).score
     assert decide(BUNDLE, resumed).outcome is decide(BUNDLE, undisturbed).outcome
     assert resumed.requests >= len(server.log)
+    assert [each for each in resumed.canaries if each.whole][-1].after == 120
 
 
 def test_ctrl_c_stops_cleanly_and_the_audit_resumes(tmp_path):

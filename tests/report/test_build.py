@@ -55,6 +55,7 @@ def test_unanswered_queries_have_a_reason_and_no_answer(match):
     assert (query.status, query.suspect, query.agrees, query.divergence) == ("unanswered", None, None, None)
     assert [(item.queries, item.reason) for item in match.exclusions] == [((2, 5), query.reason)]
     assert [(item.outcome, item.http_status, item.requests) for item in match.failures] == [("transient", 503, 2)]
+    assert match.steadiness == "2 inputs asked 4 times, answered 4 times; their answers differ by 0 nats at most"
     assert any("2 of 6 queries have no answer" in sentence for sentence in match.wording.other_side)
 
 

@@ -1,0 +1,158 @@
+"""Endpoints that play tricks, over a real server and the real client: never a wrong verdict, and the trick is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from metav_audit.audit import audit_endpoint
+from metav_audit.errors import AnswerError, RemoteError
+from metav_audit.verdict import Verdict, VerdictOutcome, decide
+from tests.audit.helpers import endpoint, needed
+from tests.builders import linear_model, make_bundle, make_task, softmax
+from tests.servers import ModelServer, Reply, Seen, v2
+
+TASK = make_task(classes=6)
+BUNDLE = make_bundle(queries=24, task=TASK, spread=0.2)
+BATCH = 8
+REQUESTS = needed(24, BATCH)
+RUNS = 100
+UNSTEADY = "answered differently from call to call"
+CHANGED = "the model was changed"
+
+Trick = Callable[[int, np.ndarray], np.ndarray]
+"""Given the request's number (from 0) and its inputs, the probabilities to answer."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ModelServer]:
+    with ModelServer(linear_model(TASK, 0)) as running:
+        yield running
+
+
+@pytest.fixture
+def audit(server, tmp_path) -> Callable[[object], Verdict]:
+    """Audit the server, in a folder of its own, while it replies by ``fault``."""
+
+    def run(fault, name) -> Verdict:
+        server.fault = fault
+        server.log.clear()
+        asked = endpoint(server.url, TASK, batch=BATCH)
+        return decide(BUNDLE, audit_endpoint(BUNDLE, asked, tmp_path / str(name)))
+
+    return run
+
+
+def answering(trick: Trick) -> Callable[[int, Seen], Reply]:
+    def reply(number: int, seen: Seen) -> Reply:
+        answer = v2(lambda inputs: trick(number, inputs), json.loads(seen.body))
+        return Reply(body=json.dumps(answer).encode(), headers={"Content-Type": "application/json"})
+
+    return reply
+
+
+def derived(seed: int):
+    return linear_model(TASK, 5000 + seed, distance=0.03)
+
+
+def independent(seed: int, distance: float = 0.2):
+    return linear_model(TASK, 7000 + seed, distance=distance)
+
+
+def one_of(seed: int):
+    return (derived, independent)[seed % 2](seed)
+
+
+def noisy(seed: int, rng: np.random.Generator) -> Trick:
+    model, size = one_of(seed), rng.uniform(0.1, 2)
+
+    def trick(number, inputs):
+        noise = np.random.default_rng([seed, number]).normal(size=(len(inputs), 6))
+        return softmax(np.log(model(inputs)) + size * noise)
+
+    return trick
+
+
+def swapped(seed: int, rng: np.random.Generator) -> Trick:
+    """The model changes before a request after the first; the last one is the last round of canaries."""
+    models = [derived(seed), independent(seed)][:: 1 if seed % 2 else -1]
+    moment = int(rng.integers(1, REQUESTS))
+    return lambda number, inputs: models[number >= moment](inputs)
+
+
+def constant(seed: int, rng: np.random.Generator) -> Trick:
+    same = softmax(rng.uniform(0, 6) * rng.normal(size=6))
+    return lambda number, inputs: np.tile(same, (len(inputs), 1))
+
+
+def random_by_call(seed: int, rng: np.random.Generator) -> Trick:
+    size = rng.uniform(1, 6)
+    return lambda number, inputs: softmax(size * np.random.default_rng([seed, number]).normal(size=(len(inputs), 6)))
+
+
+def random_by_input(seed: int, rng: np.random.Generator) -> Trick:
+    size = rng.uniform(1, 6)
+
+    def trick(number, inputs):
+        words = [np.frombuffer(one.tobytes(), np.uint32).tolist() for one in inputs]
+        return softmax(size * np.stack([np.random.default_rng([seed, *each]).normal(size=6) for each in words]))
+
+    return trick
+
+
+def balanced(seed: int, rng: np.random.Generator) -> Trick:
+    models = [derived(seed), independent(seed)][:: 1 if seed % 2 else -1]
+    return lambda number, inputs: models[number % 2](inputs)
+
+
+TRICKS = {
+    noisy: {UNSTEADY},
+    swapped: {UNSTEADY, CHANGED},
+    constant: {"every input gets the same answer"},
+    random_by_call: {UNSTEADY},
+    random_by_input: {"unlike those of any model"},
+    balanced: {UNSTEADY},
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.__name__)
+def test_a_trick_is_named_and_gets_no_verdict(audit, trick):
+    """100 runs of each: inconclusive without a score, and a reason says what was seen."""
+    for seed in range(RUNS):
+        verdict = audit(answering(trick(seed, np.random.default_rng(seed))), seed)
+        assert (verdict.outcome, verdict.score) == (VerdictOutcome.INCONCLUSIVE, None), seed
+        assert any(said in reason for said in TRICKS[trick] for reason in verdict.reasons), (seed, verdict.reasons)
+
+
+def test_a_block_page_gets_no_verdict(audit):
+    """HTML with status 200 from any moment on, 30 runs: an error that names it, or inconclusive with it as a reason."""
+    page = Reply(200, b"<html><body>Are you a robot?</body></html>", {"Content-Type": "text/html"})
+    for seed in range(30):
+        moment = int(np.random.default_rng(seed).integers(0, REQUESTS))
+        honest = answering(lambda number, inputs, seed=seed: one_of(seed)(inputs))
+        try:
+            verdict = audit(lambda number, seen, m=moment, h=honest: page if number >= m else h(number, seen), seed)
+        except (AnswerError, RemoteError) as error:
+            assert "HTML" in str(error), seed  # noqa: PT017
+        else:
+            assert (verdict.outcome, verdict.score) == (VerdictOutcome.INCONCLUSIVE, None), (seed, moment)
+            assert any("HTML" in reason for reason in verdict.reasons), (seed, moment, verdict.reasons)
+
+
+def test_honest_endpoints_get_their_verdict(audit, server):
+    """Derived and independent models, 25 of each: 50 of 50 right, in no more requests than needed.
+
+    The independents lie a little further out than the calibration's: one in 31 that lie just as far scores higher than
+    all 30 of those, and is inconclusive by its p-value alone.
+    """
+    for seed in range(25):
+        for honest, outcome in (
+            (derived(seed), VerdictOutcome.MATCH),
+            (independent(seed, distance=0.25), VerdictOutcome.NO_MATCH),
+        ):
+            verdict = audit(answering(lambda number, inputs, m=honest: m(inputs)), f"{seed}-{outcome}")
+            assert verdict.outcome is outcome, (seed, verdict.reasons)
+            assert len(server.log) == REQUESTS
