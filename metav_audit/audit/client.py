@@ -139,7 +139,7 @@ def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> 
         find_function(endpoint.url)
     signing = [] if endpoint.signer is None else endpoint.signer.templates(os.environ)
     secrets = Secrets.read([*endpoint.headers.values(), *signing], os.environ)
-    needed = endpoint.batches(len(bundle.inputs))
+    needed = endpoint.requests_needed(len(bundle.inputs))
     if endpoint.budget(len(bundle.inputs)) < needed:
         raise ConfigurationError(
             f"endpoints.{endpoint.name}.limits.requests = {endpoint.limits.requests} does not cover the {needed} "

@@ -43,6 +43,7 @@ class Limits(BaseModel):
         default=60, gt=0, le=3600, description="seconds for one request, from connecting to the last byte"
     )
     wall_s: float = Field(default=14400, gt=0, le=30 * 86400, description="seconds for one run of the audit")
+    price: float | None = Field(default=None, ge=0, description="what one request costs, for --dry-run")
     max_response_bytes: int = Field(
         default=1 << 20, ge=1024, le=1 << 28, description="bytes of one response, after unpacking"
     )
@@ -110,13 +111,13 @@ class Endpoint:
         """Queries in one request."""
         return self.adapter.options.batch
 
-    def batches(self, queries: int) -> int:
+    def requests_needed(self, queries: int) -> int:
         """Return the requests that so many queries need at least."""
         return math.ceil(queries / self.batch)
 
     def budget(self, queries: int) -> int:
         """Return the ceiling of requests for so many queries."""
-        return self.limits.budget(self.batches(queries) * self.adapter.steps)
+        return self.limits.budget(self.requests_needed(queries) * self.adapter.steps)
 
     def record(self) -> EndpointRecord:
         """Describe the endpoint for the transcript: header templates, never values."""
