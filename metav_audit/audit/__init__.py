@@ -6,10 +6,12 @@ from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_as
 from metav_audit.audit.contract import AdapterContractError, check_adapter
 from metav_audit.audit.discovery import InstalledAdapter, find_adapter, installed_adapters
 from metav_audit.audit.endpoints import Endpoint, Limits, load_endpoints
+from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, prepare_folder
 
 __all__ = [
     "AdapterContractError",
+    "Audited",
     "Endpoint",
     "InstalledAdapter",
     "Limits",
@@ -17,6 +19,7 @@ __all__ = [
     "audit_endpoint",
     "audit_endpoint_async",
     "audit_into_folder",
+    "audit_side_by_side",
     "check_adapter",
     "find_adapter",
     "installed_adapters",

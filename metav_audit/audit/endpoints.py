@@ -44,6 +44,7 @@ class Limits(BaseModel):
         default=60, gt=0, le=3600, description="seconds for one request, from connecting to the last byte"
     )
     wall_s: float = Field(default=14400, gt=0, le=30 * 86400, description="seconds for one run of the audit")
+    price: float | None = Field(default=None, ge=0, description="what one request costs, for --dry-run")
     max_response_bytes: int = Field(
         default=1 << 20, ge=1024, le=1 << 28, description="bytes of one response, after unpacking"
     )

@@ -11,6 +11,7 @@ from metav_audit.audit.endpoints import Endpoint
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import BundleError
 from metav_audit.files import write_atomically
+from metav_audit.transcript import Transcript
 from metav_audit.verdict import Verdict, decide
 
 BUNDLE = "bundle"
@@ -36,7 +37,11 @@ def audit_into_folder(bundle: FingerprintBundle, endpoint: Endpoint, folder: Pat
     ``options`` and errors are those of ``audit_endpoint``.
     """
     prepare_folder(bundle, endpoint, folder)
-    transcript = audit_endpoint(bundle, endpoint, folder, **options)
+    return record_verdict(bundle, audit_endpoint(bundle, endpoint, folder, **options), folder)
+
+
+def record_verdict(bundle: FingerprintBundle, transcript: Transcript, folder: Path) -> Verdict:
+    """Decide, and write the verdict into ``folder``, whole or not at all."""
     verdict = decide(bundle, transcript)
     text = json.dumps(verdict.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / VERDICT, text.encode() + b"\n")

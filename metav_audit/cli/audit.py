@@ -12,8 +12,7 @@ import click
 from metav_audit.errors import MetavAuditError
 
 if TYPE_CHECKING:
-    from metav_audit.audit import Endpoint, Progress
-    from metav_audit.bundle import FingerprintBundle
+    from metav_audit.audit import Audited, Endpoint, Progress
     from metav_audit.verdict import Verdict
 
 _EXIT_CODES = {"match": 1, "no_match": 0, "inconclusive": 3}
@@ -25,9 +24,14 @@ _GRAVITY = (0, 3, 1, 2, 4)
 @click.argument("endpoints", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("audits"), show_default=True,
               help="Folder for the audits, one folder an endpoint.")  # fmt: skip
+@click.option("--new-run", is_flag=True, help="Ask everything anew, in OUT/<the time>: for schedules.")
+@click.option("--parallel", type=click.IntRange(1, 64), default=4, show_default=True, help="Endpoints asked at once.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How verdicts are printed, one line an endpoint.")  # fmt: skip
-def command(bundle: Path, endpoints: Path, out: Path, form: str) -> int:
+def command(
+    bundle: Path, endpoints: Path, out: Path, new_run: bool, parallel: int, dry_run: bool, form: str
+) -> int:
     """Ask the APIs of ENDPOINTS the fingerprint of BUNDLE, and decide.
 
     ENDPOINTS is a TOML file with a table [endpoints.NAME] for each API. Each
@@ -37,33 +41,70 @@ def command(bundle: Path, endpoints: Path, out: Path, form: str) -> int:
     Exit code: the gravest of all endpoints; 0 no match, 1 match,
     3 inconclusive, 4 an endpoint could not be asked.
     """
-    from metav_audit.audit import load_endpoints, prepare_folder
+    from metav_audit.audit import audit_side_by_side, load_endpoints, prepare_folder
     from metav_audit.bundle import FingerprintBundle
 
     fingerprint = FingerprintBundle.load(bundle)
     suspects = load_endpoints(endpoints, fingerprint.task)
+    if dry_run:
+        for suspect in suspects:
+            click.echo(_outlook(suspect, len(fingerprint.inputs), form))
+        return 0
+    folder = out / _stamp() if new_run else out
     # Whatever is wrong on this side stops everything before anything is sent.
     for suspect in suspects:
-        prepare_folder(fingerprint, suspect, out / suspect.name)
-    codes = [_audit(fingerprint, suspect, out / suspect.name, form) for suspect in suspects]
+        prepare_folder(fingerprint, suspect, folder / suspect.name)
+    codes: list[int] = []
+    audit_side_by_side(
+        fingerprint,
+        suspects,
+        folder,
+        parallel=parallel,
+        finish=lambda audited: codes.append(_finish(audited, form)),
+        progress=_tell,
+    )
     return max(codes, key=_GRAVITY.index)
 
 
-def _audit(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path, form: str) -> int:
-    """Audit one endpoint; its error is one line on stderr, and no matter for the other endpoints."""
-    from metav_audit.audit import audit_into_folder
+def _finish(audited: Audited, form: str) -> int:
+    """Write an endpoint's reports and its line; an error is one line on stderr, and no matter for the others."""
     from metav_audit.report import write_reports
 
     try:
-        verdict = audit_into_folder(bundle, endpoint, folder, progress=_tell)
-        write_reports(folder)
+        if audited.error is not None:
+            raise audited.error
+        write_reports(audited.folder)
     except MetavAuditError as error:
         _clear()
         click.echo(f"metav-audit: {error}", err=True)
         return error.exit_code
+    assert audited.verdict is not None
     _clear()
-    click.echo(_line(verdict, folder, form))
-    return _EXIT_CODES[verdict.outcome.value]
+    click.echo(_line(audited.verdict, audited.folder, form))
+    return _EXIT_CODES[audited.verdict.outcome.value]
+
+
+def _outlook(endpoint: Endpoint, queries: int, form: str) -> str:
+    """Say what an audit would send at least and at most, and what that costs where a price is given."""
+    limits = endpoint.limits
+    least, most = endpoint.requests_needed(queries), endpoint.budget(queries)
+    figures = {"endpoint": endpoint.name, "url": endpoint.url, "queries": queries, "requests": least,
+               "requests_at_most": most, "seconds_at_most": limits.wall_s}  # fmt: skip
+    if limits.price is not None:
+        figures |= {"cost": least * limits.price, "cost_at_most": most * limits.price}
+    if form == "json":
+        return json.dumps(figures)
+    cost = f", cost {figures['cost']:g} to {figures['cost_at_most']:g}" if limits.price is not None else ""
+    return (
+        f"{endpoint.name}: {queries} queries in {least} requests, {most} at most with retries, "
+        f"within {limits.wall_s:g} s{cost}; nothing was sent"
+    )
+
+
+def _stamp() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
 
 
 def _line(verdict: Verdict, folder: Path, form: str) -> str:

@@ -1,0 +1,96 @@
+"""Many endpoints side by side, each in a folder of its own, one failing without harm to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from metav_audit.audit.asking import Surroundings
+from metav_audit.audit.client import ProgressCallback, audit_endpoint_async
+from metav_audit.audit.endpoints import Endpoint
+from metav_audit.audit.folder import record_verdict
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.errors import MetavAuditError
+from metav_audit.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What became of one endpoint.
+
+    Attributes:
+        endpoint: who was asked.
+        folder: where the evidence stands.
+        verdict: what the answers say; None if there was an error.
+        error: why there is no verdict; None if there is one.
+    """
+
+    endpoint: Endpoint
+    folder: Path
+    verdict: Verdict | None
+    error: MetavAuditError | None
+
+
+def audit_side_by_side(
+    bundle: FingerprintBundle,
+    endpoints: Sequence[Endpoint],
+    folder: Path,
+    *,
+    parallel: int,
+    finish: Callable[[Audited], None],
+    progress: ProgressCallback | None = None,
+    seed: int = 0,
+) -> None:
+    """Audit every endpoint into ``folder/NAME``, and hand over what became of each, in the given order.
+
+    Args:
+        bundle: whose inputs are sent.
+        endpoints: who is asked; each has its own limits.
+        folder: of the folders.
+        parallel: audits under way at once.
+        finish: told of each endpoint as soon as it and those before it are done; while it works, the others go on.
+        progress: told of every step of every audit.
+        seed: of the retries' jitter.
+    """
+    asyncio.run(_all(bundle, endpoints, folder, parallel, finish, progress, seed))
+
+
+async def _all(
+    bundle: FingerprintBundle,
+    endpoints: Sequence[Endpoint],
+    folder: Path,
+    parallel: int,
+    finish: Callable[[Audited], None],
+    progress: ProgressCallback | None,
+    seed: int,
+) -> None:
+    places = asyncio.Semaphore(parallel)
+
+    async def one(number: int, endpoint: Endpoint) -> Audited:
+        world = Surroundings(time.monotonic, lambda: datetime.now(UTC), asyncio.sleep, random.Random(seed + number))  # noqa: S311
+        async with places:
+            return await _one(bundle, endpoint, folder / endpoint.name, world, progress)
+
+    under_way = [asyncio.create_task(one(number, endpoint)) for number, endpoint in enumerate(endpoints)]
+    for task in under_way:
+        # Reports are drawn in a thread: the other audits' clocks do not stand still for it.
+        await asyncio.to_thread(finish, await task)
+
+
+async def _one(
+    bundle: FingerprintBundle,
+    endpoint: Endpoint,
+    folder: Path,
+    world: Surroundings,
+    progress: ProgressCallback | None,
+) -> Audited:
+    try:
+        transcript = await audit_endpoint_async(bundle, endpoint, folder, world, progress=progress)
+        return Audited(endpoint, folder, record_verdict(bundle, transcript, folder), None)
+    except MetavAuditError as error:
+        return Audited(endpoint, folder, None, error)
