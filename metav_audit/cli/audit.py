@@ -29,9 +29,7 @@ _GRAVITY = (0, 3, 1, 2, 4)
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How verdicts are printed, one line an endpoint.")  # fmt: skip
-def command(
-    bundle: Path, endpoints: Path, out: Path, new_run: bool, parallel: int, dry_run: bool, form: str
-) -> int:
+def command(bundle: Path, endpoints: Path, out: Path, new_run: bool, parallel: int, dry_run: bool, form: str) -> int:
     """Ask the APIs of ENDPOINTS the fingerprint of BUNDLE, and decide.
 
     ENDPOINTS is a TOML file with a table [endpoints.NAME] for each API. Each
