@@ -18,6 +18,7 @@ from metav_audit.domains.base import Inputs
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.responses import Answer
 from metav_audit.task import ScoreKind, TaskSpec
+from metav_audit.validation import first_problem
 
 ENTRY_POINT_GROUP = "metav_audit.adapters"
 
@@ -97,9 +98,7 @@ class Adapter(ABC):
         try:
             options = cls.Options.model_validate(dict(fields))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "options"
-            raise ConfigurationError(f"adapter {cls.name}: {where}: {first['msg']}") from None
+            raise ConfigurationError(f"adapter {cls.name}: {first_problem(error)}") from None
         return cls(task, options)
 
     @property

@@ -20,6 +20,7 @@ from metav_audit.behaviour import CANARIES, ROUNDS
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
 from metav_audit.transcript import EndpointRecord
+from metav_audit.validation import first_problem
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -184,6 +185,4 @@ def _table(kind: type[_Table], name: str, fields: Any, where: str) -> _Table:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join([name, *map(str, first["loc"])])
-        raise ConfigurationError(f"{where}: {place}: {first['msg']}") from None
+        raise ConfigurationError(f"{where}: {first_problem(error, name)}") from None

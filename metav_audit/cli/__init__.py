@@ -69,6 +69,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; every error raised on purpose becomes one line on stderr and its exit code."""
+    _end_like_ctrl_c()
     try:
         sys.exit(cli.main(args=arguments, prog_name="metav-audit", standalone_mode=False))
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -87,6 +88,15 @@ def main(arguments: list[str] | None = None) -> Any:
         _fail(f"{error.name} is not installed, and this command needs it: pip install 'metav-audit[train]'", 2)
     except MetavAuditError as error:
         _fail(str(error), error.exit_code)
+
+
+def _end_like_ctrl_c() -> None:
+    """Let SIGTERM, which schedulers send, end the program as Ctrl-C does: cleanly, and to be resumed."""
+    import signal
+    import threading
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _fail(message: str, code: int) -> None:

@@ -111,6 +111,8 @@ def _line(verdict: Verdict, folder: Path, form: str) -> str:
     numbers = [f"{verdict.answered} of {verdict.queries} queries answered", f"{verdict.requests} requests"]
     if verdict.p_value is not None:
         numbers = [f"score {verdict.score:.4f}", f"p = {verdict.p_value:.4f}", *numbers]
+    if verdict.view != "all classes":
+        numbers.append(f"seen through: {verdict.view}")
     return f"{verdict.endpoint}: {verdict.outcome.value} ({', '.join(numbers)}) -> {folder}"
 
 

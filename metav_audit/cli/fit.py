@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from metav_audit.bundle import FingerprintBundle
 
 
 @click.command()
@@ -32,3 +36,25 @@ def command(project: Path, output: Path | None, method: str, jobs: int | None) -
     if not fitted:
         click.echo("nothing to do: the bundle of this project, zoo and method stands already", err=True)
     click.echo(f"{path}  sha256 {bundle.sha256}")
+    _report(bundle, zoo.left_out)
+
+
+def _report(bundle: FingerprintBundle, left_out: int) -> None:
+    """Say on stderr how well the bundle knows models whose origin is known, and warn where it does not."""
+    from metav_audit.fingerprint.fit import check_itself
+    from metav_audit.verdict import VerdictOutcome
+
+    if left_out:
+        click.echo(f"{left_out} surrogates left out: they perform so badly that no one would deploy them", err=True)
+    check = check_itself(bundle)
+    click.echo(
+        f"of the calibration's models, {check.matched:.0%} of the derived would be a match and {check.cleared:.0%} of "
+        "the independent no match",
+        err=True,
+    )
+    if check.target.outcome is not VerdictOutcome.MATCH:
+        click.echo(
+            f"warning: this bundle does not recognise the target itself ({check.target.outcome}, "
+            f'p = {check.target.p_value:.3f}): try more queries or steps, or preset = "standard"',
+            err=True,
+        )

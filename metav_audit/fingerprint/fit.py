@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.ipguard import optimise_boundary
 from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
 from metav_audit.progress import Progress, silent
+from metav_audit.verdict import CalibrationScores, Judgement, VerdictOutcome, calibration_scores, judge
 from metav_audit.verifier import MetaVerifier
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.plan import Split
@@ -82,6 +83,39 @@ def make_bundle(
         rates=ErrorRates(settings.rates.false_match, settings.rates.false_no_match),
         provenance=_provenance(workshop, zoo, method),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """What a bundle's verdict says of models whose origin is known.
+
+    Attributes:
+        target: the judgement on the target itself.
+        matched: the share of derived calibration lineages called a match, each judged by the others.
+        cleared: the share of independent calibration lineages called no match, each judged by the others.
+    """
+
+    target: Judgement
+    matched: float
+    cleared: float
+
+
+def check_itself(bundle: FingerprintBundle) -> SelfCheck:
+    """Judge the target and, leaving each out in turn, the calibration's lineages."""
+    held_out = calibration_scores(bundle)
+    own = bundle.verifier.scores(bundle.reference[None], np.ones((1, *bundle.reference.shape), dtype=np.bool_))
+    target = judge(float(own[0]), held_out, bundle.rates)
+    shares = {}
+    for derived, wanted in ((True, VerdictOutcome.MATCH), (False, VerdictOutcome.NO_MATCH)):
+        hits = []
+        for number, card in enumerate(held_out.models):
+            if card.derived is derived:
+                others = [one.lineage != card.lineage or one.derived is not derived for one in held_out.models]
+                kept = tuple(one for one, keep in zip(held_out.models, others, strict=True) if keep)
+                rest = CalibrationScores(kept, held_out.scores[np.array(others)])
+                hits.append(judge(float(held_out.scores[number]), rest, bundle.rates).outcome is wanted)
+        shares[derived] = float(np.mean(hits))
+    return SelfCheck(target, shares[True], shares[False])
 
 
 def joint_settings(workshop: Workshop) -> JointSettings:

@@ -98,7 +98,8 @@ def import_function(reference: str, what: str) -> Callable[..., Any]:
     except Exception as error:
         reason = one_line(error)
         raise ConfigurationError(
-            f"cannot import {what} {reference!r} ({reason}): write it as module:function"
+            f"cannot import {what} {reference!r} ({reason}): write it as module:function, and put the module beside "
+            "project.toml or install it"
         ) from error
     if not callable(function):
         raise ConfigurationError(f"{what} {reference!r} is not a function: write it as module:function")

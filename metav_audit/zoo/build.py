@@ -15,6 +15,7 @@ from metav_audit.errors import DataError
 from metav_audit.files import write_atomically
 from metav_audit.progress import Progress, silent
 from metav_audit.zoo import recipes, training
+from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.plan import Plan, plan_zoo
 from metav_audit.zoo.project import Project, Workshop, open_workshop
 from metav_audit.zoo.store import Store, content_address
@@ -38,11 +39,29 @@ def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress =
     workshop = open_workshop(project)
     settings = project.settings
     plans = plan_zoo(settings.zoo.preset, settings.zoo.architectures, settings.seed)
+    _check_ready(workshop)
     make_models(workshop, plans, jobs=jobs, progress=progress)
     zoo = _collect(workshop, plans)
     text = json.dumps(zoo.to_json(), indent=1, sort_keys=True)
     write_atomically(project.store / "zoo.json", text.encode() + b"\n")
     return zoo
+
+
+def _check_ready(workshop: Workshop) -> None:
+    """Find what would spoil a whole zoo before any model is trained.
+
+    Raises:
+        ConfigurationError, DataError: an architecture cannot be built, or the target does not know its own task.
+    """
+    task = workshop.target.task
+    for name in workshop.project.settings.zoo.architectures:
+        build_architecture(name, task)
+    performance, chance = performance_of(workshop.target.network, workshop), 1 / task.output.size
+    if performance <= chance:
+        raise DataError(
+            f"the target is right on {performance:.1%} of the validation data, no better than guessing: check that "
+            "the labels' order, the inputs' range and the weights are the target's own"
+        )
 
 
 def make_models(workshop: Workshop, plans: Iterable[Plan], *, jobs: int | None, progress: Progress = silent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
+from metav_audit.validation import first_problem
 from metav_audit.zoo.architectures import BUILT_IN
 from metav_audit.zoo.data import OwnerData, load_data
 from metav_audit.zoo.target import TargetModel, load_target
@@ -155,6 +157,9 @@ def open_workshop(project: Project) -> Workshop:
         DataError: the model or the data do not fit the task.
     """
     settings, task = project.settings, project.task
+    if str(project.folder) not in sys.path:
+        # The owner's own modules stand beside the project file.
+        sys.path.insert(0, str(project.folder))
     train = load_data(_resolve(project, settings.data.train), task, "train")
     heldout = load_data(_resolve(project, settings.data.heldout), task, "heldout")
     if settings.data.validation is not None:
@@ -185,6 +190,4 @@ def _parse(text: str, where: str) -> ProjectFile:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"the project file {where} is not TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(f"the project file {where}: {field}: {first['msg']}") from None
+        raise ConfigurationError(f"the project file {where}: {first_problem(error)}") from None

@@ -52,7 +52,7 @@ def test_an_endpoint_file_is_read(tmp_path):
         ("[other]\na = 1", "'other', which is unknown"),
         ('[endpoints.a]\nurl = "http://h"', "lacks its adapter"),
         (BASE.replace("open-inference-v2", "telepathy"), "json-template, mlflow, open-inference-v2"),
-        (BASE.replace('model = "m"', ""), "model: Field required"),
+        (BASE.replace('model = "m"', ""), "model: this key is missing"),
         (BASE + "surprise = 1", "surprise"),
         (BASE + 'scores = "guess"', "scores"),
         (BASE + "batch = 0", "batch"),

@@ -135,7 +135,7 @@ def test_missing_credentials_are_found_before_anything_is_sent(tmp_path, monkeyp
     ("signing", "said"),
     [
         ("aws", "signing: Input should be a valid dictionary"),
-        ({"kind": "aws-sigv4", "service": "sagemaker"}, "signing.region: Field required"),
+        ({"kind": "aws-sigv4", "service": "sagemaker"}, "signing.region: this key is missing"),
         ({**FIELDS["signing"], "kind": "hmac"}, "signing.kind"),
         ({**FIELDS["signing"], "secret_access_key": SECRET}, "looks like a credential"),
         ({**FIELDS["signing"], "variables": "AKIAHUNTER2HUNTER2XX"}, "literal secret"),

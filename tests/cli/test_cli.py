@@ -161,7 +161,7 @@ BAD_INPUTS = [
     (["evaluate", "@"], nothing, 2, "cannot read the project file"),
     (["zoo", "@"], text("= nonsense"), 2, "is not TOML"),
     (["zoo", "@"], lambda folder: (folder / "project.toml").write_bytes(b"\xff\xfe"), 2, "not UTF-8"),
-    (["zoo", "@"], text(PROJECT + "\n[surprise]\n"), 2, "surprise: Extra inputs"),
+    (["zoo", "@"], text(PROJECT + "\n[surprise]\n"), 2, "surprise: this key is unknown"),
     (["zoo", "@"], text(PROJECT.replace('"image"', '"smell"')), 2, "'smell' is unknown"),
     (["zoo", "@"], project(preset='"enormous"'), 2, "'enormous' is unknown: use one of quick"),
     (

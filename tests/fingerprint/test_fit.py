@@ -227,3 +227,15 @@ def test_models_that_no_one_would_deploy_are_left_out(tmp_path, monkeypatch):
     assert (zoo.surrogates, zoo.left_out) == ((), 9)
     with pytest.raises(DataError, match="no useful"):
         make_bundle(open_workshop(project), zoo)
+
+
+def test_a_bundle_is_checked_against_models_whose_origin_is_known():
+    """The toy bundle knows its own target, and its calibration by leave-one-out; an inverted verifier does not."""
+    from metav_audit.fingerprint.fit import check_itself
+    from metav_audit.verdict import VerdictOutcome
+    from tests.builders import make_bundle
+
+    check = check_itself(make_bundle())
+    assert check.target.outcome is VerdictOutcome.MATCH
+    assert check.matched > 0.8
+    assert check.cleared > 0.8

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from metav_audit.errors import ConfigurationError, MetavAuditError
+from metav_audit.errors import ConfigurationError, DataError, MetavAuditError
 from metav_audit.zoo.architectures import BUILT_IN, build_architecture
 from metav_audit.zoo.project import load_project, open_workshop
 from tests.builders import make_task
-from tests.toy import PROJECT, TASK, write_toy
+from tests.toy import PROJECT, TASK, install_presets, write_toy
 
 
 def test_a_project_is_read(tmp_path):
@@ -36,16 +36,16 @@ def test_a_fifth_is_set_aside_where_validation_is_missing(tmp_path):
 
 BAD_FILES = {
     "no TOML": ("= = =", "is not TOML"),
-    "empty": ("", "Field required"),
-    "no name": (PROJECT.replace('name = "toy"', ""), "name: Field required"),
+    "empty": ("", "this key is missing"),
+    "no name": (PROJECT.replace('name = "toy"', ""), "name: this key is missing"),
     "an empty name": (PROJECT.replace('"toy"', '""'), "name: String should have at least 1"),
-    "a surprise": (PROJECT + "\n[surprise]\na = 1", "surprise: Extra inputs"),
-    "a misspelt field": (PROJECT.replace("queries", "querys"), "fingerprint.querys: Extra inputs"),
+    "a surprise": (PROJECT + "\n[surprise]\na = 1", "surprise: this key is unknown"),
+    "a misspelt field": (PROJECT.replace("queries", "querys"), "fingerprint.querys: this key is unknown"),
     "no query": (PROJECT.replace("queries = 6", "queries = 0"), "fingerprint.queries: Input should be greater"),
     "a rate of one": (PROJECT.replace("match = 0.2", "match = 1.0"), "rates.false_match: Input should be less"),
     "a negative seed": (PROJECT.replace("seed = 7", "seed = -7"), "seed: Input should be greater"),
     "another outputs": (PROJECT.replace("weights =", "outputs ="), "target.outputs: Input should be 'logits'"),
-    "no task": (PROJECT.replace("[task]", "[rates.task]"), "task: Field required"),
+    "no task": (PROJECT.replace("[task]", "[rates.task]"), "task: this key is missing"),
     "one label": (PROJECT.replace(', "class 1", "class 2"', ""), "at least two labels"),
     "twice a label": (PROJECT.replace('"class 1"', '"class 0"'), "not distinct"),
     "no labels": (PROJECT.replace("labels = ", "names = "), "not described rightly"),
@@ -111,3 +111,37 @@ def test_an_architecture_that_is_none_is_refused(name, said):
     with pytest.raises(MetavAuditError, match=said) as caught:
         build_architecture(name, TASK)
     assert caught.value.exit_code == 2
+
+
+def test_a_target_that_knows_nothing_of_its_task_is_refused_before_any_training(tmp_path, monkeypatch):
+    """A target no better than guessing on the validation data, say by a wrong label order, spoils every surrogate."""
+    from metav_audit.zoo import build
+
+    install_presets()
+    project = load_project(write_toy(tmp_path))
+    monkeypatch.setattr(build, "performance_of", lambda model, workshop: 0.3)
+    with pytest.raises(DataError, match="no better than guessing"):
+        build.build_zoo(project, jobs=1)
+    assert not list(project.store.glob("*.safetensors"))
+
+
+def test_an_unknown_architecture_is_found_before_any_training(tmp_path):
+    """A misspelt architecture costs no model."""
+    from metav_audit.zoo.build import build_zoo
+
+    install_presets()
+    path = write_toy(tmp_path)
+    path.write_text(path.read_text().replace('"cnn-small"', '"cnn-smal"'))
+    project = load_project(path)
+    with pytest.raises(ConfigurationError, match="cnn-smal"):
+        build_zoo(project, jobs=1)
+    assert not list(project.store.glob("*.safetensors"))
+
+
+def test_the_owner_s_modules_are_found_beside_the_project_file(tmp_path):
+    """module:function is looked for in the project's folder, wherever the command is run."""
+    install_presets()
+    path = write_toy(tmp_path)
+    (tmp_path / "owners_own_module.py").write_text("from tests.toy import network\n")
+    path.write_text(path.read_text().replace("tests.toy:network", "owners_own_module:network"))
+    assert open_workshop(load_project(path)).target.sha256
