@@ -203,11 +203,16 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
         return _verdict(bundle, transcript, reasons, None)
     # 4.
     score = float(bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
-    view = find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
+    view = view_of(bundle, transcript)
     held_out = calibration_scores(bundle, view, shown.answered)
     # 5.
     judgement = judge(score, held_out, bundle.rates)
     return _verdict(bundle, transcript, (judgement.reason,), judgement)
+
+
+def view_of(bundle: FingerprintBundle, transcript: Transcript) -> OutputView:
+    """Return what the endpoint showed of its model's outputs, found from its answers."""
+    return find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
 
 
 def _too_little(shown: Features) -> tuple[str, ...]:
@@ -239,5 +244,5 @@ def _verdict(
         transcript_sha256=transcript.head,
         endpoint=transcript.endpoint.name,
         url=transcript.endpoint.url,
-        view=str(find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)),
+        view=str(view_of(bundle, transcript)),
     )

@@ -29,6 +29,20 @@ def test_constant_answers_are_inconclusive(tmp_path):
     assert any("every input gets the same answer" in reason for reason in reasons_of(folder))
 
 
+def test_a_constant_label_is_inconclusive(tmp_path):
+    """An API that shows labels alone, and always the same one, is no model of the task either."""
+
+    def one_label(records):
+        records[0]["endpoint"]["scores"] = "label"
+        for record in records:
+            if "answers" in record:
+                record["answers"] = [[1.0, None, None, None, None, None] for _ in record["answers"]]
+
+    folder = make_folder(tmp_path, linear_model(BUNDLE.task, 0), BUNDLE)
+    rechain(folder / "transcript.jsonl", one_label)
+    assert any("every input gets the same answer" in reason for reason in reasons_of(folder))
+
+
 def test_random_answers_are_inconclusive(tmp_path):
     """Random answers are unlike those of any model of the task, in 100 runs out of 100."""
     for seed in range(100):

@@ -91,8 +91,8 @@ class SelfCheck:
 
     Attributes:
         target: the judgement on the target itself.
-        matched: the share of derived calibration lineages called a match, each judged by the others.
-        cleared: the share of independent calibration lineages called no match, each judged by the others.
+        matched: the share of derived calibration models called a match, each judged by the other lineages.
+        cleared: the share of independent calibration models called no match, each judged by the other lineages.
     """
 
     target: Judgement
@@ -105,17 +105,19 @@ def check_itself(bundle: FingerprintBundle) -> SelfCheck:
     held_out = calibration_scores(bundle)
     own = bundle.verifier.scores(bundle.reference[None], np.ones((1, *bundle.reference.shape), dtype=np.bool_))
     target = judge(float(own[0]), held_out, bundle.rates)
-    shares = {}
-    for derived, wanted in ((True, VerdictOutcome.MATCH), (False, VerdictOutcome.NO_MATCH)):
-        hits = []
-        for number, card in enumerate(held_out.models):
-            if card.derived is derived:
-                others = [one.lineage != card.lineage or one.derived is not derived for one in held_out.models]
-                kept = tuple(one for one, keep in zip(held_out.models, others, strict=True) if keep)
-                rest = CalibrationScores(kept, held_out.scores[np.array(others)])
-                hits.append(judge(float(held_out.scores[number]), rest, bundle.rates).outcome is wanted)
-        shares[derived] = float(np.mean(hits))
-    return SelfCheck(target, shares[True], shares[False])
+    matched = _share(held_out, bundle.rates, VerdictOutcome.MATCH, derived=True)
+    return SelfCheck(target, matched, _share(held_out, bundle.rates, VerdictOutcome.NO_MATCH, derived=False))
+
+
+def _share(held_out: CalibrationScores, rates: ErrorRates, wanted: VerdictOutcome, *, derived: bool) -> float:
+    """Return the share of one side that gets the ``wanted`` verdict, each judged by the other lineages."""
+    hits = []
+    for card, score in zip(held_out.models, held_out.scores.tolist(), strict=True):
+        if card.derived is derived:
+            others = np.array([one.lineage != card.lineage for one in held_out.models])
+            models = tuple(one for one, kept in zip(held_out.models, others, strict=True) if kept)
+            hits.append(judge(score, CalibrationScores(models, held_out.scores[others]), rates).outcome is wanted)
+    return float(np.mean(hits))
 
 
 def joint_settings(workshop: Workshop) -> JointSettings:

@@ -5,7 +5,7 @@ meta-verifier V, which reads the concatenated answers F(X) = F(x_1) (+) ... (+) 
 
     -log V(F(X))  -  mean over F+ of log V(F+(X))  -  mean over F- of log(1 - V(F-(X))).
 
-Where this departs from the paper, and why (measured by ``metav-audit evaluate`` on held-out lineages): the verifier
+Where this departs from the paper, and why (seen on held-out lineages of digits while it was built): the verifier
 reads log-probabilities relative to the target's own, since softmax hides most of what tells models apart; its inputs
 are dropped at random in training, since otherwise it learns the zoo by heart; and the queries start from real inputs
 that no model of the zoo was trained on. The default settings were chosen on the calibration split of five digits

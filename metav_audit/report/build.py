@@ -19,8 +19,7 @@ from metav_audit.report.statistics import clopper_pearson, rare_boundary, total_
 from metav_audit.report.wording import write_wording
 from metav_audit.responses import Features, FloatArray, features
 from metav_audit.transcript import Attempt, Exchange, Transcript
-from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores
-from metav_audit.views import find_view
+from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores, view_of
 
 StratumKey = tuple[bool, str, str | None, str | None]
 """Derived or not, recipe, architecture, data."""
@@ -36,8 +35,7 @@ def build_report(bundle: FingerprintBundle, transcript: Transcript, verdict: Ver
     if (verdict.bundle_sha256, verdict.transcript_sha256) != (bundle.sha256, transcript.head):
         raise TranscriptError("the verdict belongs to another bundle or transcript: run the audit again")
     shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
-    view = find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
-    held_out = calibration_scores(bundle, view, shown.answered)
+    held_out = calibration_scores(bundle, view_of(bundle, transcript), shown.answered)
     sides = (_side(held_out, verdict, derived=False), _side(held_out, verdict, derived=True))
     queries = _queries(bundle, transcript, shown)
     strata = _strata(held_out, verdict.score)
