@@ -15,6 +15,7 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.domains.base import Inputs
 from metav_audit.responses import Answer, Features, features
 from metav_audit.transcript import CanaryRound, Transcript
+from metav_audit.views import find_view
 
 CANARIES = 2
 """Inputs that are asked again and again beside the fingerprint."""
@@ -87,6 +88,17 @@ def steadiness(bundle: FingerprintBundle, transcript: Transcript) -> str:
     if len(rounds) < 2:
         return asked
     return f"{asked}; their answers differ by {_nats(max(_drift(bundle, transcript, rounds)))} at most"
+
+
+def first_look(bundle: FingerprintBundle, transcript: Transcript) -> str:
+    """Say what the first rounds of canaries show: the view, and whether the same input gets the same answer."""
+    rounds = _whole_rounds(transcript)
+    answers = [answer for each in rounds for answer in each.answers]
+    said = f"the first answers show {find_view(answers, bundle.task.output, transcript.endpoint.scores)}"
+    if len(rounds) < 2:
+        return said
+    drift = max(_drift(bundle, transcript, rounds))
+    return f"{said}, " + ("the same twice" if drift <= TOLERANCE else f"differing by {_nats(drift)} from call to call")
 
 
 def _whole_rounds(transcript: Transcript) -> list[CanaryRound]:

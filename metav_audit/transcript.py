@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from metav_audit.errors import TranscriptError
 from metav_audit.files import strict_json
@@ -153,24 +153,183 @@ def line_hash(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def read_records(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], str]:
-    """Check the chain of whole lines; return the records and the chain's head.
+class Replay:
+    """Records taken one after the other, each checked against the chain; what they say so far is the transcript.
 
-    Raises:
-        TranscriptError: a line is no record, or the chain is broken there.
+    Responses' bodies are not kept: a transcript of 100,000 queries fits into memory.
+
+    Attributes:
+        head: SHA-256 of the last record, the chain's head.
+        records: records taken so far.
     """
-    records, head = [], CHAIN_START
-    for number, line in enumerate(lines, start=1):
+
+    def __init__(self) -> None:
+        self.head = CHAIN_START
+        self.records = 0
+        self._header: Mapping[str, Any] = {}
+        self._finished: str | None = None
+        self._attempts: dict[int, Attempt] = {}
+        self._asked: dict[int, _Asked] = {}
+        self._answers: list[Answer | None] = []
+        self._reasons: list[str | None] = []
+        self._answered = 0
+        self._rounds: dict[int, _Round] = {}
+        self._identities: list[Mapping[str, str]] = []
+        self._takers: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "sent": self._sent,
+            "received": self._received,
+            "unanswered": self._unanswered,
+            "finished": self._ended,
+        }
+
+    def read(self, line: bytes) -> None:
+        """Take one whole line of a file.
+
+        Raises:
+            TranscriptError: it is no record, does not follow the one before it, or says what no record may say.
+        """
+        number = self.records + 1
         try:
             record = strict_json(line)
             previous = record["previous"]
         except (ValueError, KeyError, TypeError):
             raise TranscriptError(f"transcript line {number} is not a record: the file is damaged") from None
-        if previous != head:
+        if previous != self.head:
             raise TranscriptError(f"transcript line {number} does not follow line {number - 1}: the chain is broken")
-        records.append(record)
-        head = line_hash(line)
-    return records, head
+        self._take(record)
+        self.head = line_hash(line)
+
+    def write(self, record: Mapping[str, Any]) -> bytes:
+        """Take one new record; return its line, chained to the one before it."""
+        line = record_line(record, self.head)
+        self._take(record)
+        self.head = line_hash(line)
+        return line
+
+    def transcript(self) -> Transcript:
+        """Return what the records say.
+
+        Raises:
+            TranscriptError: there is not even a header.
+        """
+        if not self.records:
+            raise TranscriptError("the transcript does not begin with its header: the file is damaged")
+        attempts: list[list[Attempt]] = [[] for _ in self._answers]
+        for serial, asked in self._asked.items():
+            for query in asked.queries:
+                attempts[query].append(self._attempts[serial])
+        exchanges = tuple(
+            Exchange(query, answer, None if answer else self._reasons[query], tuple(attempts[query]))
+            for query, answer in enumerate(self._answers)
+        )
+        width = 1 + max((canary for asked in self._asked.values() for canary in asked.canaries), default=-1)
+        return Transcript(
+            bundle_sha256=self._header["bundle_sha256"],
+            endpoint=self._header["endpoint"],
+            software=self._header["software"],
+            started=self._header["at"],
+            finished=self._finished,
+            exchanges=exchanges,
+            requests=len(self._asked),
+            canaries=tuple(self._rounds[number].closed(width) for number in sorted(self._rounds)),
+            canary_rounds=1 + max(self._rounds, default=-1),
+            identities=tuple(self._identities),
+            head=self.head,
+        )
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        first = not self.records
+        if first:
+            self._check_header(record)
+        try:
+            self._check_queries(record)
+            take = self._begin if first else self._takers.get(record["kind"])
+            if take is not None:
+                take(record)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise TranscriptError(f"the transcript holds a record that lacks or misstates {error}") from error
+        self.records += 1
+
+    @staticmethod
+    def _check_header(record: Mapping[str, Any]) -> None:
+        if record.get("kind") != "header":
+            raise TranscriptError("the transcript does not begin with its header: the file is damaged")
+        if record.get("schema_version") != SCHEMA_VERSION:
+            raise TranscriptError(
+                f"the transcript has schema version {record.get('schema_version')}, this program reads "
+                f"{SCHEMA_VERSION}: use the version of metav-audit that wrote it"
+            )
+
+    def _check_queries(self, record: Mapping[str, Any]) -> None:
+        if not self.records:
+            count = record["queries"]
+            if not isinstance(count, int) or not 0 < count <= MAX_QUERIES:
+                raise ValueError(f"a number of queries between 1 and {MAX_QUERIES}")
+        elif any(type(query) is not int or not 0 <= query < len(self._answers) for query in record.get("queries", ())):
+            raise ValueError("the queries it is about")
+        if "canaries" in record:
+            _check_canaries(record)
+
+    def _begin(self, record: Mapping[str, Any]) -> None:
+        self._header = {**record, "endpoint": EndpointRecord.from_json(record["endpoint"])}
+        self._answers = [None] * record["queries"]
+        self._reasons = [None] * record["queries"]
+
+    def _sent(self, record: Mapping[str, Any]) -> None:
+        serial = record["request"]
+        canaries = tuple(record.get("canaries", ()))
+        asked = _Asked(tuple(record["queries"]), canaries, record["round"] if canaries else None)
+        self._asked[serial] = asked
+        self._attempts[serial] = _attempt(record)
+        if asked.round is not None:
+            self._rounds.setdefault(asked.round, _Round(record["at"], self._answered))
+
+    def _received(self, record: Mapping[str, Any]) -> None:
+        serial = record["request"]
+        asked = self._asked[serial]
+        self._attempts[serial] = _completed(self._attempts[serial], record)
+        scores = record.get("answers") or []
+        for query, each in zip(asked.queries, scores, strict=False):
+            self._answered += self._answers[query] is None
+            self._answers[query] = _answer(each)
+        if asked.round is not None:
+            self._rounds[asked.round].take(asked.canaries, scores, record.get("error"))
+        identity = record.get("identity")
+        if identity and identity not in self._identities:
+            self._identities.append(identity)
+
+    def _unanswered(self, record: Mapping[str, Any]) -> None:
+        for query in record["queries"]:
+            self._reasons[query] = record["reason"]
+
+    def _ended(self, record: Mapping[str, Any]) -> None:
+        self._finished = record["at"]
+
+
+class _Asked(NamedTuple):
+    """What one request asked."""
+
+    queries: tuple[int, ...]
+    canaries: tuple[int, ...]
+    round: int | None
+
+
+class _Round:
+    """A round of canaries while its records are read."""
+
+    def __init__(self, at: str, after: int) -> None:
+        self._at, self._after = at, after
+        self._answers: dict[int, Answer] = {}
+        self._error: str | None = None
+
+    def take(self, canaries: Iterable[int], scores: Iterable[Any], error: Any) -> None:
+        self._answers.update((canary, _answer(each)) for canary, each in zip(canaries, scores, strict=False))
+        if error is not None:
+            self._error = str(error)
+
+    def closed(self, width: int) -> CanaryRound:
+        answers = tuple(self._answers.get(canary) for canary in range(width))
+        return CanaryRound(self._at, self._after, answers, self._error)
 
 
 def load_transcript(path: Path) -> Transcript:
@@ -179,103 +338,31 @@ def load_transcript(path: Path) -> Transcript:
     Raises:
         TranscriptError: it is missing, oversized, damaged, or newer than this program.
     """
+    replay, torn = replay_file(path)
+    if torn or not replay.records:
+        raise TranscriptError(f"{path} ends in the middle of a record: run the audit again, it resumes by itself")
+    return replay.transcript()
+
+
+def replay_file(path: Path) -> tuple[Replay, int]:
+    """Read a transcript's whole lines, one by one; return what they say, and the size of a torn line after them.
+
+    Raises:
+        TranscriptError: it is missing, oversized, or damaged.
+    """
+    replay, torn = Replay(), 0
     try:
         if path.stat().st_size > MAX_TRANSCRIPT_BYTES:
             raise TranscriptError(f"{path} is larger than {MAX_TRANSCRIPT_BYTES} bytes: this is no transcript of ours")
-        lines = path.read_bytes().splitlines(keepends=True)
+        with path.open("rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    replay.read(line)
+                else:
+                    torn = len(line)
     except OSError as error:
         raise TranscriptError(f"cannot read the transcript {path}: {error.strerror}") from error
-    if not lines or not lines[-1].endswith(b"\n"):
-        raise TranscriptError(f"{path} ends in the middle of a record: run the audit again, it resumes by itself")
-    records, head = read_records(lines)
-    return build_transcript(records, head)
-
-
-def build_transcript(records: list[dict[str, Any]], head: str) -> Transcript:
-    """Replay checked records into a transcript.
-
-    Raises:
-        TranscriptError: the first record is no header, or a record lacks a field.
-    """
-    if not records or records[0].get("kind") != "header":
-        raise TranscriptError("the transcript does not begin with its header: the file is damaged")
-    header = records[0]
-    if header.get("schema_version") != SCHEMA_VERSION:
-        raise TranscriptError(
-            f"the transcript has schema version {header.get('schema_version')}, this program reads "
-            f"{SCHEMA_VERSION}: use the version of metav-audit that wrote it"
-        )
-    try:
-        return _replay(header, records[1:], head)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise TranscriptError(f"the transcript holds a record that lacks or misstates {error}") from error
-
-
-def _replay(header: Mapping[str, Any], records: list[dict[str, Any]], head: str) -> Transcript:
-    sent = {record["request"]: record for record in records if record["kind"] == "sent"}
-    received = {record["request"]: record for record in records if record["kind"] == "received"}
-    count = _checked_count(header, records)
-    attempts: list[list[Attempt]] = [[] for _ in range(count)]
-    answers: list[Answer | None] = [None] * count
-    reasons: list[str | None] = [None] * count
-    for serial, record in sent.items():
-        attempt = _attempt(record, received.get(serial))
-        for query in record["queries"]:
-            attempts[query].append(attempt)
-    for serial, record in received.items():
-        for query, scores in zip(sent[serial]["queries"], record.get("answers") or [], strict=False):
-            answers[query] = _answer(scores)
-    for record in records:
-        if record["kind"] == "unanswered":
-            for query in record["queries"]:
-                reasons[query] = record["reason"]
-    exchanges = tuple(
-        Exchange(query, answers[query], None if answers[query] else reasons[query], tuple(attempts[query]))
-        for query in range(count)
-    )
-    finished = [record["at"] for record in records if record["kind"] == "finished"]
-    return Transcript(
-        bundle_sha256=header["bundle_sha256"],
-        endpoint=EndpointRecord.from_json(header["endpoint"]),
-        software=header["software"],
-        started=header["at"],
-        finished=finished[-1] if finished else None,
-        exchanges=exchanges,
-        requests=len(sent),
-        canaries=_canaries(records, sent),
-        canary_rounds=1 + max((each["round"] for each in sent.values() if "canaries" in each), default=-1),
-        identities=_identities(received.values()),
-        head=head,
-    )
-
-
-def _canaries(records: list[dict[str, Any]], sent: Mapping[int, Mapping[str, Any]]) -> tuple[CanaryRound, ...]:
-    """Replay the rounds of canaries; the order of the records says which queries had been answered before each."""
-    begun: dict[int, tuple[str, int]] = {}
-    answered: dict[int, dict[int, Answer]] = {}
-    errors: dict[int, str] = {}
-    queries: set[int] = set()
-    for record in records:
-        if record["kind"] == "sent" and "canaries" in record:
-            begun.setdefault(record["round"], (record["at"], len(queries)))
-        if record["kind"] != "received":
-            continue
-        asked, scores = sent[record["request"]], record.get("answers") or []
-        queries.update(query for query, _ in zip(asked["queries"], scores, strict=False))
-        if "canaries" in asked:
-            pairs = zip(asked["canaries"], scores, strict=False)
-            answered.setdefault(asked["round"], {}).update((canary, _answer(each)) for canary, each in pairs)
-            if record.get("error") is not None:
-                errors[asked["round"]] = str(record["error"])
-    width = 1 + max((canary for record in sent.values() for canary in record.get("canaries", ())), default=-1)
-    return tuple(
-        CanaryRound(
-            *begun[number],
-            answers=tuple(answered.get(number, {}).get(canary) for canary in range(width)),
-            error=errors.get(number),
-        )
-        for number in sorted(begun)
-    )
+    return replay, torn
 
 
 def _answer(scores: Any) -> Answer:
@@ -285,19 +372,6 @@ def _answer(scores: Any) -> Answer:
     except OverflowError:
         pass
     raise ValueError("an answer's scores")
-
-
-def _checked_count(header: Mapping[str, Any], records: list[dict[str, Any]]) -> int:
-    """Return the number of queries, after checking that every record stays within it."""
-    count = header["queries"]
-    if not isinstance(count, int) or not 0 < count <= MAX_QUERIES:
-        raise ValueError(f"a number of queries between 1 and {MAX_QUERIES}")
-    for record in records:
-        if any(not isinstance(query, int) or not 0 <= query < count for query in record.get("queries", ())):
-            raise ValueError("the queries it is about")
-        if "canaries" in record:
-            _check_canaries(record)
-    return count
 
 
 def _check_canaries(record: Mapping[str, Any]) -> None:
@@ -310,24 +384,16 @@ def _check_canaries(record: Mapping[str, Any]) -> None:
         raise ValueError(f"its round of canaries: a number from 0 to {MAX_ROUNDS - 1}")
 
 
-def _attempt(sent: Mapping[str, Any], received: Mapping[str, Any] | None) -> Attempt:
-    back = received or {"outcome": "lost"}
-    return Attempt(
-        request=sent["request"],
-        sent=sent["at"],
-        outcome=back["outcome"],
-        status=back.get("status"),
-        elapsed_s=back.get("elapsed_s"),
-        error=back.get("error"),
-        request_sha256=sent["request_sha256"],
-        response_sha256=back.get("response_sha256"),
+def _attempt(sent: Mapping[str, Any]) -> Attempt:
+    return Attempt(sent["request"], sent["at"], "lost", None, None, None, sent["request_sha256"], None)
+
+
+def _completed(attempt: Attempt, received: Mapping[str, Any]) -> Attempt:
+    return replace(
+        attempt,
+        outcome=received["outcome"],
+        status=received.get("status"),
+        elapsed_s=received.get("elapsed_s"),
+        error=received.get("error"),
+        response_sha256=received.get("response_sha256"),
     )
-
-
-def _identities(received: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, str], ...]:
-    distinct: list[Mapping[str, str]] = []
-    for record in received:
-        identity = record.get("identity")
-        if identity and identity not in distinct:
-            distinct.append(identity)
-    return tuple(distinct)

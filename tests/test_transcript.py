@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from metav_audit import transcript as transcript_module
 from metav_audit.errors import TranscriptError
 from metav_audit.task import ScoreKind
-from metav_audit.transcript import CHAIN_START, line_hash, load_transcript, read_records, record_line
+from metav_audit.transcript import EndpointRecord, Replay, line_hash, load_transcript
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder, rechain
 
@@ -26,12 +26,28 @@ VALUES = st.recursive(
 )
 
 
-def chain(records):
-    lines, head = [], CHAIN_START
-    for record in records:
-        lines.append(record_line(record, head))
-        head = line_hash(lines[-1])
-    return lines
+HEADER = {
+    "kind": "header",
+    "schema_version": 1,
+    "at": "2030-01-01T00:00:00Z",
+    "bundle_sha256": "b" * 64,
+    "endpoint": EndpointRecord("a", "b", "http://host", ScoreKind.PROBABILITY, {}).to_json(),
+    "software": "metav-audit 0",
+    "queries": 1,
+}
+
+
+def chain(notes):
+    """The lines of a transcript that holds these notes after its header."""
+    replay = Replay()
+    return [replay.write(record) for record in (HEADER, *({"kind": "note", "value": note} for note in notes))]
+
+
+def read(lines):
+    replay = Replay()
+    for line in lines:
+        replay.read(line)
+    return replay
 
 
 @pytest.fixture
@@ -40,27 +56,26 @@ def path(tmp_path):
     return make_folder(tmp_path, linear_model(make_task(), 0), unanswered=[1]) / "transcript.jsonl"
 
 
-@given(st.lists(st.dictionaries(st.text("kind", min_size=1), VALUES, max_size=3), max_size=5))
-def test_records_survive_and_end_in_the_chain_s_head(records):
+@given(st.lists(VALUES, max_size=5))
+def test_records_survive_and_end_in_the_chain_s_head(notes):
     """What is written a line is what is read, whatever it holds, one line a record."""
-    lines = chain(records)
-    read, head = read_records(lines)
-    assert [{name: value for name, value in record.items() if name != "previous"} for record in read] == records
-    assert head == (line_hash(lines[-1]) if lines else CHAIN_START)
+    lines = chain(notes)
+    assert [json.loads(line)["value"] for line in lines[1:]] == notes
+    assert read(lines).head == line_hash(lines[-1])
     assert all(line.count(b"\n") == 1 for line in lines)
 
 
 @given(st.integers(2, 6), st.data())
 def test_dropping_moving_or_repeating_a_line_breaks_the_chain(count, data):
     """Any line but the last that is dropped, moved or repeated is noticed at the place where it happened."""
-    lines = chain([{"kind": str(number)} for number in range(count)])
-    place = data.draw(st.integers(0, count - 2))
+    lines = chain(range(count))
+    place = data.draw(st.integers(1, count - 1))
     dropped = lines[:place] + lines[place + 1 :]
     swapped = [*lines[:place], lines[place + 1], lines[place], *lines[place + 2 :]]
     repeated = lines[: place + 1] + lines[place:]
     for forged, number in ((dropped, place + 1), (swapped, place + 1), (repeated, place + 2)):
         with pytest.raises(TranscriptError, match=f"line {number} does not follow"):
-            read_records(forged)
+            read(forged)
 
 
 def test_a_finished_audit_is_read_back(path):

@@ -10,16 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from metav_audit.adapter import Outcome, Request, Response, Wait
 from metav_audit.audit.budget import BudgetSpentError, QueryBudget
 from metav_audit.audit.endpoints import Endpoint
 from metav_audit.audit.flow import Flow, Step, classify
+from metav_audit.audit.hints import announced_rest
 from metav_audit.audit.identity import explain, identify
 from metav_audit.audit.journal import Journal
+from metav_audit.audit.pacing import GivenUpError, Hosts, Sleep, Window, backoff, origin
 from metav_audit.audit.refusals import no_response, refusal
-from metav_audit.audit.retries import LONGEST_PAUSE_S, PassingError, Sleep, retrying
+from metav_audit.audit.retries import LONGEST_PAUSE_S, PassingError, StuckError, retrying
 from metav_audit.audit.secrets import Secrets
 from metav_audit.audit.transport import TransportError, WayOut, merge_headers
 from metav_audit.domains.base import Inputs
@@ -39,12 +40,14 @@ class Surroundings:
         now: the time, aware.
         sleep: waits so many seconds.
         rng: the source of the retries' jitter.
+        hosts: the pace of each host; audits that run side by side share it.
     """
 
     clock: Callable[[], float]
     now: Callable[[], datetime]
     sleep: Sleep
     rng: random.Random
+    hosts: Hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,16 @@ class Asker:
         say: Callable[[str], None],
     ) -> None:
         self._endpoint, self._inputs, self._canaries = endpoint, inputs, canaries
+        self._host = world.hosts.of(endpoint.url)
+        self._host.allow(endpoint.limits.per_second)
+        self._window = Window(endpoint.limits.concurrency, self._host)
         self._journal, self._budget = journal, budget
         self._secrets, self._transport, self._world, self._say = secrets, transport, world, say
+
+    @property
+    def quickest_s(self) -> float:
+        """Seconds that the quickest answer so far took; infinite before the first."""
+        return self._window.quickest_s
 
     async def ask(self, queries: Queries) -> None:
         """Ask until the answers to ``queries`` stand in the journal.
@@ -107,9 +118,10 @@ class Asker:
 
     async def ask_canaries(self, number: int) -> None:
         """Ask the canaries for round ``number``; errors are those of ``ask``."""
-        for start in range(0, len(self._canaries), self._endpoint.batch):
-            batch = list(range(len(self._canaries)))[start : start + self._endpoint.batch]
-            await self._ask(self._canaries[batch], {"queries": [], "canaries": batch, "round": number})
+        # One a request, and backwards every other time: so the models behind a balancer, whether it takes turns or
+        # throws dice, hardly all answer alike.
+        for canary in list(range(len(self._canaries)))[:: -1 if number % 2 else 1]:
+            await self._ask(self._canaries[[canary]], {"queries": [], "canaries": [canary], "round": number})
 
     async def _ask(self, inputs: Inputs, about: About) -> None:
         try:
@@ -117,8 +129,8 @@ class Asker:
         except BudgetSpentError:
             raise
         except PassingError as fault:
-            tried = f"{fault}, after up to {self._endpoint.limits.attempts} attempts: {fault.advice}"
-            raise RemoteError(self._worded(tried)) from None
+            tried = f"{fault}; asked up to {self._endpoint.limits.attempts} times: {fault.advice}"
+            raise StuckError(self._worded(tried)) from None
         except (AnswerError, RemoteError) as error:
             raise type(error)(self._worded(str(error))) from None
 
@@ -137,10 +149,10 @@ class Asker:
         try:
             step = flow.advance(got.response)
         except AnswerError as error:
-            self._received(got, "unusable", error=self._worded(str(error)))
+            await self._received(got, "unusable", error=self._worded(str(error)))
             raise
         answers = {"answers": [list(answer.scores) for answer in step]} if isinstance(step, list) else {}
-        self._received(got, Outcome.OK.value, **answers, **_body(got.response))
+        await self._received(got, Outcome.OK.value, **answers, **_body(got.response))
         return step
 
     async def _send_until_ok(self, request: Request, about: About) -> Received:
@@ -151,39 +163,72 @@ class Asker:
             self._world.rng,
             lambda fault, pause: self._say(f"{self._worded(str(fault))}; asking again in {pause:.1f} s"),
         )
+        earlier, answers = None, 0
         async for attempt in policy:
             with attempt:
-                return await self._send(request, about, attempt.retry_state.attempt_number)
+                try:
+                    return await self._send(request, about, attempt.retry_state.attempt_number)
+                except PassingError as fault:
+                    if fault.repeats(earlier, others_answered=self._host.answers > answers):
+                        raise StuckError(f"{fault}, and the same again: {fault.advice}") from None
+                    earlier, answers = fault, self._host.answers
+                    raise
         raise AssertionError("tenacity ends by returning or raising")
 
     async def _send(self, request: Request, about: About, attempt: int) -> Received:
-        """Reserve, journal, send, classify. The record is on disk before the request leaves, so that it counts."""
+        """Wait for a place and a turn, send, journal a refusal. What is returned is not in the journal yet."""
         headers = self._headers_for(request)
-        self._budget.reserve()
-        serial = self._budget.spent
-        digest = hashlib.sha256(request.content).hexdigest()
-        self._journal.append("sent", request=serial, **about, attempt=attempt, request_sha256=digest)
-        begun = self._world.clock()
-        try:
-            raw = await self._transport.send(request, headers, self._budget.seconds_left)
-        except TransportError as fault:
-            elapsed_s = _seconds(self._world.clock() - begun)
-            self._journal.append(
-                "received", request=serial, outcome=fault.kind.value, elapsed_s=elapsed_s, error=str(fault)
-            )
-            raise no_response(self._endpoint, fault) from None
-        elapsed_s = _seconds(self._world.clock() - begun)
+        async with self._window:
+            await self._host.turn(self._budget.seconds_left)
+            self._budget.reserve(again=attempt > 1)
+            serial = self._budget.spent
+            digest = hashlib.sha256(request.content).hexdigest()
+            # On disk before it leaves, so that it counts.
+            await self._journal.record("sent", request=serial, **about, attempt=attempt, request_sha256=digest)
+            begun = self._world.clock()
+            try:
+                raw: Response | TransportError = await self._transport.send(request, headers, self._budget.seconds_left)
+            except TransportError as fault:
+                raw = fault
+            elapsed_s = max(0.0, self._world.clock() - begun)
+        if isinstance(raw, TransportError):
+            fields = {"outcome": raw.kind.value, "elapsed_s": _seconds(elapsed_s), "error": str(raw)}
+            await self._journal.record("received", request=serial, **fields)
+            raise self._protested(begun, no_response(self._endpoint, raw))
         # From here on nothing knows what an echoed secret was; only the hash is of the body as it came.
-        got = Received(serial, self._secrets.redact_response(raw), hashlib.sha256(raw.content).hexdigest(), elapsed_s)
+        sha256 = hashlib.sha256(raw.content).hexdigest()
+        got = Received(serial, self._secrets.redact_response(raw), sha256, _seconds(elapsed_s))
         outcome = classify(self._endpoint.adapter, got.response)
         if outcome is not Outcome.OK:
-            self._received(got, outcome.value, error=explain(got.response))
-            raise refusal(self._endpoint, outcome, got.response, self._world.now())
+            await self._received(got, outcome.value, error=explain(got.response))
+            raise self._protested(begun, refusal(self._endpoint, outcome, got.response, self._world.now()))
+        self._host.answered()
+        self._host.rest(min(LONGEST_PAUSE_S, announced_rest(got.response, self._world.now())))
+        self._window.good(elapsed_s)
         return got
+
+    def _protested(self, begun: float, error: RemoteError) -> RemoteError:
+        """Slow down after a refusal, and say what to raise: GivenUpError once there were too many in a row."""
+        if not isinstance(error, PassingError):
+            self._host.answered()
+            return error
+        self._window.protest(begun, self._world.clock())
+        try:
+            self._host.failed(begun)
+        except GivenUpError as given_up:
+            return GivenUpError(f"{error}; {given_up}: {error.advice}")
+        # Whoever else is about to ask this host waits with this request.
+        asked = min(LONGEST_PAUSE_S, error.after or 0.0)
+        self._host.rest(max(asked, backoff(self._host.strikes)) if self._host.open else asked)
+        return error
 
     def _headers_for(self, request: Request) -> dict[str, str]:
         """Expand and sign, for the endpoint's own host alone: a server may name any address to poll."""
-        if _origin(request.url) != _origin(self._endpoint.url):
+        try:
+            elsewhere = origin(request.url) != origin(self._endpoint.url)
+        except ValueError:
+            raise AnswerError("the adapter asked for an address that is not valid") from None
+        if elsewhere:
             raise AnswerError("the next request would go to another host than the endpoint's own, and is not sent")
         headers = {name: self._secrets.expand(value) for name, value in self._endpoint.headers.items()}
         signer = self._endpoint.signer
@@ -192,8 +237,8 @@ class Asker:
             headers |= signer.sign(request, merge_headers(request, headers), credentials, self._world.now())
         return headers
 
-    def _received(self, got: Received, outcome: str, **more: Any) -> None:
-        self._journal.append(
+    async def _received(self, got: Received, outcome: str, **more: Any) -> None:
+        await self._journal.record(
             "received",
             request=got.serial,
             outcome=outcome,
@@ -224,11 +269,3 @@ def _body(response: Response) -> dict[str, str]:
 
 def _seconds(elapsed: float) -> float:
     return round(max(0.0, elapsed), 6)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        raise AnswerError("the adapter asked for an address that is not valid") from None

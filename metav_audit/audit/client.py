@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,14 +17,15 @@ import httpx
 
 from metav_audit import __version__
 from metav_audit.audit.asking import Asker, Queries, Surroundings
-from metav_audit.audit.budget import BudgetSpentError, QueryBudget
+from metav_audit.audit.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.endpoints import Endpoint
 from metav_audit.audit.journal import Journal, Subject, check_resumable
 from metav_audit.audit.local import SCHEME, LocalTransport, find_function
-from metav_audit.audit.retries import Sleep
+from metav_audit.audit.pacing import GivenUpError, Hosts, Sleep
+from metav_audit.audit.retries import StuckError
 from metav_audit.audit.secrets import Secrets
 from metav_audit.audit.transport import Transport
-from metav_audit.behaviour import canary_inputs
+from metav_audit.behaviour import CANARIES, canary_inputs, first_look
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
 from metav_audit.transcript import Transcript
@@ -42,6 +43,7 @@ class Progress:
         queries: queries in the fingerprint.
         answered: queries answered.
         requests: requests sent, retries and earlier runs included.
+        retries: requests of this run that asked something again.
         note: a sentence on what just happened, or empty.
         final: whether the note is worth reading after the audit.
     """
@@ -50,6 +52,7 @@ class Progress:
     queries: int
     answered: int
     requests: int
+    retries: int = 0
     note: str = ""
     final: bool = False
 
@@ -91,7 +94,7 @@ def audit_endpoint(
         AnswerError: the first answer does not fit the task; one request was sent.
         RemoteError: the endpoint cannot be asked; running again goes on where this run stopped.
     """
-    world = Surroundings(clock, now, sleep, random.Random(seed))  # noqa: S311
+    world = Surroundings(clock, now, sleep, random.Random(seed), Hosts(clock, sleep))  # noqa: S311
     return asyncio.run(audit_endpoint_async(bundle, endpoint, folder, world, progress=progress, transport=transport))
 
 
@@ -171,18 +174,20 @@ class _Run:
         progress: ProgressCallback | None,
     ) -> None:
         so_far = journal.transcript
-        self._endpoint, self._journal, self._progress = endpoint, journal, progress
+        self._bundle, self._endpoint, self._journal, self._progress = bundle, endpoint, journal, progress
         self._queries = len(bundle.inputs)
         self._answered = sum(answer is not None for answer in so_far.answers)
         self._waiting = deque(_with_canaries(_batches(so_far, endpoint.batch), so_far))
         self._rounds = itertools.count(so_far.canary_rounds)
-        # Failures since the last success. They are final only once the endpoint is seen alive after them.
-        self._failed: list[tuple[Queries, str]] = []
+        # Failures since the last success. They count only once the endpoint is seen alive after them.
+        self._failed: list[_Failure] = []
+        self._asked_again: set[Queries] = set()
         self._heard = False
-        ceiling = endpoint.budget(self._queries)
+        ceiling, limits = endpoint.budget(self._queries), endpoint.limits
         # Whatever happens before, the last round of canaries can still be paid for: it vouches for what came.
-        kept = endpoint.canary_requests * endpoint.adapter.steps
-        self.budget = QueryBudget(ceiling, endpoint.limits.wall_s, world.clock, so_far.requests, kept)
+        seconds = min(limits.wall_s / 4, CANARIES * limits.total_s)
+        kept = Reserve(CANARIES * endpoint.adapter.steps, seconds)
+        self.budget = QueryBudget(ceiling, limits.wall_s, world.clock, so_far.requests, kept)
 
     async def ask_all(self, asker: Asker) -> None:
         """Ask one batch at a time until one is answered, then the rest side by side, and the canaries once more.
@@ -193,61 +198,96 @@ class _Run:
         self.say()
         while self._waiting and (not self._heard or self._waiting[0] is None):
             await self._settle(asker, self._waiting.popleft())
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._endpoint.limits.concurrency):
-                    group.create_task(self._work(asker))
-        except BaseExceptionGroup as several:
-            # Any one of them ends the run; the others were cancelled for it.
-            raise several.exceptions[0] from None
-        self.budget.kept = 0
-        await self._settle(asker, None)
-        self._give_up(self._failed)
+        if self._heard:
+            self.say(f"{first_look(self._bundle, self._journal.transcript)}; {self._outlook(asker)}")
+        await self._ask_side_by_side(asker)
+        # What failed last gets its second chance, too.
+        self._sort_out()
+        await self._ask_side_by_side(asker)
+        self.budget.release()
+        # What came after the last round of canaries is vouched for by nothing: it is worth a second try.
+        for _ in range(2):
+            if await self._settle(asker, None):
+                break
+        self._asked_again.update(each.queries for each in self._failed)
+        self._sort_out()
         if self._answered < self._queries:
             self.say(f"{self._queries - self._answered} of {self._queries} queries stay unanswered", final=True)
+
+    def _outlook(self, asker: Asker) -> str:
+        batches = sum(each is not None for each in self._waiting)
+        seconds = batches * asker.quickest_s / min(self._endpoint.limits.concurrency, max(batches, 1))
+        return f"an answer took {1000 * asker.quickest_s:.3g} ms, so about {max(seconds, 1):.0f} s to go"
 
     def say(self, note: str = "", *, final: bool = False) -> None:
         """Tell how far the audit has come."""
         if self._progress is not None:
-            name, spent = self._endpoint.name, self.budget.spent
-            self._progress(Progress(name, self._queries, self._answered, spent, note, final))
+            name, spent, again = self._endpoint.name, self.budget.spent, self.budget.retries
+            self._progress(Progress(name, self._queries, self._answered, spent, again, note, final))
+
+    async def _ask_side_by_side(self, asker: Asker) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._endpoint.limits.concurrency, len(self._waiting))):
+                    group.create_task(self._work(asker))
+        except BaseExceptionGroup as several:
+            # Any one of them ends the run; the others were cancelled for it.
+            raise several.exceptions[0] from None
 
     async def _work(self, asker: Asker) -> None:
         while self._waiting:
             await self._settle(asker, self._waiting.popleft())
 
-    async def _settle(self, asker: Asker, queries: Queries | None) -> None:
-        """Ask one batch, or the canaries, and take it as it comes: answered, failed for good, or out of budget."""
+    async def _settle(self, asker: Asker, queries: Queries | None) -> bool:
+        """Ask one batch, or the canaries, and take it as it comes; return whether it was answered."""
         try:
             if queries is None:
                 await asker.ask_canaries(next(self._rounds))
             else:
                 await asker.ask(queries)
         except BudgetSpentError as spent:
-            self._give_up([(queries or (), str(spent))])
+            self._give_up(queries or (), str(spent))
         except (AnswerError, RemoteError) as error:
             self._fail(queries or (), error)
         else:
             self._heard = True
             self._answered += len(queries or ())
-            self._give_up(self._failed)
-            self._failed = []
+            self._sort_out()
             self.say()
+            return True
+        return False
 
     def _fail(self, queries: Queries, error: AnswerError | RemoteError) -> None:
-        self._failed.append((queries, str(error)))
+        self._failed.append(_Failure(queries, str(error), isinstance(error, AnswerError | StuckError)))
         where = f"endpoint {self._endpoint.name}"
-        if not self._heard:
+        if not self._heard or isinstance(error, GivenUpError):
             raise type(error)(f"{where}: {error}") from error
         if len(self._failed) >= PATIENCE:
             raise RemoteError(f"{where}: {len(self._failed)} batches in a row failed; the last: {error}") from error
         self.say(str(error))
 
-    def _give_up(self, failures: Iterable[tuple[Queries, str]]) -> None:
-        for queries, reason in failures:
-            if not queries:
-                continue  # Canaries that were not answered are missing from the transcript, and so it says.
+    def _sort_out(self) -> None:
+        """Put failed batches that may still be answered behind all others, once; give up the rest."""
+        failed, self._failed = self._failed, []
+        for each in failed:
+            if each.queries and each.passing and each.queries not in self._asked_again:
+                self._asked_again.add(each.queries)
+                self._waiting.append(each.queries)
+            else:
+                self._give_up(each.queries, each.reason)
+
+    def _give_up(self, queries: Queries, reason: str) -> None:
+        if queries:  # Canaries that were not answered are missing from the transcript, and so it says.
             self._journal.append("unanswered", queries=list(queries), reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A batch that was not answered; ``passing`` says whether asking once more may help."""
+
+    queries: Queries
+    reason: str
+    passing: bool
 
 
 def _with_canaries(batches: list[Queries], so_far: Transcript) -> list[Queries | None]:

@@ -34,7 +34,10 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    concurrency: int = Field(default=4, ge=1, le=64, description="requests in flight at once")
+    concurrency: int = Field(default=4, ge=1, le=64, description="requests in flight at once, at most")
+    per_second: float | None = Field(
+        default=None, gt=0, le=1e6, description="requests a second at most; endpoints on one host share the lowest"
+    )
     requests: int | None = Field(
         default=None, ge=1, description="requests in all, retries included; 4 times the needed if absent"
     )
@@ -115,12 +118,7 @@ class Endpoint:
 
     def requests_needed(self, queries: int) -> int:
         """Return the requests that so many queries, and the rounds of canaries beside them, need at least."""
-        return math.ceil(queries / self.batch) + ROUNDS * self.canary_requests
-
-    @property
-    def canary_requests(self) -> int:
-        """Requests in one round of canaries at least."""
-        return math.ceil(CANARIES / self.batch)
+        return math.ceil(queries / self.batch) + ROUNDS * CANARIES
 
     def budget(self, queries: int) -> int:
         """Return the ceiling of requests for so many queries."""

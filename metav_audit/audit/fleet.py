@@ -14,6 +14,7 @@ from metav_audit.audit.asking import Surroundings
 from metav_audit.audit.client import ProgressCallback, audit_endpoint_async
 from metav_audit.audit.endpoints import Endpoint
 from metav_audit.audit.folder import record_verdict
+from metav_audit.audit.pacing import Hosts
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import MetavAuditError
 from metav_audit.verdict import Verdict
@@ -70,9 +71,11 @@ async def _all(
     seed: int,
 ) -> None:
     places = asyncio.Semaphore(parallel)
+    hosts = Hosts(time.monotonic, asyncio.sleep)
 
     async def one(number: int, endpoint: Endpoint) -> Audited:
-        world = Surroundings(time.monotonic, lambda: datetime.now(UTC), asyncio.sleep, random.Random(seed + number))  # noqa: S311
+        rng = random.Random(seed + number)  # noqa: S311
+        world = Surroundings(time.monotonic, lambda: datetime.now(UTC), asyncio.sleep, rng, hosts)
         async with places:
             return await _one(bundle, endpoint, folder / endpoint.name, world, progress)
 

@@ -44,6 +44,23 @@ def wished_pause(response: Response, now: datetime) -> float | None:
     return next((seconds for reading in readings if (seconds := reading()) is not None), None)
 
 
+def announced_rest(response: Response, now: datetime) -> float:
+    """Read for how many seconds a server that has answered will refuse the next request; 0 if it says nothing.
+
+    It must say outright that nothing remains: in the IETF's ``ratelimit``, or in ``x-ratelimit-remaining``.
+    """
+    headers = response.headers
+    if not any("ratelimit" in name for name in headers):
+        return 0.0
+    spent = {name: text for name, text in headers.items() if _says_none_remains(name, headers)}
+    return max(_ietf(headers.get("ratelimit", ""), stated=True) or 0.0, _reset(spent, now) or 0.0)
+
+
+def _says_none_remains(name: str, headers: Mapping[str, str]) -> bool:
+    match = _RESET.fullmatch(name)
+    return bool(match) and _number(headers.get(name.replace("-reset", "-remaining", 1), "")) == 0
+
+
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Read ``retry-after-ms``, or ``retry-after`` as a number of seconds or a date."""
     milliseconds = _number(headers.get("retry-after-ms", ""))
@@ -61,10 +78,13 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         return None
 
 
-def _ietf(text: str) -> float | None:
-    """Read ``"api";r=0;t=55``, one or several policies: the longest ``t`` of those with nothing remaining."""
+def _ietf(text: str, *, stated: bool = False) -> float | None:
+    """Read ``"api";r=0;t=55``, one or several policies: the longest ``t`` of those with nothing remaining.
+
+    Without an ``r``, nothing remains, unless it has to be ``stated``.
+    """
     policies = [dict(_PARAMETER.findall(policy)) for policy in text.split(",")]
-    spent = [policy for policy in policies if float(policy.get("r", 0)) == 0]
+    spent = [policy for policy in policies if float(policy.get("r", 1 if stated else 0)) == 0]
     return max((float(policy["t"]) for policy in spent if "t" in policy), default=None)
 
 

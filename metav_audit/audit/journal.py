@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import fcntl
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +15,15 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from metav_audit.audit.secrets import VARIABLE
-from metav_audit.errors import ConfigurationError, TranscriptError
+from metav_audit.errors import ConfigurationError
 from metav_audit.files import write_atomically
 from metav_audit.transcript import (
     CHAIN_START,
-    MAX_TRANSCRIPT_BYTES,
     SCHEMA_VERSION,
     EndpointRecord,
     Transcript,
-    build_transcript,
-    line_hash,
-    read_records,
     record_line,
+    replay_file,
 )
 
 TRANSCRIPT = "transcript.jsonl"
@@ -49,6 +50,9 @@ class Subject:
 class Journal:
     """An append-only, chained, locked transcript; use it as a context manager.
 
+    Records that several tasks write at about the same time share one flush: the disk is asked once for all that came
+    while it was busy, in a thread of its own, so that answers go on coming in.
+
     Args:
         folder: the audit's folder; it is made if need be.
         subject: what is audited, without any secret.
@@ -64,13 +68,18 @@ class Journal:
         self._path = folder / TRANSCRIPT
         self._now = now
         self._redact = redact
+        self._unwritten: deque[bytes] = deque()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._disk = threading.Lock()
+        self._broken: OSError | None = None
         self._lock = _locked(folder)
         try:
             if not self._path.exists():
                 self._begin(subject)
-            self._records, self._head, size = _read_whole(self._path)
+            self._replay, torn = replay_file(self._path)
             _check_subject(self._path, self.transcript, subject)
-            self._file = _opened(self._path, size)
+            self._file = _opened(self._path, torn)
         except BaseException:
             self._lock.close()
             raise
@@ -81,18 +90,25 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._lock.close()
+        """Flush what was still on its way: an answer that came in the moment of Ctrl-C is kept."""
+        try:
+            with contextlib.suppress(*([ConfigurationError] if error else [])):
+                if self._broken is None:
+                    self._flush()
+        finally:
+            with contextlib.suppress(OSError):  # A full disk again: what it did not take was reported above.
+                self._file.close()
+            self._lock.close()
 
     @property
     def transcript(self) -> Transcript:
         """What stands in the journal so far."""
-        return build_transcript(self._records, self._head)
+        return self._replay.transcript()
 
     @property
     def begun(self) -> bool:
         """Whether anything stands in it but its header."""
-        return len(self._records) > 1
+        return self._replay.records > 1
 
     def append(self, kind: str, **fields: Any) -> None:
         """Write one record, redacted and stamped, and flush it to disk before returning.
@@ -100,18 +116,49 @@ class Journal:
         Raises:
             ConfigurationError: the disk does not take it.
         """
+        self._take(kind, fields)
+        self._flush()
+
+    async def record(self, kind: str, **fields: Any) -> None:
+        """Do the same while other tasks go on; records reach the disk in the order of the calls."""
+        self._take(kind, fields)
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush_for_all())
+        await waiter
+
+    def _take(self, kind: str, fields: Mapping[str, Any]) -> None:
         record = self._redact({"kind": kind, "at": self._now(), **fields})
-        line = record_line(record, self._head)
-        try:
-            self._file.write(line)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot write {self._path}: {error.strerror}; mend that and run again, it resumes by itself"
-            ) from error
-        self._records.append({**record, "previous": self._head})
-        self._head = line_hash(line)
+        self._unwritten.append(self._replay.write(record))
+
+    async def _flush_for_all(self) -> None:
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            try:
+                await asyncio.to_thread(self._flush)
+            except ConfigurationError as error:
+                _settle(waiting, error)
+            else:
+                _settle(waiting, None)
+        self._flushing = None
+
+    def _flush(self) -> None:
+        """Bring to disk whatever is not there yet; after a failure nothing more is written, and each call fails."""
+        with self._disk:
+            lines = b"".join(self._unwritten.popleft() for _ in range(len(self._unwritten)))
+            try:
+                if self._broken is not None:
+                    raise self._broken
+                if lines:
+                    self._file.write(lines)
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+            except OSError as error:
+                self._broken = error
+                raise ConfigurationError(
+                    f"cannot write {self._path}: {error.strerror}; mend that and run again, it resumes by itself"
+                ) from error
 
     def _begin(self, subject: Subject) -> None:
         header = {
@@ -135,8 +182,17 @@ def check_resumable(folder: Path, subject: Subject) -> None:
     """Raise what ``Journal`` would raise over the transcript in ``folder``, without touching it."""
     path = folder / TRANSCRIPT
     if path.exists():
-        records, head, _ = _read_whole(path)
-        _check_subject(path, build_transcript(records, head), subject)
+        _check_subject(path, replay_file(path)[0].transcript(), subject)
+
+
+def _settle(waiting: list[asyncio.Future[None]], error: ConfigurationError | None) -> None:
+    for each in waiting:
+        if each.done():  # Its task was cancelled meanwhile.
+            continue
+        if error is None:
+            each.set_result(None)
+        else:
+            each.set_exception(error)
 
 
 def _locked(folder: Path) -> IO[bytes]:
@@ -157,25 +213,12 @@ def _locked(folder: Path) -> IO[bytes]:
     return lock
 
 
-def _read_whole(path: Path) -> tuple[list[dict[str, Any]], str, int]:
-    """Read the whole lines; return the records, the chain's head and the lines' size. A torn last line is left out."""
-    try:
-        if path.stat().st_size > MAX_TRANSCRIPT_BYTES:
-            raise TranscriptError(f"{path} is larger than {MAX_TRANSCRIPT_BYTES} bytes: this is no transcript of ours")
-        content = path.read_bytes()
-    except OSError as error:
-        raise TranscriptError(f"cannot read the transcript {path}: {error.strerror}") from error
-    whole = content[: content.rfind(b"\n") + 1]
-    records, head = read_records(whole.splitlines(keepends=True))
-    return records, head, len(whole)
-
-
-def _opened(path: Path, size: int) -> IO[bytes]:
-    """Open the transcript for appending, and cut off what follows its last whole line."""
+def _opened(path: Path, torn: int) -> IO[bytes]:
+    """Open the transcript for appending, and cut off so many bytes of a torn line."""
     try:
         file = path.open("r+b")
+        size = file.seek(-torn, os.SEEK_END)
         file.truncate(size)
-        file.seek(size)
         os.fsync(file.fileno())
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 from metav_audit.adapter import Outcome, Response
@@ -37,7 +38,8 @@ def refusal(endpoint: Endpoint, outcome: Outcome, response: Response, now: datet
     if outcome is Outcome.THROTTLED:
         return PassingError(message, "lower limits.concurrency or wait a while, then run again", after)
     if outcome is Outcome.TRANSIENT:
-        return PassingError(message, _CHECK_URL, after)
+        digest = hashlib.sha256(response.content).hexdigest()
+        return PassingError(message, _CHECK_URL, after, response.status, digest)
     if outcome is Outcome.AUTH:
         return RemoteError(f"{message}: {_credentials(endpoint)}")
     if 300 <= response.status < 400:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
+from metav_audit.audit.pacing import Sleep, backoff
 from metav_audit.errors import RemoteError
 
 LONGEST_PAUSE_S = 120.0
-_FIRST_PAUSE_S = 0.5
-_LONGEST_OWN_PAUSE_S = 30.0
+"""The longest pause that a server is granted."""
 
-Sleep = Callable[[float], Awaitable[None]]
+_OVERLOADED = (502, 503, 504)
+"""Statuses that speak of the server and not of the request."""
 
 
 class PassingError(RemoteError):
@@ -23,12 +24,38 @@ class PassingError(RemoteError):
         message: what happened.
         advice: what to do if it does not pass.
         after: the pause the server asked for, in seconds, or None.
+        status: the HTTP status, or None if no response came.
+        body_sha256: of the response's body, or None.
     """
 
-    def __init__(self, message: str, advice: str, after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        advice: str,
+        after: float | None = None,
+        status: int | None = None,
+        body_sha256: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.advice = advice
         self.after = after
+        self.status = status
+        self.body_sha256 = body_sha256
+
+    def repeats(self, earlier: PassingError | None, others_answered: bool) -> bool:
+        """Say whether this is the same error again, and so not a passing one.
+
+        A 5xx with the same body twice, for the same request, is what this input gets. Where the status speaks of the
+        server rather than of the request, that holds only if other requests were answered in between.
+        """
+        if earlier is None or self.after is not None or self.status is None or self.status < 500:
+            return False
+        same = (self.status, self.body_sha256) == (earlier.status, earlier.body_sha256)
+        return same and (others_answered or self.status not in _OVERLOADED)
+
+
+class StuckError(RemoteError):
+    """A batch was not answered for now; it may be asked once more when the others are done."""
 
 
 def retrying(
@@ -51,8 +78,7 @@ def retrying(
     def wait(state: RetryCallState) -> float:
         fault = _fault(state)
         asked = fault.after if isinstance(fault, PassingError) else None
-        own = min(_LONGEST_OWN_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (state.attempt_number - 1))
-        return min(LONGEST_PAUSE_S, asked or 0.0) + own * rng.uniform(0.5, 1.0)
+        return min(LONGEST_PAUSE_S, asked or 0.0) + backoff(state.attempt_number) * rng.uniform(0.5, 1.0)
 
     def stop(state: RetryCallState) -> bool:
         return state.attempt_number >= attempts or state.upcoming_sleep >= seconds_left()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def needed(queries: int, batch: int = 1) -> int:
-    """Requests of an undisturbed audit: the batches, and four rounds of two canaries."""
-    return -(-queries // batch) + 4 * -(-2 // batch)
+    """Requests of an undisturbed audit: the batches, and four rounds of two canaries, one a request."""
+    return -(-queries // batch) + 4 * 2
 
 
 def asked_queries(folder: Path) -> list[int]:
@@ -36,7 +37,10 @@ def canary_rounds(folder: Path) -> list[int]:
 
 
 class Pauses(list[float]):
-    """A sleep that takes no time and remembers how long it should have taken."""
+    """A sleep that takes no time and remembers how long it should have taken; ``clock`` counts it as passed."""
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
+
+    def clock(self) -> float:
+        return time.monotonic() + sum(self)

@@ -136,7 +136,7 @@ def test_a_dead_address_is_tried_a_few_times_and_the_audit_can_be_resumed(tmp_pa
     port = free_port()
     dead = endpoint(f"http://127.0.0.1:{port}", TASK, limits={"attempts": 3})
     with pytest.raises(RemoteError, match="no connection"):
-        audit_endpoint(BUNDLE, dead, tmp_path, sleep=pauses)
+        audit_endpoint(BUNDLE, dead, tmp_path, sleep=pauses, clock=pauses.clock)
     assert len(pauses) == 2
     assert pauses[1] > pauses[0] * 0.9
     assert [record["kind"] for record in records(tmp_path)].count("sent") == 3
@@ -173,7 +173,7 @@ def test_retry_after_is_honoured_and_capped(tmp_path):
         return Reply(429, headers={"Retry-After": wishes[number]}) if number < 3 else None
 
     with ModelServer(TARGET, fault=fault) as server:
-        audit_endpoint(BUNDLE, endpoint(server.url, TASK), tmp_path, sleep=pauses, now=lambda: now)
+        audit_endpoint(BUNDLE, endpoint(server.url, TASK), tmp_path, sleep=pauses, clock=pauses.clock, now=lambda: now)
     assert 7 <= pauses[0] <= 9
     assert 40 <= pauses[1] <= 45
     assert LONGEST_PAUSE_S <= pauses[2] <= LONGEST_PAUSE_S + 30
@@ -185,7 +185,14 @@ def test_jitter_follows_the_seed(tmp_path):
     def pauses_of(seed):
         pauses = Pauses()
         with ModelServer(TARGET, fault=at(0, 1, reply=Reply(503))) as server:
-            audit_endpoint(BUNDLE, endpoint(server.url, TASK), tmp_path / f"{server.url[-5:]}", sleep=pauses, seed=seed)
+            audit_endpoint(
+                BUNDLE,
+                endpoint(server.url, TASK),
+                tmp_path / f"{server.url[-5:]}",
+                sleep=pauses,
+                clock=pauses.clock,
+                seed=seed,
+            )
         return pauses
 
     assert pauses_of(1) == pauses_of(1) != pauses_of(2)
@@ -202,8 +209,8 @@ def test_a_later_batch_that_fails_for_good_stays_unanswered_with_its_reason(tmp_
 
 
 def test_a_later_answer_that_does_not_fit_stays_unanswered(tmp_path):
-    """HTML in the middle of an audit is no reason to stop, and no answer."""
-    with ModelServer(TARGET, fault=at(4 + 3, reply=Reply(200, b"<html>"))) as server:
+    """HTML in the middle of an audit is no reason to stop, and no answer, not even when asked once more at the end."""
+    with ModelServer(TARGET, fault=at(4 + 3, 4 + 14, reply=Reply(200, b"<html>"))) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path)
     assert transcript.exchanges[3].answer is None
     assert "HTML" in transcript.exchanges[3].reason
@@ -390,10 +397,12 @@ def polling(task=TASK, kind=Polling, **options):
 def test_submit_then_poll_services_are_asked_step_by_step(tmp_path):
     """A flow of several requests and waits is driven, and each request counts."""
     pauses = Pauses()
-    transcript = audit_endpoint(BUNDLE, polling(batch=4), tmp_path, transport=polling_server(), sleep=pauses)
+    transcript = audit_endpoint(
+        BUNDLE, polling(batch=4), tmp_path, transport=polling_server(), sleep=pauses, clock=pauses.clock
+    )
     assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
-    assert transcript.requests == 3 * needed(12, 4) == 3 * (3 + 4)
-    assert pauses == [2.5] * 2 * (3 + 4)
+    assert transcript.requests == 3 * needed(12, 4) == 3 * (3 + 8)
+    assert pauses == [2.5] * 2 * (3 + 8)
 
 
 def test_a_request_to_another_host_is_not_sent(tmp_path):

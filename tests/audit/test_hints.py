@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metav_audit.adapter import Response
-from metav_audit.audit.hints import retry_after, wished_pause
+from metav_audit.audit.hints import announced_rest, retry_after, wished_pause
 from metav_audit.audit.retries import LONGEST_PAUSE_S, PassingError, retrying
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -120,3 +120,23 @@ def slept_after(fault):
 
     asyncio.run(once())
     return slept[0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"ratelimit": '"api";r=0;t=55'}, 55),
+        ({"ratelimit": '"api";r=3;t=55'}, 0),
+        ({"ratelimit": '"api";t=55'}, 0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360),
+        ({"x-ratelimit-remaining-requests": "7", "x-ratelimit-reset-requests": "6m0s"}, 0),
+        ({"x-ratelimit-reset-requests": "6m0s"}, 0),
+        ({"x-ratelimit-remaining": "0"}, 0),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "4"}, 4),
+        ({"retry-after": "4"}, 0),
+    ],
+)
+def test_a_good_answer_announces_a_rest_only_outright(headers, seconds):
+    """A limit that is said to be used up is waited for; one of which something may remain is not."""
+    assert announced_rest(Response(200, headers, b""), NOW) == seconds
