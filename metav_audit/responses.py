@@ -56,34 +56,35 @@ def check_answer(answer: Answer, space: OutputSpace, kind: ScoreKind) -> None:
     """Raise AnswerError unless the answer fits the output space and the declared kind of score."""
     if len(answer.scores) != space.size:
         raise AnswerError(f"an answer has {len(answer.scores)} scores, the task has {space.size} classes")
-    shown = np.array([score for score in answer.scores if score is not None], dtype=np.float64)
-    if shown.size == 0:
+    shown = [score for score in answer.scores if score is not None]
+    if not shown:
         raise AnswerError("an answer shows no class at all")
-    if not np.isfinite(shown).all():
+    if not all(map(math.isfinite, shown)):
         raise AnswerError("an answer holds NaN or an infinite score")
-    _check_kind(shown, shown.size == space.size, kind)
+    _check_kind(shown, len(shown) == space.size, kind)
 
 
-def _check_kind(shown: NDArray[np.float64], complete: bool, kind: ScoreKind) -> None:
-    if kind is ScoreKind.LABEL and (shown.size != 1 or shown[0] != 1):
+def _check_kind(shown: Sequence[float], complete: bool, kind: ScoreKind) -> None:
+    if kind is ScoreKind.LABEL and (len(shown) != 1 or shown[0] != 1):
         raise AnswerError('an answer shows scores, but scores = "label" is declared: declare what the API returns')
     if kind is ScoreKind.LOGIT and not complete:
         raise AnswerError("logits of some classes alone cannot be compared: ask the API for all of them")
     if kind is ScoreKind.LOG_PROBABILITY:
-        if shown.max() > 1e-3:
+        if max(shown) > 1e-3:
             raise AnswerError("a log-probability is above 0: declare the kind of score the API returns (scores = ...)")
-        _check_distribution(np.exp(shown), complete, kind)
-    if kind in (ScoreKind.PROBABILITY, ScoreKind.PERCENT):
-        _check_distribution(shown / (100.0 if kind is ScoreKind.PERCENT else 1.0), complete, kind)
+        _check_distribution([math.exp(score) for score in shown], complete, kind)
+    if kind is ScoreKind.PROBABILITY:
+        _check_distribution(shown, complete, kind)
+    if kind is ScoreKind.PERCENT:
+        _check_distribution([score / 100 for score in shown], complete, kind)
 
 
-def _check_distribution(shares: NDArray[np.float64], complete: bool, kind: ScoreKind) -> None:
-    with np.errstate(over="ignore"):
-        total = float(shares.sum())
+def _check_distribution(shares: Sequence[float], complete: bool, kind: ScoreKind) -> None:
+    total = sum(shares)
     wrong_sum = abs(total - 1) > _SUM_TOLERANCE if complete else total > 1 + _SUM_TOLERANCE
-    if shares.min() < -1e-3 or wrong_sum:
+    if min(shares) < -1e-3 or wrong_sum:
         raise AnswerError(
-            f"the scores do not look like the declared kind '{kind}' (smallest {shares.min():g}, sum {total:g}): "
+            f"the scores do not look like the declared kind '{kind}' (smallest {min(shares):g}, sum {total:g}): "
             "declare what the API returns (scores = probability, percent, logit or log_probability)"
         )
 

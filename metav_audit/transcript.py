@@ -35,6 +35,7 @@ MAX_QUERIES = 1_000_000
 MAX_CANARIES = 64
 MAX_ROUNDS = 1_000_000
 CHAIN_START = "0" * 64
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class CanaryRound:
         return None not in self.answers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Transcript:
     """All exchanges of one audit, in the order of the fingerprint's queries.
 
@@ -135,6 +136,10 @@ class Transcript:
     identities: tuple[Mapping[str, str], ...]
     head: str
 
+    def __repr__(self) -> str:
+        """Name the transcript in short: asyncio writes a task's whole result in its own representation."""
+        return f"Transcript({self.endpoint.name!r}, {len(self.exchanges)} queries, head {self.head[:12]})"
+
     @property
     def answers(self) -> list[Answer | None]:
         """One entry a query, None where it is unanswered."""
@@ -144,8 +149,7 @@ class Transcript:
 def record_line(record: Mapping[str, Any], previous: str) -> bytes:
     """Write one record, chained to ``previous``, as a line of canonical JSON with its newline."""
     chained = {**record, "previous": previous}
-    text = json.dumps(chained, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    return _ENCODER.encode(chained).encode() + b"\n"
 
 
 def line_hash(line: bytes) -> str:

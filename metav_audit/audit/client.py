@@ -159,7 +159,7 @@ def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> 
 def _way_out(endpoint: Endpoint, inner: httpx.AsyncBaseTransport | None) -> Transport | LocalTransport:
     if endpoint.url.startswith(SCHEME):
         return LocalTransport(find_function(endpoint.url), endpoint.limits)
-    return Transport(endpoint.limits, inner)
+    return Transport(endpoint.url, endpoint.limits, inner)
 
 
 class _Run:

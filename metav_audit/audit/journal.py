@@ -1,4 +1,4 @@
-"""The journal: ``transcript.jsonl`` while it grows. Every record is on disk before what it announces counts."""
+"""The journal: ``transcript.jsonl`` while it grows. Every record is written before what it announces counts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +26,12 @@ from metav_audit.transcript import (
 
 TRANSCRIPT = "transcript.jsonl"
 _LOCK = ".lock"
+
+SYNC_WITHIN_S = 0.05
+"""Seconds after which a record is brought to disk."""
+
+MOST_UNSYNCED = 64
+"""So many records may be on their way to the disk; who writes another one waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,9 @@ class Subject:
 class Journal:
     """An append-only, chained, locked transcript; use it as a context manager.
 
-    Records that several tasks write at about the same time share one flush: the disk is asked once for all that came
-    while it was busy, in a thread of its own, so that answers go on coming in.
+    A record is handed to the operating system before what it announces counts, so nothing is lost when this process is
+    killed. The disk is asked to keep it within ``SYNC_WITHIN_S``, for all records of that time at once and in a thread
+    of its own, so that answers go on coming in; a power cut costs no more than that, and the torn line at the end.
 
     Args:
         folder: the audit's folder; it is made if need be.
@@ -68,10 +73,8 @@ class Journal:
         self._path = folder / TRANSCRIPT
         self._now = now
         self._redact = redact
-        self._unwritten: deque[bytes] = deque()
-        self._waiting: list[asyncio.Future[None]] = []
-        self._flushing: asyncio.Task[None] | None = None
-        self._disk = threading.Lock()
+        self._unsynced = 0
+        self._syncing: asyncio.Task[None] | None = None
         self._broken: OSError | None = None
         self._lock = _locked(folder)
         try:
@@ -90,11 +93,10 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Flush what was still on its way: an answer that came in the moment of Ctrl-C is kept."""
         try:
             with contextlib.suppress(*([ConfigurationError] if error else [])):
                 if self._broken is None:
-                    self._flush()
+                    self._sync()
         finally:
             with contextlib.suppress(OSError):  # A full disk again: what it did not take was reported above.
                 self._file.close()
@@ -111,54 +113,54 @@ class Journal:
         return self._replay.records > 1
 
     def append(self, kind: str, **fields: Any) -> None:
-        """Write one record, redacted and stamped, and flush it to disk before returning.
+        """Write one record, redacted and stamped, and bring it to disk before returning.
 
         Raises:
             ConfigurationError: the disk does not take it.
         """
-        self._take(kind, fields)
-        self._flush()
+        self._write(kind, fields)
+        self._sync()
 
     async def record(self, kind: str, **fields: Any) -> None:
-        """Do the same while other tasks go on; records reach the disk in the order of the calls."""
-        self._take(kind, fields)
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush_for_all())
-        await waiter
+        """Write one record; it is on disk a moment later. Errors are those of ``append``, if need be a moment later."""
+        self._write(kind, fields)
+        self._unsynced += 1
+        if self._syncing is None:
+            self._syncing = asyncio.create_task(self._sync_soon())
+        if self._unsynced >= MOST_UNSYNCED:
+            await asyncio.shield(self._syncing)
 
-    def _take(self, kind: str, fields: Mapping[str, Any]) -> None:
-        record = self._redact({"kind": kind, "at": self._now(), **fields})
-        self._unwritten.append(self._replay.write(record))
+    def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
+        with self._named_errors():
+            self._file.write(self._replay.write(self._redact({"kind": kind, "at": self._now(), **fields})))
+            self._file.flush()
 
-    async def _flush_for_all(self) -> None:
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            try:
-                await asyncio.to_thread(self._flush)
-            except ConfigurationError as error:
-                _settle(waiting, error)
-            else:
-                _settle(waiting, None)
-        self._flushing = None
+    async def _sync_soon(self) -> None:
+        """Sync once, a moment later. An error stays: it is raised by whatever is written next."""
+        try:
+            await asyncio.sleep(SYNC_WITHIN_S)
+            self._unsynced = 0
+            with contextlib.suppress(ConfigurationError, ValueError):  # ValueError: closed meanwhile, and so synced.
+                await asyncio.to_thread(self._sync)
+        finally:
+            self._syncing = None
 
-    def _flush(self) -> None:
-        """Bring to disk whatever is not there yet; after a failure nothing more is written, and each call fails."""
-        with self._disk:
-            lines = b"".join(self._unwritten.popleft() for _ in range(len(self._unwritten)))
-            try:
-                if self._broken is not None:
-                    raise self._broken
-                if lines:
-                    self._file.write(lines)
-                    self._file.flush()
-                    os.fsync(self._file.fileno())
-            except OSError as error:
-                self._broken = error
-                raise ConfigurationError(
-                    f"cannot write {self._path}: {error.strerror}; mend that and run again, it resumes by itself"
-                ) from error
+    def _sync(self) -> None:
+        with self._named_errors():
+            os.fsync(self._file.fileno())
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """After the first failure nothing more is written, and everything fails."""
+        try:
+            if self._broken is not None:
+                raise self._broken
+            yield
+        except OSError as error:
+            self._broken = error
+            raise ConfigurationError(
+                f"cannot write {self._path}: {error.strerror}; mend that and run again, it resumes by itself"
+            ) from error
 
     def _begin(self, subject: Subject) -> None:
         header = {
@@ -183,16 +185,6 @@ def check_resumable(folder: Path, subject: Subject) -> None:
     path = folder / TRANSCRIPT
     if path.exists():
         _check_subject(path, replay_file(path)[0].transcript(), subject)
-
-
-def _settle(waiting: list[asyncio.Future[None]], error: ConfigurationError | None) -> None:
-    for each in waiting:
-        if each.done():  # Its task was cancelled meanwhile.
-            continue
-        if error is None:
-            each.set_result(None)
-        else:
-            each.set_exception(error)
 
 
 def _locked(folder: Path) -> IO[bytes]:

@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -32,6 +32,7 @@ _TOKEN = re.compile(
 )
 _RUN = re.compile(r"[A-Za-z0-9+=]{24,}")
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
+_NO_TEXT = frozenset({float, int, bool, type(None)})
 _INSTEAD = 'put it in an environment variable and write "${NAME}" in a header'
 
 
@@ -40,6 +41,10 @@ class Secrets:
     """The values of the environment variables that an endpoint's headers name; for one run, in memory alone."""
 
     values: Mapping[str, str]
+    _spelled: tuple[tuple[str, str], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_spelled", _spellings(self.values))
 
     @classmethod
     def read(cls, templates: Iterable[str], environment: Mapping[str, str]) -> Secrets:
@@ -68,7 +73,7 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """Replace every value, however it is spelled, by ``[redacted:NAME]``."""
-        for spelling, name in self._spellings():
+        for spelling, name in self._spelled:
             text = text.replace(spelling, f"[redacted:{name}]")
         return text
 
@@ -76,30 +81,34 @@ class Secrets:
         """Do the same to all that a server sent."""
         headers = {name: self.redact(value) for name, value in response.headers.items()}
         content = response.content
-        for spelling, name in self._spellings():
+        for spelling, name in self._spelled:
             content = content.replace(spelling.encode(), f"[redacted:{name}]".encode())
         return Response(response.status, headers, content)
 
     def redact_all(self, value: Any) -> Any:
         """Redact every text within JSON types, and mend what UTF-8 cannot write."""
+        if type(value) in _NO_TEXT:
+            return value
         if isinstance(value, str):
-            return self.redact(value).encode("utf-8", "replace").decode()
+            redacted = self.redact(value)
+            return redacted if redacted.isascii() else redacted.encode("utf-8", "replace").decode()
         if isinstance(value, Mapping):
             return {self.redact_all(key): self.redact_all(part) for key, part in value.items()}
         if isinstance(value, list | tuple):
-            return [self.redact_all(part) for part in value]
+            return [part if type(part) in _NO_TEXT else self.redact_all(part) for part in value]
         return value
 
-    def _spellings(self) -> list[tuple[str, str]]:
-        """Every way a server may echo a value, the longest first; a scheme such as Bearer may be stripped from it."""
-        found = {}
-        for name, value in self.values.items():
-            for text in {value, *(word for word in value.split() if len(word) >= 8)}:
-                escaped = json.dumps(text)[1:-1]
-                encoded = base64.b64encode(text.encode()).decode()
-                for spelling in (text, escaped, escaped.replace("/", "\\/"), quote(text, safe=""), encoded):
-                    found[spelling] = name
-        return sorted(found.items(), key=lambda pair: -len(pair[0]))
+
+def _spellings(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Every way a server may echo a value, the longest first; a scheme such as Bearer may be stripped from it."""
+    found = {}
+    for name, value in values.items():
+        for text in {value, *(word for word in value.split() if len(word) >= 8)}:
+            escaped = json.dumps(text)[1:-1]
+            encoded = base64.b64encode(text.encode()).decode()
+            for spelling in (text, escaped, escaped.replace("/", "\\/"), quote(text, safe=""), encoded):
+                found[spelling] = name
+    return tuple(sorted(found.items(), key=lambda pair: -len(pair[0])))
 
 
 def refuse_literals(where: str, headers: Mapping[str, str], options: Mapping[str, Any]) -> None:

@@ -7,15 +7,21 @@ import ssl
 import zlib
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from metav_audit.adapter import Request, Response
 from metav_audit.audit.endpoints import Limits
+from metav_audit.errors import ConfigurationError
 
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_OWN_HEADERS = {"accept": "*/*", "connection": "keep-alive", "user-agent": f"python-httpx/{httpx.__version__}"}
+"""An audit does not announce itself: a name of its own would let a suspect answer it otherwise than its customers."""
 
 
 class FaultKind(StrEnum):
@@ -55,31 +61,34 @@ def merge_headers(request: Request, headers: Mapping[str, str]) -> dict[str, str
 
 
 class Transport:
-    """An HTTP client that verifies TLS, follows no redirect, and reads no more than it was told.
+    """The way to one origin: verifies TLS, follows no redirect, keeps no cookie, and reads no more than it was told.
+
+    It is httpx's transport without httpx's client, which would add just those. A proxy of the environment
+    (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ...) serves the outside world, never this machine itself.
 
     Args:
+        url: an address of the origin.
         limits: timeouts, concurrency and the size of a response.
-        inner: httpx's own transport, such as ``httpx.MockTransport``; a real one if absent.
+        inner: stands in for httpx's own transport, such as ``httpx.MockTransport``.
+
+    Raises:
+        ConfigurationError: the environment's proxy is none that can be used.
     """
 
-    def __init__(self, limits: Limits, inner: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, url: str, limits: Limits, inner: httpx.AsyncBaseTransport | None = None) -> None:
         self._limits = limits
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s, pool=None),
-            limits=httpx.Limits(max_connections=limits.concurrency),
-            follow_redirects=False,
-            transport=inner,
-            # A proxy of the environment serves the outside world, never this machine itself.
-            mounts=None if inner else dict.fromkeys(_LOOPBACK),
-        )
+        self._inner = inner or _open(url, limits.concurrency)
+        read_s, connect_s = limits.read_timeout_s, limits.connect_timeout_s
+        self._extensions = {"timeout": {"connect": connect_s, "read": read_s, "write": read_s, "pool": None}}
 
     async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        await self._inner.__aexit__(kind, error, trace)
 
     async def send(self, request: Request, headers: Mapping[str, str], seconds: float) -> Response:
         """Send one request with ``headers`` on top of its own, and read the response to its end.
@@ -102,20 +111,25 @@ class Transport:
             raise TransportError(FaultKind.TIMEOUT, f"{what} within the timeout") from None
         except httpx.ConnectError as error:
             raise _connect_fault(error) from None
+        except httpx.ProxyError:
+            raise TransportError(FaultKind.UNREACHABLE, "the environment's proxy refuses the connection") from None
         except httpx.TransportError:
             raise TransportError(FaultKind.RESET, "the connection broke before the answer was whole") from None
         except (httpx.InvalidURL, UnicodeError):
             raise TransportError(FaultKind.MALFORMED, "the address or a header is not valid HTTP") from None
 
     async def _exchange(self, request: Request, headers: Mapping[str, str]) -> Response:
-        merged = merge_headers(request, headers) | {"accept-encoding": "gzip"}
-        built = self._client.build_request(request.method, request.url, content=request.content, headers=merged)
-        response = await self._client.send(built, stream=True)
+        merged = _OWN_HEADERS | merge_headers(request, headers) | {"accept-encoding": "gzip"}
+        sent = httpx.Request(
+            request.method, _parsed(request.url), headers=merged, content=request.content, extensions=self._extensions
+        )
+        response = await self._inner.handle_async_request(sent)
         try:
             content = await self._read(response)
         finally:
             await response.aclose()
-        return Response(response.status_code, dict(response.headers), content)
+        named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+        return Response(response.status_code, named, content)
 
     async def _read(self, response: httpx.Response) -> bytes:
         """Read and unpack within the limit; httpx's own unpacking would swell a bomb before its size is seen."""
@@ -124,9 +138,32 @@ class Transport:
             body.add(response.content)
             return body.whole()
         body = _Body(response.headers.get("content-encoding", "identity"), self._limits.max_response_bytes)
-        async for chunk in response.aiter_raw():
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        async for chunk in response.stream:
             body.add(chunk)
         return body.whole()
+
+
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+def _open(url: str, concurrency: int) -> httpx.AsyncHTTPTransport:
+    """Open httpx's transport, through the environment's proxy if it names one and the address is not exempt."""
+    parts = urlsplit(url)
+    host, proxies = parts.hostname or "", getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy is None or host in _LOOPBACK or proxy_bypass(parts.netloc):
+        return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=concurrency))
+    try:
+        return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=concurrency), proxy=proxy)
+    except (httpx.InvalidURL, ValueError, ImportError):
+        # The proxy's address may hold a password: it is not repeated.
+        raise ConfigurationError(
+            f"the environment's proxy for {parts.scheme}://{host} cannot be used: write it like http://host:port in "
+            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY (socks5:// needs the package socksio), or name the host in NO_PROXY"
+        ) from None
 
 
 class _Body:

@@ -86,8 +86,11 @@ def _outlook(endpoint: Endpoint, queries: int, form: str) -> str:
     """Say what an audit would send at least and at most, and what that costs where a price is given."""
     limits = endpoint.limits
     least, most = endpoint.requests_needed(queries), endpoint.budget(queries)
+    # Nothing was asked yet, so nothing is known of the endpoint's speed: a second an answer is a round figure.
+    seconds = max(least / limits.concurrency, least / limits.per_second if limits.per_second else 0.0)
     figures = {"endpoint": endpoint.name, "url": endpoint.url, "queries": queries, "requests": least,
-               "requests_at_most": most, "seconds_at_most": limits.wall_s}  # fmt: skip
+               "requests_at_most": most, "seconds_at_a_second_an_answer": seconds,
+               "seconds_at_most": limits.wall_s}  # fmt: skip
     if limits.price is not None:
         figures |= {"cost": least * limits.price, "cost_at_most": most * limits.price}
     if form == "json":
@@ -95,7 +98,7 @@ def _outlook(endpoint: Endpoint, queries: int, form: str) -> str:
     cost = f", cost {figures['cost']:g} to {figures['cost_at_most']:g}" if limits.price is not None else ""
     return (
         f"{endpoint.name}: {queries} queries in {least} requests, {most} at most with retries, "
-        f"within {limits.wall_s:g} s{cost}; nothing was sent"
+        f"about {seconds:.0f} s if an answer takes one, {limits.wall_s:g} s at most{cost}; nothing was sent"
     )
 
 
@@ -122,9 +125,9 @@ def _tell(progress: Progress) -> None:
         _clear()
         click.echo(f"{progress.endpoint}: {progress.note}", err=True)
     elif sys.stderr.isatty():
-        counts = (
-            f"{progress.endpoint}: {progress.answered} of {progress.queries} answered, {progress.requests} requests"
-        )
+        again = f" ({progress.retries} of them retries)" if progress.retries else ""
+        told = f"{progress.answered} of {progress.queries} answered, {progress.requests} requests{again}"
+        counts = f"{progress.endpoint}: {told}"
         _clear()
         click.echo(f"{counts}; {progress.note}"[:200] if progress.note else counts, err=True, nl=bool(progress.note))
 

@@ -10,12 +10,13 @@ import pytest
 from metav_audit.adapter import Request
 from metav_audit.audit.endpoints import Limits
 from metav_audit.audit.transport import FaultKind, Transport, TransportError
+from metav_audit.errors import ConfigurationError
 from tests.servers import ModelServer, Reply, always, free_port
 
 
-def send(url, headers=None, seconds=30.0, **limits):
+def send(url, headers=None, seconds=30.0, origin="http://127.0.0.1", **limits):
     async def once():
-        async with Transport(Limits(**limits)) as transport:
+        async with Transport(origin, Limits(**limits)) as transport:
             return await transport.send(Request(url, b"{}"), headers or {}, seconds)
 
     return asyncio.run(once())
@@ -128,3 +129,27 @@ def test_a_redirect_comes_back_as_it_is():
 def test_an_address_that_is_none_is_a_fault():
     """An address an adapter made up wrongly is a fault with a name, not a crash."""
     assert fault_of("http://host:notaport/") is FaultKind.MALFORMED
+
+
+def test_the_environment_s_proxy_is_used_but_never_for_this_machine(monkeypatch):
+    """A request to the outside goes through HTTP_PROXY, one to the loopback or a host in NO_PROXY does not."""
+    with replying(Reply(200, b"through the proxy")) as proxy, replying(Reply(200, b"straight")) as server:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        outside = "http://service.test"
+        assert send(f"{outside}/v2", origin=outside).content == b"through the proxy"
+        assert proxy.log[0].path == f"{outside}/v2"
+        assert send(server.url, origin=server.url).content == b"straight"
+        monkeypatch.setenv("no_proxy", "service.test")
+        assert fault_of(f"{outside}/v2", origin=outside) is FaultKind.UNREACHABLE
+        assert len(proxy.log) == 1
+
+
+@pytest.mark.parametrize(
+    "proxy", ["ftp://user:hunter22@proxy.test", "http://user:hunter22@proxy.test:port", "socks5://h"]
+)
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(monkeypatch, proxy):
+    """The message says which variables to mend, and repeats nothing of the proxy's address."""
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
+        Transport("https://service.test", Limits())
+    assert "hunter22" not in str(caught.value)
