@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 10 11 12 13 14
 BENCH ?= .bench
 
-.PHONY: demo test check lint types floors bench fixtures clean
+.PHONY: demo test check lint types floors bench bench-client fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -32,6 +32,9 @@ bench: $(READY)  ## five targets on digits, against the IPGuard baseline; what s
 	  test -f $(BENCH)/digits-$$seed/project.toml || $(BIN)/metav-audit init --digits --seed $$seed $(BENCH)/digits-$$seed || exit 1; \
 	done
 	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/digits-$(seed))
+
+bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries
+	$(BIN)/python -m tests.bench.throughput
 
 fixtures: $(READY)  ## make the frozen inputs of tests again; git diff stays empty
 	$(BIN)/python fixtures/make_fixtures.py

@@ -371,7 +371,10 @@ def replay_file(path: Path) -> tuple[Replay, int]:
 
 def _answer(scores: Any) -> Answer:
     try:
-        if all(score is None or type(score) in (int, float) for score in scores):
+        kinds = set(map(type, scores))
+        if kinds == {float}:
+            return Answer(tuple(scores))
+        if kinds <= {float, int, type(None)}:
             return Answer(tuple(None if score is None else float(score) for score in scores))
     except OverflowError:
         pass

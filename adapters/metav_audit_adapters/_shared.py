@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from pydantic_core import to_json
+
 from metav_audit.adapter import Adapter, Request, Response, read_json
 from metav_audit.errors import AnswerError, ConfigurationError
 
@@ -87,8 +89,8 @@ def read_mildly(response: Response) -> dict[str, Any]:
 
 
 def dumps(body: Any) -> bytes:
-    """Write compact JSON."""
-    return json.dumps(body, separators=(",", ":")).encode()
+    """Write compact JSON, numbers to their last digit."""
+    return to_json(body)
 
 
 def json_request(url: str, body: Any, headers: Mapping[str, str] | None = None) -> Request:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from metav_audit.adapter import Response
+from metav_audit.adapter import Response, parse
 
 _HEADERS = frozenset(
     {
@@ -64,7 +63,7 @@ def _fields(content: bytes) -> dict[str, str]:
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(content)
+        body = parse(content)
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -75,6 +75,7 @@ class Journal:
         self._redact = redact
         self._unsynced = 0
         self._syncing: asyncio.Task[None] | None = None
+        self._enough = asyncio.Event()
         self._broken: OSError | None = None
         self._lock = _locked(folder)
         try:
@@ -128,6 +129,7 @@ class Journal:
         if self._syncing is None:
             self._syncing = asyncio.create_task(self._sync_soon())
         if self._unsynced >= MOST_UNSYNCED:
+            self._enough.set()
             await asyncio.shield(self._syncing)
 
     def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
@@ -136,9 +138,11 @@ class Journal:
             self._file.flush()
 
     async def _sync_soon(self) -> None:
-        """Sync once, a moment later. An error stays: it is raised by whatever is written next."""
+        """Sync once, a moment later or when enough has gathered; an error is raised by whatever is written next."""
         try:
-            await asyncio.sleep(SYNC_WITHIN_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), SYNC_WITHIN_S)
+            self._enough.clear()
             self._unsynced = 0
             with contextlib.suppress(ConfigurationError, ValueError):  # ValueError: closed meanwhile, and so synced.
                 await asyncio.to_thread(self._sync)

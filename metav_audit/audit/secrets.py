@@ -95,7 +95,9 @@ class Secrets:
         if isinstance(value, Mapping):
             return {self.redact_all(key): self.redact_all(part) for key, part in value.items()}
         if isinstance(value, list | tuple):
-            return [part if type(part) in _NO_TEXT else self.redact_all(part) for part in value]
+            if _NO_TEXT.issuperset(map(type, value)):
+                return list(value)
+            return [self.redact_all(part) for part in value]
         return value
 
 

@@ -1,8 +1,10 @@
 """How fast the auditing client is beside bare httpx, and how much memory 100,000 queries take: ``make bench-client``.
 
 A server in a process of its own answers every request with the same scores. Audits and bare ``httpx.AsyncClient``
-runs of the same requests at the same concurrency take turns, each the same number of times; the ratio is that of their
-medians. Memory is the largest resident set of a process that does nothing but one audit.
+runs of the same requests at the same concurrency take turns, each the same number of times; a ratio is that of their
+medians. Bare httpx runs twice: from numbers to numbers, as a program does that writes and reads JSON with httpx's own
+``json=`` and ``.json()``; and from bytes to bytes, with everything written beforehand and nothing read. Memory is the
+largest resident set of a process that does nothing but one audit.
 """
 
 from __future__ import annotations
@@ -119,21 +121,27 @@ def audited(bundle: FingerprintBundle, asked: Endpoint) -> float:
     return elapsed
 
 
-def bare(bundle: FingerprintBundle, asked: Endpoint) -> float:
-    """Seconds that bare httpx takes for the fingerprint's requests, written beforehand, at the same concurrency."""
+def bare(bundle: FingerprintBundle, asked: Endpoint, *, numbers: bool) -> float:
+    """Seconds that bare httpx takes for the fingerprint's requests at the same concurrency.
+
+    With ``numbers`` it writes and reads their JSON, too.
+    """
     inputs = bundle.inputs
     requests = [
         asked.adapter.encode(inputs[start : start + asked.batch]) for start in range(0, len(inputs), asked.batch)
     ]
+    contents = [{"json": json.loads(each.content)} if numbers else {"content": each.content} for each in requests]
 
     async def main() -> float:
         async with httpx.AsyncClient(limits=httpx.Limits(max_connections=asked.limits.concurrency)) as client:
-            waiting = iter(requests)
+            waiting = iter(contents)
 
             async def work() -> None:
-                for request in waiting:
-                    response = await client.post(request.url, content=request.content, headers=request.headers)
+                for content in waiting:
+                    response = await client.post(requests[0].url, **content, headers=requests[0].headers)
                     assert response.status_code == 200
+                    if numbers:
+                        assert response.json()["outputs"][0]["data"]
 
             begun = time.perf_counter()
             await asyncio.gather(*(work() for _ in range(asked.limits.concurrency)))
@@ -143,15 +151,21 @@ def bare(bundle: FingerprintBundle, asked: Endpoint) -> float:
 
 
 def speed(url: str, queries: int, repeats: int) -> None:
-    """Print requests a second, bare and audited, and their ratio."""
-    print(f"{'batch':>5} {'concurrency':>11} {'bare httpx':>13} {'metav-audit':>13} {'ratio':>6}")
+    """Print requests a second, bare and audited, and their ratios."""
+    print(f"{'':>20}{'requests a second':^38}{'ratio to httpx':>18}")
+    names = f"{'bytes':>12} {'numbers':>12} {'metav-audit':>12} {'bytes':>8} {'numbers':>8}"
+    print(f"{'batch':>5} {'concurrency':>13} {names}")
     for batch in (1, 8):
         bundle = bundle_of(queries * batch)
         for concurrency in (1, 4, 16, 64):
             asked = endpoint(url, batch, concurrency)
-            times = [(bare(bundle, asked), audited(bundle, asked)) for _ in range(repeats)]
-            one, other = (queries / statistics.median(each) for each in zip(*times, strict=True))
-            print(f"{batch:>5} {concurrency:>11} {one:>11.0f}/s {other:>11.0f}/s {other / one:>6.2f}", flush=True)
+            times = [
+                (bare(bundle, asked, numbers=False), bare(bundle, asked, numbers=True), audited(bundle, asked))
+                for _ in range(repeats)
+            ]
+            plain, parsed, own = (queries / statistics.median(each) for each in zip(*times, strict=True))
+            speeds = f"{plain:>12.0f} {parsed:>12.0f} {own:>12.0f}"
+            print(f"{batch:>5} {concurrency:>13} {speeds} {own / plain:>8.2f} {own / parsed:>8.2f}", flush=True)
 
 
 def remember(url: str, queries: int) -> None:
