@@ -27,6 +27,7 @@ from metav_audit.zoo import recipes
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.plan import PRESETS
 from metav_audit.zoo.store import state_of
+from tests.audit.helpers import needed
 from tests.builders import make_bundle
 from tests.toy import MINI
 
@@ -79,8 +80,7 @@ def test_each_protocol_carries_the_same_answers(tmp_path, port, predict, number)
     factor = 100 if SUSPECTS[number].options.get("scores") == "percent" else 1
     answers = np.array([answer.scores for answer in transcript.answers], np.float64) / factor
     assert np.allclose(answers, predict(bundle.inputs), rtol=0, atol=1e-6)
-    batch = SUSPECTS[number].options.get("batch", 1)
-    assert transcript.requests == -(-20 // batch) + 4 * -(-2 // batch)
+    assert transcript.requests == needed(20, SUSPECTS[number].options.get("batch", 1))
 
 
 @pytest.mark.parametrize(
