@@ -61,7 +61,13 @@ def rows(model: Model, body: dict[str, Any]) -> dict[str, Any]:
     return {"result": {"rows": model(np.array(body["inputs"], np.float32)).tolist()}}
 
 
-PROTOCOLS = {"open-inference-v2": v2, "tensorflow-serving-v1": tensorflow, "json-template": rows}
+PROTOCOLS = {
+    "open-inference-v2": v2,
+    "tensorflow-serving-v1": tensorflow,
+    "json-template": rows,
+    "torchserve": tensorflow,
+    "sagemaker": rows,
+}
 
 
 class ModelServer:
@@ -154,6 +160,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "open-inference-v2": {"model": "m"},
     "tensorflow-serving-v1": {"model": "m"},
     "json-template": {"body": {"inputs": "{{inputs}}"}, "answer": "result.rows"},
+    "torchserve": {"model": "m", "send": "instances"},
+    "sagemaker": {"endpoint": "m", "body": {"inputs": "{{inputs}}"}, "answer": "result.rows"},
 }
 """What each adapter needs to be told to talk to a ModelServer, besides its url."""
 

@@ -30,8 +30,8 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
 from metav_audit.transcript import Transcript
 
-PATIENCE = 5
-"""So many batches in a row may fail before an endpoint that has answered is given up for this run."""
+PATIENCE = 2
+"""After so many failed batches in a row the canaries are asked: is it these inputs, or the endpoint?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class _Run:
         self._rounds = itertools.count(so_far.canary_rounds)
         # Failures since the last success. They count only once the endpoint is seen alive after them.
         self._failed: list[_Failure] = []
-        self._asked_again: set[Queries] = set()
+        self._asked_again: set[int] = set()
         self._heard = False
         ceiling, limits = endpoint.budget(self._queries), endpoint.limits
         # Whatever happens before, the last round of canaries can still be paid for: it vouches for what came.
@@ -209,7 +209,7 @@ class _Run:
         for _ in range(2):
             if await self._settle(asker, None):
                 break
-        self._asked_again.update(each.queries for each in self._failed)
+        self._asked_again.update(range(self._queries))
         self._sort_out()
         if self._answered < self._queries:
             self.say(f"{self._queries - self._answered} of {self._queries} queries stay unanswered", final=True)
@@ -262,17 +262,23 @@ class _Run:
         where = f"endpoint {self._endpoint.name}"
         if not self._heard or isinstance(error, GivenUpError):
             raise type(error)(f"{where}: {error}") from error
-        if len(self._failed) >= PATIENCE:
-            raise RemoteError(f"{where}: {len(self._failed)} batches in a row failed; the last: {error}") from error
+        if not queries and len(self._failed) > PATIENCE:
+            raise RemoteError(f"{where}: {len(self._failed)} requests in a row failed; the last: {error}") from error
+        if len(self._failed) == PATIENCE:
+            self._waiting.appendleft(None)
         self.say(str(error))
 
     def _sort_out(self) -> None:
-        """Put failed batches that may still be answered behind all others, once; give up the rest."""
+        """Put queries that may still be answered behind all others, once and one by one; give up the rest.
+
+        One by one, since a single input that the server does not take spoils its whole batch.
+        """
         failed, self._failed = self._failed, []
         for each in failed:
-            if each.queries and each.passing and each.queries not in self._asked_again:
-                self._asked_again.add(each.queries)
-                self._waiting.append(each.queries)
+            again = each.passing or len(each.queries) > 1
+            if again and not self._asked_again.issuperset(each.queries):
+                self._asked_again.update(each.queries)
+                self._waiting.extend((query,) for query in each.queries)
             else:
                 self._give_up(each.queries, each.reason)
 

@@ -217,13 +217,13 @@ def test_a_later_answer_that_does_not_fit_stays_unanswered(tmp_path):
 
 
 def test_an_endpoint_that_goes_down_is_given_up_and_resumed(tmp_path):
-    """Several failures in a row stop the run without spoiling their queries; running again asks only what is open."""
+    """When the canaries fail, too, the run stops without spoiling its queries; running again asks only what is open."""
     down = [True]
     with ModelServer(TARGET, fault=lambda number, seen: Reply(404) if number >= 4 + 4 and down[0] else None) as server:
         asked = endpoint(server.url, TASK, limits=SERIAL)
-        with pytest.raises(RemoteError, match=f"{PATIENCE} batches in a row"):
+        with pytest.raises(RemoteError, match=f"{PATIENCE + 1} requests in a row"):
             audit_endpoint(BUNDLE, asked, tmp_path)
-        assert len(server.log) == 4 + 4 + PATIENCE
+        assert len(server.log) == 4 + 4 + PATIENCE + 1
         answered = asked_queries(tmp_path)[:4]
         before = len(asked_queries(tmp_path))
         assert "finished" not in {record["kind"] for record in records(tmp_path)}
@@ -231,7 +231,7 @@ def test_an_endpoint_that_goes_down_is_given_up_and_resumed(tmp_path):
         transcript = audit_endpoint(BUNDLE, asked, tmp_path)
     assert None not in transcript.answers
     assert sorted(answered + asked_queries(tmp_path)[before:]) == list(range(12))
-    assert len(server.log) == 4 + 4 + PATIENCE + 8 + 3 * 2
+    assert len(server.log) == 4 + 4 + PATIENCE + 1 + 8 + 3 * 2
     assert "resumed" in {record["kind"] for record in records(tmp_path)}
 
 

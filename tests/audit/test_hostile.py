@@ -108,6 +108,11 @@ def balanced(seed: int, rng: np.random.Generator) -> Trick:
     return lambda number, inputs: models[number % 2](inputs)
 
 
+def diced(seed: int, rng: np.random.Generator) -> Trick:
+    models = [derived(seed), independent(seed)]
+    return lambda number, inputs: models[int(rng.integers(2))](inputs)
+
+
 TRICKS = {
     noisy: {UNSTEADY},
     swapped: {UNSTEADY, CHANGED},
@@ -115,6 +120,7 @@ TRICKS = {
     random_by_call: {UNSTEADY},
     random_by_input: {"unlike those of any model"},
     balanced: {UNSTEADY},
+    diced: {UNSTEADY, CHANGED},
 }
 
 
@@ -128,9 +134,9 @@ def test_a_trick_is_named_and_gets_no_verdict(audit, trick):
 
 
 def test_a_block_page_gets_no_verdict(audit):
-    """HTML with status 200 from any moment on, 30 runs: an error that names it, or inconclusive with it as a reason."""
+    """HTML with status 200 from any moment on, 100 runs: named as an error, or as the reason of inconclusive."""
     page = Reply(200, b"<html><body>Are you a robot?</body></html>", {"Content-Type": "text/html"})
-    for seed in range(30):
+    for seed in range(RUNS):
         moment = int(np.random.default_rng(seed).integers(0, REQUESTS))
         honest = answering(lambda number, inputs, seed=seed: one_of(seed)(inputs))
         try:

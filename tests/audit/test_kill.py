@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from metav_audit.audit import audit_endpoint
 from metav_audit.transcript import load_transcript
 from metav_audit.verdict import decide
@@ -18,7 +20,7 @@ from tests.servers import ModelServer
 
 TASK = make_task()
 BUNDLE = make_bundle(queries=120, task=TASK)
-KILLS = 20
+AUDITS, KILLS = 10, 20
 
 PROGRAM = """
 import sys
@@ -69,9 +71,10 @@ def run_until(command, server, requests, extra_s, how):
     return process.returncode, said.decode()
 
 
-def test_an_audit_killed_at_any_moment_asks_nothing_twice(tmp_path):
+@pytest.mark.parametrize("seed", range(AUDITS))
+def test_an_audit_killed_at_any_moment_asks_nothing_twice(tmp_path, seed):
     """Killed 20 times and run again: the same verdict and answers as undisturbed, and no answered query is repeated."""
-    rng, moments = random.Random(20), []
+    rng, moments = random.Random(seed), []
     with ModelServer(linear_model(TASK, 0), delay_s=0.03) as server:
         undisturbed = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits={"concurrency": 8}), tmp_path / "whole")
         server.log.clear()
