@@ -43,11 +43,15 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP response, read to its end; header names are lower case."""
+    """One HTTP response, read to its end; header names are lower case.
+
+    ``peer`` says who sent it, as far as the connection tells: ``address`` and, over TLS, ``tls_certificate_sha256``.
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
+    peer: Mapping[str, str] = field(default_factory=dict)
 
 
 class Outcome(StrEnum):

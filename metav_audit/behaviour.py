@@ -29,8 +29,8 @@ TOLERANCE = 0.05
 ROUNDING = 1e-5
 """Probabilities that lie no further apart than this are the same."""
 
-_MACHINE_NAMES = {"server", "x-powered-by"}
-"""Names of the software in front of a model; balanced servers may differ in them."""
+_MACHINE_NAMES = {"address", "server", "tls_certificate_sha256", "x-powered-by"}
+"""Names of the machine and the software in front of a model; balanced servers may differ in them."""
 
 CONSTANT = 1e-4
 """Nats within which answers to different inputs count as the same answer."""

@@ -3,15 +3,18 @@
 On disk it is ``transcript.jsonl``: one canonical JSON record a line, each holding the SHA-256 of the line before it
 (``previous``), so that a record changed, dropped or moved breaks the chain. Records, by ``kind``:
 
-- ``header``: schema version, bundle hash, endpoint (no secret), software, time.
-- ``sent``: a request is about to leave: serial number, queries, attempt, hash of its body. Written first: it counts.
-- ``received``: what came back for that request: outcome, status, time taken, hash of the body; the answers and the
-  body itself when it was usable.
+- ``header``: schema version, bundle hash, endpoint (no secret), software, operator, time.
+- ``sent``: a request is about to leave: serial number, queries, which step of the adapter's flow, attempt, method and
+  address, hash and place of its body. Written first: it counts.
+- ``received``: what came back for that request: outcome, status, time taken, hash and place of the body, place of the
+  headers (JSON, without the date), how the server named itself, its clock; the answers, when the flow ended with it.
+  ``redacted_sha256`` is the hash of the body as kept, where a secret that it echoed was taken out.
 - ``unanswered``: queries given up, and why.
 - ``resumed``: the audit went on after a stop.
 - ``finished``: nothing is left to ask.
 
-A ``sent`` record without queries names ``canaries`` and their ``round``: inputs asked again and again, to see whether
+Bodies lie in ``bodies.pack``, at the place that ``body`` names: see ``metav_audit.bodies``. A ``sent`` record without
+queries names ``canaries`` and their ``round``: inputs asked again and again, to see whether
 the model stays the same.
 """
 
@@ -24,12 +27,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from metav_audit.bodies import is_place
 from metav_audit.errors import TranscriptError
 from metav_audit.files import strict_json
 from metav_audit.responses import Answer
 from metav_audit.task import ScoreKind
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_TRANSCRIPT_BYTES = 1 << 30
 MAX_QUERIES = 1_000_000
 MAX_CANARIES = 64
@@ -122,6 +126,7 @@ class Transcript:
         canary_rounds: the number that the next round gets.
         identities: every distinct set of headers by which the answering server named itself.
         head: SHA-256 of the last record, the chain's head.
+        operator: who asked and by what authority, in the operator's own words.
     """
 
     bundle_sha256: str
@@ -135,6 +140,7 @@ class Transcript:
     canary_rounds: int
     identities: tuple[Mapping[str, str], ...]
     head: str
+    operator: Mapping[str, str]
 
     def __repr__(self) -> str:
         """Name the transcript in short: asyncio writes a task's whole result in its own representation."""
@@ -165,11 +171,13 @@ class Replay:
     Attributes:
         head: SHA-256 of the last record, the chain's head.
         records: records taken so far.
+        bodies_end: where the bodies that they name end in ``bodies.pack``.
     """
 
     def __init__(self) -> None:
         self.head = CHAIN_START
         self.records = 0
+        self.bodies_end = 0
         self._header: Mapping[str, Any] = {}
         self._finished: str | None = None
         self._attempts: dict[int, Attempt] = {}
@@ -239,6 +247,7 @@ class Replay:
             canary_rounds=1 + max(self._rounds, default=-1),
             identities=tuple(self._identities),
             head=self.head,
+            operator=self._header["operator"],
         )
 
     def _take(self, record: Mapping[str, Any]) -> None:
@@ -247,6 +256,9 @@ class Replay:
             self._check_header(record)
         try:
             self._check_queries(record)
+            for part in ("headers", "body"):
+                if part in record:
+                    self._check_place(record[part])
             take = self._begin if first else self._takers.get(record["kind"])
             if take is not None:
                 take(record)
@@ -274,8 +286,16 @@ class Replay:
         if "canaries" in record:
             _check_canaries(record)
 
+    def _check_place(self, place: Any) -> None:
+        """Bodies lie one after the other, each named for the first time where the last one ended."""
+        if not is_place(place) or place[0] > self.bodies_end:
+            raise ValueError("where its headers or body lie")
+        self.bodies_end = max(self.bodies_end, sum(place))
+
     def _begin(self, record: Mapping[str, Any]) -> None:
         self._header = {**record, "endpoint": EndpointRecord.from_json(record["endpoint"])}
+        if not all(isinstance(words, str) for words in record["operator"].values()):
+            raise ValueError("the operator's words")
         self._answers = [None] * record["queries"]
         self._reasons = [None] * record["queries"]
 

@@ -1,4 +1,4 @@
-"""An audit's folder as the client writes it, without a client: bundle, transcript and verdict."""
+"""An audit's folder as the client leaves it, without a network: real adapter, real journal, canned responses."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from metav_audit.audit import Endpoint
+from metav_audit.audit.journal import Journal, Subject
 from metav_audit.behaviour import canary_inputs
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.transcript import CHAIN_START, line_hash, load_transcript, record_line
+from metav_audit.transcript import CHAIN_START, EndpointRecord, line_hash, load_transcript, record_line
 from metav_audit.verdict import decide
 from tests.builders import make_bundle
 
 Model = Callable[[np.ndarray], np.ndarray]
+FIELDS = {
+    "adapter": "json-template",
+    "url": "http://127.0.0.1:8080/predict",
+    "body": {"inputs": "{{inputs}}"},
+    "answer": "rows",
+}
+BUSY = b'{"error": "the server is overloaded"}'
 
 
 def make_folder(
@@ -31,20 +40,69 @@ def make_folder(
 ) -> Path:
     """Let ``model`` answer the bundle's queries, all but ``unanswered``, and write what an audit leaves.
 
-    The first ``hidden`` classes are not shown; the canaries are asked ``rounds`` times.
+    The first ``hidden`` classes are not shown; the canaries are asked ``rounds`` times; ``endpoint`` overwrites what
+    the header says of the endpoint.
     """
     bundle = bundle or make_bundle()
     bundle.save(path / "bundle")
-    answers = [[None] * hidden + scores[hidden:] for scores in model(bundle.inputs).tolist()]
-    records = _records(bundle, answers, unanswered, reason, endpoint or {})
-    for number in range(rounds):
-        repeated = [[None] * hidden + scores[hidden:] for scores in model(canary_inputs(bundle)).tolist()]
-        records[-1:-1] = _canaries(number, len(answers), repeated)
-    lines = _lines(records)
-    (path / "transcript.jsonl").write_bytes(b"".join(lines))
+    asked = Endpoint.open("suspect", FIELDS, bundle.task)
+    record = {**asked.record().to_json(), **(endpoint or {})}
+    subject = Subject(
+        bundle.sha256, EndpointRecord.from_json(record), "metav-audit 0.1.0", len(bundle.inputs), {"name": "A. Auditor"}
+    )
+    clock = iter(["2026-03-04T10:00:00+00:00"])
+    with Journal(path, subject, lambda: next(clock, "2026-03-04T10:01:00+00:00"), lambda value: value) as journal:
+        writer = _Writer(journal, asked, model, hidden)
+        for query in range(len(bundle.inputs)):
+            lost = query in unanswered
+            writer.exchange(bundle.inputs[[query]], {"queries": [query]}, lost=lost)
+            if lost:
+                journal.append("unanswered", queries=[query], reason=reason)
+        for number in range(rounds):
+            about = {"queries": [], "canaries": [0, 1], "round": number}
+            writer.exchange(canary_inputs(bundle), about, lost=False)
+        clock = iter(["2026-03-04T10:07:00+00:00"])
+        journal.append("finished")
     verdict = decide(bundle, load_transcript(path / "transcript.jsonl"))
     (path / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1))
     return path
+
+
+class _Writer:
+    """Writes the records of one request and its response after another."""
+
+    def __init__(self, journal: Journal, asked: Endpoint, model: Model, hidden: int) -> None:
+        self._journal, self._asked, self._model, self._hidden = journal, asked, model, hidden
+        self._serial = 0
+
+    def exchange(self, inputs: np.ndarray, about: dict[str, Any], *, lost: bool) -> None:
+        self._serial += 1
+        request = self._asked.adapter.encode(inputs)
+        self._journal.append(
+            "sent",
+            request=self._serial,
+            **about,
+            step=0,
+            attempt=1,
+            method=request.method,
+            url=request.url,
+            request_sha256=hashlib.sha256(request.content).hexdigest(),
+            body=self._journal.keep(request.content),
+        )
+        rows = [[None] * self._hidden + scores[self._hidden :] for scores in self._model(inputs).tolist()]
+        content = BUSY if lost else json.dumps({"rows": rows}).encode()
+        fields: dict[str, Any] = {"outcome": "ok", "status": 200, "answers": rows, "identity": {"server": "uvicorn"}}
+        if lost:
+            fields = {"outcome": "transient", "status": 503, "error": "the server is overloaded"}
+        self._journal.append(
+            "received",
+            request=self._serial,
+            elapsed_s=0.25,
+            response_sha256=hashlib.sha256(content).hexdigest(),
+            headers=self._journal.keep(b"{}"),
+            body=self._journal.keep(content),
+            **fields,
+        )
 
 
 def rechain(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
@@ -60,50 +118,3 @@ def _lines(records: list[dict[str, Any]]) -> list[bytes]:
         lines.append(record_line(record, head))
         head = line_hash(lines[-1])
     return lines
-
-
-def _records(bundle, answers, unanswered, reason, endpoint) -> list[dict[str, Any]]:
-    fields = {
-        "name": "suspect",
-        "adapter": "json-template",
-        "url": "http://127.0.0.1:8080/predict",
-        "scores": "probability",
-        "options": {"batch": 1},
-    }
-    records = [
-        {
-            "kind": "header",
-            "schema_version": 1,
-            "bundle_sha256": bundle.sha256,
-            "endpoint": {**fields, **endpoint},
-            "software": "metav-audit 0.1.0",
-            "at": "2026-03-04T10:00:00+00:00",
-            "queries": len(bundle.inputs),
-        }
-    ]
-    for query, answer in enumerate(answers):
-        records += _exchange(query, None if query in unanswered else answer, reason)
-    return [*records, {"kind": "finished", "at": "2026-03-04T10:07:00+00:00"}]
-
-
-def _canaries(number: int, queries: int, answers: list[list[float | None]]) -> list[dict[str, Any]]:
-    sent, received = _exchange(queries + number, answers[0], "")
-    sent |= {"queries": [], "canaries": list(range(len(answers))), "round": number}
-    return [sent, {**received, "answers": answers}]
-
-
-def _exchange(query: int, scores: list[float | None] | None, reason: str) -> list[dict[str, Any]]:
-    digest = hashlib.sha256(str(query).encode()).hexdigest()
-    sent = {
-        "kind": "sent",
-        "request": query,
-        "queries": [query],
-        "attempt": 1,
-        "at": "2026-03-04T10:01:00+00:00",
-        "request_sha256": digest,
-    }
-    back = {"kind": "received", "request": query, "elapsed_s": 0.25, "response_sha256": digest}
-    if scores is None:
-        failed = {**back, "outcome": "transient", "status": 503, "error": "the server is overloaded"}
-        return [sent, failed, {"kind": "unanswered", "queries": [query], "reason": reason}]
-    return [sent, {**back, "outcome": "ok", "status": 200, "answers": [scores], "identity": {"server": "uvicorn"}}]

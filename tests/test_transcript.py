@@ -28,12 +28,13 @@ VALUES = st.recursive(
 
 HEADER = {
     "kind": "header",
-    "schema_version": 1,
+    "schema_version": 2,
     "at": "2030-01-01T00:00:00Z",
     "bundle_sha256": "b" * 64,
     "endpoint": EndpointRecord("a", "b", "http://host", ScoreKind.PROBABILITY, {}).to_json(),
     "software": "metav-audit 0",
     "queries": 1,
+    "operator": {},
 }
 
 
@@ -146,7 +147,7 @@ def test_an_oversized_transcript_is_refused_before_it_is_read(path, monkeypatch)
 HUGE = json.loads("1" + "0" * 400)
 FORGERIES = {
     "no header": lambda records: records.__delitem__(0),
-    "newer": lambda records: records[0].update(schema_version=2),
+    "newer": lambda records: records[0].update(schema_version=3),
     "no queries": lambda records: records[0].update(queries=0),
     "too many queries": lambda records: records[0].update(queries=10**9),
     "queries of another kind": lambda records: records[0].update(queries="six"),

@@ -43,7 +43,7 @@ def transcript(model, bundle=BUNDLE, unanswered=(), hidden=0, **fields):
     repeated = tuple(Answer((None,) * hidden + tuple(row[hidden:])) for row in model(canary_inputs(bundle)).tolist())
     rounds = tuple(CanaryRound("", after, repeated, None) for after in (0, 0, len(rows)))
     whole = Transcript(
-        bundle.sha256, endpoint, "metav-audit", "", "", exchanges, len(rows), rounds, len(rounds), (), "f" * 64
+        bundle.sha256, endpoint, "metav-audit", "", "", exchanges, len(rows), rounds, len(rounds), (), "f" * 64, {}
     )
     return dataclasses.replace(whole, **fields)
 

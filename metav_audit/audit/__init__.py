@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
 from metav_audit.audit.contract import AdapterContractError, check_adapter
-from metav_audit.audit.discovery import InstalledAdapter, find_adapter, installed_adapters
 from metav_audit.audit.endpoints import Endpoint, Limits, load_endpoints
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, prepare_folder
+from metav_audit.discovery import InstalledAdapter, find_adapter, installed_adapters
 
 __all__ = [
     "AdapterContractError",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import json
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -14,7 +14,6 @@ from typing import Any
 from metav_audit.adapter import Outcome, Request, Response, Wait
 from metav_audit.audit.budget import BudgetSpentError, QueryBudget
 from metav_audit.audit.endpoints import Endpoint
-from metav_audit.audit.flow import Flow, Step, classify
 from metav_audit.audit.hints import announced_rest
 from metav_audit.audit.identity import explain, identify
 from metav_audit.audit.journal import Journal
@@ -25,6 +24,9 @@ from metav_audit.audit.secrets import Secrets
 from metav_audit.audit.transport import TransportError, WayOut, merge_headers
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import AnswerError, RemoteError
+from metav_audit.flow import Flow, Step, classify
+
+_MAX_DATE = 64
 
 Queries = tuple[int, ...]
 About = Mapping[str, Any]
@@ -135,13 +137,13 @@ class Asker:
             raise type(error)(self._worded(str(error))) from None
 
     async def _drive(self, flow: Flow, about: About) -> None:
-        step = flow.advance(None)
+        step, number = flow.advance(None), 0
         while not isinstance(step, list):
             if isinstance(step, Wait):
                 await self._pause(step.seconds)
                 step = flow.advance(None)
             else:
-                step = await self._exchange(flow, step, about)
+                step, number = await self._exchange(flow, step, {**about, "step": number}), number + 1
 
     async def _exchange(self, flow: Flow, request: Request, about: About) -> Step:
         """Send one request, let the flow read the response, and journal what it made of it."""
@@ -152,7 +154,7 @@ class Asker:
             await self._received(got, "unusable", error=self._worded(str(error)))
             raise
         answers = {"answers": [list(answer.scores) for answer in step]} if isinstance(step, list) else {}
-        await self._received(got, Outcome.OK.value, **answers, **_body(got.response))
+        await self._received(got, Outcome.OK.value, **answers)
         return step
 
     async def _send_until_ok(self, request: Request, about: About) -> Received:
@@ -182,9 +184,17 @@ class Asker:
             await self._host.turn(self._budget.seconds_left)
             self._budget.reserve(again=attempt > 1)
             serial = self._budget.spent
-            digest = hashlib.sha256(request.content).hexdigest()
             # On disk before it leaves, so that it counts.
-            await self._journal.record("sent", request=serial, **about, attempt=attempt, request_sha256=digest)
+            await self._journal.record(
+                "sent",
+                request=serial,
+                **about,
+                attempt=attempt,
+                method=request.method,
+                url=request.url,
+                request_sha256=hashlib.sha256(request.content).hexdigest(),
+                body=self._journal.keep(request.content),
+            )
             begun = self._world.clock()
             try:
                 raw: Response | TransportError = await self._transport.send(request, headers, self._budget.seconds_left)
@@ -238,14 +248,21 @@ class Asker:
         return headers
 
     async def _received(self, got: Received, outcome: str, **more: Any) -> None:
+        response = got.response
+        kept = hashlib.sha256(response.content).hexdigest()
         await self._journal.record(
             "received",
             request=got.serial,
             outcome=outcome,
-            status=got.response.status,
+            status=response.status,
             elapsed_s=got.elapsed_s,
             response_sha256=got.sha256,
-            identity=identify(got.response),
+            # A secret that the server echoed is not kept; then the hash of what is kept is another.
+            **({"redacted_sha256": kept} if kept != got.sha256 else {}),
+            headers=self._journal.keep(_headers(response)),
+            body=self._journal.keep(response.content),
+            identity=identify(response),
+            server_date=response.headers.get("date", "")[:_MAX_DATE] or None,
             **more,
         )
 
@@ -260,11 +277,10 @@ class Asker:
         return " ".join(str(self._secrets.redact_all(text)).split())
 
 
-def _body(response: Response) -> dict[str, str]:
-    try:
-        return {"body": response.content.decode()}
-    except UnicodeDecodeError:
-        return {"body_base64": base64.b64encode(response.content).decode()}
+def _headers(response: Response) -> bytes:
+    """Write the headers as JSON; the date stands in the record, so that most responses' headers are equal."""
+    kept = {name: value for name, value in sorted(response.headers.items()) if name != "date"}
+    return json.dumps(kept, separators=(",", ":")).encode()
 
 
 def _seconds(elapsed: float) -> float:

@@ -130,7 +130,8 @@ async def audit_endpoint_async(
 
 def subject_of(bundle: FingerprintBundle, endpoint: Endpoint) -> Subject:
     """Say what a transcript of this audit is about."""
-    return Subject(bundle.sha256, endpoint.record(), f"metav-audit {__version__}", len(bundle.inputs))
+    software = f"metav-audit {__version__}"
+    return Subject(bundle.sha256, endpoint.record(), software, len(bundle.inputs), endpoint.operator)
 
 
 def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> Secrets:

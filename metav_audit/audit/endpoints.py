@@ -6,17 +6,17 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metav_audit.adapter import Adapter
-from metav_audit.audit.discovery import find_adapter
 from metav_audit.audit.secrets import refuse_literals
 from metav_audit.audit.signing import SigV4
 from metav_audit.behaviour import CANARIES, ROUNDS
+from metav_audit.discovery import find_adapter
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
 from metav_audit.transcript import EndpointRecord
@@ -71,6 +71,7 @@ class Endpoint:
         headers: header templates; ``${NAME}`` stands for an environment variable and is expanded at sending alone.
         limits: how hard and how long it may be asked.
         signer: signs each request just before it leaves, or None.
+        operator: who asks and by what authority, in their own words: the file's table ``[operator]``.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = DEFAULT_LIMITS
     signer: SigV4 | None = None
+    operator: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, name: str, fields: Mapping[str, Any], task: TaskSpec) -> Endpoint:
@@ -141,18 +143,37 @@ def load_endpoints(path: Path, task: TaskSpec) -> list[Endpoint]:
         ConfigurationError: the file is missing, not TOML, or holds something unknown or out of range.
     """
     content = _parse(Path(path))
-    unknown = sorted(content.keys() - {"endpoints"})
+    unknown = sorted(content.keys() - {"endpoints", "operator"})
     if unknown:
         raise ConfigurationError(
-            f"{path} holds {unknown[0]!r}, which is unknown: it takes [endpoints.NAME] tables alone"
+            f"{path} holds {unknown[0]!r}, which is unknown: it takes [endpoints.NAME] tables and [operator] alone"
         )
     tables = content.get("endpoints")
     if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigurationError(f"{path} names no endpoint: add a table [endpoints.NAME]")
     try:
-        return [Endpoint.open(name, fields, task) for name, fields in tables.items()]
+        operator = _operator(content.get("operator", {}))
+        return [replace(Endpoint.open(name, fields, task), operator=operator) for name, fields in tables.items()]
     except ConfigurationError as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+class Operator(BaseModel):
+    """Who asks, and by what authority, in their own words; the report repeats them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200, description="who runs the audit")
+    organisation: str | None = Field(default=None, max_length=200, description="on whose behalf")
+    authority: str | None = Field(default=None, max_length=2000, description="by what right the endpoint is asked")
+
+
+def _operator(fields: Any) -> dict[str, str]:
+    if not fields:
+        return {}
+    operator = _table(Operator, "operator", fields, "operator")
+    refuse_literals("operator", {}, fields)
+    return {name: value for name, value in operator.model_dump().items() if value is not None}
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -36,9 +36,9 @@ _MAX_LENGTH = 200
 
 
 def identify(response: Response) -> dict[str, str]:
-    """Return the names a response gives, from its headers and from the top of its JSON body, shortened."""
+    """Return the names a response gives, from connection, headers and the top of its JSON body, shortened."""
     named = {name: value[:_MAX_LENGTH] for name, value in response.headers.items() if name in _HEADERS}
-    return named | _fields(response.content)
+    return {**response.peer, **named, **_fields(response.content)}
 
 
 def explain(response: Response) -> str:

@@ -1,4 +1,4 @@
-"""The journal: ``transcript.jsonl`` while it grows. Every record is written before what it announces counts."""
+"""The journal: ``transcript.jsonl`` and ``bodies.pack`` while they grow; what a record announces counts only then."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from metav_audit.audit.secrets import VARIABLE
+from metav_audit.bodies import BODIES, BodyWriter, Place
 from metav_audit.errors import ConfigurationError
 from metav_audit.files import write_atomically
 from metav_audit.transcript import (
@@ -43,12 +44,14 @@ class Subject:
         endpoint: who is asked.
         software: the program and version that asks.
         queries: queries in the fingerprint.
+        operator: who asks and by what authority, in the operator's own words.
     """
 
     bundle_sha256: str
     endpoint: EndpointRecord
     software: str
     queries: int
+    operator: Mapping[str, str]
 
 
 class Journal:
@@ -83,6 +86,7 @@ class Journal:
                 self._begin(subject)
             self._replay, torn = replay_file(self._path)
             _check_subject(self._path, self.transcript, subject)
+            self._bodies = _opened_bodies(folder / BODIES, self._replay.bodies_end)
             self._file = _opened(self._path, torn)
         except BaseException:
             self._lock.close()
@@ -101,6 +105,7 @@ class Journal:
         finally:
             with contextlib.suppress(OSError):  # A full disk again: what it did not take was reported above.
                 self._file.close()
+                self._bodies.close()
             self._lock.close()
 
     @property
@@ -112,6 +117,11 @@ class Journal:
     def begun(self) -> bool:
         """Whether anything stands in it but its header."""
         return self._replay.records > 1
+
+    def keep(self, content: bytes) -> Place:
+        """Keep a body before the record that names it; return its place. Errors are those of ``append``."""
+        with self._named_errors():
+            return self._bodies.keep(content)
 
     def append(self, kind: str, **fields: Any) -> None:
         """Write one record, redacted and stamped, and bring it to disk before returning.
@@ -151,6 +161,7 @@ class Journal:
 
     def _sync(self) -> None:
         with self._named_errors():
+            self._bodies.sync()
             os.fsync(self._file.fileno())
 
     @contextlib.contextmanager
@@ -175,6 +186,7 @@ class Journal:
             "endpoint": subject.endpoint.to_json(),
             "software": subject.software,
             "queries": subject.queries,
+            "operator": dict(subject.operator),
         }
         write_atomically(self._path, record_line(self._redact(header), CHAIN_START))
         handle = os.open(self._path.parent, os.O_RDONLY)
@@ -207,6 +219,13 @@ def _locked(folder: Path) -> IO[bytes]:
             f"another audit is at work in {folder}: wait for it, or choose another folder"
         ) from error
     return lock
+
+
+def _opened_bodies(path: Path, end: int) -> BodyWriter:
+    try:
+        return BodyWriter(path, end)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
 
 
 def _opened(path: Path, torn: int) -> IO[bytes]:

@@ -83,7 +83,7 @@ class Secrets:
         content = response.content
         for spelling, name in self._spelled:
             content = content.replace(spelling.encode(), f"[redacted:{name}]".encode())
-        return Response(response.status, headers, content)
+        return Response(response.status, headers, content, response.peer)
 
     def redact_all(self, value: Any) -> Any:
         """Redact every text within JSON types, and mend what UTF-8 cannot write."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 import zlib
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -125,11 +126,12 @@ class Transport:
         )
         response = await self._inner.handle_async_request(sent)
         try:
+            peer = _peer(response.extensions.get("network_stream"))
             content = await self._read(response)
         finally:
             await response.aclose()
         named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
-        return Response(response.status_code, named, content)
+        return Response(response.status_code, named, content, peer)
 
     async def _read(self, response: httpx.Response) -> bytes:
         """Read and unpack within the limit; httpx's own unpacking would swell a bomb before its size is seen."""
@@ -142,6 +144,17 @@ class Transport:
         async for chunk in response.stream:
             body.add(chunk)
         return body.whole()
+
+
+def _peer(stream: Any) -> dict[str, str]:
+    """Say to whom a connection leads: address and port, and over TLS the SHA-256 of the certificate."""
+    address = stream.get_extra_info("server_addr") if stream is not None else None
+    if not isinstance(address, tuple):
+        return {}
+    peer = {"address": f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"}
+    encrypted = stream.get_extra_info("ssl_object")
+    certificate = encrypted.getpeercert(binary_form=True) if encrypted is not None else None
+    return peer | ({"tls_certificate_sha256": hashlib.sha256(certificate).hexdigest()} if certificate else {})
 
 
 @lru_cache(maxsize=64)

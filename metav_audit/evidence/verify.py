@@ -11,6 +11,7 @@ from typing import Any
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import ConfigurationError, MetavAuditError, TranscriptError
 from metav_audit.evidence.compare import csv_difference, first_difference, json_difference
+from metav_audit.evidence.replay import check_bodies, play_again
 from metav_audit.responses import features
 from metav_audit.transcript import Transcript, load_transcript
 from metav_audit.verdict import Verdict, decide
@@ -63,13 +64,15 @@ def verify_folder(folder: Path, rebuild: Rebuild) -> list[Step]:
 
     1. The bundle is intact: its seal and the hash of its tensors hold.
     2. The transcript is intact: every record follows the one before it.
-    3. The transcript was recorded with this bundle.
-    4. The answers in it fit the task.
-    5. The verdict is decided anew.
-    6. verdict.json says the same, field by field.
-    7. report.json says the same as a report built anew.
-    8. report.csv does, too.
-    9. report.pdf is there. Typesetters differ from version to version, so its bytes are not compared.
+    3. The bodies are intact: each has the hash that its record names, and nothing else lies between them.
+    4. The transcript was recorded with this bundle.
+    5. The committed inputs were sent, as the adapter writes them, and the responses, decoded again, hold the answers.
+    6. The answers fit the task.
+    7. The verdict is decided anew.
+    8. verdict.json says the same, field by field.
+    9. report.json says the same as a report built anew.
+    10. report.csv does, too.
+    11. report.pdf is there. Typesetters differ from version to version, so its bytes are not compared.
 
     Args:
         folder: one audit's folder.
@@ -86,7 +89,9 @@ def verify_folder(folder: Path, rebuild: Rebuild) -> list[Step]:
     checklist = _Checklist()
     bundle = checklist.take("bundle intact", _bundle, folder)
     transcript = checklist.take("transcript intact", _transcript, folder)
+    checklist.take("bodies intact", _bodies, folder, transcript)
     bound = checklist.take("transcript recorded with this bundle", _bound, bundle, transcript)
+    checklist.take("inputs sent, answers decoded again", _played, folder, bundle, transcript, bound)
     answers = checklist.take("answers fit the task", _answers, bundle, transcript, bound)
     verdict = checklist.take("verdict decided anew", _verdict, bundle, transcript, answers)
     checklist.take("verdict.json says the same", _recorded_verdict, folder, verdict)
@@ -104,6 +109,18 @@ def _bundle(folder: Path) -> Found:
 def _transcript(folder: Path) -> Found:
     transcript = load_transcript(folder / TRANSCRIPT)
     return transcript, f"{transcript.requests} requests, chain ends in SHA-256 {transcript.head}"
+
+
+def _bodies(folder: Path, _: Transcript) -> Found:
+    played = check_bodies(folder)
+    redacted = f", {played.redacted} of them without a secret that the server echoed" if played.redacted else ""
+    return True, f"{played.bodies} bodies of requests and responses have their hashes{redacted}"
+
+
+def _played(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
+    played = play_again(folder, bundle, transcript.endpoint)
+    said = f"{played.requests} requests hold the committed inputs, {played.answers} responses the recorded answers"
+    return True, f"{said}, by the adapter {transcript.endpoint.adapter}"
 
 
 def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:

@@ -19,7 +19,9 @@ from tests.folders import make_folder, rechain
 STEPS = [
     "bundle intact",
     "transcript intact",
+    "bodies intact",
     "transcript recorded with this bundle",
+    "inputs sent, answers decoded again",
     "answers fit the task",
     "verdict decided anew",
     "verdict.json says the same",
@@ -52,7 +54,7 @@ def edit_json(path, change):
 
 
 def test_a_good_folder_passes_every_step(folder):
-    """Nine steps, numbered from 1, all pass and say what they saw."""
+    """Every step, numbered from 1, all pass and say what they saw."""
     steps = verify_folder(folder, report_texts)
     assert [(step.number, step.name) for step in steps] == list(enumerate(STEPS, start=1))
     assert all(step.passed and step.detail for step in steps)
@@ -90,18 +92,18 @@ def test_an_altered_transcript_breaks_its_chain(folder):
     path.write_bytes(path.read_bytes().replace(b'"elapsed_s":0.25', b'"elapsed_s":0.26', 1))
     failures = failed(folder)
     assert "the chain is broken" in failures.pop("transcript intact")
-    assert list(failures) == STEPS[2:8]
+    assert list(failures) == STEPS[2:-1]
     assert set(failures.values()) == {"not checked: a step it rests on failed"}
 
 
 def test_a_transcript_chained_anew_contradicts_the_verdict(folder):
-    """A forger who mends the chain still contradicts verdict.json and the reports."""
+    """A forger who mends the chain still contradicts the raw responses, verdict.json and the reports."""
 
     def change(records):
         next(record for record in records if record.get("answers"))["answers"] = [[0.97, 0.01, 0.01, 0.01]]
 
     rechain(folder / "transcript.jsonl", change)
-    assert list(failed(folder)) == STEPS[5:8]
+    assert list(failed(folder)) == ["inputs sent, answers decoded again", *STEPS[-4:-1]]
 
 
 def test_a_shortened_transcript_is_found(folder):
@@ -183,7 +185,7 @@ def test_missing_bundle_and_transcript_fail_their_steps(folder):
     """Without the evidence itself, only the PDF's presence is left to check."""
     shutil.rmtree(folder / "bundle")
     (folder / "transcript.jsonl").unlink()
-    assert list(failed(folder)) == STEPS[:8]
+    assert list(failed(folder)) == STEPS[:-1]
 
 
 @pytest.mark.parametrize("name", ["empty", "missing"])
