@@ -141,7 +141,10 @@ class _Player:
         self._played.answers += isinstance(found, list)
 
     def _asked(self, record: Mapping[str, Any]) -> Inputs:
-        return self._canaries[record["canaries"]] if record.get("canaries") else self._inputs[record["queries"]]
+        chosen: Inputs = (
+            self._canaries[record["canaries"]] if record.get("canaries") else self._inputs[record["queries"]]
+        )
+        return chosen
 
 
 def _next_request(flow: Flow, response: Response | None = None) -> Step:
