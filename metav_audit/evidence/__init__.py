@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from metav_audit.evidence.attestation import (
     Attestation,
-    Finding,
-    Findings,
     check_free,
     load_attestation,
     save_attestation,
@@ -22,6 +20,7 @@ from metav_audit.evidence.commitment import (
     registration,
     registration_of,
 )
+from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
 from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.timestamp import (

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from metav_audit import __version__, behaviour
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence.attestation import Attestation, Findings, attest, describe_stamp, examine
+from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
 from metav_audit.evidence.envelope import Statement
+from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.source import source_sha256
 from metav_audit.evidence.timestamp import Stamper
@@ -176,7 +177,7 @@ def registration(
 
 
 def _invalid(problem: str) -> Registration:
-    return Registration(RegistrationStatus.INVALID, f"The bundle's commitment does not hold: {problem}.")
+    return Registration(RegistrationStatus.INVALID, f"The bundle's commitment does not hold: {problem.rstrip('.')}.")
 
 
 def _compare(bundle: FingerprintBundle, statement: Statement) -> str:

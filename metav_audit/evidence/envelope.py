@@ -151,13 +151,13 @@ def open_envelope(envelope: Envelope, key: VerifyingKey, predicate_type: str) ->
     Raises:
         EvidenceError: the signature is not this key's, or the statement is of another kind.
     """
-    if not key.verifies(envelope.signature, pae(envelope.payload_type, envelope.payload)):
-        raise EvidenceError("the signature does not hold: the statement was altered, or another key signed it")
     if envelope.payload_type != PAYLOAD_TYPE:
-        raise EvidenceError(f"the envelope holds {envelope.payload_type!r}, not an in-toto statement")
+        raise EvidenceError(f"the envelope holds {envelope.payload_type[:80]!r}, not an in-toto statement")
+    if not key.verifies(envelope.signature, pae(PAYLOAD_TYPE, envelope.payload)):
+        raise EvidenceError("the signature does not hold: the statement was altered, or another key signed it")
     statement = Statement.from_bytes(envelope.payload)
     if statement.predicate_type != predicate_type:
-        raise EvidenceError(f"the statement is of the kind {statement.predicate_type!r}, not {predicate_type!r}")
+        raise EvidenceError(f"the statement is of the kind {statement.predicate_type[:80]!r}, not {predicate_type!r}")
     return statement
 
 

@@ -7,14 +7,16 @@ file. With the commitment's time stamp it puts the whole audit between two times
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence.attestation import Attestation, Findings, attest, examine
+from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
 from metav_audit.evidence.envelope import Statement
+from metav_audit.evidence.examine import Findings, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.timestamp import Stamper
 
@@ -80,4 +82,5 @@ def _compare(sealed: Sealed, statement: Statement) -> str:
     difference = first_difference(statement.predicate.get("sealed"), asdict(sealed))
     if difference or statement.sha256 != sealed.transcript_sha256:
         raise EvidenceError(f"the folder was changed after it was sealed: {difference or 'the subject is another'}")
-    return f"it seals this transcript, bundle and verdict; operator: {statement.predicate.get('operator')}"
+    operator = json.dumps(statement.predicate.get("operator"), ensure_ascii=False)
+    return f"it seals this transcript, bundle and verdict; operator: {operator}"
