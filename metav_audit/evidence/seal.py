@@ -1,13 +1,14 @@
 """The seal: the end of an audit signed and time-stamped, so that nothing in it can be changed afterwards.
 
-It fixes the transcript's last link, which covers every record before it, the bundle, the commitment, and the verdict's
-file. With the commitment's time stamp it puts the whole audit between two times that neither side can move.
+It fixes the transcript's last link, which covers every record before it and every body's hash, the bundle, the
+commitment, and the verdict's file. Its time stamp shows that all of it was there by then.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -47,14 +48,19 @@ def sha256_of(content: bytes) -> str:
 
 
 def make_seal(
-    sealed: Sealed, key: SigningKey, *, operator: str, claimed_at: datetime, stamper: Stamper | None = None
+    sealed: Sealed,
+    key: SigningKey,
+    *,
+    operator: Mapping[str, str],
+    claimed_at: datetime,
+    stamper: Stamper | None = None,
 ) -> Attestation:
     """Seal the end of an audit.
 
     Args:
         sealed: what is fixed.
         key: who seals.
-        operator: who ran the audit, in their own words.
+        operator: who ran the audit, in their own words, as the transcript has it.
         claimed_at: the time that goes into the statement, aware; it is the signer's word.
         stamper: fetches a time stamp, ``fetch_time_stamp`` with all but the content given; None for none.
 
@@ -62,7 +68,8 @@ def make_seal(
         EvidenceError: the authority's answer is refused.
         RemoteError: the authority could not be asked.
     """
-    predicate = {"claimed_at": claimed_at.astimezone(UTC).isoformat(), "operator": operator, "sealed": asdict(sealed)}
+    claimed = claimed_at.astimezone(UTC).isoformat()
+    predicate = {"claimed_at": claimed, "operator": dict(operator), "sealed": asdict(sealed)}
     return attest(Statement("transcript.jsonl", sealed.transcript_sha256, PREDICATE_TYPE, predicate), key, stamper)
 
 

@@ -11,12 +11,13 @@ from metav_audit.evidence import Attestation, Sealed, check_commitment, check_se
 from tests.evidence.conftest import signing_key
 
 CLAIMED = datetime(2026, 3, 4, 10, 7, tzinfo=UTC)
+OPERATOR = {"name": "A. Uditor, Audit Ltd"}
 SEALED = Sealed("1" * 64, "2" * 64, "3" * 64, "4" * 64)
 
 
 @pytest.fixture(scope="module")
 def seal(key, authority):
-    return make_seal(SEALED, key, operator="A. Uditor, Audit Ltd", claimed_at=CLAIMED, stamper=authority.stamp)
+    return make_seal(SEALED, key, operator=OPERATOR, claimed_at=CLAIMED, stamper=authority.stamp)
 
 
 def test_a_seal_holds_offline(seal, key, authority):
