@@ -1,8 +1,9 @@
-"""FingerprintBundle: what the owner's side hands to the auditor's side, as a folder of two files.
+"""FingerprintBundle: what the owner's side hands to the auditor's side, as a folder of two files, or three.
 
 ``manifest.json`` holds everything in words and numbers, the SHA-256 of ``tensors.safetensors``, and its own seal: the
 SHA-256 of its canonical JSON without the seal. That seal is the bundle's hash. Loading checks all of it, and unpickles
-nothing. Saving writes a temporary folder, flushes it to disk and renames it.
+nothing. Saving writes a temporary folder, flushes it to disk and renames it. A commitment, ``commitment.json``, may
+stand beside the two: it speaks of the bundle and so has no part in its hash; ``evidence`` reads it, here it is bytes.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ FORMAT = "metav-audit-bundle"
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 TENSORS = "tensors.safetensors"
+COMMITMENT = "commitment.json"
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_TENSOR_BYTES = 1 << 30
+MAX_COMMITMENT_BYTES = 32 << 20
 _FIELDS = {"format", "schema_version", "name", "method", "task", "verifier", "rates", "calibration", "provenance"}
 
 
@@ -101,7 +104,8 @@ class FingerprintBundle:
         calibration: the held-out models' answers.
         rates: the error rates a verdict promises.
         provenance: target hash, zoo hash, seed, versions; JSON types.
-        sha256: the bundle's hash, the seal of its manifest; it follows from the rest.
+        commitment: what ``commitment.json`` holds, unread; None where there is none.
+        sha256: the bundle's hash, the seal of its manifest; it follows from the rest, the commitment aside.
     """
 
     name: str
@@ -113,6 +117,7 @@ class FingerprintBundle:
     calibration: Calibration
     rates: ErrorRates
     provenance: Mapping[str, Any]
+    commitment: bytes | None = field(default=None, compare=False, repr=False)
     sha256: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -131,6 +136,8 @@ class FingerprintBundle:
                 fresh.mkdir()
                 _write_synced(fresh / TENSORS, tensors)
                 _write_synced(fresh / MANIFEST, text.encode() + b"\n")
+                if self.commitment is not None:
+                    _write_synced(fresh / COMMITMENT, self.commitment)
                 _swap(fresh, path)
         except OSError as error:
             raise ConfigurationError(f"cannot write the bundle {path}: {error.strerror}") from error
@@ -193,9 +200,12 @@ def load_bundle(path: Path) -> FingerprintBundle:
     tensors = _read(path / TENSORS, MAX_TENSOR_BYTES)
     if hashlib.sha256(tensors).hexdigest() != manifest["tensors_sha256"]:
         raise BundleError(f"{path / TENSORS} is truncated or altered: its hash does not hold; fetch the bundle again")
-    # 4. The parts have the right shapes, and the inputs are valid.
+    # 4. A commitment, where there is one, is no larger than it may be.
+    there = (path / COMMITMENT).exists()
+    commitment = _read(path / COMMITMENT, MAX_COMMITMENT_BYTES) if there else None
+    # 5. The parts have the right shapes, and the inputs are valid.
     try:
-        return _build(manifest, safetensors.numpy.load(tensors))
+        return _build(manifest, safetensors.numpy.load(tensors), commitment)
     except (KeyError, TypeError, ValueError, SafetensorError, ConfigurationError) as error:
         raise BundleError(f"the bundle {path} lacks or misstates a part: {error}") from error
 
@@ -229,7 +239,9 @@ def seal(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _build(manifest: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> FingerprintBundle:
+def _build(
+    manifest: Mapping[str, Any], tensors: Mapping[str, FloatArray], commitment: bytes | None
+) -> FingerprintBundle:
     prefix = "verifier."
     weights = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
     cards = tuple(ModelCard(**card) for card in manifest["calibration"])
@@ -243,6 +255,7 @@ def _build(manifest: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> Fi
         calibration=Calibration(tensors["calibration.features"], cards),
         rates=ErrorRates(**manifest["rates"]),
         provenance=manifest["provenance"],
+        commitment=commitment,
     )
 
 

@@ -12,8 +12,10 @@ from typing import Any, NoReturn
 from metav_audit.errors import ConfigurationError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write ``content`` under a temporary name, flush it to disk, and rename it to ``path``.
+
+    ``mode`` says who may read it; nobody but its owner may before the end.
 
     Raises:
         ConfigurationError: the folder cannot be written.
@@ -26,7 +28,7 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)
+            os.chmod(name, mode)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)

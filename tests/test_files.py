@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 
 import pytest
 
@@ -19,6 +20,15 @@ def test_a_file_is_replaced_whole(tmp_path):
     write_atomically(path, b"second")
     assert path.read_bytes() == b"second"
     assert os.listdir(path.parent) == ["b.txt"]
+
+
+def test_a_file_may_be_its_owner_s_alone(tmp_path):
+    """The mode is the one asked for; the usual one lets everybody read."""
+    for mode in (0o600, 0o644):
+        write_atomically(tmp_path / "a", b"content", mode=mode)
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+    write_atomically(tmp_path / "b", b"content")
+    assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o644
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])

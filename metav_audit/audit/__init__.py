@@ -7,6 +7,7 @@ from metav_audit.audit.contract import AdapterContractError, check_adapter
 from metav_audit.audit.endpoints import Endpoint, Limits, load_endpoints
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, prepare_folder
+from metav_audit.audit.stamping import post_time_stamp_query
 from metav_audit.discovery import InstalledAdapter, find_adapter, installed_adapters
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "find_adapter",
     "installed_adapters",
     "load_endpoints",
+    "post_time_stamp_query",
     "prepare_folder",
 ]

@@ -21,6 +21,8 @@ VERDICT = "verdict.json"
 def prepare_folder(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> None:
     """Check all that can be checked before anything is sent, and put the bundle's copy in its place.
 
+    The copy brings the bundle's commitment along, and keeps the first one that it got.
+
     Raises:
         ConfigurationError: the budget is too small, a variable is not set (SecretError), the folder cannot be
             written or holds the audit of something else.
@@ -50,6 +52,8 @@ def record_verdict(bundle: FingerprintBundle, transcript: Transcript, folder: Pa
 
 def _stands(bundle: FingerprintBundle, path: Path) -> bool:
     try:
-        return FingerprintBundle.load(path).sha256 == bundle.sha256
+        standing = FingerprintBundle.load(path)
     except BundleError:
         return False
+    committed = standing.commitment is not None or bundle.commitment is None
+    return standing.sha256 == bundle.sha256 and committed

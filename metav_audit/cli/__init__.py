@@ -17,6 +17,8 @@ COMMANDS = {
     "zoo": "Train or resume the surrogates of a project.",
     "fit": "Fit fingerprint, meta-verifier and calibration into a bundle.",
     "evaluate": "Measure methods on held-out surrogates.",
+    "keygen": "Make a key to sign commitments with.",
+    "commit": "Sign and time-stamp a bundle before the first query.",
     "audit": "Query endpoints, journal, decide and report; resumes by itself.",
     "verify": "Recompute an audit's verdict offline, step by step.",
     "report": "Write an audit's report again, from its folder.",

@@ -1,7 +1,71 @@
-"""Offline verification of an audit's folder: no network, no torch, no trust in whoever wrote it."""
+"""Evidence that stands by itself: commitment, signature, time stamp, seal, and offline verification.
+
+No network, no torch, no trust in whoever wrote it.
+"""
 
 from __future__ import annotations
 
+from metav_audit.evidence.attestation import (
+    Attestation,
+    check_free,
+    load_attestation,
+    save_attestation,
+)
+from metav_audit.evidence.commitment import (
+    Registration,
+    RegistrationStatus,
+    check_commitment,
+    make_commitment,
+    preregistered,
+    registration,
+    registration_of,
+)
+from metav_audit.evidence.examine import Finding, Findings
+from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
+from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
+from metav_audit.evidence.timestamp import (
+    Post,
+    Stamped,
+    Stamper,
+    TimeStamp,
+    check_time_stamp,
+    fetch_time_stamp,
+    read_certificates,
+)
 from metav_audit.evidence.verify import Rebuild, Step, verify_folder
 
-__all__ = ["Rebuild", "Step", "verify_folder"]
+__all__ = [
+    "SEAL",
+    "Attestation",
+    "Finding",
+    "Findings",
+    "Post",
+    "Rebuild",
+    "Registration",
+    "RegistrationStatus",
+    "Sealed",
+    "SigningKey",
+    "Stamped",
+    "Stamper",
+    "Step",
+    "TimeStamp",
+    "VerifyingKey",
+    "check_commitment",
+    "check_free",
+    "check_seal",
+    "check_time_stamp",
+    "fetch_time_stamp",
+    "load_attestation",
+    "make_commitment",
+    "make_key",
+    "make_seal",
+    "preregistered",
+    "read_certificates",
+    "read_key",
+    "read_signer",
+    "registration",
+    "registration_of",
+    "save_attestation",
+    "sha256_of",
+    "verify_folder",
+]

@@ -51,7 +51,8 @@ def test_help_loads_nothing_heavy():
         "import sys\nfrom metav_audit.cli import COMMANDS, main\n"
         "for words in [['--help'], *([name, '--help'] for name in COMMANDS)]:\n"
         "    try: main(words)\n    except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'httpx', 'matplotlib', 'pydantic', 'joblib', 'sklearn', 'safetensors'}\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'httpx', 'matplotlib', 'pydantic', 'joblib', 'sklearn', 'safetensors',\n"
+        "    'cryptography'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

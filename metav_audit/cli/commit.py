@@ -1,0 +1,59 @@
+"""``metav-audit commit``: fix a bundle, signed and time-stamped, before the first query."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from metav_audit.evidence import Stamper
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", required=True, help="The key's path, or env:NAME for a variable that holds its PEM.")
+@click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
+@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file; BUNDLE/commitment.json by default.")
+def command(bundle: Path, key: str, tsa: str | None, tsa_cert: Path | None, output: Path | None) -> None:
+    """Commit to BUNDLE before the first query: sign it, time-stamp it.
+
+    What decides a verdict (queries, verifier, error rates, calibration, this
+    program's source) is stated by hash, signed with KEY and time-stamped by an
+    independent authority. An audit takes BUNDLE/commitment.json along.
+
+    An encrypted key's passphrase is read from METAV_AUDIT_KEY_PASSPHRASE.
+    """
+    from datetime import UTC, datetime
+
+    from metav_audit.bundle import COMMITMENT, FingerprintBundle
+    from metav_audit.evidence import check_commitment, check_free, make_commitment, read_key, save_attestation
+
+    path = output or bundle / COMMITMENT
+    fingerprint = FingerprintBundle.load(bundle)
+    check_free(path)
+    signing, stamper = read_key(key, os.environ), _stamper(tsa, tsa_cert)
+    commitment = make_commitment(fingerprint, signing, claimed_at=datetime.now(UTC), stamper=stamper)
+    save_attestation(commitment, path)
+    click.echo(str(path))
+    for finding in check_commitment(commitment, fingerprint, signer=signing.public.key_id).findings:
+        click.echo(f"{finding.name}: {finding.detail}", err=True)
+    if stamper is None:
+        click.echo("warning: without --tsa nothing but your own word says when this was signed", err=True)
+
+
+def _stamper(url: str | None, certificate: Path | None) -> Stamper | None:
+    from functools import partial
+
+    from metav_audit.audit import post_time_stamp_query
+    from metav_audit.evidence import fetch_time_stamp, read_certificates
+
+    if url is None and certificate is None:
+        return None
+    if url is None or certificate is None:
+        raise click.UsageError("--tsa and --tsa-cert go together: a stamp is checked before it is kept.")
+    roots = read_certificates(certificate)
+    return partial(fetch_time_stamp, url=url, certificates=roots, post=post_time_stamp_query)

@@ -1,0 +1,245 @@
+"""The commitment: a bundle fixed by its hashes, signed and time-stamped before the first query is sent.
+
+It rules out that thresholds, queries or calibration were chosen after the suspect's answers were seen. The statement's
+subject is the bundle's hash, which covers all of it; its parts stand there as well, by hash, and by value where they
+are small, so that a reader sees what was fixed without the bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metav_audit import __version__, behaviour
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.errors import EvidenceError
+from metav_audit.evidence.attestation import Attestation, attest
+from metav_audit.evidence.compare import first_difference
+from metav_audit.evidence.envelope import Statement
+from metav_audit.evidence.examine import Findings, describe_stamp, examine
+from metav_audit.evidence.keys import SigningKey
+from metav_audit.evidence.source import source_sha256
+from metav_audit.evidence.timestamp import Stamper
+from metav_audit.verdict import MINIMUM_SHARE
+
+PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
+
+
+class RegistrationStatus(StrEnum):
+    """What a bundle's commitment is worth for one audit."""
+
+    PRE_REGISTERED = "pre-registered"
+    """Signed, and time-stamped before the first query."""
+    SIGNED = "signed"
+    """Signed without a time stamp: when, the signer alone says."""
+    LATE = "late"
+    """Time-stamped, but not before the first query."""
+    NONE = "none"
+    INVALID = "invalid"
+    """There is one, and it does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Whether an audit's bundle was committed to before the first query.
+
+    Attributes:
+        status: what the commitment is worth.
+        sentence: the same in words, for a report.
+        committed_at: the time stamp's time, UTC; None without one that holds.
+        key_id: of the key that signed; None where no signature holds.
+        authority: the time-stamp authority's name; None without a time stamp that holds.
+    """
+
+    status: RegistrationStatus
+    sentence: str
+    committed_at: datetime | None = None
+    key_id: str | None = None
+    authority: str | None = None
+
+
+def make_commitment(
+    bundle: FingerprintBundle, key: SigningKey, *, claimed_at: datetime, stamper: Stamper | None = None
+) -> Attestation:
+    """Commit to a bundle, to this program's rules and to its source.
+
+    Args:
+        bundle: what is committed to.
+        key: who commits.
+        claimed_at: the time that goes into the statement, aware; it is the signer's word.
+        stamper: fetches a time stamp, ``fetch_time_stamp`` with all but the content given; None for none.
+
+    Raises:
+        EvidenceError: the bundle holds numbers that cannot be stated, or the authority's answer is refused.
+        RemoteError: the authority could not be asked.
+    """
+    predicate = {
+        "claimed_at": claimed_at.astimezone(UTC).isoformat(),
+        "bundle": _facts(bundle),
+        "rules": _rules(),
+        "code": _code(),
+    }
+    return attest(Statement(bundle.name, bundle.sha256, PREDICATE_TYPE, predicate), key, stamper)
+
+
+def check_commitment(
+    commitment: Attestation, bundle: FingerprintBundle, *, signer: str | None = None, roots: str | None = None
+) -> Findings:
+    """Check a commitment offline: its signature, that it is to this bundle and these rules, its time stamp.
+
+    Args:
+        commitment: as ``load_attestation`` read it.
+        bundle: what it should be to.
+        signer: the key id that is expected, see ``read_signer``; whoever signed if None.
+        roots: the time-stamp authority's root certificates, PEM; those in the commitment if None.
+    """
+    return examine(commitment, PREDICATE_TYPE, partial(_compare, bundle), signer=signer, roots=roots)
+
+
+def preregistered(findings: Findings, first_query: datetime) -> tuple[bool, str]:
+    """Say whether a commitment that holds was made before the first query, and a sentence on it.
+
+    Only a time stamp that precedes the first query, its own accuracy included, makes a result pre-registered; the time
+    that a signer states for themselves never does.
+
+    Args:
+        findings: what ``check_commitment`` found; they passed.
+        first_query: when the first query left, aware.
+    """
+    stamped, began = findings.stamped, f"{first_query.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if stamped is None:
+        claimed = f"{findings.claimed_at:%Y-%m-%d %H:%M:%S} UTC" if findings.claimed_at else "none"
+        return False, (
+            f"The bundle's commitment is signed by the key {findings.key_id}, but not time-stamped: the time in it, "
+            f"{claimed}, is the signer's word only, and does not show that it was made before the first query."
+        )
+    seen = describe_stamp(stamped)
+    if stamped.latest < first_query:
+        return True, (
+            f"Pre-registered: the commitment to the bundle, signed by the key {findings.key_id}, was time-stamped "
+            f"before the first query ({began}, by the auditor's clock): {seen}."
+        )
+    return False, (
+        f"The bundle's commitment was not time-stamped before the first query ({began}, by the auditor's clock): "
+        f"{seen}."
+    )
+
+
+def registration_of(
+    bundle: FingerprintBundle, first_query: datetime, *, signer: str | None = None, roots: str | None = None
+) -> Registration:
+    """Say whether a bundle was committed to before the first query, from the commitment that it carries.
+
+    Args:
+        bundle: as loaded, with its commitment.
+        first_query: when the first query left, aware.
+        signer: the key id that is expected; whoever signed if None.
+        roots: the time-stamp authority's root certificates, PEM; those in the commitment if None.
+    """
+    if bundle.commitment is None:
+        return Registration(
+            RegistrationStatus.NONE,
+            "The bundle carries no commitment: nothing shows that it was fixed before the first query.",
+        )
+    try:
+        findings = check_commitment(Attestation.from_bytes(bundle.commitment), bundle, signer=signer, roots=roots)
+    except EvidenceError as error:
+        return _invalid(str(error))
+    if findings.problem is not None:
+        return _invalid(findings.problem)
+    before, sentence = preregistered(findings, first_query)
+    assert findings.statement is not None
+    sentence, stamped = sentence + _other_program(findings.statement), findings.stamped
+    if stamped is None:
+        return Registration(RegistrationStatus.SIGNED, sentence, None, findings.key_id)
+    status = RegistrationStatus.PRE_REGISTERED if before else RegistrationStatus.LATE
+    return Registration(status, sentence, stamped.at, findings.key_id, stamped.authority)
+
+
+def registration(
+    folder: Path, first_query: datetime, *, signer: str | None = None, roots: str | None = None
+) -> Registration:
+    """Say the same of the bundle in ``folder``; see ``registration_of``.
+
+    Raises:
+        BundleError: the bundle itself does not hold.
+    """
+    return registration_of(FingerprintBundle.load(folder), first_query, signer=signer, roots=roots)
+
+
+def _invalid(problem: str) -> Registration:
+    return Registration(RegistrationStatus.INVALID, f"The bundle's commitment does not hold: {problem.rstrip('.')}.")
+
+
+def _compare(bundle: FingerprintBundle, statement: Statement) -> str:
+    if statement.sha256 != bundle.sha256:
+        raise EvidenceError(f"it commits to the bundle {statement.sha256}, this one is {bundle.sha256}")
+    stated = {name: statement.predicate.get(name) for name in ("bundle", "rules")}
+    here = json.loads(json.dumps({"bundle": _facts(bundle), "rules": _rules()}))
+    difference = first_difference(stated, here)
+    if difference:
+        raise EvidenceError(f"what it commits to is not what is here: {difference}.{_other_program(statement)}")
+    return f"it commits to this bundle, {bundle.sha256}, and to this program's rules.{_other_program(statement)}"
+
+
+def _other_program(statement: Statement) -> str:
+    """Return a further sentence where the commitment is to another program than this one."""
+    stated, here = statement.predicate.get("code"), _code()
+    if stated == here:
+        return ""
+    return (
+        f" It names the program {json.dumps(stated)[:200]}, this one is {json.dumps(here)}: that the verdict is the "
+        "committed one is certain only if that program gives it, too."
+    )
+
+
+def _code() -> dict[str, str]:
+    return {"metav_audit": __version__, "source_sha256": source_sha256()}
+
+
+def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
+    """State all that decides a verdict and comes from the bundle."""
+    return {
+        "sha256": bundle.sha256,
+        "method": bundle.method,
+        "task": bundle.task.to_json(),
+        "inputs": _array(bundle.inputs),
+        "reference": _array(bundle.reference),
+        "verifier": {
+            "kind": bundle.verifier.kind.value,
+            "tensors": {name: _array(tensor) for name, tensor in sorted(bundle.verifier.tensors.items())},
+        },
+        "rates": asdict(bundle.rates),
+        "calibration": {
+            "answers": _array(bundle.calibration.features),
+            "models": [asdict(card) for card in bundle.calibration.models],
+        },
+        "provenance": dict(bundle.provenance),
+    }
+
+
+def _rules() -> dict[str, Any]:
+    """State the thresholds that the bundle leaves to the program."""
+    return {
+        "minimum_share_answered": MINIMUM_SHARE,
+        "canaries": behaviour.CANARIES,
+        "canary_rounds": behaviour.ROUNDS,
+        "canary_tolerance_nats": behaviour.TOLERANCE,
+        "constant_answers_nats": behaviour.CONSTANT,
+        "rounding": behaviour.ROUNDING,
+    }
+
+
+def _array(array: NDArray[Any]) -> dict[str, Any]:
+    """State an array: its shape, and the SHA-256 of its float32 values, little-endian, row by row."""
+    content = np.ascontiguousarray(array, dtype="<f4").tobytes()
+    return {"shape": list(array.shape), "sha256": hashlib.sha256(content).hexdigest()}

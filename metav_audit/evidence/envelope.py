@@ -1,0 +1,173 @@
+"""DSSE envelopes around in-toto Statements: what is signed, byte for byte.
+
+A statement is canonical JSON (RFC 8785), so there is one way to write it and one way to read it. The signature is over
+DSSE's pre-authentication encoding of it, which also binds its type: https://github.com/secure-systems-lab/dsse.
+The encoding is one line and Ed25519 is the whole of the cryptography, so no further library stands in between.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import rfc8785
+
+from metav_audit.errors import EvidenceError
+from metav_audit.evidence.keys import SigningKey, VerifyingKey
+from metav_audit.files import strict_json
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An in-toto Statement about one subject.
+
+    Attributes:
+        subject: its name.
+        sha256: its hash, in hexadecimal.
+        predicate_type: a URI that says what the predicate means.
+        predicate: what is stated; JSON types.
+    """
+
+    subject: str
+    sha256: str
+    predicate_type: str
+    predicate: Mapping[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """Write the statement as canonical JSON.
+
+        Raises:
+            EvidenceError: it holds what JSON cannot say for certain; see ``canonical``.
+        """
+        return canonical(
+            {
+                "_type": STATEMENT_TYPE,
+                "subject": [{"name": self.subject, "digest": {"sha256": self.sha256}}],
+                "predicateType": self.predicate_type,
+                "predicate": dict(self.predicate),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Read what ``to_bytes`` wrote, and nothing else.
+
+        Raises:
+            EvidenceError: it is no such statement, or is not written canonically.
+        """
+        try:
+            fields = strict_json(content)
+            (subject,) = fields["subject"]
+            read = cls(subject["name"], subject["digest"]["sha256"], fields["predicateType"], fields["predicate"])
+            same = read.to_bytes() == content
+        except (ValueError, KeyError, TypeError):
+            raise EvidenceError("the signed statement is not one of ours") from None
+        if not same:
+            raise EvidenceError("the signed statement is not canonical JSON: it might be read in two ways")
+        return read
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A payload with one signature, as DSSE has it.
+
+    Attributes:
+        payload: what is signed.
+        payload_type: how to read it.
+        key_id: names the key; a hint, the signature decides.
+        signature: 64 bytes.
+    """
+
+    payload: bytes
+    payload_type: str
+    key_id: str
+    signature: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """Write the envelope in DSSE's JSON types."""
+        signature = {"keyid": self.key_id, "sig": base64.b64encode(self.signature).decode()}
+        payload = base64.b64encode(self.payload).decode()
+        return {"payload": payload, "payloadType": self.payload_type, "signatures": [signature]}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            TypeError, ValueError, KeyError: a field is missing, unknown or misstated.
+        """
+        (signature,) = fields["signatures"]
+        if fields.keys() != {"payload", "payloadType", "signatures"} or signature.keys() != {"keyid", "sig"}:
+            raise ValueError("unknown fields in the envelope")
+        payload, signed = decode_base64(fields["payload"]), decode_base64(signature["sig"])
+        if not (isinstance(fields["payloadType"], str) and isinstance(signature["keyid"], str)):
+            raise TypeError("the envelope's types")
+        return cls(payload, fields["payloadType"], signature["keyid"], signed)
+
+
+def canonical(value: Any) -> bytes:
+    """Write JSON types as RFC 8785 has it.
+
+    Raises:
+        EvidenceError: a number is NaN, infinite, or so large (2**53 and more) that not every reader reads it exactly;
+            a text holds what UTF-8 cannot write; or it is no JSON type.
+    """
+    try:
+        text = rfc8785.dumps(value)
+        # A large float is written as an integer that a reader takes for an exact one: it is refused as those are.
+        rfc8785.dumps(strict_json(text))
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(
+            f"this cannot be written as canonical JSON: {error}; write large numbers as texts"
+        ) from None
+    return text
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """Return DSSE's pre-authentication encoding: the bytes that a signature is over."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def sign(statement: Statement, key: SigningKey) -> Envelope:
+    """Sign a statement.
+
+    Raises:
+        EvidenceError: it cannot be written as canonical JSON.
+    """
+    payload = statement.to_bytes()
+    return Envelope(payload, PAYLOAD_TYPE, key.public.key_id, key.sign(pae(PAYLOAD_TYPE, payload)))
+
+
+def open_envelope(envelope: Envelope, key: VerifyingKey, predicate_type: str) -> Statement:
+    """Return the statement that ``key`` signed.
+
+    Raises:
+        EvidenceError: the signature is not this key's, or the statement is of another kind.
+    """
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise EvidenceError(f"the envelope holds {envelope.payload_type[:80]!r}, not an in-toto statement")
+    if not key.verifies(envelope.signature, pae(PAYLOAD_TYPE, envelope.payload)):
+        raise EvidenceError("the signature does not hold: the statement was altered, or another key signed it")
+    statement = Statement.from_bytes(envelope.payload)
+    if statement.predicate_type != predicate_type:
+        raise EvidenceError(f"the statement is of the kind {statement.predicate_type[:80]!r}, not {predicate_type!r}")
+    return statement
+
+
+def decode_base64(text: str) -> bytes:
+    """Read base64 in either of its alphabets, as DSSE asks.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    try:
+        return base64.b64decode(text.encode("ascii").translate(bytes.maketrans(b"-_", b"+/")), validate=True)
+    except (binascii.Error, UnicodeEncodeError, AttributeError):
+        raise ValueError("not base64") from None
