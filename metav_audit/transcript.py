@@ -126,7 +126,8 @@ class Transcript:
         canary_rounds: the number that the next round gets.
         identities: every distinct set of headers by which the answering server named itself.
         head: SHA-256 of the last record, the chain's head.
-        operator: who asked and by what authority, in the operator's own words.
+        operator: who asked and by what authority, in the operator's own words; ``key_id`` is the key that seals it.
+        commitment_sha256: of the bundle's commitment, as it was before the first query; None without one.
     """
 
     bundle_sha256: str
@@ -141,6 +142,7 @@ class Transcript:
     identities: tuple[Mapping[str, str], ...]
     head: str
     operator: Mapping[str, str]
+    commitment_sha256: str | None = None
 
     def __repr__(self) -> str:
         """Name the transcript in short: asyncio writes a task's whole result in its own representation."""
@@ -248,6 +250,7 @@ class Replay:
             identities=tuple(self._identities),
             head=self.head,
             operator=self._header["operator"],
+            commitment_sha256=self._header["commitment_sha256"],
         )
 
     def _take(self, record: Mapping[str, Any]) -> None:
@@ -296,6 +299,8 @@ class Replay:
         self._header = {**record, "endpoint": EndpointRecord.from_json(record["endpoint"])}
         if not all(isinstance(words, str) for words in record["operator"].values()):
             raise ValueError("the operator's words")
+        if not isinstance(record["commitment_sha256"], str | None):
+            raise ValueError("the commitment's hash")
         self._answers = [None] * record["queries"]
         self._reasons = [None] * record["queries"]
 

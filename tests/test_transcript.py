@@ -35,6 +35,7 @@ HEADER = {
     "software": "metav-audit 0",
     "queries": 1,
     "operator": {},
+    "commitment_sha256": None,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
 from metav_audit.audit.contract import AdapterContractError, check_adapter
-from metav_audit.audit.endpoints import Endpoint, Limits, load_endpoints
+from metav_audit.audit.endpoints import Endpoint, Limits, Operator, load_endpoints, load_operator
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, prepare_folder
 from metav_audit.audit.stamping import post_time_stamp_query
@@ -16,6 +16,7 @@ __all__ = [
     "Endpoint",
     "InstalledAdapter",
     "Limits",
+    "Operator",
     "Progress",
     "audit_endpoint",
     "audit_endpoint_async",
@@ -25,6 +26,7 @@ __all__ = [
     "find_adapter",
     "installed_adapters",
     "load_endpoints",
+    "load_operator",
     "post_time_stamp_query",
     "prepare_folder",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import os
 import random
@@ -131,7 +132,8 @@ async def audit_endpoint_async(
 def subject_of(bundle: FingerprintBundle, endpoint: Endpoint) -> Subject:
     """Say what a transcript of this audit is about."""
     software = f"metav-audit {__version__}"
-    return Subject(bundle.sha256, endpoint.record(), software, len(bundle.inputs), endpoint.operator)
+    commitment = None if bundle.commitment is None else hashlib.sha256(bundle.commitment).hexdigest()
+    return Subject(bundle.sha256, endpoint.record(), software, len(bundle.inputs), endpoint.operator, commitment)
 
 
 def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> Secrets:

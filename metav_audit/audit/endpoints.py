@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metav_audit.adapter import Adapter
 from metav_audit.audit.secrets import refuse_literals
@@ -152,7 +152,7 @@ def load_endpoints(path: Path, task: TaskSpec) -> list[Endpoint]:
     if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigurationError(f"{path} names no endpoint: add a table [endpoints.NAME]")
     try:
-        operator = _operator(content.get("operator", {}))
+        operator = load_operator(path).words
         return [replace(Endpoint.open(name, fields, task), operator=operator) for name, fields in tables.items()]
     except ConfigurationError as error:
         raise type(error)(f"{path}: {error}") from None
@@ -163,17 +163,42 @@ class Operator(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1, max_length=200, description="who runs the audit")
+    name: str | None = Field(default=None, min_length=1, max_length=200, description="who runs the audit")
     organisation: str | None = Field(default=None, max_length=200, description="on whose behalf")
     authority: str | None = Field(default=None, max_length=2000, description="by what right the endpoint is asked")
+    key: str | None = Field(default=None, description="the key that seals the audit: its file, or env:NAME")
+    tsa: str | None = Field(default=None, pattern=r"^https?://", description="the time-stamp authority's address")
+    tsa_cert: str | None = Field(default=None, description="the authority's root certificates, a PEM file")
+
+    @model_validator(mode="after")
+    def _stamps_what_is_signed(self) -> Self:
+        if (self.tsa is None) != (self.tsa_cert is None):
+            raise ValueError("tsa: tsa and tsa_cert go together: a stamp is checked before it is kept")
+        if self.tsa is not None and self.key is None:
+            raise ValueError("key: a time stamp is over a signature: name the key, too")
+        return self
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What the transcript repeats."""
+        told = {"name": self.name, "organisation": self.organisation, "authority": self.authority}
+        return {name: value for name, value in told.items() if value is not None}
 
 
-def _operator(fields: Any) -> dict[str, str]:
-    if not fields:
-        return {}
-    operator = _table(Operator, "operator", fields, "operator")
-    refuse_literals("operator", {}, fields)
-    return {name: value for name, value in operator.model_dump().items() if value is not None}
+def load_operator(path: Path) -> Operator:
+    """Read the table ``[operator]`` of an endpoint file; an empty one if there is none.
+
+    Its files are looked for beside the endpoint file. Errors are those of ``load_endpoints``.
+    """
+    fields = _parse(Path(path)).get("operator", {})
+    operator = _table(Operator, "operator", fields, str(path))
+    beside = {name: str(Path(path).parent / value) for name, value in _files(operator).items()}
+    return operator.model_copy(update=beside)
+
+
+def _files(operator: Operator) -> dict[str, str]:
+    named = {"key": operator.key, "tsa_cert": operator.tsa_cert}
+    return {name: value for name, value in named.items() if value is not None and not value.startswith("env:")}
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class Subject:
         endpoint: who is asked.
         software: the program and version that asks.
         queries: queries in the fingerprint.
-        operator: who asks and by what authority, in the operator's own words.
+        operator: who asks and by what authority, in the operator's own words; ``key_id`` is the key that will seal it.
+        commitment_sha256: of the bundle's commitment; None without one.
     """
 
     bundle_sha256: str
@@ -52,6 +53,7 @@ class Subject:
     software: str
     queries: int
     operator: Mapping[str, str]
+    commitment_sha256: str | None = None
 
 
 class Journal:
@@ -187,6 +189,7 @@ class Journal:
             "software": subject.software,
             "queries": subject.queries,
             "operator": dict(subject.operator),
+            "commitment_sha256": subject.commitment_sha256,
         }
         write_atomically(self._path, record_line(self._redact(header), CHAIN_START))
         handle = os.open(self._path.parent, os.O_RDONLY)

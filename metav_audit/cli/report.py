@@ -16,7 +16,10 @@ def command(folder: Path, form: str | None) -> None:
     DIR is one audit's folder, with bundle, transcript and verdict. The same
     evidence gives the same reports. Their paths are printed.
     """
+    from metav_audit.evidence import custody_of, write_sums
     from metav_audit.report import FORMATS, write_reports
 
-    for path in write_reports(folder, (form,) if form else FORMATS):
+    written = write_reports(folder, custody_of, (form,) if form else FORMATS)
+    write_sums(folder, [path.name for path in written])
+    for path in written:
         click.echo(path)

@@ -15,20 +15,25 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--signer", metavar="KEY", help="Who should have signed: a key id, or a public key's PEM file.")
+@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM",
+              help="Root certificates of the time-stamp authority you trust.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How the steps are printed.")  # fmt: skip
-def command(folder: Path, form: str) -> int:
+def command(folder: Path, signer: str | None, tsa_cert: Path | None, form: str) -> int:
     """Verify the audit in DIR: every hash, every figure, every field.
 
     DIR is one audit's folder, with bundle, transcript, verdict and reports.
-    Nothing is sent anywhere.
+    Nothing is sent anywhere. Without --signer and --tsa-cert, signatures and
+    time stamps are checked with what DIR itself holds: compare the key ids.
 
     Exit code: 0 every step passes, 4 a step fails.
     """
-    from metav_audit.evidence import verify_folder
+    from metav_audit.evidence import Expected, read_certificates, read_signer, verify_folder
     from metav_audit.report import report_texts
 
-    steps = verify_folder(folder, report_texts)
+    expected = Expected(read_signer(signer) if signer else None, read_certificates(tsa_cert) if tsa_cert else None)
+    steps = verify_folder(folder, report_texts, expected)
     passed = all(step.passed for step in steps)
     if form == "json":
         click.echo(json.dumps({"passed": passed, "steps": [asdict(step) for step in steps]}, indent=2))

@@ -12,6 +12,7 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.demo.digits import write_project
 from metav_audit.demo.suspects import SUSPECTS, Suspect, performance_of, serving, train_suspects
 from metav_audit.errors import MetavAuditError
+from metav_audit.evidence import custody_of, write_sums
 from metav_audit.files import write_atomically
 from metav_audit.fingerprint.fit import fit_bundle
 from metav_audit.progress import Progress
@@ -104,7 +105,8 @@ def _audit(bundle: FingerprintBundle, out: Path) -> list[Verdict]:
     for endpoint in load_endpoints(out / "endpoints.toml", bundle.task):
         folder = out / "audits" / endpoint.name
         verdicts.append(audit_into_folder(bundle, endpoint, folder))
-        write_reports(folder)
+        write_reports(folder, custody_of)
+        write_sums(folder)
     return verdicts
 
 

@@ -20,6 +20,7 @@ from metav_audit.evidence.commitment import (
     registration,
     registration_of,
 )
+from metav_audit.evidence.custody import SUMS, check_sums, custody_of, seal_folder, write_sums
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
 from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
@@ -32,11 +33,13 @@ from metav_audit.evidence.timestamp import (
     fetch_time_stamp,
     read_certificates,
 )
-from metav_audit.evidence.verify import Rebuild, Step, verify_folder
+from metav_audit.evidence.verify import Expected, Rebuild, Step, verify_folder
 
 __all__ = [
     "SEAL",
+    "SUMS",
     "Attestation",
+    "Expected",
     "Finding",
     "Findings",
     "Post",
@@ -53,7 +56,9 @@ __all__ = [
     "check_commitment",
     "check_free",
     "check_seal",
+    "check_sums",
     "check_time_stamp",
+    "custody_of",
     "fetch_time_stamp",
     "load_attestation",
     "make_commitment",
@@ -66,6 +71,8 @@ __all__ = [
     "registration",
     "registration_of",
     "save_attestation",
+    "seal_folder",
     "sha256_of",
     "verify_folder",
+    "write_sums",
 ]

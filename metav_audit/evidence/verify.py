@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.errors import ConfigurationError, MetavAuditError, TranscriptError
+from metav_audit.custody import Attested, Custody
+from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
 from metav_audit.evidence.compare import csv_difference, first_difference, json_difference
+from metav_audit.evidence.custody import check_sums, custody_of
 from metav_audit.evidence.replay import check_bodies, play_again
 from metav_audit.responses import features
 from metav_audit.transcript import Transcript, load_transcript
@@ -21,8 +23,24 @@ TRANSCRIPT = "transcript.jsonl"
 VERDICT = "verdict.json"
 MAX_REPORT_BYTES = 1 << 28
 
-Rebuild = Callable[[FingerprintBundle, Transcript, Verdict], Mapping[str, bytes]]
+Rebuild = Callable[[FingerprintBundle, Transcript, Verdict, Custody], Mapping[str, bytes]]
 """Writes report.json and report.csv anew, by file name: ``metav_audit.report.report_texts``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a reader knows from elsewhere, and so need not take from the folder.
+
+    Attributes:
+        signer: the key id that should have signed; whoever signed if None.
+        roots: the time-stamp authority's root certificates, PEM; those in the files if None.
+    """
+
+    signer: str | None = None
+    roots: str | None = None
+
+
+NOTHING = Expected()
 
 Found = tuple[Any, str]
 """What a check hands on to later ones, and what it saw, in words."""
@@ -59,24 +77,29 @@ class _Checklist:
         return value
 
 
-def verify_folder(folder: Path, rebuild: Rebuild) -> list[Step]:
+def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) -> list[Step]:
     """Verify an audit's folder offline.
 
-    1. The bundle is intact: its seal and the hash of its tensors hold.
-    2. The transcript is intact: every record follows the one before it.
-    3. The bodies are intact: each has the hash that its record names, and nothing else lies between them.
-    4. The transcript was recorded with this bundle.
-    5. The committed inputs were sent, as the adapter writes them, and the responses, decoded again, hold the answers.
-    6. The answers fit the task.
-    7. The verdict is decided anew.
-    8. verdict.json says the same, field by field.
-    9. report.json says the same as a report built anew.
-    10. report.csv does, too.
-    11. report.pdf is there. Typesetters differ from version to version, so its bytes are not compared.
+    1. Every file has the hash that SHA256SUMS gives, and there are no others.
+    2. The bundle is intact: its own hash and that of its tensors hold.
+    3. The transcript is intact: every record follows the one before it.
+    4. The bodies are intact: each has the hash that its record names, and nothing else lies between them.
+    5. The transcript was recorded with this bundle.
+    6. The chain of custody can be read: operator, clocks, signatures.
+    7. The bundle's commitment, if it has one, holds, and is older than the first query.
+    8. The committed inputs were sent, as the adapter writes them, and the responses, decoded again, hold the answers.
+    9. The answers fit the task.
+    10. The verdict is decided anew.
+    11. verdict.json says the same, field by field.
+    12. The seal, if there is to be one, holds.
+    13. report.json says the same as a report built anew.
+    14. report.csv does, too.
+    15. report.pdf is there. Typesetters differ from version to version, so its bytes are not compared.
 
     Args:
         folder: one audit's folder.
         rebuild: writes the reports' texts anew; this package and ``report`` do not know each other.
+        expected: what is known from elsewhere.
 
     Raises:
         ConfigurationError: there is no audit in the folder at all.
@@ -87,16 +110,22 @@ def verify_folder(folder: Path, rebuild: Rebuild) -> list[Step]:
             f"{folder} is no audit's folder: give one that holds {BUNDLE}, {TRANSCRIPT}, {VERDICT}"
         )
     checklist = _Checklist()
+    checklist.take("files as they were when the audit ended", lambda: (True, check_sums(folder)))
     bundle = checklist.take("bundle intact", _bundle, folder)
     transcript = checklist.take("transcript intact", _transcript, folder)
     checklist.take("bodies intact", _bodies, folder, transcript)
     bound = checklist.take("transcript recorded with this bundle", _bound, bundle, transcript)
+    custody = checklist.take("chain of custody", _custody, folder, bundle, transcript, bound)
+    weighed = custody if custody is None or expected == NOTHING else _weigh(folder, bundle, transcript, expected)
+    checklist.take("commitment before the first query", lambda found: _attested(found.commitment), weighed)
     checklist.take("inputs sent, answers decoded again", _played, folder, bundle, transcript, bound)
     answers = checklist.take("answers fit the task", _answers, bundle, transcript, bound)
     verdict = checklist.take("verdict decided anew", _verdict, bundle, transcript, answers)
     checklist.take("verdict.json says the same", _recorded_verdict, folder, verdict)
-    checklist.take("report.json says the same", _report_json, folder, rebuild, bundle, transcript, verdict)
-    checklist.take("report.csv says the same", _report_csv, folder, rebuild, bundle, transcript, verdict)
+    checklist.take("seal at the end", lambda found: _attested(found.seal), weighed)
+    evidence = bundle, transcript, verdict, custody
+    checklist.take("report.json says the same", _report_json, folder, rebuild, *evidence)
+    checklist.take("report.csv says the same", _report_csv, folder, rebuild, *evidence)
     checklist.take("report.pdf is there", _report_pdf, folder)
     return checklist.steps
 
@@ -115,6 +144,22 @@ def _bodies(folder: Path, _: Transcript) -> Found:
     played = check_bodies(folder)
     redacted = f", {played.redacted} of them without a secret that the server echoed" if played.redacted else ""
     return True, f"{played.bodies} bodies of requests and responses have their hashes{redacted}"
+
+
+def _custody(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
+    custody = custody_of(folder, bundle, transcript)
+    told = ", ".join(f"{name}: {words}" for name, words in custody.operator.items()) or "no operator is named"
+    return custody, f"{told}; {custody.clock}"
+
+
+def _weigh(folder: Path, bundle: FingerprintBundle, transcript: Transcript, expected: Expected) -> Custody:
+    return custody_of(folder, bundle, transcript, signer=expected.signer, roots=expected.roots)
+
+
+def _attested(attested: Attested) -> Found:
+    if not attested.holds:
+        raise EvidenceError(attested.sentence)
+    return True, attested.sentence
 
 
 def _played(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:

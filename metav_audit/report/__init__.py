@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from metav_audit.bundle import FingerprintBundle
+from metav_audit.custody import Custody
 from metav_audit.errors import ConfigurationError, TranscriptError
 from metav_audit.files import write_atomically
 from metav_audit.report.build import build_report
@@ -20,8 +21,11 @@ TRANSCRIPT = "transcript.jsonl"
 VERDICT = "verdict.json"
 FORMATS = ("json", "csv", "pdf")
 
+Vouch = Callable[[Path, FingerprintBundle, Transcript], Custody]
+"""Says what vouches for a folder: ``metav_audit.evidence.custody_of``, which this package does not know."""
 
-def write_reports(folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+
+def write_reports(folder: Path, vouch: Vouch, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write an audit folder's reports, each whole or not at all; return their paths.
 
     Raises:
@@ -30,7 +34,7 @@ def write_reports(folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """
     folder = Path(folder)
     renderers = [(f"report.{name}", renderer(name)) for name in formats]
-    report = load_report(folder)
+    report = load_report(folder, vouch)
     paths = []
     for name, render in renderers:
         write_atomically(folder / name, render(report))
@@ -38,7 +42,7 @@ def write_reports(folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     return paths
 
 
-def load_report(folder: Path) -> EvidenceReport:
+def load_report(folder: Path, vouch: Vouch) -> EvidenceReport:
     """Read an audit folder and build its report, from the verdict recomputed; see ``write_reports`` for the errors."""
     missing = [name for name in (BUNDLE, TRANSCRIPT, VERDICT) if not (folder / name).exists()]
     if missing:
@@ -52,12 +56,14 @@ def load_report(folder: Path) -> EvidenceReport:
             f"{folder / VERDICT} does not follow from the bundle and the transcript beside it: "
             f"'metav-audit verify {folder}' says where they differ"
         )
-    return build_report(bundle, transcript, verdict)
+    return build_report(bundle, transcript, verdict, vouch(folder, bundle, transcript))
 
 
-def report_texts(bundle: FingerprintBundle, transcript: Transcript, verdict: Verdict) -> dict[str, bytes]:
+def report_texts(
+    bundle: FingerprintBundle, transcript: Transcript, verdict: Verdict, custody: Custody
+) -> dict[str, bytes]:
     """Return the reports that must come out the same on every machine, by file name: report.json and report.csv."""
-    report = build_report(bundle, transcript, verdict)
+    report = build_report(bundle, transcript, verdict, custody)
     return {f"report.{name}": renderer(name)(report) for name in ("json", "csv")}
 
 

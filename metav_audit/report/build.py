@@ -13,6 +13,7 @@ import numpy as np
 
 from metav_audit.behaviour import steadiness
 from metav_audit.bundle import FingerprintBundle, ModelCard
+from metav_audit.custody import Custody
 from metav_audit.errors import TranscriptError
 from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, Stratum
 from metav_audit.report.statistics import clopper_pearson, rare_boundary, total_variation
@@ -25,7 +26,9 @@ StratumKey = tuple[bool, str, str | None, str | None]
 """Derived or not, recipe, architecture, data."""
 
 
-def build_report(bundle: FingerprintBundle, transcript: Transcript, verdict: Verdict) -> EvidenceReport:
+def build_report(
+    bundle: FingerprintBundle, transcript: Transcript, verdict: Verdict, custody: Custody
+) -> EvidenceReport:
     """Gather everything a renderer may print.
 
     Raises:
@@ -58,6 +61,7 @@ def build_report(bundle: FingerprintBundle, transcript: Transcript, verdict: Ver
         hashes=_hashes(bundle.provenance, verdict),
         software=_software(bundle.provenance, transcript),
         settings={name: value for name, value in bundle.provenance.items() if _is_setting(name)},
+        custody=custody,
         started=transcript.started,
         finished=transcript.finished,
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metav_audit.custody import Custody
 from metav_audit.transcript import EndpointRecord
 from metav_audit.verdict import Verdict
 
@@ -169,6 +170,7 @@ class EvidenceReport:
         hashes: SHA-256 by what they are of, in hexadecimal.
         software: programs and versions, by what they did.
         settings: what else the bundle says of its making.
+        custody: who vouches for the folder, and since when.
         started: ISO 8601, UTC.
         finished: the same; None where queries are still open.
     """
@@ -191,5 +193,6 @@ class EvidenceReport:
     hashes: Mapping[str, str]
     software: Mapping[str, str]
     settings: Mapping[str, Any]
+    custody: Custody
     started: str
     finished: str | None

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from metav_audit.cli import main
+from metav_audit.evidence import write_sums
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder
 
@@ -41,7 +42,7 @@ def test_verify_numbers_its_steps_and_exits_0(folder, capsys):
     capsys.readouterr()
     assert run("verify", folder) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines] == [[f"{number}.", "pass"] for number in range(1, 12)]
+    assert [line.split()[:2] for line in lines] == [[f"{number}.", "pass"] for number in range(1, 16)]
 
 
 def test_verify_exits_4_and_says_why_in_json(folder, capsys):
@@ -49,6 +50,7 @@ def test_verify_exits_4_and_says_why_in_json(folder, capsys):
     run("report", folder)
     capsys.readouterr()
     (folder / "verdict.json").write_text("{}")
+    write_sums(folder)
     assert run("verify", folder, "--format", "json") == 4
     fields = json.loads(capsys.readouterr().out)
     assert not fields["passed"]

@@ -10,21 +10,25 @@ import pytest
 import safetensors.numpy
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.evidence import verify_folder
+from metav_audit.evidence import custody_of, verify_folder, write_sums
 from metav_audit.evidence.compare import csv_difference, first_difference
 from metav_audit.report import report_texts, write_reports
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder, rechain
 
 STEPS = [
+    "files as they were when the audit ended",
     "bundle intact",
     "transcript intact",
     "bodies intact",
     "transcript recorded with this bundle",
+    "chain of custody",
+    "commitment before the first query",
     "inputs sent, answers decoded again",
     "answers fit the task",
     "verdict decided anew",
     "verdict.json says the same",
+    "seal at the end",
     "report.json says the same",
     "report.csv says the same",
     "report.pdf is there",
@@ -34,7 +38,8 @@ STEPS = [
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("audit"), linear_model(make_task(), 0), unanswered=(3,))
-    write_reports(folder)
+    write_reports(folder, custody_of)
+    write_sums(folder)
     return folder
 
 
@@ -44,6 +49,8 @@ def folder(made, tmp_path):
 
 
 def failed(folder):
+    """The steps that fail once the list of hashes is written anew, as any forger can."""
+    write_sums(folder)
     return {step.name: step.detail for step in verify_folder(folder, report_texts) if not step.passed}
 
 
@@ -63,7 +70,7 @@ def test_a_good_folder_passes_every_step(folder):
 def test_a_folder_where_nothing_was_answered_passes(tmp_path):
     """An inconclusive audit is verified like any other."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0), unanswered=range(6))
-    write_reports(folder)
+    write_reports(folder, custody_of)
     assert failed(folder) == {}
 
 
@@ -92,7 +99,7 @@ def test_an_altered_transcript_breaks_its_chain(folder):
     path.write_bytes(path.read_bytes().replace(b'"elapsed_s":0.25', b'"elapsed_s":0.26', 1))
     failures = failed(folder)
     assert "the chain is broken" in failures.pop("transcript intact")
-    assert list(failures) == STEPS[2:-1]
+    assert list(failures) == STEPS[3:-1]
     assert set(failures.values()) == {"not checked: a step it rests on failed"}
 
 
@@ -103,7 +110,7 @@ def test_a_transcript_chained_anew_contradicts_the_verdict(folder):
         next(record for record in records if record.get("answers"))["answers"] = [[0.97, 0.01, 0.01, 0.01]]
 
     rechain(folder / "transcript.jsonl", change)
-    assert list(failed(folder)) == ["inputs sent, answers decoded again", *STEPS[-4:-1]]
+    assert list(failed(folder)) == ["inputs sent, answers decoded again", "verdict.json says the same", *STEPS[-3:-1]]
 
 
 def test_a_shortened_transcript_is_found(folder):
@@ -185,7 +192,7 @@ def test_missing_bundle_and_transcript_fail_their_steps(folder):
     """Without the evidence itself, only the PDF's presence is left to check."""
     shutil.rmtree(folder / "bundle")
     (folder / "transcript.jsonl").unlink()
-    assert list(failed(folder)) == STEPS[:-1]
+    assert list(failed(folder)) == STEPS[1:-1]
 
 
 @pytest.mark.parametrize("name", ["empty", "missing"])

@@ -8,6 +8,7 @@ import pytest
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
+from metav_audit.evidence import custody_of
 from metav_audit.report import build_report
 from metav_audit.report.statistics import clopper_pearson, rare_boundary, total_variation
 from metav_audit.transcript import load_transcript
@@ -19,7 +20,7 @@ from tests.folders import make_folder
 def report_of(folder):
     bundle = FingerprintBundle.load(folder / "bundle")
     transcript = load_transcript(folder / "transcript.jsonl")
-    return build_report(bundle, transcript, decide(bundle, transcript))
+    return build_report(bundle, transcript, decide(bundle, transcript), custody_of(folder, bundle, transcript))
 
 
 @pytest.fixture
@@ -96,10 +97,11 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path):
     """A verdict of another transcript makes no report."""
     bundle = make_bundle()
     model = linear_model(make_task(), 0)
-    one, other = (make_folder(tmp_path / name, model, unanswered=left) for name, left in (("a", (0,)), ("b", ())))
-    transcripts = [load_transcript(folder / "transcript.jsonl") for folder in (one, other)]
+    folders = [make_folder(tmp_path / name, model, unanswered=left) for name, left in (("a", (0,)), ("b", ()))]
+    transcripts = [load_transcript(folder / "transcript.jsonl") for folder in folders]
+    custody = custody_of(folders[0], bundle, transcripts[0])
     with pytest.raises(TranscriptError, match="another bundle or transcript"):
-        build_report(bundle, transcripts[0], decide(bundle, transcripts[1]))
+        build_report(bundle, transcripts[0], decide(bundle, transcripts[1]), custody)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pypdf
 import pytest
 
 from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
+from metav_audit.evidence import custody_of
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_csv import COLUMNS
 from metav_audit.report.figures import EDGE, log_odds, place_dots
@@ -40,15 +41,18 @@ def hostile(tmp_path):
     folder = make_folder(
         tmp_path, model, bundle=bundle, unanswered=(1,), reason="=cmd|' /C calc'!A0", endpoint=endpoint
     )
-    write_reports(folder)
+    write_reports(folder, custody_of)
     return folder
 
 
 def test_the_same_evidence_gives_the_same_bytes(tmp_path):
     """Written twice, in two folders and two processes, all three files are the same."""
     folders = [make_folder(tmp_path / name, linear_model(make_task(), 0)) for name in "ab"]
-    write_reports(folders[0])
-    code = f"import metav_audit.report as r, pathlib; r.write_reports(pathlib.Path({str(folders[1])!r}))"
+    write_reports(folders[0], custody_of)
+    code = (
+        "import pathlib; from metav_audit.evidence import custody_of; from metav_audit.report import write_reports; "
+        f"write_reports(pathlib.Path({str(folders[1])!r}), custody_of)"
+    )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
     for name in ("report.json", "report.csv", "report.pdf"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
@@ -57,15 +61,15 @@ def test_the_same_evidence_gives_the_same_bytes(tmp_path):
 def test_pdf_is_dated_by_the_transcript(tmp_path):
     """The document's date is the transcript's last, not the present."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0))
-    write_reports(folder, ("pdf",))
+    write_reports(folder, custody_of, ("pdf",))
     assert pypdf.PdfReader(folder / "report.pdf").metadata.creation_date.isoformat() == "2026-03-04T10:07:00+00:00"
 
 
 def test_pdf_holds_the_verdict_and_the_whole_hashes(tmp_path):
     """The headline, both propositions, every hash and every query's number can be read in the PDF."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0), unanswered=(2,))
-    write_reports(folder, ("pdf",))
-    report, text = load_report(folder), pdf_text(folder / "report.pdf")
+    write_reports(folder, custody_of, ("pdf",))
+    report, text = load_report(folder, custody_of), pdf_text(folder / "report.pdf")
     wanted = [report.wording.headline, report.wording.derivation, report.wording.independence, *report.hashes.values()]
     for sentence in [*wanted, "could not have been finer than 1/31", "the endpoint failed with status 503 four times"]:
         assert sentence in text
@@ -75,7 +79,7 @@ def test_pdf_holds_the_verdict_and_the_whole_hashes(tmp_path):
 def test_csv_has_one_row_a_query_and_the_documented_columns(tmp_path):
     """The CSV reads back with pandas: columns in order, an empty cell where there is nothing."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0), unanswered=(2,))
-    write_reports(folder, ("csv",))
+    write_reports(folder, custody_of, ("csv",))
     frame = pd.read_csv(folder / "report.csv")
     assert tuple(frame.columns) == COLUMNS
     assert frame["query"].tolist() == list(range(6))
@@ -117,7 +121,7 @@ def test_lone_surrogates_break_no_file(tmp_path):
     """A name that no encoding can hold is escaped."""
     bundle = make_bundle()
     folder = make_folder(tmp_path, linear_model(make_task(), 0), bundle=bundle)
-    report = load_report(folder)
+    report = load_report(folder, custody_of)
     report = dataclasses.replace(report, endpoint=dataclasses.replace(report.endpoint, name="a\ud800b"))
     from metav_audit.report.as_csv import render_csv
     from metav_audit.report.as_json import render_json
@@ -144,15 +148,15 @@ def test_every_shape_of_audit_gets_a_pdf(tmp_path, task, queries, options):
     """Few or many queries, classes, channels or answers: the report is typeset and says its headline."""
     bundle = make_bundle(queries=queries, task=task, lineages=5)
     folder = make_folder(tmp_path, linear_model(task, 0), bundle=bundle, **options)
-    assert [path.name for path in write_reports(folder)] == ["report.json", "report.csv", "report.pdf"]
-    assert load_report(folder).wording.headline in pdf_text(folder / "report.pdf")
+    assert [path.name for path in write_reports(folder, custody_of)] == ["report.json", "report.csv", "report.pdf"]
+    assert load_report(folder, custody_of).wording.headline in pdf_text(folder / "report.pdf")
 
 
 def test_many_queries_show_the_first_and_the_most_divergent(tmp_path):
     """Beyond the limit, half the cards are the first queries and half the most divergent of the others."""
     task = make_task()
     bundle = make_bundle(queries=60, lineages=3)
-    queries = load_report(make_folder(tmp_path, linear_model(task, 9, distance=0.5), bundle=bundle)).queries
+    queries = load_report(make_folder(tmp_path, linear_model(task, 9, distance=0.5), bundle=bundle), custody_of).queries
     chosen = {query.number for query in choose_cards(queries)}
     left_out = [query.divergence for query in queries if query.number not in chosen]
     assert len(chosen) == MAX_CARDS
@@ -178,14 +182,14 @@ def test_a_folder_without_a_part_is_refused(tmp_path, name, error):
     folder = make_folder(tmp_path / "audit", linear_model(make_task(), 0))
     (folder / name).rename(tmp_path / "away")
     with pytest.raises(error, match=f"lacks {name}"):
-        write_reports(folder)
+        write_reports(folder, custody_of)
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path):
     """A misspelt format writes nothing."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0))
     with pytest.raises(ConfigurationError, match="'docx' is unknown: use one of json, csv, pdf"):
-        write_reports(folder, ("json", "docx"))
+        write_reports(folder, custody_of, ("json", "docx"))
     assert not (folder / "report.json").exists()
 
 
@@ -195,7 +199,7 @@ def test_a_verdict_that_does_not_follow_is_not_printed(tmp_path, content):
     folder = make_folder(tmp_path, linear_model(make_task(), 0))
     (folder / "verdict.json").write_text(content)
     with pytest.raises(TranscriptError, match="does not follow"):
-        write_reports(folder)
+        write_reports(folder, custody_of)
 
 
 def test_a_damaged_bundle_is_refused(tmp_path):
@@ -203,7 +207,7 @@ def test_a_damaged_bundle_is_refused(tmp_path):
     folder = make_folder(tmp_path, linear_model(make_task(), 0))
     (folder / "bundle" / "manifest.json").write_text("{")
     with pytest.raises(BundleError):
-        write_reports(folder)
+        write_reports(folder, custody_of)
 
 
 def test_saturated_scores_stay_apart_in_the_figure():

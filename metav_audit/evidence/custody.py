@@ -1,0 +1,217 @@
+"""The end of an audit: its seal, the hashes of all its files, and what commitment and seal are worth together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from metav_audit.bundle import COMMITMENT, FingerprintBundle
+from metav_audit.custody import Attested, Custody
+from metav_audit.errors import ConfigurationError, EvidenceError, TranscriptError
+from metav_audit.evidence.attestation import load_attestation, save_attestation
+from metav_audit.evidence.commitment import Registration, RegistrationStatus, registration_of
+from metav_audit.evidence.examine import Findings, describe_stamp
+from metav_audit.evidence.keys import SigningKey
+from metav_audit.evidence.replay import read_records
+from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
+from metav_audit.evidence.timestamp import Stamper
+from metav_audit.files import write_atomically
+from metav_audit.transcript import Transcript, load_transcript
+
+SUMS = "SHA256SUMS"
+_UNLISTED = {SUMS, ".lock"}
+_CHUNK = 1 << 20
+
+
+def seal_folder(
+    folder: Path, key: SigningKey, *, operator: Mapping[str, str], now: datetime, stamper: Stamper | None
+) -> None:
+    """Seal a finished audit, unless a seal of what the folder holds is there already.
+
+    Raises:
+        EvidenceError: the time-stamp authority's answer is refused.
+        RemoteError: the authority could not be asked; run the audit again, and it seals what it finds finished.
+    """
+    sealed = _sealed(folder)
+    if (folder / SEAL).exists() and check_seal(load_attestation(folder / SEAL), sealed).passed:
+        return
+    save_attestation(make_seal(sealed, key, operator=operator, claimed_at=now, stamper=stamper), folder / SEAL)
+
+
+def custody_of(
+    folder: Path,
+    bundle: FingerprintBundle,
+    transcript: Transcript,
+    *,
+    signer: str | None = None,
+    roots: str | None = None,
+) -> Custody:
+    """Say what the commitment and the seal in an audit's folder are worth.
+
+    Args:
+        folder: the audit's folder, with ``verdict.json``.
+        bundle: its bundle, with its commitment.
+        transcript: its transcript.
+        signer: the key id that is expected of both; whoever signed if None.
+        roots: the time-stamp authority's root certificates, PEM; those in the files if None.
+    """
+    registration = registration_of(bundle, datetime.fromisoformat(transcript.started), signer=signer, roots=roots)
+    return Custody(
+        commitment=_committed(registration, bundle, transcript),
+        seal=_seal(folder, transcript, signer, roots),
+        operator=transcript.operator,
+        clock=_clock(folder),
+        bodies=sum("body" in record for record in read_records(folder)),
+    )
+
+
+def write_sums(folder: Path, names: Collection[str] | None = None) -> None:
+    """Write the SHA-256 of every file of the folder into ``SHA256SUMS``, as ``sha256sum --check`` reads it.
+
+    Args:
+        folder: the audit's folder.
+        names: the files whose lines are written anew, where there is a list already: the others' lines stay.
+    """
+    found = _lines(_sums(folder))
+    if names is not None and (folder / SUMS).exists():
+        kept = _lines((folder / SUMS).read_bytes())
+        found = kept | {name: found[name] for name in names if name in found}
+    write_atomically(folder / SUMS, "".join(f"{found[name]}  {name}\n" for name in sorted(found)).encode())
+
+
+def check_sums(folder: Path) -> str:
+    """Compare every file with ``SHA256SUMS``; return what was seen, in words.
+
+    Raises:
+        EvidenceError: a file was altered, is missing, or was added; the message names the first.
+    """
+    try:
+        recorded = (folder / SUMS).read_bytes()
+    except OSError as error:
+        raise EvidenceError(f"cannot read {SUMS}: {error.strerror}") from error
+    found = _sums(folder)
+    if recorded != found:
+        raise EvidenceError(_difference(recorded, found))
+    count = len(found.splitlines())
+    return f"{count} files have the hashes recorded when the audit ended"
+
+
+def _committed(registration: Registration, bundle: FingerprintBundle, transcript: Transcript) -> Attested:
+    status, sentence = registration.status, registration.sentence
+    own = None if bundle.commitment is None else hashlib.sha256(bundle.commitment).hexdigest()
+    if own != transcript.commitment_sha256:
+        status = RegistrationStatus.INVALID
+        sentence = (
+            f"The commitment in the folder (SHA-256 {own or 'none'}) is not the one that the transcript named before "
+            f"the first query ({transcript.commitment_sha256 or 'none'})."
+        )
+    at = None if registration.committed_at is None else registration.committed_at.isoformat()
+    return Attested(status.value, sentence, at, registration.key_id, registration.authority)
+
+
+def _seal(folder: Path, transcript: Transcript, signer: str | None, roots: str | None) -> Attested:
+    expected = transcript.operator.get("key_id")
+    if not (folder / SEAL).exists():
+        if expected is None:
+            return Attested("none", "The audit is not sealed: nothing shows when it ended.")
+        sentence = f"The seal is missing: the transcript says that the key {expected} would seal it."
+        return Attested("invalid", sentence)
+    try:
+        findings = check_seal(load_attestation(folder / SEAL), _sealed(folder), signer=signer or expected, roots=roots)
+    except EvidenceError as error:
+        return Attested("invalid", f"The seal does not hold: {error}.")
+    return _weigh_seal(findings)
+
+
+def _weigh_seal(findings: Findings) -> Attested:
+    if findings.problem is not None:
+        return Attested("invalid", f"The seal does not hold: {findings.problem}.", key_id=findings.key_id)
+    if findings.stamped is None:
+        sentence = f"Transcript, bundle and verdict are sealed by the key {findings.key_id}, without a time stamp."
+        return Attested("sealed", sentence, key_id=findings.key_id)
+    stamped = findings.stamped
+    sentence = (
+        f"Transcript, bundle and verdict are sealed by the key {findings.key_id}, time-stamped: "
+        f"{describe_stamp(stamped)}."
+    )
+    return Attested("sealed", sentence, stamped.at.isoformat(), findings.key_id, stamped.authority)
+
+
+def _sealed(folder: Path) -> Sealed:
+    transcript = load_transcript(folder / "transcript.jsonl")
+    if transcript.finished is None:
+        raise TranscriptError(f"the audit in {folder} is not finished: run it again, then it is sealed")
+    return Sealed(
+        transcript_sha256=transcript.head,
+        bundle_sha256=transcript.bundle_sha256,
+        verdict_sha256=sha256_of((folder / "verdict.json").read_bytes()),
+        commitment_sha256=_sha256(folder / "bundle" / COMMITMENT),
+    )
+
+
+def _clock(folder: Path) -> str:
+    """Say how far apart the clocks lay; a server's ``Date`` is whole seconds, cut off."""
+    apart = [offset for record in read_records(folder) for offset in _offset(record)]
+    if not apart:
+        return "the server told no time"
+    return (
+        f"the server's clock was ahead of the auditor's by {median(apart):.1f} s (median of {len(apart)} answers, "
+        f"{min(apart):.1f} to {max(apart):.1f} s; it tells whole seconds)"
+    )
+
+
+def _offset(record: Mapping[str, Any]) -> Iterator[float]:
+    if record.get("server_date"):
+        try:
+            server, ours = parsedate_to_datetime(record["server_date"]), datetime.fromisoformat(record["at"])
+            yield (server - ours).total_seconds()
+        except (ValueError, TypeError):  # What a server calls a date is its own business.
+            return
+
+
+def _sums(folder: Path) -> bytes:
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    names = sorted(name for name, path in files.items() if path.name not in _UNLISTED)
+    return "".join(f"{_sha256(files[name])}  {name}\n" for name in names).encode()
+
+
+def _lines(content: bytes) -> dict[str, str]:
+    """Read a list of hashes: by name, the hash.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return dict(line.split("  ", 1)[::-1] for line in content.decode().splitlines())
+
+
+def _sha256(path: Path) -> str | None:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _difference(recorded: bytes, found: bytes) -> str:
+    try:
+        before, now = _lines(recorded), _lines(found)
+    except ValueError:
+        return f"{SUMS} itself was altered: it is no list of hashes"
+    for name in sorted(before.keys() | now.keys()):
+        if name not in now:
+            return f"{name} is missing"
+        if name not in before:
+            return f"{name} was added, or its line in {SUMS} was altered"
+        if before[name] != now[name]:
+            return f"{name} was altered, or its line in {SUMS}: its SHA-256 is {now[name]}"
+    return f"{SUMS} itself was altered"
