@@ -23,12 +23,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def linear_model(task: TaskSpec, seed: int, base: int = 0, distance: float = 1.0):
-    """A model inputs -> probabilities: the target (seed 0), or one ``distance`` away from it."""
+def linear_weights(task: TaskSpec, seed: int, base: int = 0, distance: float = 1.0) -> np.ndarray:
+    """The weights (inputs, classes) of ``linear_model``."""
     size = int(np.prod(task.domain.shape))
     weights = np.random.default_rng(base).normal(size=(size, task.output.size))
     if seed:
         weights = weights + distance * np.random.default_rng(seed).normal(size=weights.shape)
+    return weights
+
+
+def linear_model(task: TaskSpec, seed: int, base: int = 0, distance: float = 1.0):
+    """A model inputs -> probabilities: the target (seed 0), or one ``distance`` away from it."""
+    weights = linear_weights(task, seed, base, distance)
     return lambda inputs: softmax(np.asarray(inputs, np.float64).reshape(len(inputs), -1) @ weights)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
 from metav_audit.audit.contract import AdapterContractError, check_adapter
+from metav_audit.audit.control import ControlResult, with_control
 from metav_audit.audit.endpoints import Endpoint, Limits, Operator, load_endpoints, load_operator
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, prepare_folder
@@ -13,6 +14,7 @@ from metav_audit.discovery import InstalledAdapter, find_adapter, installed_adap
 __all__ = [
     "AdapterContractError",
     "Audited",
+    "ControlResult",
     "Endpoint",
     "InstalledAdapter",
     "Limits",
@@ -29,4 +31,5 @@ __all__ = [
     "load_operator",
     "post_time_stamp_query",
     "prepare_folder",
+    "with_control",
 ]

@@ -126,6 +126,10 @@ class Endpoint:
         """Return the ceiling of requests for so many queries."""
         return self.limits.budget(self.requests_needed(queries) * self.adapter.steps)
 
+    def signed_by(self, key_id: str) -> Endpoint:
+        """Return the same endpoint, asked by an operator whose key will seal the audit."""
+        return replace(self, operator={**self.operator, "key_id": key_id})
+
     def record(self) -> EndpointRecord:
         """Describe the endpoint for the transcript: header templates, never values."""
         options = self.adapter.options.model_dump(mode="json", exclude={"url", "scores"}, exclude_none=True)

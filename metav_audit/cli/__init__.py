@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "Measure methods on held-out surrogates.",
     "keygen": "Make a key to sign commitments with.",
     "commit": "Sign and time-stamp a bundle before the first query.",
+    "serve": "Put a model of your own behind an API, for rehearsals.",
     "audit": "Query endpoints, journal, decide and report; resumes by itself.",
     "verify": "Recompute an audit's verdict offline, step by step.",
     "report": "Write an audit's report again, from its folder.",

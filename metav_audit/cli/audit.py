@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,9 @@ import click
 from metav_audit.errors import MetavAuditError
 
 if TYPE_CHECKING:
-    from metav_audit.audit import Audited, Endpoint, Progress
+    from metav_audit.audit import Audited, ControlResult, Endpoint, Progress
+    from metav_audit.bundle import FingerprintBundle
+    from metav_audit.evidence import Sealer
     from metav_audit.verdict import Verdict
 
 _EXIT_CODES = {"match": 1, "no_match": 0, "inconclusive": 3}
@@ -25,98 +29,187 @@ _GRAVITY = (0, 3, 1, 2, 4)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("audits"), show_default=True,
               help="Folder for the audits, one folder an endpoint.")  # fmt: skip
 @click.option("--new-run", is_flag=True, help="Ask everything anew, in OUT/<the time>: for schedules.")
+@click.option("--control", metavar="NAME|MODEL",
+              help="Endpoint or model that must come out as a match, or the run counts for nothing.")  # fmt: skip
 @click.option("--parallel", type=click.IntRange(1, 64), default=4, show_default=True, help="Endpoints asked at once.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How verdicts are printed, one line an endpoint.")  # fmt: skip
-def command(bundle: Path, endpoints: Path, out: Path, new_run: bool, parallel: int, dry_run: bool, form: str) -> int:
+def command(
+    bundle: Path,
+    endpoints: Path,
+    out: Path,
+    new_run: bool,
+    control: str | None,
+    parallel: int,
+    dry_run: bool,
+    form: str,
+) -> int:
     """Ask the APIs of ENDPOINTS the fingerprint of BUNDLE, and decide.
 
     ENDPOINTS is a TOML file with a table [endpoints.NAME] for each API. Each
     gets a folder of its own with the bundle, the transcript, the verdict and
     the reports. Running the same command again asks only what is still open.
+    A table [operator] says who asks and by what authority, and names the key
+    that seals the audit at its end.
+
+    --control names an endpoint of ENDPOINTS that serves your own model, or a
+    MODEL as 'metav-audit serve' takes it, which is then served on this machine
+    while the audit lasts and audited as "control". It must come out as a match:
+    otherwise the verdicts of this run do not stand.
 
     Exit code: the gravest of all endpoints; 0 no match, 1 match,
-    3 inconclusive, 4 an endpoint could not be asked.
+    3 inconclusive, 4 an endpoint could not be asked, or the control failed. A
+    control that matches does not count.
     """
-    from metav_audit.audit import audit_side_by_side, load_endpoints, prepare_folder
+    from metav_audit.audit import load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle
 
     fingerprint = FingerprintBundle.load(bundle)
-    suspects = load_endpoints(endpoints, fingerprint.task)
-    if dry_run:
-        for suspect in suspects:
-            click.echo(_outlook(suspect, len(fingerprint.inputs), form))
-        return 0
+    suspects, sealer = load_endpoints(endpoints, fingerprint.task), _sealer(endpoints)
     folder = out / _stamp() if new_run else out
+    with ExitStack() as stack:
+        if control is not None:
+            suspects = stack.enter_context(with_control(control, suspects, bundle, fingerprint.task, folder))
+        if sealer is not None:
+            # Who will seal the audit stands in its first record, before the first query.
+            suspects = [each.signed_by(sealer.key.public.key_id) for each in suspects]
+        told = _Told(form, suspects[0].name if control is not None else None, sealer)
+        if dry_run:
+            for suspect in suspects:
+                click.echo(told.outlook(suspect, len(fingerprint.inputs)))
+            return 0
+        _audit(fingerprint, suspects, folder, parallel, told)
+    return told.exit_code()
+
+
+def _audit(bundle: FingerprintBundle, endpoints: Sequence[Endpoint], folder: Path, parallel: int, told: _Told) -> None:
+    from metav_audit.audit import audit_side_by_side, prepare_folder
+
     # Whatever is wrong on this side stops everything before anything is sent.
-    for suspect in suspects:
-        prepare_folder(fingerprint, suspect, folder / suspect.name)
-    codes: list[int] = []
-    audit_side_by_side(
-        fingerprint,
-        suspects,
-        folder,
-        parallel=parallel,
-        finish=lambda audited: codes.append(_finish(audited, form)),
-        progress=_tell,
-    )
-    return max(codes, key=_GRAVITY.index)
+    for endpoint in endpoints:
+        prepare_folder(bundle, endpoint, folder / endpoint.name)
+    audit_side_by_side(bundle, endpoints, folder, parallel=parallel, finish=told.finish, progress=_tell)
 
 
-def _finish(audited: Audited, form: str) -> int:
-    """Write an endpoint's reports and its line; an error is one line on stderr, and no matter for the others."""
+class _Told:
+    """What is told of a run: a line an endpoint. The control's comes first, so that the others' say whether they stand.
+
+    Args:
+        form: "text" or "json".
+        control: the control's name, or None.
+        sealer: who seals the audits, or None.
+    """
+
+    def __init__(self, form: str, control: str | None, sealer: Sealer | None) -> None:
+        self._form, self._control, self._sealer = form, control, sealer
+        self._result: ControlResult | None = None
+        self._codes: list[int] = []
+
+    def exit_code(self) -> int:
+        """Say at last whether the control failed, and return the exit code."""
+        if self._result is not None and not self._result.passed:
+            _complain(self._result.complaint)
+            return 4
+        return max(self._codes, default=0, key=_GRAVITY.index)
+
+    def finish(self, audited: Audited) -> None:
+        """Close an endpoint's folder and write its line; an error is a line on stderr, and no matter for the others."""
+        from metav_audit.audit import ControlResult
+
+        is_control = audited.endpoint.name == self._control
+        if is_control:
+            self._result = ControlResult.of(audited)
+        try:
+            if self._result is not None and not is_control:
+                self._result.record(audited.folder)
+            if audited.error is not None:
+                raise audited.error
+            _close(audited.folder, self._sealer)
+        except MetavAuditError as error:
+            _complain(str(error))
+            self._codes.append(error.exit_code)
+            return
+        assert audited.verdict is not None
+        _clear()
+        click.echo(self._line(audited.verdict, audited.folder))
+        if not is_control:
+            self._codes.append(_EXIT_CODES[audited.verdict.outcome.value])
+
+    def outlook(self, endpoint: Endpoint, queries: int) -> str:
+        """Say what an audit would send at least and at most, and what that costs where a price is given."""
+        limits, is_control = endpoint.limits, endpoint.name == self._control
+        least, most = endpoint.requests_needed(queries), endpoint.budget(queries)
+        # Nothing was asked yet, so nothing is known of the endpoint's speed: a second an answer is a round figure.
+        seconds = max(least / limits.concurrency, least / limits.per_second if limits.per_second else 0.0)
+        figures = {"endpoint": endpoint.name, "control": is_control, "url": endpoint.url, "queries": queries,
+                   "requests": least, "requests_at_most": most, "seconds_at_a_second_an_answer": seconds,
+                   "seconds_at_most": limits.wall_s}  # fmt: skip
+        if limits.price is not None:
+            figures |= {"cost": least * limits.price, "cost_at_most": most * limits.price}
+        if self._form == "json":
+            return json.dumps(figures)
+        cost = f", cost {figures['cost']:g} to {figures['cost_at_most']:g}" if limits.price is not None else ""
+        return (
+            f"{self._name(endpoint.name)}: {queries} queries in {least} requests, {most} at most with retries, "
+            f"about {seconds:.0f} s if an answer takes one, {limits.wall_s:g} s at most{cost}; nothing was sent"
+        )
+
+    def _line(self, verdict: Verdict, folder: Path) -> str:
+        is_control = verdict.endpoint == self._control
+        stands = None if self._result is None else self._result.passed
+        if self._form == "json":
+            more = {"folder": str(folder), "control": is_control, "control_passed": stands}
+            return json.dumps({**verdict.to_json(), **more}, ensure_ascii=False, allow_nan=False)
+        numbers = [f"{verdict.answered} of {verdict.queries} queries answered", f"{verdict.requests} requests"]
+        if verdict.p_value is not None:
+            numbers = [f"score {verdict.score:.4f}", f"p = {verdict.p_value:.4f}", *numbers]
+        if verdict.view != "all classes":
+            numbers.append(f"seen through: {verdict.view}")
+        doubt = "" if is_control or stands in (None, True) else "; does not stand, the control failed"
+        return f"{self._name(verdict.endpoint)}: {verdict.outcome.value} ({', '.join(numbers)}) -> {folder}{doubt}"
+
+    def _name(self, endpoint: str) -> str:
+        return f"{endpoint} (control)" if endpoint == self._control else endpoint
+
+
+def _sealer(endpoints: Path) -> Sealer | None:
+    """Take the key from the file's table [operator], if it names one."""
+    import os
+
+    from metav_audit.audit import load_operator
+
+    operator = load_operator(endpoints)
+    if operator.key is None:
+        return None
+    from metav_audit.cli.commit import stamper_of
+    from metav_audit.evidence import Sealer, read_key
+
+    return Sealer(read_key(operator.key, os.environ), stamper_of(operator.tsa, operator.tsa_cert))
+
+
+def _close(folder: Path, sealer: Sealer | None) -> None:
+    """Seal the audit, write its reports, and list the hashes of all its files."""
+    from datetime import UTC, datetime
+
+    from metav_audit.evidence import custody_of, seal_folder, write_sums
     from metav_audit.report import write_reports
 
-    try:
-        if audited.error is not None:
-            raise audited.error
-        write_reports(audited.folder)
-    except MetavAuditError as error:
-        _clear()
-        click.echo(f"metav-audit: {error}", err=True)
-        return error.exit_code
-    assert audited.verdict is not None
+    if sealer is not None:
+        seal_folder(folder, sealer, datetime.now(UTC))
+    write_reports(folder, custody_of)
+    write_sums(folder)
+
+
+def _complain(what: str) -> None:
     _clear()
-    click.echo(_line(audited.verdict, audited.folder, form))
-    return _EXIT_CODES[audited.verdict.outcome.value]
-
-
-def _outlook(endpoint: Endpoint, queries: int, form: str) -> str:
-    """Say what an audit would send at least and at most, and what that costs where a price is given."""
-    limits = endpoint.limits
-    least, most = endpoint.requests_needed(queries), endpoint.budget(queries)
-    # Nothing was asked yet, so nothing is known of the endpoint's speed: a second an answer is a round figure.
-    seconds = max(least / limits.concurrency, least / limits.per_second if limits.per_second else 0.0)
-    figures = {"endpoint": endpoint.name, "url": endpoint.url, "queries": queries, "requests": least,
-               "requests_at_most": most, "seconds_at_a_second_an_answer": seconds,
-               "seconds_at_most": limits.wall_s}  # fmt: skip
-    if limits.price is not None:
-        figures |= {"cost": least * limits.price, "cost_at_most": most * limits.price}
-    if form == "json":
-        return json.dumps(figures)
-    cost = f", cost {figures['cost']:g} to {figures['cost_at_most']:g}" if limits.price is not None else ""
-    return (
-        f"{endpoint.name}: {queries} queries in {least} requests, {most} at most with retries, "
-        f"about {seconds:.0f} s if an answer takes one, {limits.wall_s:g} s at most{cost}; nothing was sent"
-    )
+    click.echo(f"metav-audit: {what}", err=True)
 
 
 def _stamp() -> str:
     from datetime import UTC, datetime
 
     return datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
-
-
-def _line(verdict: Verdict, folder: Path, form: str) -> str:
-    if form == "json":
-        return json.dumps({**verdict.to_json(), "folder": str(folder)}, ensure_ascii=False, allow_nan=False)
-    numbers = [f"{verdict.answered} of {verdict.queries} queries answered", f"{verdict.requests} requests"]
-    if verdict.p_value is not None:
-        numbers = [f"score {verdict.score:.4f}", f"p = {verdict.p_value:.4f}", *numbers]
-    if verdict.view != "all classes":
-        numbers.append(f"seen through: {verdict.view}")
-    return f"{verdict.endpoint}: {verdict.outcome.value} ({', '.join(numbers)}) -> {folder}"
 
 
 def _tell(progress: Progress) -> None:

@@ -35,7 +35,7 @@ def command(bundle: Path, key: str, tsa: str | None, tsa_cert: Path | None, outp
     path = output or bundle / COMMITMENT
     fingerprint = FingerprintBundle.load(bundle)
     check_free(path)
-    signing, stamper = read_key(key, os.environ), _stamper(tsa, tsa_cert)
+    signing, stamper = read_key(key, os.environ), stamper_of(tsa, tsa_cert)
     commitment = make_commitment(fingerprint, signing, claimed_at=datetime.now(UTC), stamper=stamper)
     save_attestation(commitment, path)
     click.echo(str(path))
@@ -45,7 +45,8 @@ def command(bundle: Path, key: str, tsa: str | None, tsa_cert: Path | None, outp
         click.echo("warning: without --tsa nothing but your own word says when this was signed", err=True)
 
 
-def _stamper(url: str | None, certificate: Path | None) -> Stamper | None:
+def stamper_of(url: str | None, certificate: Path | str | None) -> Stamper | None:
+    """Return what fetches time stamps from ``url``, checked against ``certificate``; None for neither."""
     from functools import partial
 
     from metav_audit.audit import post_time_stamp_query
@@ -55,5 +56,5 @@ def _stamper(url: str | None, certificate: Path | None) -> Stamper | None:
         return None
     if url is None or certificate is None:
         raise click.UsageError("--tsa and --tsa-cert go together: a stamp is checked before it is kept.")
-    roots = read_certificates(certificate)
+    roots = read_certificates(Path(certificate))
     return partial(fetch_time_stamp, url=url, certificates=roots, post=post_time_stamp_query)

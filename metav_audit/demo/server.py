@@ -1,6 +1,6 @@
-"""A small HTTP server that puts one model of a project behind three protocols, on the loopback alone.
+"""A server that puts one model of a project behind three protocols, on the loopback alone.
 
-- ``POST /v2/models/digits/infer``: Open Inference Protocol v2, probabilities.
+- ``/v2/...``: Open Inference Protocol v2, as ``metav-audit serve`` speaks it; the model is called "digits".
 - ``POST /v1/models/digits:predict``: TensorFlow Serving, probabilities.
 - ``POST /classify``: ``{"image": base64 PNG}`` -> ``{"top": [{"label", "percent"}, ...]}``, as home-made APIs do.
 """
@@ -11,98 +11,60 @@ import argparse
 import base64
 import io
 import json
+import sys
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 
+from metav_audit.adapter import Request, Response
+from metav_audit.serving import open_inference
+from metav_audit.serving.model import predictor
+from metav_audit.serving.open_inference import ServedModel
+from metav_audit.serving.server import RefusedError, Server, json_response, serve_until, until_stdin_closes
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.project import load_project
 from metav_audit.zoo.store import load_weights
 
-MAX_BODY_BYTES = 16 << 20
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+def load_suspect(architecture: str, weights: Path, task: TaskSpec) -> ServedModel:
+    """Load a suspect's weights and make it ready to be served."""
+    network = load_weights(build_architecture(architecture, task), weights, "the suspect")
+    return ServedModel("digits", "1", task, predictor(network))
 
 
-def predictor(architecture: str, weights: Path, task: TaskSpec) -> Predict:
-    """Load a model; return a function from inputs (n, *shape) to probabilities (n, classes)."""
-    torch.set_num_threads(1)
-    model = load_weights(build_architecture(architecture, task), weights, "the suspect")
-
-    @torch.no_grad()
-    def predict(inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        logits = model(torch.from_numpy(inputs)).double()
-        return np.asarray(torch.softmax(logits, dim=1).numpy(), dtype=np.float64)
-
-    return predict
-
-
-def open_inference(body: Any, predict: Predict, task: TaskSpec) -> Any:
-    """Answer one request of Open Inference Protocol v2."""
-    tensor = body["inputs"][0]
-    probabilities = predict(np.asarray(tensor["data"], np.float32).reshape(-1, *task.domain.shape))
-    output = {"name": "probabilities", "datatype": "FP64", "shape": list(probabilities.shape)}
-    return {"model_name": "digits", "outputs": [{**output, "data": probabilities.ravel().tolist()}]}
-
-
-def tensorflow_serving(body: Any, predict: Predict, task: TaskSpec) -> Any:
+def tensorflow_serving(body: Any, model: ServedModel) -> Any:
     """Answer one request of TensorFlow Serving's REST API."""
-    inputs = np.asarray(body["instances"], np.float32).reshape(-1, *task.domain.shape)
-    return {"predictions": predict(inputs).tolist()}
+    inputs = np.asarray(body["instances"], np.float32).reshape(-1, *model.task.domain.shape)
+    return {"predictions": model.predict(inputs).tolist()}
 
 
-def home_made(body: Any, predict: Predict, task: TaskSpec) -> Any:
+def home_made(body: Any, model: ServedModel) -> Any:
     """Answer one base64 PNG with every label and its percent, the highest first."""
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(body["image"]))), np.float32) / np.float32(255)
-    percents = predict(picture.reshape(1, *task.domain.shape))[0] * 100
+    percents = model.predict(picture.reshape(1, *model.task.domain.shape))[0] * 100
     ranking = [int(index) for index in np.argsort(-percents)]
-    return {"top": [{"label": task.output.labels[index], "percent": float(percents[index])} for index in ranking]}
+    return {"top": [{"label": model.task.output.labels[index], "percent": float(percents[index])} for index in ranking]}
 
 
-ROUTES = {
-    "/v2/models/digits/infer": open_inference,
+ROUTES: dict[str, Callable[[Any, ServedModel], Any]] = {
     "/v1/models/digits:predict": tensorflow_serving,
     "/classify": home_made,
 }
 
 
-def make_handler(predict: Predict, task: TaskSpec) -> type[BaseHTTPRequestHandler]:
-    """Return the handler class that serves ``predict``."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            """Answer one prediction."""
-            size = int(self.headers.get("Content-Length", 0))
-            route = ROUTES.get(self.path)
-            if size > MAX_BODY_BYTES or route is None:
-                self._answer(413 if route else 404, {"error": "too large" if route else "no such path"})
-                self.close_connection = True
-                return
-            try:
-                self._answer(200, route(json.loads(self.rfile.read(size)), predict, task))
-            except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
-                self._answer(400, {"error": f"{type(error).__name__}: {error}"})
-
-        def _answer(self, status: int, body: Any) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
-
-    return Handler
+def answer(model: ServedModel, request: Request) -> Response:
+    """Answer one request through whichever of the three protocols its path names."""
+    route = ROUTES.get(request.url)
+    if route is None:
+        return open_inference.answer(model, request)
+    try:
+        return json_response(route(json.loads(request.content), model))
+    except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
+        raise RefusedError(400, f"{type(error).__name__}: {error}") from error
 
 
 def main() -> None:
@@ -113,17 +75,15 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
-    task = load_project(options.project).task
-    handler = make_handler(predictor(options.architecture, options.weights, task), task)
-    server = ThreadingHTTPServer(("127.0.0.1", options.port), handler)
-    server.daemon_threads = True
-    print(server.server_address[1], flush=True)  # noqa: T201 - the parent reads the port here
-    import sys
-    import threading
+    model = load_suspect(options.architecture, options.weights, load_project(options.project).task)
+    server = Server("127.0.0.1", options.port, lambda request: answer(model, request))
 
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdin.read()
-    server.shutdown()
+    def until_the_end() -> None:
+        sys.stdout.write(f"{server.server_address[1]}\n")  # The parent reads the port here.
+        sys.stdout.flush()
+        until_stdin_closes()
+
+    serve_until(server, until_the_end)
 
 
 if __name__ == "__main__":

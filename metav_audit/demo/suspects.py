@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,8 +10,8 @@ from typing import Any
 
 import safetensors.torch
 
+from metav_audit.children import running
 from metav_audit.demo.digits import ARCHITECTURE
-from metav_audit.errors import RemoteError
 from metav_audit.files import write_atomically
 from metav_audit.progress import Progress, silent
 from metav_audit.verdict import VerdictOutcome
@@ -128,26 +126,6 @@ def _start(stack: ExitStack, workshop: Workshop, folder: Path, suspect: Suspect,
         "--weights": weights_path(folder, suspect).resolve(),
         "--port": port,
     }
-    words = [str(word) for pair in options.items() for word in pair]
-    server = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
-        [sys.executable, "-m", "metav_audit.demo.server", *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    stack.callback(_stop, server)
-    assert server.stdout is not None
-    said = server.stdout.readline().strip()
-    if not said.isdigit():
-        raise RemoteError(f"the server of {suspect.name} did not start on port {port or 'any'}: is the port in use?")
-    return int(said)
-
-
-def _stop(server: subprocess.Popen[str]) -> None:
-    """Close its standard input, which ends it; after ten seconds, kill it."""
-    try:
-        server.communicate(timeout=10)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.communicate()
+    words = [word for pair in options.items() for word in pair]
+    what = f"the server of {suspect.name} on port {port or 'any'}"
+    return int(stack.enter_context(running("metav_audit.demo.server", words, what)))

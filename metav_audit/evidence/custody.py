@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -28,19 +29,32 @@ _UNLISTED = {SUMS, ".lock"}
 _CHUNK = 1 << 20
 
 
-def seal_folder(
-    folder: Path, key: SigningKey, *, operator: Mapping[str, str], now: datetime, stamper: Stamper | None
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Who seals audits, and who stamps the time.
+
+    Attributes:
+        key: signs.
+        stamper: fetches a time stamp; None for none.
+    """
+
+    key: SigningKey
+    stamper: Stamper | None
+
+
+def seal_folder(folder: Path, sealer: Sealer, now: datetime) -> None:
     """Seal a finished audit, unless a seal of what the folder holds is there already.
 
     Raises:
         EvidenceError: the time-stamp authority's answer is refused.
         RemoteError: the authority could not be asked; run the audit again, and it seals what it finds finished.
     """
-    sealed = _sealed(folder)
+    transcript = load_transcript(folder / "transcript.jsonl")
+    sealed = _sealed(folder, transcript)
     if (folder / SEAL).exists() and check_seal(load_attestation(folder / SEAL), sealed).passed:
         return
-    save_attestation(make_seal(sealed, key, operator=operator, claimed_at=now, stamper=stamper), folder / SEAL)
+    seal = make_seal(sealed, sealer.key, operator=transcript.operator, claimed_at=now, stamper=sealer.stamper)
+    save_attestation(seal, folder / SEAL)
 
 
 def custody_of(
@@ -122,7 +136,9 @@ def _seal(folder: Path, transcript: Transcript, signer: str | None, roots: str |
         sentence = f"The seal is missing: the transcript says that the key {expected} would seal it."
         return Attested("invalid", sentence)
     try:
-        findings = check_seal(load_attestation(folder / SEAL), _sealed(folder), signer=signer or expected, roots=roots)
+        findings = check_seal(
+            load_attestation(folder / SEAL), _sealed(folder, transcript), signer=signer or expected, roots=roots
+        )
     except EvidenceError as error:
         return Attested("invalid", f"The seal does not hold: {error}.")
     return _weigh_seal(findings)
@@ -142,8 +158,7 @@ def _weigh_seal(findings: Findings) -> Attested:
     return Attested("sealed", sentence, stamped.at.isoformat(), findings.key_id, stamped.authority)
 
 
-def _sealed(folder: Path) -> Sealed:
-    transcript = load_transcript(folder / "transcript.jsonl")
+def _sealed(folder: Path, transcript: Transcript) -> Sealed:
     if transcript.finished is None:
         raise TranscriptError(f"the audit in {folder} is not finished: run it again, then it is sealed")
     return Sealed(

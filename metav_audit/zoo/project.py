@@ -148,6 +148,21 @@ def load_project(path: Path) -> Project:
     return project
 
 
+def open_target(project: Project) -> TargetModel:
+    """Load the target of a project alone, without its data.
+
+    Raises:
+        ConfigurationError: it cannot be found.
+        DataError: it does not fit the task.
+    """
+    settings = project.settings.target
+    if str(project.folder) not in sys.path:
+        # The owner's own modules stand beside the project file.
+        sys.path.insert(0, str(project.folder))
+    weights = Path(_resolve(project, settings.weights)) if settings.weights else None
+    return load_target(_resolve(project, settings.model), weights, settings.outputs, project.task)
+
+
 @lru_cache(maxsize=4)
 def open_workshop(project: Project) -> Workshop:
     """Load the target and the data of a project.
@@ -157,9 +172,7 @@ def open_workshop(project: Project) -> Workshop:
         DataError: the model or the data do not fit the task.
     """
     settings, task = project.settings, project.task
-    if str(project.folder) not in sys.path:
-        # The owner's own modules stand beside the project file.
-        sys.path.insert(0, str(project.folder))
+    target = open_target(project)
     train = load_data(_resolve(project, settings.data.train), task, "train")
     heldout = load_data(_resolve(project, settings.data.heldout), task, "heldout")
     if settings.data.validation is not None:
@@ -168,13 +181,6 @@ def open_workshop(project: Project) -> Workshop:
         order = np.random.default_rng(0).permutation(len(heldout))
         aside = max(1, len(heldout) // 5)
         heldout, validation = heldout.take(order[aside:]), heldout.take(order[:aside])
-    weights = settings.target.weights
-    target = load_target(
-        _resolve(project, settings.target.model),
-        Path(_resolve(project, weights)) if weights else None,
-        settings.target.outputs,
-        task,
-    )
     return Workshop(project, target, OwnerData(train, heldout, validation))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import threading
-from http.server import ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -29,31 +27,26 @@ from metav_audit.zoo.plan import PRESETS
 from metav_audit.zoo.store import state_of
 from tests.audit.helpers import needed
 from tests.builders import make_bundle
+from tests.serving.helpers import served
 from tests.toy import MINI
 
 NAMES = [suspect.name for suspect in SUSPECTS]
 
 
 @pytest.fixture(scope="module")
-def predict(tmp_path_factory):
+def model(tmp_path_factory):
     """An untrained model of the demo's task, as the server loads it."""
     path = tmp_path_factory.mktemp("weights") / "w.safetensors"
     torch.manual_seed(3)
     safetensors.torch.save_file(state_of(build_architecture("mlp-small", TASK)), path)
-    return server.predictor("mlp-small", path, TASK)
+    return server.load_suspect("mlp-small", path, TASK)
 
 
 @pytest.fixture(scope="module")
-def port(predict):
+def port(model):
     """The demo's server in a thread."""
-    served = ThreadingHTTPServer(("127.0.0.1", 0), server.make_handler(predict, TASK))
-    served.daemon_threads = True
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield served.server_address[1]
-    served.shutdown()
-    thread.join()
-    served.server_close()
+    with served(lambda request: server.answer(model, request)) as running:
+        yield running.server_address[1]
 
 
 def endpoints(tmp_path, port):
@@ -73,13 +66,13 @@ def test_the_endpoint_file_is_read_back(tmp_path):
 
 
 @pytest.mark.parametrize("number", range(3), ids=NAMES)
-def test_each_protocol_carries_the_same_answers(tmp_path, port, predict, number):
+def test_each_protocol_carries_the_same_answers(tmp_path, port, model, number):
     """Through all three adapters the auditor sees the model's own probabilities, to the last digits."""
     bundle = make_bundle(queries=20, task=TASK)
     transcript = audit_endpoint(bundle, endpoints(tmp_path, port)[number], tmp_path / "audit")
     factor = 100 if SUSPECTS[number].options.get("scores") == "percent" else 1
     answers = np.array([answer.scores for answer in transcript.answers], np.float64) / factor
-    assert np.allclose(answers, predict(bundle.inputs), rtol=0, atol=1e-6)
+    assert np.allclose(answers, model.predict(bundle.inputs), rtol=0, atol=1e-6)
     assert transcript.requests == needed(20, SUSPECTS[number].options.get("batch", 1))
 
 
@@ -113,7 +106,7 @@ def test_a_server_that_does_not_start_is_told(tmp_path, monkeypatch):
     from metav_audit.demo import suspects
 
     workshop = SimpleNamespace(project=SimpleNamespace(path=tmp_path / "none.toml"))
-    with ExitStack() as stack, pytest.raises(RemoteError, match="finetuned did not start"):
+    with ExitStack() as stack, pytest.raises(RemoteError, match="server of finetuned on port any did not start"):
         suspects._start(stack, workshop, tmp_path, SUSPECTS[0], 0)
 
 

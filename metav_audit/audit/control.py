@@ -1,0 +1,129 @@
+"""The positive control: a model known to be the owner's own, audited in the same run, which must come out as a match.
+
+If it does not, something is wrong with this run, its bundle or its way of asking, and its other verdicts do not stand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from metav_audit.audit.endpoints import Endpoint
+from metav_audit.audit.fleet import Audited
+from metav_audit.audit.journal import TRANSCRIPT
+from metav_audit.children import running
+from metav_audit.errors import ConfigurationError
+from metav_audit.files import write_atomically
+from metav_audit.task import TaskSpec
+from metav_audit.transcript import load_transcript
+from metav_audit.verdict import VerdictOutcome
+
+CONTROL = "control"
+"""The name of an endpoint that serves a model for the time of a run."""
+
+RECORD = "control.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """What became of a run's control.
+
+    Attributes:
+        control: the control's name, and that of its folder beside the others.
+        passed: whether it came out as a match.
+        outcome: its verdict's outcome; None if there is no verdict.
+        error: why there is none.
+        bundle_sha256: the bundle's hash, of its verdict.
+        transcript_sha256: the head of its transcript's chain.
+    """
+
+    control: str
+    passed: bool
+    outcome: str | None
+    error: str | None
+    bundle_sha256: str | None
+    transcript_sha256: str | None
+
+    @classmethod
+    def of(cls, audited: Audited) -> Self:
+        """Judge what became of the control."""
+        name, verdict = audited.endpoint.name, audited.verdict
+        if verdict is None:
+            return cls(name, False, None, str(audited.error), None, None)  # noqa: FBT003
+        passed = verdict.outcome is VerdictOutcome.MATCH
+        return cls(name, passed, verdict.outcome.value, None, verdict.bundle_sha256, verdict.transcript_sha256)
+
+    @property
+    def complaint(self) -> str:
+        """Say in a sentence that the control failed and what follows from it."""
+        how = "could not be audited" if self.outcome is None else f"came out as {self.outcome}, not as a match"
+        return (
+            f"the positive control {self.control} {how}: the verdicts of this run do not stand; "
+            "see that it serves the model of this bundle, unaltered, then audit in a new folder"
+        )
+
+    def record(self, folder: Path) -> None:
+        """Leave a trace in the folder of an endpoint of the same run, so that it tells by itself whether to trust it.
+
+        Raises:
+            ConfigurationError: the folder cannot be written.
+        """
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomically(folder / RECORD, text.encode() + b"\n")
+
+
+@contextmanager
+def with_control(
+    control: str, endpoints: Sequence[Endpoint], bundle: Path, task: TaskSpec, folder: Path
+) -> Iterator[list[Endpoint]]:
+    """Put the control first among the endpoints; a model is served on the loopback until the block ends.
+
+    Args:
+        control: an endpoint's name, or what ``metav-audit serve`` takes as MODEL. A name goes before a path.
+        endpoints: all that are audited.
+        bundle: which names the task of a model.
+        task: the bundle's.
+        folder: of the audits; a model that was served before for the audits in it is served at the same address.
+
+    Raises:
+        ConfigurationError: there is neither such an endpoint nor such a model, or the model does not fit.
+        RemoteError: the model cannot be served.
+        TranscriptError: the transcript of the control's earlier run is damaged.
+    """
+    named = [each for each in endpoints if each.name == control]
+    if named:
+        yield [*named, *(each for each in endpoints if each.name != control)]
+        return
+    _check_model(control, [each.name for each in endpoints])
+    port = _earlier_port(folder / CONTROL)
+    what = f"--control {control}" + (
+        f", at port {port} as before (choose a new folder with -o to begin anew)," if port else ""
+    )
+    words = ["serve", control, "--bundle", bundle, "--host", "127.0.0.1", "--port", port]
+    with running("metav_audit", [*words, "--end-with-stdin", "--format", "json"], what) as ready:
+        yield [Endpoint.open(CONTROL, json.loads(ready), task), *endpoints]
+
+
+def _check_model(control: str, names: Sequence[str]) -> None:
+    if "://" in control or (":" not in control and not Path(control).exists()):
+        raise ConfigurationError(
+            f"--control {control} is neither an endpoint of the endpoint file ({', '.join(names)}) nor a model: give "
+            "one of those names, or a project's folder, a project.toml, a .pt2 file, or module:function"
+        )
+    if CONTROL in names:
+        raise ConfigurationError(
+            f"the endpoint file has an endpoint named {CONTROL!r}, as the model of --control would be: rename it, or "
+            f"say --control {CONTROL}"
+        )
+
+
+def _earlier_port(folder: Path) -> int:
+    """Return the port that an earlier run's control was asked at, where its audit goes on, or 0."""
+    if not (folder / TRANSCRIPT).exists():
+        return 0
+    return urlsplit(load_transcript(folder / TRANSCRIPT).endpoint.url).port or 0
