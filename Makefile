@@ -7,13 +7,17 @@ READY := $(VENV)/.ready
 SEEDS ?= 10 11 12 13 14
 BENCH ?= .bench
 
-.PHONY: demo test check lint types floors bench bench-client fixtures clean
+.PHONY: demo test test-peers check lint types floors bench bench-client fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest -n auto
+
+test-peers: $(READY)  ## the client against real model servers, each in an environment of its own: see docs/peers.md
+	$(BIN)/python -m tests.peers.prepare
+	$(BIN)/python -m pytest tests/peers
 
 check: lint types floors test  ## exactly what CI runs
 

@@ -16,7 +16,8 @@ from metav_audit.responses import Answer
 from metav_audit.task import TaskSpec
 from metav_audit_adapters._shared import dumps, flatten, join, json_request, member, versions
 
-_CRASH = b"Internal Server Error"
+_CRASHES = (b"Internal Server Error", b"Traceback (most recent call last)")
+"""How the page of a crash in MLServer begins: without and with its debug mode, which is on unless switched off."""
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _DTYPES = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
 
@@ -81,7 +82,7 @@ class OpenInferenceV2(Adapter):
 
     def classify(self, response: Response) -> Outcome:
         """Tell MLServer's answer to a request it cannot digest, 500 in plain text, from a passing fault."""
-        if response.status == 500 and response.content.strip() == _CRASH:
+        if response.status == 500 and response.content.startswith(_CRASHES):
             return Outcome.FATAL
         return super().classify(response)
 

@@ -92,8 +92,11 @@ def test_a_tensor_that_contradicts_itself_is_no_answer(outputs):
 
 
 def test_mlserver_s_500_for_a_wrong_shape_is_not_asked_again():
-    """The crash page of MLServer's web framework is fatal; other 500s may pass."""
+    """The crash page of MLServer's web framework is fatal, in its debug mode too; other 500s may pass."""
     assert adapter().classify(Response(500, {}, b"Internal Server Error")) is Outcome.FATAL
+    page = b'Traceback (most recent call last):\n  File "errors.py", line 165, in __call__\nValueError: cannot reshape'
+    assert adapter().classify(Response(500, {}, page)) is Outcome.FATAL
+    assert adapter().classify(Response(503, {}, b"Internal Server Error")) is Outcome.TRANSIENT
     assert adapter().classify(Response(500, {}, b'{"error": "busy"}')) is Outcome.TRANSIENT
 
 

@@ -13,7 +13,7 @@ from metav_audit.task import ScoreKind
 from metav_audit.transcript import EndpointRecord, load_transcript
 
 ENDPOINT = EndpointRecord("a", "open-inference-v2", "http://host", ScoreKind.PROBABILITY, {"batch": 1})
-SUBJECT = Subject("b" * 64, ENDPOINT, "metav-audit 0", 4)
+SUBJECT = Subject("b" * 64, ENDPOINT, "metav-audit 0", 4, {})
 
 
 def opened(folder, subject=SUBJECT, redact=lambda value: value):
@@ -114,7 +114,7 @@ def test_a_refused_journal_leaves_no_lock(tmp_path):
     with opened(tmp_path):
         pass
     with pytest.raises(ConfigurationError, match="another bundle"):
-        opened(tmp_path, Subject("c" * 64, ENDPOINT, "metav-audit 0", 4))
+        opened(tmp_path, Subject("c" * 64, ENDPOINT, "metav-audit 0", 4, {}))
     with opened(tmp_path):
         pass
 
