@@ -156,9 +156,7 @@ def open_target(project: Project) -> TargetModel:
         DataError: it does not fit the task.
     """
     settings = project.settings.target
-    if str(project.folder) not in sys.path:
-        # The owner's own modules stand beside the project file.
-        sys.path.insert(0, str(project.folder))
+    _look_beside(project)
     weights = Path(_resolve(project, settings.weights)) if settings.weights else None
     return load_target(_resolve(project, settings.model), weights, settings.outputs, project.task)
 
@@ -172,7 +170,7 @@ def open_workshop(project: Project) -> Workshop:
         DataError: the model or the data do not fit the task.
     """
     settings, task = project.settings, project.task
-    target = open_target(project)
+    _look_beside(project)
     train = load_data(_resolve(project, settings.data.train), task, "train")
     heldout = load_data(_resolve(project, settings.data.heldout), task, "heldout")
     if settings.data.validation is not None:
@@ -181,7 +179,13 @@ def open_workshop(project: Project) -> Workshop:
         order = np.random.default_rng(0).permutation(len(heldout))
         aside = max(1, len(heldout) // 5)
         heldout, validation = heldout.take(order[aside:]), heldout.take(order[:aside])
-    return Workshop(project, target, OwnerData(train, heldout, validation))
+    return Workshop(project, open_target(project), OwnerData(train, heldout, validation))
+
+
+def _look_beside(project: Project) -> None:
+    """Let the owner's own modules be found, which stand beside the project file."""
+    if str(project.folder) not in sys.path:
+        sys.path.insert(0, str(project.folder))
 
 
 def _resolve(project: Project, reference: str) -> str:
