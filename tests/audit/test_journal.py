@@ -22,7 +22,7 @@ def opened(folder, subject=SUBJECT, redact=lambda value: value):
 
 def answer(journal, query):
     journal.append("sent", request=query + 1, queries=[query], attempt=1, request_sha256="0" * 64)
-    journal.append("received", request=query + 1, outcome="ok", status=200, answers=[[0.5, 0.5]], body="äö\u2028[1]")
+    journal.append("received", request=query + 1, outcome="ok", status=200, answers=[[0.5, 0.5]], error="äö\u2028[1]")
 
 
 def whole_journal():
