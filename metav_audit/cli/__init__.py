@@ -22,6 +22,7 @@ COMMANDS = {
     "serve": "Put a model of your own behind an API, for rehearsals.",
     "audit": "Query endpoints, journal, decide and report; resumes by itself.",
     "verify": "Recompute an audit's verdict offline, step by step.",
+    "pack": "Pack an audit's folder into one file.",
     "report": "Write an audit's report again, from its folder.",
     "adapters": "List the installed adapters and what each can do.",
 }

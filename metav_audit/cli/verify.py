@@ -23,17 +23,19 @@ if TYPE_CHECKING:
 def command(folder: Path, signer: str | None, tsa_cert: Path | None, form: str) -> int:
     """Verify the audit in DIR: every hash, every figure, every field.
 
-    DIR is one audit's folder, with bundle, transcript, verdict and reports.
+    DIR is one audit's folder, with bundle, transcript, verdict and reports, or
+    the archive that 'metav-audit pack' made of it.
     Nothing is sent anywhere. Without --signer and --tsa-cert, signatures and
     time stamps are checked with what DIR itself holds: compare the key ids.
 
     Exit code: 0 every step passes, 4 a step fails.
     """
-    from metav_audit.evidence import Expected, read_certificates, read_signer, verify_folder
+    from metav_audit.evidence import Expected, read_certificates, read_signer, unpacked, verify_folder
     from metav_audit.report import report_texts
 
     expected = Expected(read_signer(signer) if signer else None, read_certificates(tsa_cert) if tsa_cert else None)
-    steps = verify_folder(folder, report_texts, expected)
+    with unpacked(folder) as evidence:
+        steps = verify_folder(evidence, report_texts, expected)
     passed = all(step.passed for step in steps)
     if form == "json":
         click.echo(json.dumps({"passed": passed, "steps": [asdict(step) for step in steps]}, indent=2))

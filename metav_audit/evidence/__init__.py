@@ -5,6 +5,7 @@ No network, no torch, no trust in whoever wrote it.
 
 from __future__ import annotations
 
+from metav_audit.evidence.archive import pack_folder, unpacked
 from metav_audit.evidence.attestation import (
     Attestation,
     check_free,
@@ -65,6 +66,7 @@ __all__ = [
     "make_commitment",
     "make_key",
     "make_seal",
+    "pack_folder",
     "preregistered",
     "read_certificates",
     "read_key",
@@ -74,6 +76,7 @@ __all__ = [
     "save_attestation",
     "seal_folder",
     "sha256_of",
+    "unpacked",
     "verify_folder",
     "write_sums",
 ]

@@ -1,0 +1,84 @@
+"""An audit's folder as one file: a zip archive, the same bytes for the same folder, and back again within bounds."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from metav_audit.errors import ConfigurationError, EvidenceError
+
+MAX_FILES = 10_000
+MAX_BYTES = 8 << 30
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_LEFT_OUT = {".lock"}
+
+
+def pack_folder(folder: Path, path: Path) -> None:
+    """Write the folder's files into a zip archive, whole or not at all; the same folder gives the same bytes.
+
+    Raises:
+        ConfigurationError: the folder cannot be read, or ``path`` cannot be written.
+    """
+    try:
+        files = {each.relative_to(folder).as_posix(): each for each in folder.rglob("*") if each.is_file()}
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as aside:
+            try:
+                with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+                    for name in sorted(name for name, file in files.items() if file.name not in _LEFT_OUT):
+                        _add(archive, name, files[name])
+                Path(aside.name).chmod(0o644)
+                Path(aside.name).replace(path)
+            except BaseException:
+                Path(aside.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise ConfigurationError(f"cannot pack {folder} into {path}: {error.strerror}") from error
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """Give a folder as it is, and an archive's files in a temporary folder while the block lasts.
+
+    Raises:
+        EvidenceError: the archive is damaged, too large, or holds anything but plain files below it.
+    """
+    if path.is_dir() or not path.exists():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="metav-audit-") as name:
+        folder = Path(name) / "audit"
+        try:
+            with zipfile.ZipFile(path) as archive:
+                _extract(archive, folder)
+        except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+            raise EvidenceError(f"{path} is no archive of an audit, or is damaged: {error}") from error
+        yield folder
+
+
+def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    with archive.open(entry, "w", force_zip64=True) as target, file.open("rb") as source:
+        shutil.copyfileobj(source, target)
+
+
+def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
+    entries = archive.infolist()
+    if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_BYTES:
+        raise EvidenceError(f"the archive holds more than {MAX_FILES} files or {MAX_BYTES} bytes: it is none of ours")
+    for entry in entries:
+        parts = PurePosixPath(entry.filename).parts
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if entry.is_dir() or ".." in parts or parts[:1] in ((), ("/",)) or kind not in (0, stat.S_IFREG):
+            raise EvidenceError(f"the archive holds {entry.filename!r}, which is no plain file below it")
+        target = folder.joinpath(*parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(entry) as source, target.open("xb") as file:
+            # zipfile stops at the size that the entry states, which was bounded above.
+            shutil.copyfileobj(source, file)

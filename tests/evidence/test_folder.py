@@ -1,0 +1,279 @@
+"""A whole audit, committed before and sealed after, on the command line: it verifies, and no alteration goes unseen."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from metav_audit.cli import main
+from metav_audit.errors import EvidenceError
+from metav_audit.evidence import Expected, make_key, pack_folder, unpacked, verify_folder, write_sums
+from metav_audit.report import report_texts
+from tests.authority import Authority
+from tests.builders import linear_model, make_bundle, make_task
+from tests.folders import rechain
+from tests.servers import ModelServer
+
+ALTERATIONS = 500
+TASK = make_task()
+BUNDLE = make_bundle(queries=8, task=TASK)
+
+
+ENVIRONMENT = {"METAV_AUDIT_KEY_PASSPHRASE": "a passphrase for tests"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def passphrase():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield
+
+
+def call(*words) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(word) for word in words])
+    return exit_.value.code or 0
+
+
+class Parties:
+    """An owner who commits, an auditor who seals, and an authority that stamps the time for both."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = Authority(folder / "tsa")
+        self.roots = folder / "roots.pem"
+        self.roots.write_text(self.authority.roots)
+        self.key_id = make_key(folder / "key.pem", ENVIRONMENT).key_id
+        BUNDLE.save(folder / "bundle")
+
+    def commit(self) -> None:
+        with self.authority:
+            stamp = ["--tsa", self.authority.url, "--tsa-cert", self.roots]
+            assert call("commit", self.folder / "bundle", "--key", self.folder / "key.pem", *stamp) == 0
+
+    def audit(self, out: str = "audits") -> Path:
+        with self.authority, ModelServer(linear_model(TASK, 0)) as server:
+            (self.folder / "endpoints.toml").write_text(
+                '[operator]\nname = "A. Uditor"\nauthority = "contract 7, clause 3"\nkey = "key.pem"\n'
+                f'tsa = "{self.authority.url}"\ntsa_cert = "roots.pem"\n[endpoints.suspect]\n'
+                f'adapter = "open-inference-v2"\nurl = "{server.url}"\nmodel = "m"\n'
+            )
+            assert call("audit", self.folder / "bundle", self.folder / "endpoints.toml", "-o", self.folder / out) == 1
+        return self.folder / out / "suspect"
+
+
+@pytest.fixture(scope="module")
+def parties(tmp_path_factory):
+    made = Parties(tmp_path_factory.mktemp("parties"))
+    made.commit()
+    made.audit()
+    return made
+
+
+@pytest.fixture
+def folder(parties, tmp_path):
+    return shutil.copytree(parties.folder / "audits" / "suspect", tmp_path / "suspect")
+
+
+def steps(folder, parties):
+    return verify_folder(folder, report_texts, Expected(parties.key_id, parties.authority.roots))
+
+
+def failed(folder, parties):
+    return {step.name: step.detail for step in steps(folder, parties) if not step.passed}
+
+
+def test_a_committed_and_sealed_audit_verifies(folder, parties):
+    """Every step passes, and says who vouches, since when, and on whose authority."""
+    said = {step.name: step.detail for step in steps(folder, parties)}
+    assert failed(folder, parties) == {}
+    assert said["commitment before the first query"].startswith("Pre-registered")
+    assert parties.key_id in said["seal at the end"]
+    assert "contract 7, clause 3" in said["chain of custody"]
+    assert "clock" in said["chain of custody"]
+    report = json.loads((folder / "report.json").read_bytes())
+    assert report["custody"]["commitment"]["status"] == "pre-registered"
+    assert report["custody"]["seal"]["status"] == "sealed"
+    assert {"address"} <= set(report["identities"][0])
+
+
+def test_every_altered_byte_is_caught_and_the_file_named(folder, parties):
+    """500 single bytes at random places of the folder: verify fails each time, and names the file."""
+    rng = random.Random(5)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"]
+    sizes = [path.stat().st_size for path in files]
+    for _ in range(ALTERATIONS):
+        (path,) = rng.choices(files, sizes)
+        before = path.read_bytes()
+        place = rng.randrange(len(before))
+        path.write_bytes(before[:place] + bytes([before[place] ^ rng.randint(1, 255)]) + before[place + 1 :])
+        first = next(step for step in steps_of_hashes(folder) if not step.passed)
+        assert path.relative_to(folder).as_posix() in first.detail, (path, place, first)
+        path.write_bytes(before)
+    assert failed(folder, parties) == {}
+
+
+def steps_of_hashes(folder):
+    return verify_folder(folder, lambda *_: {})[:1]
+
+
+EVIDENCE = ("bundle/manifest.json", "bundle/tensors.safetensors", "bundle/commitment.json", "transcript.jsonl")
+SEALED = (*EVIDENCE, "bodies.pack", "verdict.json", "seal.json")
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_an_alteration_is_caught_without_the_list_of_hashes(folder, parties, name):
+    """A forger who writes the list of hashes anew still meets chain, seal, hashes and recomputation."""
+    path, rng = folder / name, random.Random(name)
+    for _ in range(20):
+        before = path.read_bytes()
+        place = rng.randrange(len(before))
+        path.write_bytes(before[:place] + bytes([before[place] ^ 1]) + before[place + 1 :])
+        write_sums(folder)
+        assert failed(folder, parties), (name, place)
+        path.write_bytes(before)
+
+
+def reorder(records):
+    records[3], records[5] = records[5], records[3]
+
+
+def drop(records):
+    del records[-4:-2]
+
+
+def duplicate(records):
+    records.insert(4, dict(records[3]))
+
+
+def replay(records):
+    """Answer one query with the recorded answer to another."""
+    answered = [record for record in records if record.get("answers")]
+    answered[-3].update({name: answered[5][name] for name in ("answers", "body", "response_sha256")})
+
+
+@pytest.mark.parametrize("change", [reorder, drop, duplicate, replay])
+@pytest.mark.parametrize("chained", [False, True])
+def test_reordered_dropped_duplicated_and_replayed_records_are_caught(folder, parties, change, chained):
+    """Chained anew or not: without the chain it breaks, and with it the seal does not hold."""
+    path = folder / "transcript.jsonl"
+    if chained:
+        rechain(path, change)
+    else:
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        change(lines)
+        encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        path.write_bytes(b"".join(encoder.encode(line).encode() + b"\n" for line in lines))
+    write_sums(folder)
+    failures = failed(folder, parties)
+    assert "transcript intact" in failures or "seal at the end" in failures
+
+
+def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_path):
+    """A forger with a key of their own: the transcript named the auditor's, and the reader expects it."""
+    forger = make_key(tmp_path / "forger.pem", ENVIRONMENT)
+    rechain(folder / "transcript.jsonl", lambda records: records[0]["operator"].update(key_id=forger.key_id))
+    from datetime import UTC, datetime
+
+    from metav_audit.audit.folder import record_verdict
+    from metav_audit.evidence import Sealer, custody_of, read_key, seal_folder
+    from metav_audit.report import write_reports
+    from metav_audit.transcript import load_transcript
+
+    record_verdict(BUNDLE, load_transcript(folder / "transcript.jsonl"), folder)
+    (folder / "seal.json").unlink()
+    sealer = Sealer(read_key(str(tmp_path / "forger.pem"), ENVIRONMENT), parties.authority.stamp)
+    seal_folder(folder, sealer, datetime.now(UTC))
+    write_reports(folder, custody_of)
+    write_sums(folder)
+    assert verify_folder(folder, report_texts)[11].passed, "it is consistent in itself"
+    assert list(failed(folder, parties)) == ["seal at the end"]
+
+
+def test_a_missing_seal_is_caught(folder, parties):
+    """The transcript's first record names the key that was to seal it."""
+    (folder / "seal.json").unlink()
+    write_sums(folder)
+    assert "is missing" in failed(folder, parties)["seal at the end"]
+
+
+def test_a_swapped_bundle_is_caught(folder, parties):
+    """Another bundle, though intact, is not the one that was asked."""
+    make_bundle(seed=5, queries=8, task=TASK).save(folder / "bundle")
+    write_sums(folder)
+    assert "transcript recorded with this bundle" in failed(folder, parties)
+
+
+def test_a_commitment_after_the_first_query_is_caught(tmp_path):
+    """The audit began without one: one that is put there afterwards is not what the transcript named."""
+    parties = Parties(tmp_path)
+    folder = parties.audit()
+    assert (
+        "no commitment"
+        in {step.name: step.detail for step in steps(folder, parties)}["commitment before the first query"]
+    )
+    parties.commit()
+    shutil.copy(parties.folder / "bundle" / "commitment.json", folder / "bundle" / "commitment.json")
+    write_sums(folder)
+    assert "is not the one that the transcript named" in failed(folder, parties)["commitment before the first query"]
+
+
+def test_a_late_time_stamp_is_not_called_pre_registered(folder, parties):
+    """A transcript that claims to have begun before the stamp: the step says that it was late."""
+
+    def change(records):
+        records[0]["at"] = "2020-01-01T00:00:00.000Z"
+
+    rechain(folder / "transcript.jsonl", change)
+    write_sums(folder)
+    assert "was not time-stamped before" in failed(folder, parties)["commitment before the first query"]
+
+
+def test_running_again_seals_nothing_anew(parties):
+    """A finished audit keeps its seal, byte for byte."""
+    seal = (parties.folder / "audits" / "suspect" / "seal.json").read_bytes()
+    with parties.authority:
+        words = [parties.folder / "bundle", parties.folder / "endpoints.toml", "-o", parties.folder / "audits"]
+        assert call("audit", *words) == 1
+    assert (parties.folder / "audits" / "suspect" / "seal.json").read_bytes() == seal
+
+
+def test_an_archive_verifies_like_its_folder(folder, parties, tmp_path, capsys):
+    """Packed twice it is the same file; verify takes it; an altered one fails."""
+    for name in ("a.zip", "b.zip"):
+        assert call("pack", folder, "-o", tmp_path / name) == 0
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    assert call("verify", tmp_path / "a.zip", "--signer", parties.key_id, "--tsa-cert", parties.roots) == 0
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    assert call("verify", tmp_path / "a.zip") == 4
+    assert "archive" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../out", "/out", "a/../../out", "link"])
+def test_an_archive_that_reaches_outside_is_refused(tmp_path, name):
+    """Nothing is written outside the temporary folder, and no link is made."""
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = ((stat.S_IFLNK if name == "link" else stat.S_IFREG) | 0o644) << 16
+        archive.writestr(entry, "/etc/passwd")
+    with pytest.raises(EvidenceError, match="no plain file below it"), unpacked(tmp_path / "bad.zip"):
+        pass
+
+
+def test_packing_leaves_nothing_behind_when_it_fails(folder, tmp_path):
+    """A folder that cannot be written to gets no half-made archive."""
+    from metav_audit.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match="cannot pack"):
+        pack_folder(folder, tmp_path / "none" / "a.zip")
+    assert os.listdir(tmp_path) == ["suspect"]
