@@ -1,0 +1,143 @@
+"""Check an audit's folder with nothing of metav-audit: python verify_independently.py DIR [SIGNER_KEY_ID]."""
+
+import base64, csv, hashlib, json, struct, sys, zlib  # noqa: E401
+from pathlib import Path
+
+import numpy as np
+from cryptography.hazmat.primitives import serialization
+
+
+def sha(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def canonical(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def tensors_of(content):
+    """The safetensors format: the header's size, the header (JSON), then the numbers, little-endian."""
+    size = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8 : 8 + size])
+    cut = {name: content[8 + size :][slice(*one["data_offsets"])] for name, one in header.items() if name[0] != "_"}
+    return {name: np.frombuffer(part, "<f4").reshape(header[name]["shape"]) for name, part in cut.items()}
+
+
+def signed(path, expected_key=None):
+    """Return what was signed, if the Ed25519 signature over DSSE's encoding of it holds."""
+    file = json.loads(path.read_bytes())
+    key = serialization.load_pem_public_key(file["public_key"].encode())
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    payload, kind = base64.b64decode(file["envelope"]["payload"]), file["envelope"]["payloadType"].encode()
+    message = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    key.verify(base64.b64decode(file["envelope"]["signatures"][0]["sig"]), message)
+    assert expected_key in (None, sha(der)), f"{path.name} was signed by {sha(der)}"
+    return json.loads(payload)
+
+
+def score(kind, tensors, values, mask):
+    """The meta-verifier: a two-layer perceptron on all answers at once, or the share of labels that agree."""
+    part = {name[9:]: array.astype(float) for name, array in tensors.items() if name.startswith("verifier.")}
+    if kind == "agreement":
+        shown = mask.any(2)
+        agrees = (np.where(mask, values, -np.inf).argmax(2) == part["labels"]) & shown
+        return agrees.sum(1) / np.maximum(shown.sum(1), 1)
+    relative = np.where(mask, (values - part["reference"]) / part["scale"], 0).reshape(len(values), -1)
+    hidden = np.maximum(relative @ part["hidden.weight"].T + part["hidden.bias"], 0)
+    return 1 / (1 + np.exp(-(hidden @ part["output.weight"].T + part["output.bias"])[:, 0]))
+
+
+def log_probabilities(scores, kind):
+    """Canonical features: log-probabilities, not below that of one in a million; NaN where a class is hidden."""
+    if kind == "logit":
+        return np.clip(scores - np.log(np.exp(scores - scores.max(1, keepdims=True)).sum(1, keepdims=True))
+                       - scores.max(1, keepdims=True), np.log(1e-6), 0)  # fmt: skip
+    if kind == "log_probability":
+        return np.clip(scores, np.log(1e-6), 0)
+    return np.clip(np.log(np.maximum(scores / (100 if kind == "percent" else 1), 1e-6)), np.log(1e-6), 0)
+
+
+def seen_through(values, verdict):
+    """Show the calibration models as the endpoint showed itself: its view, in the verdict's words."""
+    view, words = values.copy(), verdict["view"].replace(",", "").split()
+    if "decimals" in words:
+        shares = np.round(np.exp(view), int(words[words.index("decimals") - 1]))
+        view = np.log(np.maximum(shares, 1e-6))
+    top = 1 if "alone" in words else int(words[2]) if "top" in words else values.shape[2]
+    ranks = np.argsort(np.argsort(-values, axis=2, kind="stable"), axis=2, kind="stable")
+    return np.where(ranks < top, 0 if "alone" in words else view, 0), ranks < top
+
+
+def check(folder, signer=None):
+    # 1. Every file has its hash.
+    listed = dict(line.split("  ", 1)[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    assert listed.keys() == {name for name in files if name.split("/")[-1] not in (".lock", "SHA256SUMS")}, "files"
+    for name, digest in listed.items():
+        assert sha(files[name].read_bytes()) == digest, f"{name} was altered"
+    # 2. The bundle's hash is that of its manifest, which names its tensors.
+    manifest = json.loads((folder / "bundle/manifest.json").read_bytes())
+    content = (folder / "bundle/tensors.safetensors").read_bytes()
+    bundle = manifest.pop("sha256")
+    assert sha(canonical(manifest)) == bundle and sha(content) == manifest["tensors_sha256"], "bundle"
+    # 3. Each record of the transcript holds the hash of the one before it; each body has the hash that it is named by.
+    head, records, pack = "0" * 64, [], (folder / "bodies.pack").read_bytes()
+    for line in (folder / "transcript.jsonl").read_bytes().splitlines(keepends=True):
+        records.append(json.loads(line))
+        assert records[-1]["previous"] == head, f"record {len(records)} does not follow the one before it"
+        head = sha(line)
+        if "body" in records[-1]:
+            names = ("redacted_sha256", "request_sha256", "response_sha256")
+            named = next(records[-1][name] for name in names if name in records[-1])
+            start, size = records[-1]["body"]
+            assert sha(zlib.decompress(pack[start : start + size])) == named, f"a body of record {len(records)}"
+    assert records[0]["bundle_sha256"] == bundle, "the transcript names another bundle"
+    # 4. The commitment was there before the first query; the seal fixes transcript, bundle and verdict.
+    commitment = folder / "bundle/commitment.json"
+    assert records[0]["commitment_sha256"] == (sha(commitment.read_bytes()) if commitment.exists() else None)
+    if commitment.exists():
+        assert signed(commitment)["subject"][0]["digest"]["sha256"] == bundle, "the commitment is to another bundle"
+    sealer = records[0]["operator"].get("key_id")
+    if sealer or (folder / "seal.json").exists():
+        sealed = signed(folder / "seal.json", signer or sealer)["predicate"]["sealed"]
+        assert (sealed["transcript_sha256"], sealed["bundle_sha256"]) == (head, bundle), "the seal is of another audit"
+        assert sealed["verdict_sha256"] == sha((folder / "verdict.json").read_bytes()), "the verdict was altered"
+    # 5. The score follows from the answers, the p-values from the calibration models seen in the same way.
+    verdict = json.loads((folder / "verdict.json").read_bytes())
+    assert (verdict["bundle_sha256"], verdict["transcript_sha256"]) == (bundle, head), "verdict.json is of another audit"
+    tensors, sent = tensors_of(content), {each["request"]: each for each in records if each["kind"] == "sent"}
+    answers = np.full(tensors["target.features"].shape, np.nan)
+    for record in records:
+        for query, row in zip(sent.get(record.get("request"), {}).get("queries", ()), record.get("answers") or ()):
+            answers[query] = [np.nan if one is None else one for one in row]
+    assert verdict["answered"] == int((~np.isnan(answers)).any(1).sum()), "answered"
+    if verdict["score"] is not None:
+        mask = ~np.isnan(answers)
+        values = np.nan_to_num(log_probabilities(answers, records[0]["endpoint"]["scores"])).astype(np.float32)
+        others, shown = seen_through(tensors["calibration.features"].astype(float), verdict)
+        shown &= mask.any(1)[None, :, None]
+        mine = score(manifest["verifier"], tensors, values[None].astype(float), mask[None])[0]
+        theirs = score(manifest["verifier"], tensors, np.where(shown, others, 0).astype(np.float32).astype(float), shown)
+        assert abs(mine - verdict["score"]) < 1e-9, f"score {mine}, not {verdict['score']}"
+        for derived, sign, name in ((False, 1, "p_value"), (True, -1, "p_value_derived")):
+            best = {}
+            for card, one in zip(manifest["calibration"], (sign * theirs).tolist()):
+                if card["derived"] == derived:
+                    best[card["lineage"]] = max(one, best.get(card["lineage"], -np.inf))
+            p = (1 + sum(one >= sign * mine for one in best.values())) / (len(best) + 1)
+            assert abs(p - verdict[name]) < 1e-9, f"{name} is {p}, not {verdict[name]}"
+        rates = manifest["rates"]["false_match"], manifest["rates"]["false_no_match"]
+        rare = verdict["p_value"] <= rates[0], verdict["p_value_derived"] <= rates[1]
+        assert verdict["outcome"] in ({(True, False): "match", (False, True): "no_match"}.get(rare), "inconclusive")
+    else:
+        assert verdict["outcome"] == "inconclusive", "a verdict without a score"
+    with (folder / "report.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == verdict["queries"], "report.csv"
+    return f"{verdict['outcome']}: every hash, signature and figure agrees"
+
+
+if __name__ == "__main__":
+    try:
+        print("pass:", check(Path(sys.argv[1]), *sys.argv[2:3]))
+    except Exception as error:
+        sys.exit(f"FAIL: {type(error).__name__} {error}")
