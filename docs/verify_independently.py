@@ -1,6 +1,12 @@
 """Check an audit's folder with nothing of metav-audit: python verify_independently.py DIR [SIGNER_KEY_ID]."""
 
-import base64, csv, hashlib, json, struct, sys, zlib  # noqa: E401
+import base64
+import csv
+import hashlib
+import json
+import struct
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +110,7 @@ def check(folder, signer=None):
         assert sealed["verdict_sha256"] == sha((folder / "verdict.json").read_bytes()), "the verdict was altered"
     # 5. The score follows from the answers, the p-values from the calibration models seen in the same way.
     verdict = json.loads((folder / "verdict.json").read_bytes())
-    assert (verdict["bundle_sha256"], verdict["transcript_sha256"]) == (bundle, head), "verdict.json is of another audit"
+    assert (verdict["bundle_sha256"], verdict["transcript_sha256"]) == (bundle, head), "verdict.json"
     tensors, sent = tensors_of(content), {each["request"]: each for each in records if each["kind"] == "sent"}
     answers = np.full(tensors["target.features"].shape, np.nan)
     for record in records:
@@ -117,7 +123,9 @@ def check(folder, signer=None):
         others, shown = seen_through(tensors["calibration.features"].astype(float), verdict)
         shown &= mask.any(1)[None, :, None]
         mine = score(manifest["verifier"], tensors, values[None].astype(float), mask[None])[0]
-        theirs = score(manifest["verifier"], tensors, np.where(shown, others, 0).astype(np.float32).astype(float), shown)
+        theirs = score(
+            manifest["verifier"], tensors, np.where(shown, others, 0).astype(np.float32).astype(float), shown
+        )
         assert abs(mine - verdict["score"]) < 1e-9, f"score {mine}, not {verdict['score']}"
         for derived, sign, name in ((False, 1, "p_value"), (True, -1, "p_value_derived")):
             best = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import ssl
 import zlib
 from collections.abc import Mapping
@@ -83,6 +84,9 @@ class Transport:
         self._extensions = {"timeout": {"connect": connect_s, "read": read_s, "write": read_s, "pool": None}}
 
     async def __aenter__(self) -> Self:
+        # At debug level httpcore logs response headers, and a server may echo a secret in them.
+        quiet = logging.getLogger("httpcore")
+        quiet.setLevel(max(quiet.level, logging.INFO))
         await self._inner.__aenter__()
         return self
 

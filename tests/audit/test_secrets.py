@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
+import traceback
+import zlib
 
+import pypdf
 import pytest
 
+from metav_audit.audit import Endpoint, audit_endpoint
+from metav_audit.bodies import BODIES
 from metav_audit.cli import main
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import ModelServer, Reply
@@ -42,13 +48,38 @@ def endpoint_file(tmp_path, url):
 
 def leaks(folder):
     """Files that hold the token, or a good part of it, plain or encoded."""
-    spelled = [TOKEN, TOKEN[:24], TOKEN[-16:], ENCODED]
-    contents = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return [str(path) for path, content in contents.items() if any(text.encode() in content for text in spelled)]
+    contents = {path: unpacked(path) for path in folder.rglob("*") if path.is_file()}
+    return [str(path) for path, content in contents.items() if spells_the_token(content)]
 
 
-def test_a_token_stands_in_no_artefact_even_when_the_server_echoes_it(tmp_path, monkeypatch, capsys):
-    """Transcript, verdict, reports, stdout and stderr hold the variable's name, never its value."""
+def spells_the_token(content):
+    return any(text.encode() in content for text in (TOKEN, TOKEN[:24], TOKEN[-16:], ENCODED))
+
+
+def unpacked(path):
+    """A file's bytes, and what is compressed in them."""
+    content = path.read_bytes()
+    if path.suffix == ".pdf":
+        pages = pypdf.PdfReader(path).pages
+        return content + "".join(page.extract_text() for page in pages).replace("\n", "").encode()
+    streams, rest = [], content if path.name == BODIES else b""
+    while rest:
+        inflater = zlib.decompressobj()
+        streams.append(inflater.decompress(rest))
+        rest = inflater.unused_data
+    return content + b"".join(streams)
+
+
+def test_the_search_for_leaks_finds_them(tmp_path):
+    """In plain files and in bodies: a search that finds nothing is no search."""
+    (tmp_path / "plain.txt").write_text(f"Bearer {TOKEN}")
+    (tmp_path / BODIES).write_bytes(zlib.compress(b"first") + zlib.compress(f"second {ENCODED}".encode()))
+    assert len(leaks(tmp_path)) == 2
+
+
+def test_a_token_stands_in_no_artefact_even_when_the_server_echoes_it(tmp_path, monkeypatch, capsys, caplog):
+    """Transcript, bodies, verdict, reports, stdout, stderr and debug logs hold the variable's name, never its value."""
+    caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("SUSPECT_TOKEN", TOKEN)
     make_bundle(queries=12, task=TASK).save(tmp_path / "bundle")
     with ModelServer(None, fault=shout) as server:
@@ -58,7 +89,9 @@ def test_a_token_stands_in_no_artefact_even_when_the_server_echoes_it(tmp_path, 
     assert all(seen.headers["authorization"] == f"Bearer {TOKEN}" for seen in server.log)
     shown = capsys.readouterr()
     assert leaks(tmp_path) == []
-    assert TOKEN[:24] not in shown.out + shown.err
+    assert not spells_the_token((shown.out + shown.err + caplog.text).encode())
+    assert {path.name for path in (tmp_path / "out" / "loud").iterdir()} >= {BODIES, "report.pdf", "SHA256SUMS"}
+    assert b"[redacted:SUSPECT_TOKEN]" in unpacked(tmp_path / "out" / "loud" / BODIES)
     assert "[redacted:SUSPECT_TOKEN]" in (tmp_path / "out" / "loud" / "transcript.jsonl").read_text()
 
 
@@ -77,3 +110,20 @@ def test_an_error_message_does_not_repeat_an_echoed_token(tmp_path, monkeypatch,
     assert TOKEN[:24] not in shown.out + shown.err
     assert "[redacted:SUSPECT_TOKEN]" in shown.err
     assert leaks(tmp_path) == []
+
+
+def test_a_traceback_does_not_hold_the_token(tmp_path, monkeypatch):
+    """Whatever breaks in the client itself: the traceback of every error in the chain is clean."""
+    monkeypatch.setenv("SUSPECT_TOKEN", TOKEN)
+
+    def broken(*_):
+        raise RuntimeError("a defect of our own")
+
+    monkeypatch.setattr("metav_audit.audit.asking.identify", broken)
+    fields = {"adapter": "json-template", "body": {"inputs": "{{inputs}}"}, "answer": "result.rows"}
+    with ModelServer(None, fault=shout) as server:
+        headers = {"headers": {"Authorization": "Bearer ${SUSPECT_TOKEN}"}}
+        asked = Endpoint.open("loud", {**fields, "url": server.url, **headers}, TASK)
+        with pytest.raises(RuntimeError) as raised:
+            audit_endpoint(make_bundle(queries=4, task=TASK), asked, tmp_path)
+    assert not spells_the_token("".join(traceback.format_exception(raised.value)).encode())
