@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.report.model import CalibrationSide, Query, Stratum, Wording
-from metav_audit.report.statistics import CONFIDENCE
 from metav_audit.report.text import shorten
+from metav_audit.statistics import CONFIDENCE
 from metav_audit.verdict import Verdict, VerdictOutcome
 from metav_audit.verifier import VerifierKind
 
