@@ -31,6 +31,7 @@ STYLE: Any = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
+_LEGEND: Any = {"frameon": False, "ncols": 2, "loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
 _MARGIN = 0.25
 """Room beyond the outermost log10 LR."""
 
@@ -55,12 +56,12 @@ def tippett_plot(derived: Values, independent: Values, form: Form) -> bytes:
             (derived, DERIVED, "-", "derived"),
             (independent, INDEPENDENT, "--", "independent"),
         ):
-            places = np.concatenate([[low], np.sort(values), [high]])
-            shares = np.concatenate([1 - np.arange(len(values) + 1) / len(values), [0.0]])
-            axes.step(places, shares, where="pre", color=colour, linestyle=line, linewidth=1.6, label=name)
+            places, shares = survival(values)
+            steps = (np.concatenate([[low], places, [high]]), np.concatenate([[1.0], shares, [0.0]]))
+            axes.step(*steps, where="pre", color=colour, linestyle=line, linewidth=1.6, label=name)
         axes.axvline(0.0, color=QUIET, linewidth=0.8)
         axes.set(xlim=(low, high), ylim=(-0.02, 1.02), xlabel="log10 LR", ylabel="share with at least this LR")
-        axes.legend(frameon=False, loc="lower left")
+        axes.legend(**_LEGEND)
         return _written(figure, form)
 
 
@@ -88,8 +89,14 @@ def pav_plot(derived: Values, independent: Values, form: Form) -> bytes:
                 side, at, s=18, marker=marker, facecolor="none", edgecolor=colour, label=name, clip_on=False, zorder=3
             )
         axes.set(xlim=(low, high), ylim=(low, high), xlabel="log10 LR", ylabel="log10 LR that fits best (PAV)")
-        axes.legend(frameon=False, loc="upper left")
+        axes.legend(**_LEGEND)
         return _written(figure, form)
+
+
+def survival(values: Values) -> tuple[Values, Values]:
+    """Return the distinct values, rising, and the share of all values that are at least as high as each."""
+    places, counts = np.unique(values, return_counts=True)
+    return places, np.cumsum(counts[::-1])[::-1] / len(values)
 
 
 def _canvas() -> tuple[Figure, Axes]:
