@@ -89,7 +89,7 @@ class WeightTable:
 
     def weigh(self, scores: ArrayLike) -> Scores:
         """Return the log10 LR of scores in [0, 1], in their shape."""
-        return np.round(np.interp(log_odds(scores), self.log_odds, self.log10_lr), DIGITS)
+        return np.round(np.interp(log_odds(scores), self.log_odds, self.log10_lr), DIGITS) + 0.0
 
     def difference(self, other: WeightTable) -> float:
         """Return the largest difference of the two in a log10 LR or a bound."""
@@ -187,10 +187,10 @@ def find_bounds(derived: Scores, independent: Scores) -> tuple[float, float]:
 
 def tabulate(slope: float, intercept: float, bounds: tuple[float, float]) -> WeightTable:
     """Return the table of a line that rises, or of (0, 0), between two bounds: its ends, and where it meets them."""
-    low, high = (round(bound, DIGITS) for bound in bounds)
+    low, high = (round(bound, DIGITS) + 0.0 for bound in bounds)
     meets = [(bound - intercept) / slope for bound in (low, high)] if slope > 0 else []
     places = np.unique(np.round(np.clip([-EDGE, *meets, EDGE], -EDGE, EDGE), DIGITS))
-    heights = np.round(np.clip(slope * places + intercept, low, high), DIGITS)
+    heights = np.round(np.clip(slope * places + intercept, low, high), DIGITS) + 0.0
     return WeightTable(tuple(places.tolist()), tuple(heights.tolist()), low, high)
 
 
@@ -210,3 +210,10 @@ def verbal(log10_lr: float) -> str:
         return "no support for either proposition"
     word = next((word for highest, word in _SCALE if abs(log10_lr) <= highest), "extremely strong")
     return f"{word} support for {'derivation' if log10_lr > 0 else 'independence'}"
+
+
+def ratio_text(log10_lr: float) -> str:
+    """Write a likelihood ratio with two digits or in whole numbers; one below 1 as a fraction, 1/35."""
+    size = 10 ** abs(log10_lr)
+    text = f"{size:.1f}".removesuffix(".0") if size < 10 else f"{size:,.0f}"
+    return f"1/{text}" if log10_lr < 0 and text != "1" else text

@@ -18,7 +18,7 @@ from metav_audit.errors import TranscriptError
 from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, RatioCheck, Stratum
 from metav_audit.report.wording import write_wording
 from metav_audit.responses import Features, FloatArray, features
-from metav_audit.statistics import clopper_pearson, cllr, cllr_min, rare_boundary, total_variation
+from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary, total_variation
 from metav_audit.transcript import Attempt, Exchange, Transcript
 from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores, view_of
 from metav_audit.weight import weigh_held_out

@@ -8,8 +8,8 @@ from typing import Any
 
 from metav_audit.report.model import EvidenceReport, Query, Stratum
 from metav_audit.report.text import printable, shorten
-from metav_audit.report.wording import ratio_text
 from metav_audit.verdict import Verdict
+from metav_audit.weight import ratio_text
 
 MAX_CARDS = 32
 MAX_BARS = 5

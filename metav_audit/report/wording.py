@@ -10,6 +10,7 @@ from metav_audit.report.text import shorten
 from metav_audit.statistics import CONFIDENCE
 from metav_audit.verdict import Verdict, VerdictOutcome
 from metav_audit.verifier import VerifierKind
+from metav_audit.weight import ratio_text
 
 MAX_NAME = 80
 """Longer names are cut in sentences."""
@@ -39,13 +40,14 @@ _METHOD = (
     "endpoint counted among them. Models that come from one training run are no independent witnesses and count once, "
     "by the member that speaks most against the side's own rate of errors. A match is declared only if the score is "
     "rare among independent models and not rare among derived ones; no match, if it is the other way round; anything "
-    "else is inconclusive, and so is a match or no match that the likelihood ratio does not support. The promised error rates were fixed in the bundle, whose hash stands in this report.",
+    "else is inconclusive, and so is a match or no match that the likelihood ratio does not support. The promised "
+    "error rates were fixed in the bundle, whose hash stands in this report.",
     "The likelihood ratio says how many times more probable such a score is under the first proposition than under the "
     "second. It comes from a logistic regression on the same calibration scores, one a lineage, in which both sides "
     "weigh the same. It is cut at the empirical lower and upper bounds (ELUB: Vergeer et al., Science and Justice 56, "
     "2016) beyond which so few lineages bear no ratio. It is put into words by the scale of ENFSI's guideline for "
-    "evaluative reporting (2015). The cost Cllr says how far such ratios can be trusted: 0 is perfect, and a method that "
-    "always answered 1 would have 1.",
+    "evaluative reporting (2015). The cost Cllr says how far such ratios can be trusted: 0 is perfect, and ratios that "
+    "are always 1 have 1.",
 )
 
 LIMITS = (
@@ -152,13 +154,6 @@ def _trust(ratios: RatioCheck) -> str:
         f"independent calibration lineages get a likelihood ratio above 1, and {ratios.misleading_derived} of "
         f"{len(ratios.derived)} derived ones get one below 1 (cost Cllr = {ratios.cllr:.3f})."
     )
-
-
-def ratio_text(log10_lr: float) -> str:
-    """Write a likelihood ratio with two digits or in whole numbers; one below 1 as a fraction, 1/35."""
-    size = 10 ** abs(log10_lr)
-    text = f"{size:.1f}".removesuffix(".0") if size < 10 else f"{size:,.0f}"
-    return f"1/{text}" if log10_lr < 0 and text != "1" else text
 
 
 def _other_side(
