@@ -27,16 +27,19 @@ from metav_audit.files import strict_json
 from metav_audit.responses import FloatArray
 from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
+from metav_audit.weight import WeightTable
 
 FORMAT = "metav-audit-bundle"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 TENSORS = "tensors.safetensors"
 COMMITMENT = "commitment.json"
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_TENSOR_BYTES = 1 << 30
 MAX_COMMITMENT_BYTES = 32 << 20
-_FIELDS = {"format", "schema_version", "name", "method", "task", "verifier", "rates", "calibration", "provenance"}
+_FIELDS = {
+    "format", "schema_version", "name", "method", "task", "verifier", "rates", "calibration", "weight", "provenance",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class FingerprintBundle:
         reference: the target's own canonical features on it, float32 of shape (N, D).
         verifier: the meta-verifier.
         calibration: the held-out models' answers.
+        weight: the likelihood ratio of a score, where all is shown and answered.
         rates: the error rates a verdict promises.
         provenance: target hash, zoo hash, seed, versions; JSON types.
         commitment: what ``commitment.json`` holds, unread; None where there is none.
@@ -115,6 +119,7 @@ class FingerprintBundle:
     reference: FloatArray
     verifier: MetaVerifier
     calibration: Calibration
+    weight: WeightTable
     rates: ErrorRates
     provenance: Mapping[str, Any]
     commitment: bytes | None = field(default=None, compare=False, repr=False)
@@ -148,7 +153,7 @@ class FingerprintBundle:
         """Read a bundle and check all of it.
 
         Raises:
-            BundleError: it is missing, damaged, newer than this program, oversized or foreign.
+            BundleError: it is missing, damaged, of another schema than this program's, oversized or foreign.
         """
         return load_bundle(Path(path))
 
@@ -192,7 +197,7 @@ def load_bundle(path: Path) -> FingerprintBundle:
     """Read a bundle in numbered steps, each with its own refusal; see ``FingerprintBundle.load``."""
     # 1. Both files are there and no larger than they may be.
     text = _read(path / MANIFEST, MAX_MANIFEST_BYTES)
-    # 2. The manifest is ours, and not of a newer make.
+    # 2. The manifest is ours, and of this make.
     manifest = _parse_manifest(text, path)
     # 3. The manifest's seal and the tensors' hash hold.
     if manifest.get("sha256") != seal(manifest):
@@ -221,10 +226,11 @@ def _parse_manifest(text: bytes, path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{path} is not a metav-audit bundle: give the folder that 'metav-audit fit' wrote")
     version = manifest.get("schema_version")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
+        older = isinstance(version, int) and version < SCHEMA_VERSION
         raise BundleError(
-            f"the bundle {path} has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
-            "upgrade metav-audit"
+            f"the bundle {path} has schema version {version}, this program reads {SCHEMA_VERSION}: "
+            + ("fit the bundle again" if older else "upgrade metav-audit")
         )
     missing = sorted((_FIELDS | {"sha256", "tensors_sha256"}) - manifest.keys())
     if missing:
@@ -253,6 +259,7 @@ def _build(
         reference=tensors["target.features"],
         verifier=MetaVerifier(VerifierKind(manifest["verifier"]), weights),
         calibration=Calibration(tensors["calibration.features"], cards),
+        weight=WeightTable.from_json(manifest["weight"]),
         rates=ErrorRates(**manifest["rates"]),
         provenance=manifest["provenance"],
         commitment=commitment,
@@ -269,6 +276,7 @@ def _manifest(bundle: FingerprintBundle, tensors: bytes) -> dict[str, Any]:
         "verifier": bundle.verifier.kind.value,
         "rates": asdict(bundle.rates),
         "calibration": [asdict(card) for card in bundle.calibration.models],
+        "weight": asdict(bundle.weight),
         "provenance": dict(bundle.provenance),
         "tensors_sha256": hashlib.sha256(tensors).hexdigest(),
     }

@@ -6,7 +6,7 @@
     ├── ConfigurationError     2   a file, option or environment variable the user gave is wrong
     │   └── SecretError        2   a secret stands as a literal, or its variable is not set
     ├── DataError              2   the owner's model or data do not fit the task
-    ├── BundleError            4   a fingerprint bundle is damaged, newer, oversized or foreign
+    ├── BundleError            4   a fingerprint bundle is damaged, of another schema, oversized or foreign
     ├── TranscriptError        4   a transcript is damaged, or belongs to another bundle
     ├── EvidenceError          4   a signature, time stamp or commitment does not hold
     ├── AnswerError            4   an answer of the endpoint does not fit the task
@@ -43,7 +43,7 @@ class DataError(MetavAuditError):
 
 
 class BundleError(MetavAuditError):
-    """A fingerprint bundle is missing, damaged, newer than this program, oversized or foreign."""
+    """A fingerprint bundle is missing, damaged, of another schema, oversized or foreign."""
 
 
 class TranscriptError(MetavAuditError):

@@ -11,14 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.behaviour import find_faults
-from metav_audit.bundle import ErrorRates, FingerprintBundle, ModelCard
-from metav_audit.errors import TranscriptError
+from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, ModelCard
+from metav_audit.errors import BundleError, TranscriptError
 from metav_audit.responses import BoolArray, Features, features
 from metav_audit.transcript import Transcript
+from metav_audit.verifier import MetaVerifier
 from metav_audit.views import FULL_VIEW, OutputView, find_view
+from metav_audit.weight import WeightTable, fit_weight, verbal
 
 MINIMUM_SHARE = 0.5
 """Below this share of queries answered no verdict is given."""
+
+TABLE_TOLERANCE = 0.02
+"""By how much the log10 LRs of a bundle's table may differ from those that follow from its calibration."""
 
 
 class VerdictOutcome(StrEnum):
@@ -39,6 +44,10 @@ class Verdict:
         p_value: conformal p-value of "independent of the target": the share of independent lineages, the suspect
             counted among them, that score at least as high. Never finer than 1 / (independents + 1).
         p_value_derived: its mirror, of "derived from the target", among derived lineages that score at most as high.
+        log10_lr: common logarithm of the likelihood ratio, how much more probable such a score is under "derived" than
+            under "independent"; None where there is no score.
+        log10_lr_bounds: what the calibration can bear, at least and at most; ``log10_lr`` never leaves them.
+        verbal: the likelihood ratio on ENFSI's verbal scale, for the proposition that it supports.
         independents: number of independent lineages behind ``p_value``.
         derived: number of derived lineages behind ``p_value_derived``.
         false_match_rate: the promised rate of false matches.
@@ -58,6 +67,9 @@ class Verdict:
     score: float | None
     p_value: float | None
     p_value_derived: float | None
+    log10_lr: float | None
+    log10_lr_bounds: tuple[float, float] | None
+    verbal: str | None
     independents: int
     derived: int
     false_match_rate: float
@@ -74,7 +86,9 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Describe the verdict in JSON types."""
-        return {**asdict(self), "outcome": self.outcome.value, "reasons": list(self.reasons)}
+        bounds = list(self.log10_lr_bounds) if self.log10_lr_bounds else None
+        words = {"outcome": self.outcome.value, "reasons": list(self.reasons)}
+        return {**asdict(self), **words, "log10_lr_bounds": bounds}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -86,6 +100,8 @@ class Verdict:
         values = dict(fields)
         values["outcome"] = VerdictOutcome(values["outcome"])
         values["reasons"] = tuple(values["reasons"])
+        bounds = values["log10_lr_bounds"]
+        values["log10_lr_bounds"] = None if bounds is None else tuple(bounds)
         return cls(**values)
 
 
@@ -114,6 +130,16 @@ class CalibrationScores:
                 by_lineage[card.lineage] = worst(score, by_lineage.get(card.lineage, score))
         return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
 
+    def fit_weight(self) -> WeightTable:
+        """Fit the table of likelihood ratios on one score a lineage."""
+        return fit_weight(self.lineage_scores(derived=True), self.lineage_scores(derived=False))
+
+
+def scores_in_full(verifier: MetaVerifier, calibration: Calibration) -> CalibrationScores:
+    """Score the calibration models on all that they answered."""
+    features = calibration.features
+    return CalibrationScores(calibration.models, verifier.scores(features, np.ones(features.shape, dtype=np.bool_)))
+
 
 def calibration_scores(
     bundle: FingerprintBundle, view: OutputView = FULL_VIEW, answered: BoolArray | None = None
@@ -141,6 +167,8 @@ class Judgement:
     score: float
     p_value: float
     p_value_derived: float
+    log10_lr: float
+    log10_lr_bounds: tuple[float, float]
     reason: str
 
 
@@ -149,14 +177,21 @@ def conformal_p_value(score: float, others: NDArray[np.float64]) -> float:
     return (1 + int((others >= score).sum())) / (len(others) + 1)
 
 
-def judge(score: float, held_out: CalibrationScores, rates: ErrorRates) -> Judgement:
-    """Judge one score: a match is rare among independents and usual among derived models; a no-match the reverse."""
+def judge(score: float, held_out: CalibrationScores, rates: ErrorRates, weight: WeightTable) -> Judgement:
+    """Judge one score: a match is rare among independents and usual among derived models; a no-match the reverse.
+
+    Either stands only where the likelihood ratio supports the same proposition: what one figure says and the other
+    does not is no conclusion.
+    """
     p_value = conformal_p_value(score, held_out.lineage_scores(derived=False))
     p_value_derived = conformal_p_value(-score, -held_out.lineage_scores(derived=True))
     rare_if_independent = p_value <= rates.false_match
     rare_if_derived = p_value_derived <= rates.false_no_match
     outcome, reason = _JUDGEMENTS[rare_if_independent, rare_if_derived]
-    return Judgement(outcome, score, p_value, p_value_derived, reason)
+    log10_lr = float(weight.weigh(score))
+    if outcome in _SUPPORTS and not log10_lr * _SUPPORTS[outcome] > 0:
+        outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {_CONTRADICTIONS[outcome]}"
+    return Judgement(outcome, score, p_value, p_value_derived, log10_lr, (weight.low, weight.high), reason)
 
 
 _JUDGEMENTS = {
@@ -177,6 +212,12 @@ _JUDGEMENTS = {
         "such a score is usual among derived and independent models alike",
     ),
 }
+_SUPPORTS = {VerdictOutcome.MATCH: 1, VerdictOutcome.NO_MATCH: -1}
+"""The sign of a log10 LR that supports the same proposition."""
+_CONTRADICTIONS = {
+    VerdictOutcome.MATCH: "it is no more probable if derived: the likelihood ratio does not support derivation",
+    VerdictOutcome.NO_MATCH: "it is no less probable if derived: the likelihood ratio does not support independence",
+}
 
 
 def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
@@ -186,11 +227,15 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
     2. The answers become canonical features with a mask.
     3. If too little was answered, or the answers are not those of one model of the task, no verdict is given.
     4. The meta-verifier scores the suspect, and every calibration model through the same view.
-    5. Two conformal p-values say how the score sits among independents and among derived models, and so decide.
+    5. A likelihood ratio weighs the two propositions, from the bundle's table where all is shown and answered, and
+       otherwise fitted to what the same view shows of the calibration.
+    6. Two conformal p-values say how the score sits among independents and among derived models, and so decide, unless
+       the likelihood ratio contradicts them.
 
     Raises:
         TranscriptError: the transcript was recorded with another bundle.
         AnswerError: an answer does not fit the task.
+        BundleError: the bundle's table of likelihood ratios does not follow from its calibration.
     """
     # 1.
     if transcript.bundle_sha256 != bundle.sha256 or len(transcript.exchanges) != len(bundle.inputs):
@@ -206,13 +251,25 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
     view = view_of(bundle, transcript)
     held_out = calibration_scores(bundle, view, shown.answered)
     # 5.
-    judgement = judge(score, held_out, bundle.rates)
+    complete = view == FULL_VIEW and bool(shown.answered.all())
+    weight = _checked_table(bundle, held_out) if complete else held_out.fit_weight()
+    # 6.
+    judgement = judge(score, held_out, bundle.rates, weight)
     return _verdict(bundle, transcript, (judgement.reason,), judgement)
 
 
 def view_of(bundle: FingerprintBundle, transcript: Transcript) -> OutputView:
     """Return what the endpoint showed of its model's outputs, found from its answers."""
     return find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
+
+
+def _checked_table(bundle: FingerprintBundle, held_out: CalibrationScores) -> WeightTable:
+    """Return the bundle's table; an owner may have written any into it, so it must follow from the calibration."""
+    if bundle.weight.difference(held_out.fit_weight()) > TABLE_TOLERANCE:
+        raise BundleError(
+            "the bundle's table of likelihood ratios does not follow from its calibration: fit the bundle again"
+        )
+    return bundle.weight
 
 
 def _too_little(shown: Features) -> tuple[str, ...]:
@@ -232,6 +289,9 @@ def _verdict(
         score=judgement.score if judgement else None,
         p_value=judgement.p_value if judgement else None,
         p_value_derived=judgement.p_value_derived if judgement else None,
+        log10_lr=judgement.log10_lr if judgement else None,
+        log10_lr_bounds=judgement.log10_lr_bounds if judgement else None,
+        verbal=verbal(judgement.log10_lr) if judgement else None,
         independents=len(lineages) - derived,
         derived=derived,
         false_match_rate=bundle.rates.false_match,

@@ -8,6 +8,7 @@ from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, Model
 from metav_audit.domains import ImageDomain
 from metav_audit.responses import clipped_log_probabilities
 from metav_audit.task import OutputKind, OutputSpace, ScoreKind, TaskSpec
+from metav_audit.verdict import scores_in_full
 from metav_audit.verifier import MetaVerifier, VerifierKind
 
 HIDDEN = 8
@@ -71,14 +72,17 @@ def make_bundle(
         "output.weight": np.full((1, 2 * width), -4.0 / width, np.float32),
         "output.bias": np.full(1, 4.0, np.float32),
     }
+    verifier = MetaVerifier(VerifierKind.JOINT, tensors)
+    calibration = Calibration(np.stack([answers(model) for model in derived + independent]), cards)
     return FingerprintBundle(
         name="toy",
         method="metav",
         task=task,
         inputs=inputs,
         reference=reference,
-        verifier=MetaVerifier(VerifierKind.JOINT, tensors),
-        calibration=Calibration(np.stack([answers(model) for model in derived + independent]), cards),
+        verifier=verifier,
+        calibration=calibration,
+        weight=scores_in_full(verifier, calibration).fit_weight(),
         rates=ErrorRates(0.05, 0.05),
         provenance={
             "target_sha256": "0" * 64,

@@ -32,7 +32,8 @@ REFUSALS = {
     "nan-in-manifest": "manifest.json is not JSON",
     "lone-surrogate": "manifest.json is not JSON",
     "foreign-folder": "is not a metav-audit bundle",
-    "newer-schema": "schema version 2, this program reads up to 1: upgrade metav-audit",
+    "newer-schema": "schema version 3, this program reads 2: upgrade metav-audit",
+    "older-schema": "schema version 1, this program reads 2: fit the bundle again",
     "unknown-input": "input kind 'smell' is unknown",
     "impossible-rate": "an error rate lies between 0 and 1",
     "nan-in-tensors": "calibration.features holds NaN or infinite values",
@@ -41,6 +42,9 @@ REFUSALS = {
     "missing-tensor": "lacks or misstates a part: 'fingerprint.inputs'",
     "input-off-the-grid": "not valid in the task's input domain",
     "one-sided-calibration": "both sides, derived and independent",
+    "weight-beyond-its-bounds": "table of likelihood ratios does not rise, or leaves its bounds",
+    "weight-falls": "table of likelihood ratios does not rise, or leaves its bounds",
+    "weight-not-a-number": "table of likelihood ratios does not rise, or leaves its bounds",
     "verifier-does-not-fit": "the meta-verifier does not fit the fingerprint",
     "verifier-lacks-a-part": "does not fit the fingerprint .'output.bias'",
     "verifier-not-finite": "gives no finite score",
@@ -82,6 +86,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
     assert loaded.sha256 == saved.sha256
     for name in ("name", "method", "task", "rates", "provenance"):
         assert getattr(loaded, name) == getattr(saved, name)
+    assert loaded.weight == saved.weight
     assert loaded.calibration.models == saved.calibration.models
     assert np.array_equal(loaded.calibration.features, saved.calibration.features)
     assert np.array_equal(loaded.inputs, saved.inputs)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metav_audit.behaviour import canary_inputs
 from metav_audit.bundle import Calibration, ErrorRates, ModelCard
-from metav_audit.errors import AnswerError, TranscriptError
+from metav_audit.errors import AnswerError, BundleError, TranscriptError
 from metav_audit.responses import Answer
 from metav_audit.task import ScoreKind
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
@@ -25,6 +25,7 @@ from metav_audit.verdict import (
     judge,
 )
 from metav_audit.views import OutputView
+from metav_audit.weight import NEUTRAL, WeightTable, fit_weight, verbal
 from tests.builders import linear_model, make_bundle, make_task
 
 TASK = make_task()
@@ -86,7 +87,8 @@ def test_a_lineage_counts_once_by_its_worst_member(score, derived, independent):
     scores = held_out(derived, independent)
     highest = [max(members) for members in independent.values()]
     lowest = [min(members) for members in derived.values()]
-    judgement = judge(score, scores, ErrorRates(0.05, 0.05))
+    judgement = judge(score, scores, ErrorRates(0.05, 0.05), scores.fit_weight())
+    assert scores.fit_weight() == fit_weight(np.sort(lowest), np.sort(highest))
     assert scores.lineage_scores(derived=False).tolist() == sorted(highest)
     assert scores.lineage_scores(derived=True).tolist() == sorted(lowest)
     assert judgement.p_value == reference_p_value(score, highest)
@@ -117,7 +119,36 @@ def spread(low, high, count=19):
 )
 def test_outcomes(score, derived, independent, outcome):
     """A match is rare among independents and usual among derived, a no-match the reverse; a few decide nothing."""
-    assert judge(score, held_out(derived, independent), ErrorRates(0.05, 0.05)).outcome is outcome
+    scores = held_out(derived, independent)
+    assert judge(score, scores, ErrorRates(0.05, 0.05), scores.fit_weight()).outcome is outcome
+
+
+@pytest.mark.parametrize("log10_lr", [-0.5, 0.0, 0.5])
+@pytest.mark.parametrize(
+    ("score", "outcome", "sign"), [(0.95, VerdictOutcome.MATCH, 1), (0.05, VerdictOutcome.NO_MATCH, -1)]
+)
+def test_an_outcome_that_the_likelihood_ratio_does_not_support_is_none(score, outcome, sign, log10_lr):
+    """Rare on one side and usual on the other, but not more probable under the one proposition, is inconclusive."""
+    scores = held_out(spread(0.8, 1.0), spread(0.0, 0.2))
+    judgement = judge(score, scores, ErrorRates(0.05, 0.05), WeightTable((0.0,), (log10_lr,), -1.0, 1.0))
+    assert judgement.log10_lr == log10_lr
+    if sign * log10_lr > 0:
+        assert judgement.outcome is outcome
+        assert "likelihood ratio" not in judgement.reason
+    else:
+        assert judgement.outcome is VerdictOutcome.INCONCLUSIVE
+        side = "derivation" if sign > 0 else "independence"
+        assert judgement.reason.endswith(f"the likelihood ratio does not support {side}")
+
+
+def test_a_score_above_all_independents_can_yet_be_less_probable_if_derived():
+    """Where derived models crowd at 1, a score between the sides speaks for independence, and is no match."""
+    derived = {**spread(0.9999, 1.0, 36), "stray 0": [0.3], "stray 1": [0.31], "stray 2": [0.32]}
+    scores = held_out(derived, spread(0.1, 0.3, 39))
+    judgement = judge(0.35, scores, ErrorRates(0.05, 0.05), scores.fit_weight())
+    assert judgement.p_value <= 0.05 < judgement.p_value_derived
+    assert judgement.log10_lr < 0
+    assert judgement.outcome is VerdictOutcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("independents", [19, 20, 39, 60])
@@ -129,7 +160,7 @@ def test_false_matches_stay_within_the_promised_rate(independents):
     matches = 0
     for scores in rng.beta(2, 5, (draws, independents + 1)):
         calibration = held_out(derived, {str(index): [score] for index, score in enumerate(scores[1:])})
-        matches += judge(scores[0], calibration, rates).p_value <= rates.false_match
+        matches += judge(scores[0], calibration, rates, NEUTRAL).p_value <= rates.false_match
     promised = np.floor(rates.false_match * (independents + 1)) / (independents + 1)
     assert promised <= rates.false_match
     assert abs(matches / draws - promised) <= 4 * np.sqrt(promised * (1 - promised) / draws)
@@ -190,6 +221,8 @@ def test_below_half_answered_no_verdict_is_given(unanswered, decided):
     if not decided:
         answered = 6 - len(unanswered)
         assert (verdict.score, verdict.p_value, verdict.p_value_derived) == (None, None, None)
+        assert (verdict.log10_lr, verdict.log10_lr_bounds, verdict.verbal) == (None, None, None)
+        assert Verdict.from_json(verdict.to_json()) == verdict
         assert verdict.reasons == (f"only {answered} of 6 queries were answered; at least half are needed",)
 
 
@@ -197,8 +230,49 @@ def test_hidden_classes_are_judged_through_the_same_view_as_the_calibration():
     """Where an API shows three of four classes, the calibration models are shown with their top three."""
     verdict = decide(BUNDLE, transcript(linear_model(TASK, 0), hidden=1))
     assert verdict.view == "the top 3 classes"
-    seen = calibration_scores(BUNDLE, OutputView(top=3)).lineage_scores(derived=False)
-    assert verdict.p_value == conformal_p_value(verdict.score, seen)
+    seen = calibration_scores(BUNDLE, OutputView(top=3))
+    assert verdict.p_value == conformal_p_value(verdict.score, seen.lineage_scores(derived=False))
+    assert verdict.log10_lr == seen.fit_weight().weigh(verdict.score)
+
+
+def test_the_weight_stays_within_the_bounds_and_is_put_into_words():
+    """Derived and independent suspects get the LRs that thirty lineages a side can bear, in ENFSI's words."""
+    match = decide(BUNDLE, transcript(linear_model(TASK, 0)))
+    stranger = decide(BUNDLE, transcript(linear_model(TASK, 5, distance=3.0)))
+    assert match.log10_lr_bounds == stranger.log10_lr_bounds == (BUNDLE.weight.low, BUNDLE.weight.high)
+    assert 1 < match.log10_lr <= BUNDLE.weight.high < np.log10(31)
+    assert BUNDLE.weight.low <= stranger.log10_lr < -1
+    assert (match.verbal, stranger.verbal) == ("moderate support for derivation", "moderate support for independence")
+
+
+def bent(bundle, by):
+    """The bundle's table with its top lowered."""
+    heights = [min(height, bundle.weight.high - by) for height in bundle.weight.log10_lr]
+    return dataclasses.replace(bundle, weight=dataclasses.replace(bundle.weight, log10_lr=tuple(heights)))
+
+
+def test_where_all_is_shown_the_bundle_s_own_table_weighs():
+    """A table within the tolerance of the calibration's is used as it stands, and for the full view only."""
+    bundle = bent(BUNDLE, 0.015)
+    assert decide(bundle, transcript(linear_model(TASK, 0), bundle)).log10_lr == BUNDLE.weight.high - 0.015
+    partial = decide(bundle, transcript(linear_model(TASK, 0), bundle, unanswered=(1,)))
+    answered = np.arange(6) != 1
+    assert partial.log10_lr == calibration_scores(bundle, answered=answered).fit_weight().weigh(partial.score)
+    assert partial.verbal == verbal(partial.log10_lr)
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        WeightTable((-9.0, 9.0), (-6.0, 6.0), -6.0, 6.0),
+        dataclasses.replace(BUNDLE.weight, high=BUNDLE.weight.high + 0.03),
+    ],
+)
+def test_a_table_that_does_not_follow_from_the_calibration_is_refused(weight):
+    """An owner cannot write larger ratios into a bundle than its calibration bears."""
+    forged = dataclasses.replace(BUNDLE, weight=weight)
+    with pytest.raises(BundleError, match="table of likelihood ratios does not follow from its calibration"):
+        decide(forged, transcript(linear_model(TASK, 0), forged))
 
 
 @pytest.mark.parametrize("fields", [{"bundle_sha256": "0" * 64}, {"exchanges": ()}])

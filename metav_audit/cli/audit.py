@@ -161,9 +161,12 @@ class _Told:
         if self._form == "json":
             more = {"folder": str(folder), "control": is_control, "control_passed": stands}
             return json.dumps({**verdict.to_json(), **more}, ensure_ascii=False, allow_nan=False)
+        from metav_audit.weight import ratio_text
+
         numbers = [f"{verdict.answered} of {verdict.queries} queries answered", f"{verdict.requests} requests"]
-        if verdict.p_value is not None:
-            numbers = [f"score {verdict.score:.4f}", f"p = {verdict.p_value:.4f}", *numbers]
+        if verdict.log10_lr is not None:
+            ratio = f"LR {ratio_text(verdict.log10_lr)}"
+            numbers = [f"score {verdict.score:.4f}", ratio, f"p = {verdict.p_value:.4f}", *numbers]
         if verdict.view != "all classes":
             numbers.append(f"seen through: {verdict.view}")
         doubt = "" if is_control or stands in (None, True) else "; does not stand, the control failed"

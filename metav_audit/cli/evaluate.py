@@ -14,20 +14,29 @@ import click
 @click.option(
     "--format", "form", type=click.Choice(["text", "markdown", "csv", "json"]), default="text", show_default=True
 )
-def command(projects: tuple[Path, ...], methods: tuple[str, ...], jobs: int | None, form: str) -> None:
+@click.option("--figures", type=click.Path(path_type=Path), help="A folder for Tippett and PAV plots, SVG and PNG.")
+def command(
+    projects: tuple[Path, ...], methods: tuple[str, ...], jobs: int | None, form: str, figures: Path | None
+) -> None:
     """Measure methods on test surrogates that neither fit nor calibration saw.
 
     Several projects, say the same task with several targets, give a row each,
-    then their mean and its 95 % confidence interval; then, by stratum, the AUC
-    and the share of wrong verdicts.
+    then their mean and its 95 % confidence interval. AUC, ARUC and TPR at 1 %
+    FPR need no threshold; TPR, FPR, TNR and FNR are those of the calibrated
+    verdict, and the rest is inconclusive; Cllr is the cost of the likelihood
+    ratios, 0 at best, 1 if they say nothing.
 
-    AUC, ARUC and TPR at 1 % and 5 % FPR need no threshold; TPR, FPR, TNR and
-    FNR are those of the calibrated verdict, and the rest is inconclusive.
+    Then, of the likelihood ratios: Cllr with the best calibration there is, the
+    bounds of log10 LR (low, high), the outermost seen (from, to), and the share
+    of derived models with LR < 1 and of independent ones with LR > 1. Then, by
+    stratum, the AUC and the share of wrong verdicts; and the error rates by
+    lineage, with their 95 % Clopper-Pearson interval, beside the stated ones.
     """
     import json
     from dataclasses import asdict
 
-    from metav_audit.fingerprint import evaluate
+    from metav_audit.fingerprint import evaluate, tables
+    from metav_audit.fingerprint.curves import write_curves
     from metav_audit.fingerprint.fit import check_method
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import load_project
@@ -39,9 +48,16 @@ def command(projects: tuple[Path, ...], methods: tuple[str, ...], jobs: int | No
     for project in loaded:
         progress = ProgressLine(f"{project.settings.name}, seed {project.settings.seed}: models trained")
         results += evaluate.evaluate_project(project, methods, jobs=jobs, progress=progress)
-    tables = [evaluate.target_rows(results), evaluate.stratum_rows(results)]
+    if figures is not None:
+        click.echo(f"{len(write_curves(results, figures))} figures in {figures}", err=True)
+    found: list[tables.Rows] = [
+        evaluate.target_rows(results),
+        evaluate.weight_rows(results),
+        evaluate.stratum_rows(results),
+        evaluate.error_rows(results),
+    ]
     if form == "json":
-        click.echo(json.dumps([[asdict(row) for row in table] for table in tables], indent=1))
+        click.echo(json.dumps([[asdict(row) for row in rows] for rows in found], indent=1))
     else:
-        write = {"text": evaluate.as_text, "markdown": evaluate.as_markdown, "csv": evaluate.as_csv}[form]
-        click.echo("\n".join(write(table) for table in tables), nl=False)
+        write = {"text": tables.as_text, "markdown": tables.as_markdown, "csv": tables.as_csv}[form]
+        click.echo("\n".join(write(rows) for rows in found), nl=False)

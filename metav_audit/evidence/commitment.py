@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit import __version__, behaviour
+from metav_audit import __version__, behaviour, weight
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
@@ -29,7 +29,7 @@ from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.source import source_sha256
 from metav_audit.evidence.timestamp import Stamper
-from metav_audit.verdict import MINIMUM_SHARE
+from metav_audit.verdict import MINIMUM_SHARE, TABLE_TOLERANCE
 
 PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
 
@@ -223,6 +223,7 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
             "answers": _array(bundle.calibration.features),
             "models": [asdict(card) for card in bundle.calibration.models],
         },
+        "weight": asdict(bundle.weight),
         "provenance": dict(bundle.provenance),
     }
 
@@ -231,6 +232,10 @@ def _rules() -> dict[str, Any]:
     """State the thresholds that the bundle leaves to the program."""
     return {
         "minimum_share_answered": MINIMUM_SHARE,
+        "ratio_table_tolerance": TABLE_TOLERANCE,
+        "ratio_log_odds_edge": weight.EDGE,
+        "ratio_bound_step": weight.STEP,
+        "ratio_extreme": weight.EXTREME,
         "canaries": behaviour.CANARIES,
         "canary_rounds": behaviour.ROUNDS,
         "canary_tolerance_nats": behaviour.TOLERANCE,

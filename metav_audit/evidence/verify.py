@@ -185,7 +185,9 @@ def _answers(bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Foun
 
 def _verdict(bundle: FingerprintBundle, transcript: Transcript, _: object) -> Found:
     verdict = decide(bundle, transcript)
-    score = "no score" if verdict.score is None else f"score {verdict.score:.6g}, p = {verdict.p_value:.4g}"
+    score = "no score"
+    if verdict.score is not None:
+        score = f"score {verdict.score:.6g}, log10 LR = {verdict.log10_lr:.4g}, p = {verdict.p_value:.4g}"
     return verdict, f"{verdict.outcome.value}, {score}"
 
 

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from metav_audit.bundle import FingerprintBundle, ModelCard
+from metav_audit.bundle import ErrorRates, FingerprintBundle, ModelCard
 from metav_audit.errors import DataError
 from metav_audit.fingerprint import metrics
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import fit_bundle, models_of
 from metav_audit.fingerprint.metrics import Scores
+from metav_audit.fingerprint.tables import ErrorRow, Row
 from metav_audit.progress import Progress, silent
+from metav_audit.statistics import cllr, cllr_min, clopper_pearson
 from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
+from metav_audit.weight import WeightTable
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Project, Workshop, open_workshop
@@ -35,6 +38,8 @@ class TestScores:
         models: one card a test model.
         scores: float64 of shape (T,).
         outcomes: the verdict on each.
+        weight: the bundle's table of likelihood ratios.
+        rates: the error rates that the bundle promises.
     """
 
     project: str
@@ -42,11 +47,17 @@ class TestScores:
     models: tuple[ModelCard, ...]
     scores: Scores
     outcomes: tuple[VerdictOutcome, ...]
+    weight: WeightTable
+    rates: ErrorRates
 
     def side(self, *, derived: bool) -> Scores:
         """Return the scores of one side."""
         inside = np.array([card.derived is derived for card in self.models])
         return np.asarray(self.scores[inside], dtype=np.float64)
+
+    def log10_lrs(self) -> tuple[Scores, Scores]:
+        """Return the log10 likelihood ratios of derived and of independent models."""
+        return self.weight.weigh(self.side(derived=True)), self.weight.weigh(self.side(derived=False))
 
     def share(self, outcome: VerdictOutcome, *, derived: bool) -> float:
         """Return the share of one side that got this verdict."""
@@ -83,10 +94,11 @@ def score_test_split(workshop: Workshop, zoo: SurrogateZoo, bundle: FingerprintB
     answers = features_of_all(models_of(workshop, surrogates), bundle.inputs)
     scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_))
     held_out = calibration_scores(bundle)
-    outcomes = tuple(judge(score, held_out, bundle.rates).outcome for score in scores.tolist())
+    outcomes = tuple(judge(score, held_out, bundle.rates, bundle.weight).outcome for score in scores.tolist())
     settings = workshop.project.settings
     name = f"{settings.name} {settings.seed}"
-    return TestScores(name, bundle.method, tuple(one.card for one in surrogates), scores, outcomes)
+    cards = tuple(one.card for one in surrogates)
+    return TestScores(name, bundle.method, cards, scores, outcomes, bundle.weight, bundle.rates)
 
 
 def _bundle_path(folder: Path, method: str) -> Path:
@@ -97,45 +109,53 @@ COLUMNS: dict[str, Callable[[TestScores], float]] = {
     "AUC": lambda one: metrics.roc_auc(one.side(derived=True), one.side(derived=False)),
     "ARUC": lambda one: metrics.aruc(one.side(derived=True), one.side(derived=False)),
     "TPR@1%": lambda one: metrics.tpr_at_fpr(one.side(derived=True), one.side(derived=False), 0.01),
-    "TPR@5%": lambda one: metrics.tpr_at_fpr(one.side(derived=True), one.side(derived=False), 0.05),
     "TPR": lambda one: one.share(VerdictOutcome.MATCH, derived=True),
     "FPR": lambda one: one.share(VerdictOutcome.MATCH, derived=False),
     "TNR": lambda one: one.share(VerdictOutcome.NO_MATCH, derived=False),
     "FNR": lambda one: one.share(VerdictOutcome.NO_MATCH, derived=True),
+    "Cllr": lambda one: cllr(*one.log10_lrs()),
 }
 """Figures of one method on one target.
 
 TPR and FPR are the shares of derived and of independent models that the calibrated verdict calls a match, TNR and FNR
-those of independent and of derived models that it calls no match; the rest is inconclusive.
+those of independent and of derived models that it calls no match; the rest is inconclusive. Cllr is the cost of the
+likelihood ratios: 0 for perfect ones, 1 for ones that say nothing.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a table of figures.
+WEIGHT_COLUMNS: dict[str, Callable[[TestScores], float]] = {
+    "Cllr min": lambda one: cllr_min(one.side(derived=True), one.side(derived=False)),
+    "low": lambda one: one.weight.low,
+    "high": lambda one: one.weight.high,
+    "from": lambda one: float(min(map(np.min, one.log10_lrs()))),
+    "to": lambda one: float(max(map(np.max, one.log10_lrs()))),
+    "LR<1": lambda one: float((one.log10_lrs()[0] < 0).mean()),
+    "LR>1": lambda one: float((one.log10_lrs()[1] > 0).mean()),
+}
+"""Figures of one method's likelihood ratios on one target.
 
-    Attributes:
-        label: the target, "mean" or a stratum.
-        method: the method.
-        derived: number of derived models.
-        independent: number of independent models.
-        figures: by column name; NaN where there is none.
-    """
-
-    label: str
-    method: str
-    derived: int
-    independent: int
-    figures: dict[str, float]
+Cllr min is what Cllr would be with the scores calibrated on the test models themselves. Low and high are the bounds of
+the log10 LRs, from and to the lowest and the highest that a test model got. LR<1 and LR>1 are the shares of derived and
+of independent models whose LR misleads.
+"""
 
 
 def target_rows(results: Sequence[TestScores]) -> list[Row]:
     """Return a row a target and method, then for each method the mean over targets and its 95 % interval."""
-    rows = [_row(one.project, one, {name: figure(one) for name, figure in COLUMNS.items()}) for one in results]
+    return _rows(results, COLUMNS)
+
+
+def weight_rows(results: Sequence[TestScores]) -> list[Row]:
+    """Return the same rows with the figures of the likelihood ratios."""
+    return _rows(results, WEIGHT_COLUMNS)
+
+
+def _rows(results: Sequence[TestScores], columns: dict[str, Callable[[TestScores], float]]) -> list[Row]:
+    rows = [_row(one, {name: figure(one) for name, figure in columns.items()}) for one in results]
     summary = []
     for method in dict.fromkeys(one.method for one in results):
         own = [row for row in rows if row.method == method]
-        means = {name: metrics.mean_interval(np.array([row.figures[name] for row in own])) for name in COLUMNS}
+        means = {name: metrics.mean_interval(np.array([row.figures[name] for row in own])) for name in columns}
         count = (sum(row.derived for row in own), sum(row.independent for row in own))
         summary.append(Row("mean", method, *count, {name: mean for name, (mean, _) in means.items()}))
         if len(own) > 1:
@@ -162,7 +182,9 @@ def stratum_of(card: ModelCard) -> str:
     if card.derived:
         return f"derived: {card.recipe}, {architecture}"
     recipe = card.recipe.replace(" of an independent", " (twin)")
-    return f"ind.: {recipe}, {architecture}, {card.data}"
+    # Twins are all made from held-out data.
+    data = "" if recipe != card.recipe else f", {card.data}"
+    return f"ind.: {recipe}, {architecture}{data}"
 
 
 def _stratum_row(method: str, results: Sequence[TestScores], stratum: str, *, derived: bool) -> Row:
@@ -181,42 +203,43 @@ def _stratum_row(method: str, results: Sequence[TestScores], stratum: str, *, de
     return Row(stratum, method, *counts, {"AUC": float(np.mean(aucs)), "wrong": float(np.mean(rates))})
 
 
-def _row(label: str, one: TestScores, figures: dict[str, float]) -> Row:
-    return Row(label, one.method, len(one.side(derived=True)), len(one.side(derived=False)), figures)
+def _row(one: TestScores, figures: dict[str, float]) -> Row:
+    return Row(one.project, one.method, len(one.side(derived=True)), len(one.side(derived=False)), figures)
 
 
-def as_text(rows: Sequence[Row]) -> str:
-    """Write rows as aligned columns that fit a terminal of 80."""
-    lines = _lines(rows, lambda value: f"{value:.3f}".replace("0.", ".", 1))
-    return "".join("  ".join(line).rstrip() + "\n" for line in _aligned(lines))
+def error_rows(results: Sequence[TestScores]) -> list[ErrorRow]:
+    """Return observed and promised error rates, for each method, side and stratum, over all targets.
+
+    An error is no match for a derived model, and a match for an independent one. Models of one lineage are no
+    independent witnesses, so lineages are counted, each by its worst model. Low and high are the 95 % Clopper-Pearson
+    interval of the true rate.
+    """
+    rows = []
+    for method in dict.fromkeys(one.method for one in results):
+        own = [one for one in results if one.method == method]
+        for derived in (True, False):
+            wrongs = [_wrong_lineages(one, derived=derived) for one in own]
+            promised = [one.rates.false_no_match if derived else one.rates.false_match for one in own]
+            for stratum in ("all", *sorted(set().union(*wrongs) - {"all"})):
+                lineages = [wrong for each in wrongs for wrong in each.get(stratum, {}).values()]
+                label = stratum if ":" in stratum else f"{'derived' if derived else 'ind.'}: {stratum}"
+                rows.append(_error_row(label, method, lineages, float(np.mean(promised))))
+    return rows
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """Write rows as a Markdown table."""
-    header, *lines = _aligned(_lines(rows, lambda value: f"{value:.3f}"))
-    rule = ["-" * len(cell) for cell in header]
-    return "".join("| " + " | ".join(line) + " |\n" for line in [header, rule, *lines])
+def _wrong_lineages(one: TestScores, *, derived: bool) -> dict[str, dict[str, bool]]:
+    """Return, by stratum and lineage, whether any verdict on it is wrong; the stratum "all" is the whole side."""
+    wrong = VerdictOutcome.NO_MATCH if derived else VerdictOutcome.MATCH
+    found: dict[str, dict[str, bool]] = {}
+    for card, outcome in zip(one.models, one.outcomes, strict=True):
+        if card.derived is derived:
+            for stratum in ("all", stratum_of(card)):
+                lineages = found.setdefault(stratum, {})
+                lineages[card.lineage] = lineages.get(card.lineage, False) or outcome is wrong
+    return found
 
 
-def as_csv(rows: Sequence[Row]) -> str:
-    """Write rows as CSV, with all digits."""
-    import csv
-    import io
-
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(_lines(rows, repr))
-    return text.getvalue()
-
-
-def _lines(rows: Sequence[Row], number: Callable[[float], str]) -> list[list[str]]:
-    names = list(rows[0].figures)
-    lines = [["target" if "ARUC" in names else "stratum", "method", "+/-", *names]]
-    for row in rows:
-        figures = ["" if np.isnan(row.figures[name]) else number(row.figures[name]) for name in names]
-        lines.append([row.label, row.method, f"{row.derived}/{row.independent}", *figures])
-    return lines
-
-
-def _aligned(lines: list[list[str]]) -> list[list[str]]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+def _error_row(label: str, method: str, lineages: Sequence[bool], promised: float) -> ErrorRow:
+    wrong, count = sum(lineages), len(lineages)
+    low, high = clopper_pearson(wrong, count)
+    return ErrorRow(label, method, wrong, count, {"rate": wrong / count, "low": low, "high": high, "stated": promised})

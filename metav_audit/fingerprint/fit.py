@@ -18,8 +18,16 @@ from metav_audit.errors import BundleError, ConfigurationError, DataError
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.ipguard import optimise_boundary
 from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
+from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
 from metav_audit.progress import Progress, silent
-from metav_audit.verdict import CalibrationScores, Judgement, VerdictOutcome, calibration_scores, judge
+from metav_audit.verdict import (
+    CalibrationScores,
+    Judgement,
+    VerdictOutcome,
+    calibration_scores,
+    judge,
+    scores_in_full,
+)
 from metav_audit.verifier import MetaVerifier
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.plan import Split
@@ -27,7 +35,7 @@ from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.store import content_address
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 
-FIT_VERSION = 1
+FIT_VERSION = 2
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
 
 METHODS = ("metav", "ipguard")
@@ -72,6 +80,7 @@ def make_bundle(
     torch.set_num_threads(1)
     settings = workshop.project.settings
     inputs, verifier = _optimise(workshop, zoo, method, progress)
+    calibration = _calibrate(workshop, zoo, inputs)
     return FingerprintBundle(
         name=settings.name,
         method=method,
@@ -79,7 +88,8 @@ def make_bundle(
         inputs=inputs,
         reference=features_of_all([workshop.target.network], inputs)[0],
         verifier=verifier,
-        calibration=_calibrate(workshop, zoo, inputs),
+        calibration=calibration,
+        weight=fit_table(scores_in_full(verifier, calibration)),
         rates=ErrorRates(settings.rates.false_match, settings.rates.false_no_match),
         provenance=_provenance(workshop, zoo, method),
     )
@@ -104,7 +114,7 @@ def check_itself(bundle: FingerprintBundle) -> SelfCheck:
     """Judge the target and, leaving each out in turn, the calibration's lineages."""
     held_out = calibration_scores(bundle)
     own = bundle.verifier.scores(bundle.reference[None], np.ones((1, *bundle.reference.shape), dtype=np.bool_))
-    target = judge(float(own[0]), held_out, bundle.rates)
+    target = judge(float(own[0]), held_out, bundle.rates, bundle.weight)
     matched = _share(held_out, bundle.rates, VerdictOutcome.MATCH, derived=True)
     return SelfCheck(target, matched, _share(held_out, bundle.rates, VerdictOutcome.NO_MATCH, derived=False))
 
@@ -116,7 +126,8 @@ def _share(held_out: CalibrationScores, rates: ErrorRates, wanted: VerdictOutcom
         if card.derived is derived:
             others = np.array([one.lineage != card.lineage for one in held_out.models])
             models = tuple(one for one, kept in zip(held_out.models, others, strict=True) if kept)
-            hits.append(judge(score, CalibrationScores(models, held_out.scores[others]), rates).outcome is wanted)
+            rest = CalibrationScores(models, held_out.scores[others])
+            hits.append(judge(score, rest, rates, rest.fit_weight()).outcome is wanted)
     return float(np.mean(hits))
 
 
@@ -197,6 +208,11 @@ def _provenance(workshop: Workshop, zoo: SurrogateZoo, method: str) -> dict[str,
         "zoo_left_out": zoo.left_out,
         "making_sha256": making_of(workshop, zoo, method),
         "seed": workshop.project.settings.seed,
-        "versions": {"metav_audit": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {
+            "metav_audit": __version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "lir": LIR_VERSION,
+        },
         "platform": f"{platform.system()} {platform.machine()}",
     }

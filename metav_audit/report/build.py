@@ -15,12 +15,13 @@ from metav_audit.behaviour import steadiness
 from metav_audit.bundle import FingerprintBundle, ModelCard
 from metav_audit.custody import Custody
 from metav_audit.errors import TranscriptError
-from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, Stratum
-from metav_audit.report.statistics import clopper_pearson, rare_boundary, total_variation
+from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, RatioCheck, Stratum
 from metav_audit.report.wording import write_wording
 from metav_audit.responses import Features, FloatArray, features
+from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary, total_variation
 from metav_audit.transcript import Attempt, Exchange, Transcript
 from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores, view_of
+from metav_audit.weight import weigh_held_out
 
 StratumKey = tuple[bool, str, str | None, str | None]
 """Derived or not, recipe, architecture, data."""
@@ -42,15 +43,17 @@ def build_report(
     sides = (_side(held_out, verdict, derived=False), _side(held_out, verdict, derived=True))
     queries = _queries(bundle, transcript, shown)
     strata = _strata(held_out, verdict.score)
+    ratios = None if verdict.score is None else _ratios(held_out)
     return EvidenceReport(
         model_name=bundle.name,
         method=bundle.method,
         labels=bundle.task.output.labels,
         verdict=verdict,
-        wording=write_wording(bundle, verdict, sides, strata, queries),
+        wording=write_wording(bundle, verdict, sides, strata, ratios, queries),
         endpoint=transcript.endpoint,
         sides=sides,
         strata=strata,
+        ratios=ratios,
         queries=queries,
         agreeing=sum(query.agrees is True for query in queries),
         mean_divergence=_mean(query.divergence for query in queries),
@@ -112,6 +115,19 @@ def _one_stratum(key: StratumKey, held_out: CalibrationScores, members: list[int
         as_high=sum(other >= score for other in scores),
         as_low=sum(other <= score for other in scores),
         interval=_interval(scores, score, derived=key[0]),
+    )
+
+
+def _ratios(held_out: CalibrationScores) -> RatioCheck:
+    sides = (held_out.lineage_scores(derived=side) for side in (True, False))
+    derived, independent = map(np.sort, weigh_held_out(*sides))
+    return RatioCheck(
+        derived=tuple(derived.tolist()),
+        independent=tuple(independent.tolist()),
+        cllr=_figure(cllr(derived, independent)),
+        cllr_min=_figure(cllr_min(derived, independent)),
+        misleading_derived=int((derived < 0).sum()),
+        misleading_independent=int((independent > 0).sum()),
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from metav_audit.plots import DERIVED, INDEPENDENT, INK, STYLE
 from metav_audit.report.model import CalibrationSide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, INDEPENDENT, DERIVED = "#16202c", "#0072b2", "#c4560a"
 EDGE = math.log(1e9)
 """Scores closer than 1e-9 to 0 or 1 are drawn at the figure's edge; the figures beside it are exact."""
 
@@ -31,18 +31,6 @@ _TICKS = (
     (1 - 1e-6, "1 - 10⁻⁶"),
     (1.0, "≥ 1 - 10⁻⁹"),
 )
-_STYLE: Any = {
-    # The same evidence must give the same bytes: no random ids, and no text set in whatever font the machine has.
-    "svg.hashsalt": "metav-audit",
-    "svg.fonttype": "none",
-    "font.family": "DejaVu Serif",
-    "font.size": 8.5,
-    "text.parse_math": False,
-    "text.color": INK,
-    "axes.edgecolor": "#9aa3ad",
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
 
 
 def strip_plot(sides: Sequence[CalibrationSide], score: float) -> bytes:
@@ -53,7 +41,7 @@ def strip_plot(sides: Sequence[CalibrationSide], score: float) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.7, 2.15))
         axes = figure.add_axes((0.135, 0.2, 0.845, 0.66))
         rows = zip(sides, (1.0, 0.0), strict=True)

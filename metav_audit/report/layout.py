@@ -8,6 +8,8 @@ from typing import Any
 
 from metav_audit.report.model import EvidenceReport, Query, Stratum
 from metav_audit.report.text import printable, shorten
+from metav_audit.verdict import Verdict
+from metav_audit.weight import ratio_text
 
 MAX_CARDS = 32
 MAX_BARS = 5
@@ -99,6 +101,7 @@ def _figures(report: EvidenceReport) -> list[list[str]]:
     independent, derived = (side.boundary for side in report.sides)
     return [
         ["Score of the endpoint", _number(verdict.score, 6), "from 0 to 1, high for derived models"],
+        ["Likelihood ratio", _ratio(verdict), verdict.verbal or "there is no score"],
         [
             "p if independent",
             _p_value(verdict.p_value, verdict.independents),
@@ -123,6 +126,10 @@ def _figures(report: EvidenceReport) -> list[list[str]]:
         ],
         ["Mean distance", _number(report.mean_divergence), "total variation between the two answers, from 0 to 1"],
     ]
+
+
+def _ratio(verdict: Verdict) -> str:
+    return DASH if verdict.log10_lr is None else ratio_text(verdict.log10_lr)
 
 
 def _p_value(value: float | None, count: int) -> str:

@@ -23,7 +23,7 @@ class Wording:
         headline: the verdict in one sentence.
         derivation: the first proposition.
         independence: the second proposition.
-        weight: what each p-value means here, a sentence each.
+        weight: what the likelihood ratio and each p-value mean here.
         other_side: what speaks against the outcome, or, where it is inconclusive, what each side may say.
         limits: what the report does not say.
         method: the method, in paragraphs.
@@ -88,6 +88,27 @@ class CalibrationSide:
     scores: tuple[float, ...]
     boundary: float | None
     interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RatioCheck:
+    """How well likelihood ratios made as the endpoint's fare on the calibration, each lineage weighed by the others.
+
+    Attributes:
+        derived: log10 likelihood ratios of derived lineages, sorted.
+        independent: log10 likelihood ratios of independent lineages, sorted.
+        cllr: their cost, 0 for perfect ones and 1 for ones that say nothing.
+        cllr_min: what it would be with the best calibration of these very lineages.
+        misleading_derived: derived lineages whose ratio is below 1.
+        misleading_independent: independent lineages whose ratio is above 1.
+    """
+
+    derived: tuple[float, ...]
+    independent: tuple[float, ...]
+    cllr: float
+    cllr_min: float
+    misleading_derived: int
+    misleading_independent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +181,7 @@ class EvidenceReport:
         endpoint: who was asked and how.
         sides: calibration independents, then calibration derived models.
         strata: the same, kind by kind.
+        ratios: how well such likelihood ratios fare on the calibration; None where the endpoint has no score.
         queries: one an input.
         agreeing: answered queries with the target's own top label.
         mean_divergence: over the queries that have one.
@@ -183,6 +205,7 @@ class EvidenceReport:
     endpoint: EndpointRecord
     sides: tuple[CalibrationSide, CalibrationSide]
     strata: tuple[Stratum, ...]
+    ratios: RatioCheck | None
     queries: tuple[Query, ...]
     agreeing: int
     mean_divergence: float | None

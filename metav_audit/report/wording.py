@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.report.model import CalibrationSide, Query, Stratum, Wording
-from metav_audit.report.statistics import CONFIDENCE
+from metav_audit.report.model import CalibrationSide, Query, RatioCheck, Stratum, Wording
 from metav_audit.report.text import shorten
+from metav_audit.statistics import CONFIDENCE
 from metav_audit.verdict import Verdict, VerdictOutcome
 from metav_audit.verifier import VerifierKind
+from metav_audit.weight import ratio_text
 
 MAX_NAME = 80
 """Longer names are cut in sentences."""
@@ -39,7 +40,14 @@ _METHOD = (
     "endpoint counted among them. Models that come from one training run are no independent witnesses and count once, "
     "by the member that speaks most against the side's own rate of errors. A match is declared only if the score is "
     "rare among independent models and not rare among derived ones; no match, if it is the other way round; anything "
-    "else is inconclusive. The promised error rates were fixed in the bundle, whose hash stands in this report.",
+    "else is inconclusive, and so is a match or no match that the likelihood ratio does not support. The promised "
+    "error rates were fixed in the bundle, whose hash stands in this report.",
+    "The likelihood ratio says how many times more probable such a score is under the first proposition than under the "
+    "second. It comes from a logistic regression on the same calibration scores, one a lineage, in which both sides "
+    "weigh the same. It is cut at the empirical lower and upper bounds (ELUB: Vergeer et al., Science and Justice 56, "
+    "2016) beyond which so few lineages bear no ratio. It is put into words by the scale of ENFSI's guideline for "
+    "evaluative reporting (2015). The cost Cllr says how far such ratios can be trusted: 0 is perfect, and ratios that "
+    "are always 1 have 1.",
 )
 
 LIMITS = (
@@ -78,6 +86,7 @@ def write_wording(
     verdict: Verdict,
     sides: tuple[CalibrationSide, CalibrationSide],
     strata: Sequence[Stratum],
+    ratios: RatioCheck | None,
     queries: Sequence[Query],
 ) -> Wording:
     """Write the sentences for one verdict; ``sides`` are independents, then derived models."""
@@ -86,7 +95,7 @@ def write_wording(
         headline=_headline(model, verdict),
         derivation=f"The endpoint serves a model derived from {model}.",
         independence=f"The endpoint serves a model independent of {model}.",
-        weight=tuple(_weight(verdict)),
+        weight=tuple(_weight(model, verdict, ratios)),
         other_side=tuple(_other_side(verdict, sides, strata, queries)),
         limits=LIMITS,
         method=tuple(text.replace("{made}", _MADE[bundle.verifier.kind]) for text in _METHOD),
@@ -99,10 +108,13 @@ def _headline(model: str, verdict: Verdict) -> str:
     return template.replace("{model}", model).replace("{endpoint}", shorten(verdict.endpoint, MAX_NAME))
 
 
-def _weight(verdict: Verdict) -> Iterator[str]:
+def _weight(model: str, verdict: Verdict, ratios: RatioCheck | None) -> Iterator[str]:
     if verdict.score is None:
-        yield "There is no score, and so no p-value: " + "; ".join(verdict.reasons) + "."
+        yield "There is no score, and so no likelihood ratio and no p-value: " + "; ".join(verdict.reasons) + "."
         return
+    yield from _ratio(model, verdict)
+    if ratios is not None:
+        yield _trust(ratios)
     for p_value, count, side, extreme in (
         (verdict.p_value, verdict.independents, "independent", "at least as high"),
         (verdict.p_value_derived, verdict.derived, "derived", "at most as high"),
@@ -113,6 +125,35 @@ def _weight(verdict: Verdict) -> Iterator[str]:
             f"{hits} of {count} {side} calibration lineages score {extreme}: p = {hits + 1}/{count + 1} = "
             f"{p_value:.3g}, and it could not have been finer than 1/{count + 1} = {1 / (count + 1):.3g}."
         )
+
+
+def _ratio(model: str, verdict: Verdict) -> Iterator[str]:
+    assert verdict.log10_lr is not None
+    assert verdict.log10_lr_bounds is not None
+    derived, independent = f"derived from {model}", "independent of it"
+    first, second = (derived, independent) if verdict.log10_lr > 0 else (independent, derived)
+    times = ratio_text(abs(verdict.log10_lr))
+    if verdict.log10_lr == 0:
+        yield f"Such a score is as probable if the model is {derived} as if it is {independent}: {verdict.verbal}."
+    else:
+        yield (
+            f"Such a score is about {times} times more probable if the model is {first} than if it is {second}: "
+            f"{verdict.verbal}."
+        )
+    low, high = verdict.log10_lr_bounds
+    at_bound = " This one is cut at its bound." if verdict.log10_lr in (low, high) else ""
+    yield (
+        f"With {verdict.derived} derived and {verdict.independents} independent lineages, a likelihood ratio below "
+        f"{ratio_text(low)} or above {ratio_text(high)} would be more than the calibration can bear.{at_bound}"
+    )
+
+
+def _trust(ratios: RatioCheck) -> str:
+    return (
+        f"Weighed in the same way, each by all others, {ratios.misleading_independent} of {len(ratios.independent)} "
+        f"independent calibration lineages get a likelihood ratio above 1, and {ratios.misleading_derived} of "
+        f"{len(ratios.derived)} derived ones get one below 1 (cost Cllr = {ratios.cllr:.3f})."
+    )
 
 
 def _other_side(

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.metadata import version
 
 import numpy as np
 import pytest
 
-from metav_audit.bundle import MANIFEST, FingerprintBundle
+from metav_audit.bundle import MANIFEST, ErrorRates, FingerprintBundle
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.fingerprint import evaluate
+from metav_audit.fingerprint.curves import FORMS, write_curves
 from metav_audit.fingerprint.evaluate import (
     COLUMNS,
-    as_markdown,
+    error_rows,
     evaluate_project,
     score_test_split,
     stratum_rows,
     target_rows,
+    weight_rows,
 )
 from metav_audit.fingerprint.fit import METHODS, choose_starts, fit_bundle, make_bundle
 from metav_audit.fingerprint.metrics import roc_auc
-from metav_audit.verdict import VerdictOutcome
+from metav_audit.fingerprint.tables import as_markdown, as_text
+from metav_audit.plots import pav_plot, tippett_plot
+from metav_audit.statistics import clopper_pearson
+from metav_audit.verdict import VerdictOutcome, calibration_scores
+from metav_audit.weight import WeightTable
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Project, load_project, open_workshop
@@ -190,11 +197,79 @@ def test_figures_by_hand(results):
     cards = results[0].models
     picked = [next(card for card in cards if card.derived is side) for side in (True, True, False, False)]
     outcomes = (VerdictOutcome.MATCH, VerdictOutcome.INCONCLUSIVE, VerdictOutcome.MATCH, VerdictOutcome.NO_MATCH)
-    one = evaluate.TestScores("t", "metav", tuple(picked), np.array([0.9, 0.4, 0.6, 0.1]), outcomes)
+    weight = WeightTable((-1.0, 1.0), (-1.0, 1.0), -1.5, 1.5)
+    scores = np.array([0.9, 0.4, 0.6, 0.1])
+    one = evaluate.TestScores("t", "metav", tuple(picked), scores, outcomes, weight, ErrorRates(0.1, 0.2))
     figures = target_rows([one])[0].figures
+    ratios = weight_rows([one])[0].figures
+    odd = 1.5**-1  # the score 0.4 has the odds 2/3, and the table takes the log-odds for log10 LR
+    assert [ratios[name] for name in ("low", "high", "from", "to")] == [-1.5, 1.5, -1.0, 1.0]
+    assert [ratios[name] for name in ("LR<1", "LR>1")] == [0.5, 0.5]
+    assert figures["Cllr"] == pytest.approx(np.log2([1.1, 1 + 10 ** -np.log(odd), 1 + 10 ** -np.log(odd), 1.1]).mean())
     assert [figures[name] for name in ("TPR", "FPR", "TNR", "FNR")] == [0.5, 0.5, 0.5, 0.0]
     assert figures["AUC"] == 0.75
     assert [row.figures["wrong"] for row in stratum_rows([one])] == [0.0, 0.5]
+
+
+def test_errors_are_counted_by_lineage_and_stratum(results):
+    """A lineage counts once, wrong if any of its models is; each row has the promised rate and its interval."""
+    cards = [next(card for card in results[0].models if not card.derived)] * 3
+    cards = [dataclasses.replace(card, lineage=name) for card, name in zip(cards, "aab", strict=True)]
+    derived = dataclasses.replace(next(card for card in results[0].models if card.derived), lineage="a")
+    outcomes = (VerdictOutcome.NO_MATCH, VerdictOutcome.MATCH, VerdictOutcome.INCONCLUSIVE, VerdictOutcome.MATCH)
+    one = dataclasses.replace(
+        results[0],
+        models=(*cards, derived),
+        scores=np.full(4, 0.5),
+        outcomes=outcomes,
+        rates=ErrorRates(false_match=0.1, false_no_match=0.2),
+    )
+    rows = error_rows([one])
+    found = {row.label: (row.wrong, row.lineages, row.figures["stated"]) for row in rows}
+    strata = [evaluate.stratum_of(derived), evaluate.stratum_of(cards[0])]
+    assert found == {
+        "derived: all": (0, 1, 0.2), strata[0]: (0, 1, 0.2), "ind.: all": (1, 2, 0.1), strata[1]: (1, 2, 0.1),
+    }  # fmt: skip
+    assert (rows[-1].figures["low"], rows[-1].figures["high"]) == clopper_pearson(1, 2)
+    # Another target's lineages of the same names are others.
+    assert [row.lineages for row in error_rows([one, one])] == [2, 2, 4, 4]
+
+
+def test_every_table_fits_a_terminal(results):
+    """Five targets' tables have at most 80 columns, and each line is aligned to its header."""
+    many = [dataclasses.replace(one, project=f"digits {seed}") for seed in range(10, 15) for one in results]
+    for rows in (target_rows(many), weight_rows(many), stratum_rows(many), error_rows(many)):
+        lines = as_text(rows).splitlines()
+        assert max(map(len, lines)) <= 80
+        assert lines[0].index("method") == lines[1].index("metav")
+
+
+def test_figures_are_written_for_each_target_and_method(results, tmp_path):
+    """Tippett and PAV plots, SVG and PNG, under names without blanks; nothing else."""
+    paths = write_curves(results, tmp_path / "figures")
+    names = [f"toy-7-{method}-{name}.{form}" for method in METHODS for name in ("tippett", "pav") for form in FORMS]
+    assert [path.name for path in paths] == names
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(names)
+    assert paths[0].read_bytes() == tippett_plot(*results[0].log10_lrs(), "svg")
+    assert paths[3].read_bytes() == pav_plot(*results[0].log10_lrs(), "png")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_bundle_s_table_is_the_one_that_an_auditor_fits(toy, method):
+    """lir's table lies within a hundredth of our own, and test models' LRs never leave its bounds."""
+    bundle = make_bundle(toy.workshop, toy.zoo, method)
+    assert bundle.weight.difference(calibration_scores(bundle).fit_weight()) < 0.01
+    one = score_test_split(toy.workshop, toy.zoo, bundle)
+    assert all(((bundle.weight.low <= side) & (side <= bundle.weight.high)).all() for side in one.log10_lrs())
+    assert bundle.provenance["versions"]["lir"] == version("lir")
+
+
+def test_a_table_that_an_auditor_would_refuse_is_not_written(toy, monkeypatch):
+    """Where lir and metav-audit differ, the fit stops and says what to do."""
+    shifted = WeightTable((0.0,), (0.3,), -0.5, 0.5)
+    monkeypatch.setattr("metav_audit.fingerprint.weight.tabulate", lambda *_: shifted)
+    with pytest.raises(DataError, match=r"lir .* and of metav-audit differ by .*: install the version of lir"):
+        make_bundle(toy.workshop, toy.zoo)
 
 
 def test_the_table_is_markdown(results):

@@ -10,9 +10,8 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
 from metav_audit.evidence import custody_of
 from metav_audit.report import build_report
-from metav_audit.report.statistics import clopper_pearson, rare_boundary, total_variation
 from metav_audit.transcript import load_transcript
-from metav_audit.verdict import VerdictOutcome, conformal_p_value, decide
+from metav_audit.verdict import VerdictOutcome, decide
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -102,39 +101,3 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path):
     custody = custody_of(folders[0], bundle, transcripts[0])
     with pytest.raises(TranscriptError, match="another bundle or transcript"):
         build_report(bundle, transcripts[0], decide(bundle, transcripts[1]), custody)
-
-
-@pytest.mark.parametrize(
-    ("hits", "trials", "interval"),
-    [
-        (0, 30, (0.0, 0.1157033)),
-        (3, 30, (0.0211171, 0.2652885)),
-        (30, 30, (0.8842967, 1.0)),
-        (1, 2, (0.0125791, 0.9874209)),
-    ],
-)
-def test_clopper_pearson_is_the_published_interval(hits, trials, interval):
-    """The interval equals scipy's exact binomial interval to seven places."""
-    assert clopper_pearson(hits, trials) == pytest.approx(interval, abs=1e-7)
-
-
-@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 0.5, 0.99])
-def test_boundary_is_where_the_p_value_turns(rate):
-    """Beyond the boundary a p-value keeps the rate; at it, it no longer does; too few scores have none."""
-    independents = make_scores()
-    boundary = rare_boundary(independents[::-1].tolist(), rate)
-    if boundary is None:
-        assert conformal_p_value(2.0, independents) > rate
-    else:
-        assert conformal_p_value(boundary + 1e-9, independents) <= rate < conformal_p_value(boundary, independents)
-
-
-def make_scores():
-    import numpy as np
-
-    return np.sort(np.random.default_rng(3).random(40))
-
-
-def test_total_variation_is_one_for_disjoint_answers():
-    """Distributions without common ground are at distance 1."""
-    assert total_variation((1.0, 0.0), (0.0, 1.0)) == 1.0

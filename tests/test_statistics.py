@@ -1,0 +1,90 @@
+"""Statistics against scipy, scikit-learn, lir and plain counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lir.data.models import LLRData
+from lir.metrics import cllr as lir_cllr
+from lir.metrics import cllr_min as lir_cllr_min
+from sklearn.isotonic import IsotonicRegression
+
+from metav_audit.statistics import (
+    cllr,
+    cllr_min,
+    clopper_pearson,
+    pool_adjacent_violators,
+    rare_boundary,
+    total_variation,
+)
+from metav_audit.verdict import conformal_p_value
+
+SIDE = st.lists(st.integers(-12, 12).map(lambda step: step / 4), min_size=1, max_size=20)
+"""log10 LRs, with ties."""
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "interval"),
+    [
+        (0, 30, (0.0, 0.1157033)),
+        (3, 30, (0.0211171, 0.2652885)),
+        (30, 30, (0.8842967, 1.0)),
+        (1, 2, (0.0125791, 0.9874209)),
+    ],
+)
+def test_clopper_pearson_is_the_published_interval(hits, trials, interval):
+    """The interval equals scipy's exact binomial interval to seven places."""
+    assert clopper_pearson(hits, trials) == pytest.approx(interval, abs=1e-7)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 0.5, 0.99])
+def test_boundary_is_where_the_p_value_turns(rate):
+    """Beyond the boundary a p-value keeps the rate; at it, it no longer does; too few scores have none."""
+    independents = np.sort(np.random.default_rng(3).random(40))
+    boundary = rare_boundary(independents[::-1].tolist(), rate)
+    if boundary is None:
+        assert conformal_p_value(2.0, independents) > rate
+    else:
+        assert conformal_p_value(boundary + 1e-9, independents) <= rate < conformal_p_value(boundary, independents)
+
+
+def test_total_variation_is_one_for_disjoint_answers():
+    """Distributions without common ground are at distance 1."""
+    assert total_variation((1.0, 0.0), (0.0, 1.0)) == 1.0
+
+
+def for_lir(derived, independent):
+    labels = np.repeat([1, 0], [len(derived), len(independent)])
+    return LLRData(features=np.concatenate([derived, independent]).reshape(-1, 1), labels=labels)
+
+
+@given(SIDE, SIDE)
+def test_costs_equal_lir_s(derived, independent):
+    """Cllr and Cllr min are those of lir to nine places."""
+    sides = np.array(derived), np.array(independent)
+    assert cllr(*sides) == pytest.approx(lir_cllr(for_lir(*sides)), abs=1e-9)
+    assert cllr_min(*sides) == pytest.approx(lir_cllr_min(for_lir(*sides)), abs=1e-9)
+
+
+def test_costs_at_their_ends():
+    """Perfect ratios cost 0, ratios of 1 cost 1, misleading ones more, without bound; no overflow costs a warning."""
+    sure, none = np.full(3, np.inf), np.zeros(3)
+    assert cllr(sure, -sure) == 0.0
+    assert cllr(none, none) == pytest.approx(1.0)
+    assert cllr(-np.full(3, 400.0), none) > 600
+    assert cllr_min(np.array([2.0, 3.0]), np.array([0.0, 1.0])) == 0.0
+
+
+@given(SIDE, SIDE)
+def test_pooled_violators_are_scikit_learn_s_isotonic_regression(derived, independent):
+    """The odds that never fall are those of isotonic regression with both sides weighing the same."""
+    sides = np.array(derived), np.array(independent)
+    values, calibrated = pool_adjacent_violators(*sides)
+    labels = np.repeat([1.0, 0.0], [len(derived), len(independent)])
+    weights = np.repeat([1 / len(derived), 1 / len(independent)], [len(derived), len(independent)])
+    isotonic = IsotonicRegression().fit(np.concatenate(sides), labels, weights)
+    odds = 10**calibrated
+    shares = np.where(np.isinf(odds), 1.0, odds / (1 + np.where(np.isinf(odds), 0.0, odds)))
+    assert shares == pytest.approx(isotonic.predict(values), abs=1e-9)
