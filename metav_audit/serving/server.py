@@ -197,6 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "" if self.command in ("POST", "PUT", "PATCH") else "0")
         if not length or "Transfer-Encoding" in self.headers:
             raise RefusedError(411, "send the body with a Content-Length")
+        if "Content-Encoding" in self.headers:
+            raise RefusedError(415, "send the body uncompressed")
         if not (length.isascii() and length.isdecimal() and len(length) < 20):
             raise RefusedError(400, "Content-Length is no number")
         size = int(length)
