@@ -252,7 +252,9 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
     held_out = calibration_scores(bundle, view, shown.answered)
     # 5.
     complete = view == FULL_VIEW and bool(shown.answered.all())
-    weight = _checked_table(bundle, held_out) if complete else held_out.fit_weight()
+    if complete:
+        check_table(bundle, held_out)
+    weight = bundle.weight if complete else held_out.fit_weight()
     # 6.
     judgement = judge(score, held_out, bundle.rates, weight)
     return _verdict(bundle, transcript, (judgement.reason,), judgement)
@@ -263,13 +265,17 @@ def view_of(bundle: FingerprintBundle, transcript: Transcript) -> OutputView:
     return find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
 
 
-def _checked_table(bundle: FingerprintBundle, held_out: CalibrationScores) -> WeightTable:
-    """Return the bundle's table; an owner may have written any into it, so it must follow from the calibration."""
+def check_table(bundle: FingerprintBundle, held_out: CalibrationScores) -> None:
+    """Raise BundleError unless the bundle's table follows from its calibration: an owner may have written any into it.
+
+    Args:
+        bundle: whose table.
+        held_out: its calibration, all of it shown.
+    """
     if bundle.weight.difference(held_out.fit_weight()) > TABLE_TOLERANCE:
         raise BundleError(
             "the bundle's table of likelihood ratios does not follow from its calibration: fit the bundle again"
         )
-    return bundle.weight
 
 
 def _too_little(shown: Features) -> tuple[str, ...]:

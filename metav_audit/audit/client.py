@@ -30,6 +30,7 @@ from metav_audit.behaviour import CANARIES, canary_inputs, first_look
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
 from metav_audit.transcript import Transcript
+from metav_audit.verdict import calibration_scores, check_table
 
 PATIENCE = 2
 """After so many failed batches in a row the canaries are asked: is it these inputs, or the endpoint?"""
@@ -144,7 +145,9 @@ def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> 
         ConfigurationError: the budget is too small, the local function cannot be imported, or the folder holds the
             audit of something else.
         TranscriptError: the transcript in the folder is damaged.
+        BundleError: the bundle's table of likelihood ratios does not follow from its calibration.
     """
+    check_table(bundle, calibration_scores(bundle))
     if endpoint.url.startswith(SCHEME):
         find_function(endpoint.url)
     signing = [] if endpoint.signer is None else endpoint.signer.templates(os.environ)

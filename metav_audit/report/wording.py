@@ -130,15 +130,15 @@ def _weight(model: str, verdict: Verdict, ratios: RatioCheck | None) -> Iterator
 def _ratio(model: str, verdict: Verdict) -> Iterator[str]:
     assert verdict.log10_lr is not None
     assert verdict.log10_lr_bounds is not None
-    derived, independent = f"derived from {model}", "independent of it"
-    first, second = (derived, independent) if verdict.log10_lr > 0 else (independent, derived)
+    ways = ("derived from", "independent of")
+    first, second = ways if verdict.log10_lr >= 0 else ways[::-1]
     times = ratio_text(abs(verdict.log10_lr))
     if verdict.log10_lr == 0:
-        yield f"Such a score is as probable if the model is {derived} as if it is {independent}: {verdict.verbal}."
+        yield f"Such a score is as probable if the model is {first} {model} as if it is {second} it: {verdict.verbal}."
     else:
         yield (
-            f"Such a score is about {times} times more probable if the model is {first} than if it is {second}: "
-            f"{verdict.verbal}."
+            f"Such a score is about {times} times more probable if the model is {first} {model} than if it is {second} "
+            f"it: {verdict.verbal}."
         )
     low, high = verdict.log10_lr_bounds
     at_bound = " This one is cut at its bound." if verdict.log10_lr in (low, high) else ""

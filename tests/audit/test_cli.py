@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from metav_audit.bundle import FingerprintBundle
 from metav_audit.cli import main
 from metav_audit.verdict import Verdict
 from tests.audit.helpers import needed
@@ -191,14 +193,18 @@ def damage(path, how):
     elif how == "altered":
         manifest.write_text(manifest.read_text().replace('"toy"', '"boy"'))
     elif how == "newer":
-        manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+        manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 9'))
+    elif how == "inflated":
+        bundle = FingerprintBundle.load(path)
+        weight = dataclasses.replace(bundle.weight, high=6.0)
+        dataclasses.replace(bundle, weight=weight).save(path)
     else:
         manifest.unlink()
 
 
-@pytest.mark.parametrize("how", ["truncated", "altered", "newer", "missing"])
+@pytest.mark.parametrize("how", ["truncated", "altered", "newer", "inflated", "missing"])
 def test_a_damaged_bundle_is_one_line_and_4(run, tmp_path, how):
-    """A truncated, altered, newer or missing bundle is refused before anything is sent."""
+    """A truncated, altered, newer or missing bundle, or one with inflated ratios, is refused before it is sent."""
     damage(tmp_path / "bundle", how)
     with ModelServer(TARGET) as server:
         code, _, err = run(table("a", server.url))

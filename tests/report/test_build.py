@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
 from metav_audit.evidence import custody_of
 from metav_audit.report import build_report
+from metav_audit.statistics import cllr
 from metav_audit.transcript import load_transcript
-from metav_audit.verdict import VerdictOutcome, decide
+from metav_audit.verdict import VerdictOutcome, calibration_scores, decide
+from metav_audit.weight import ratio_text, weigh_held_out
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -46,9 +49,40 @@ def test_no_match_says_independent(tmp_path):
 
 def test_p_values_come_with_their_bound(match):
     """Each p-value's sentence says how fine it could have been."""
-    told = [sentence for sentence in match.wording.weight if "p = " in sentence]
-    assert len(told) == 2
-    assert all("could not have been finer than 1/31" in sentence for sentence in told)
+    assert sum("could not have been finer than 1/31" in sentence for sentence in match.wording.weight) == 2
+
+
+def test_the_weight_is_a_ratio_of_probabilities_in_enfsi_s_words(match):
+    """First comes the likelihood ratio of the two propositions, then its bounds, then how far it can be trusted."""
+    ratio, bounds, trust, *_ = match.wording.weight
+    times = ratio_text(match.verdict.log10_lr)
+    assert ratio == (
+        f"Such a score is about {times} times more probable if the model is derived from toy than if it is "
+        f"independent of it: moderate support for derivation."
+    )
+    assert f"above {ratio_text(match.verdict.log10_lr_bounds[1])} would be more than the calibration can bear" in bounds
+    assert bounds.endswith("This one is cut at its bound.") is (match.verdict.log10_lr in match.verdict.log10_lr_bounds)
+    assert f"Cllr = {match.ratios.cllr:.3f}" in trust
+
+
+def test_the_weight_for_independence_names_the_other_proposition_first(tmp_path):
+    """A ratio below 1 is told the other way round, not as a fraction."""
+    report = report_of(make_folder(tmp_path, linear_model(make_task(), 9, distance=3.0)))
+    assert "more probable if the model is independent of toy than if it is derived from it" in report.wording.weight[0]
+    assert report.wording.weight[0].endswith("moderate support for independence.")
+
+
+def test_ratios_of_the_calibration_are_those_of_left_out_lineages(match):
+    """Each lineage is weighed by the others through the suspect's own view; cost and misleading ones follow."""
+    bundle = make_bundle()
+    held_out = calibration_scores(bundle, answered=np.isin(np.arange(6), (2, 5), invert=True))
+    derived, independent = weigh_held_out(held_out.lineage_scores(derived=True), held_out.lineage_scores(derived=False))
+    assert match.ratios.derived == tuple(sorted(derived.tolist()))
+    assert match.ratios.independent == tuple(sorted(independent.tolist()))
+    assert match.ratios.cllr == pytest.approx(cllr(derived, independent))
+    assert 0 <= match.ratios.cllr_min <= match.ratios.cllr < 1
+    assert match.ratios.misleading_derived == sum(ratio < 0 for ratio in match.ratios.derived)
+    assert match.ratios.misleading_independent == sum(ratio > 0 for ratio in match.ratios.independent)
 
 
 def test_unanswered_queries_have_a_reason_and_no_answer(match):
@@ -89,6 +123,8 @@ def test_without_a_score_no_figure_is_given(tmp_path):
     """Where too little is shown, there is no score and nothing that would rest on one."""
     report = report_of(make_folder(tmp_path, linear_model(make_task(), 0), unanswered=range(6)))
     assert report.verdict.score is None
+    assert report.ratios is None
+    assert report.wording.weight[0].startswith("There is no score, and so no likelihood ratio and no p-value: ")
     assert all(side.scores == () and side.boundary is None for side in report.sides)
     assert all(stratum.lowest is None and stratum.models for stratum in report.strata)
     assert "showed too little" in report.wording.headline
