@@ -7,7 +7,7 @@ from math import ceil
 from statistics import fmean, pvariance
 
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.report.model import CalibrationSide, Spelling
+from metav_audit.report.model import CalibrationSide, ErrorShare, Spelling
 from metav_audit.report.text import shorten
 from metav_audit.targeted import is_targeted, mark_of
 from metav_audit.verdict import Verdict
@@ -70,8 +70,8 @@ def spelling_sentences(spelling: Spelling | None) -> Iterator[str]:
         return
     other, own = spelling.independent, spelling.derived
     yield (
-        f"{spelling.wrong} of the {spelling.bits} target bits of {shorten(spelling.identity, 80)} are spelled wrong. If "
-        f"bits were fair and independent, so few would be with probability {spelling.chance:.2g}."
+        f"{spelling.wrong} of the {spelling.bits} target bits of {shorten(spelling.identity, 80)} are spelled wrong. "
+        f"If bits were fair and independent, so few would be with probability {spelling.chance:.2g}."
     )
     yield (
         f"Bits of real answers hang together. Independent calibration lineages spell {other.mean:.1%} wrong on average "

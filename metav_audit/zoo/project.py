@@ -60,7 +60,7 @@ class FingerprintSection(_Section):
     steps: int = Field(default=400, ge=1, le=1_000_000)
     identity: str | None = None
     nonce: str | None = None
-    bits: int = Field(default=2, ge=1, le=64)
+    bits: int = Field(default=4, ge=1, le=64)
 
 
 class RatesSection(_Section):
