@@ -111,8 +111,8 @@ def make_targeted_bundle(mark: OwnerMark = MARK, queries: int = 32, spread: floa
     verifier = MetaVerifier(VerifierKind.BITS, {"bits": wanted.bits, "splits": wanted.splits})
     rng, chosen = np.random.default_rng(0), []
     for bits, splits in zip(wanted.bits, wanted.splits, strict=True):
-        drawn = task.domain.sample(400, rng)
-        logs = np.log(linear_model(task, 0)(drawn))
+        drawn = task.domain.sample(4000, rng)
+        logs = clipped_log_probabilities(linear_model(task, 0)(drawn), ScoreKind.PROBABILITY)
         plus = splits > 0
         read = np.stack([logs[:, side].mean(axis=1) - logs[:, ~side].mean(axis=1) for side in plus], axis=1)
         chosen.append(drawn[np.argmax((bits * read).min(axis=1))])
