@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.responses import BoolArray, FloatArray
+from metav_audit.responses import LOG_FLOOR, BoolArray, FloatArray
+
+TIE = 1e-6
+"""A bit whose two sides lie closer than this, in nats, is spelled by neither."""
 
 
 class VerifierKind(StrEnum):
@@ -20,6 +23,8 @@ class VerifierKind(StrEnum):
     """A two-layer perceptron on all answers at once (MetaV, KDD 2022, section 4)."""
     AGREEMENT = "agreement"
     """The share of queries on which the suspect's label is the target's (IPGuard, AsiaCCS 2021)."""
+    BITS = "bits"
+    """The share of target bits that the answers spell (after FIT-Print); ``metav_audit.targeted`` derives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,8 @@ class MetaVerifier:
 
         Args:
             values: canonical features, float32 of shape (M, N, D).
-            mask: bool of the same shape; a masked-out feature counts as equal to the target's.
+            mask: bool of the same shape. A masked-out feature counts as equal to the target's; for target bits, as an
+                equal share of the probability not shown, and a query of which nothing was shown does not count.
 
         Returns:
             float64 of shape (M,), in [0, 1].
@@ -61,8 +67,27 @@ def _agreement(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], m
     return np.asarray(agrees.sum(axis=1) / np.maximum(shown.sum(axis=1), 1), dtype=np.float64)
 
 
+def _bits(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+    logs = _with_hidden_classes(values, mask)
+    plus = tensors["splits"] > 0
+    weights = plus / plus.sum(axis=2, keepdims=True) - ~plus / (~plus).sum(axis=2, keepdims=True)
+    read = np.einsum("mnc,nkc->mnk", logs, weights)
+    shown = np.asarray(mask.any(axis=2))
+    right = (tensors["bits"] * read > TIE) & shown[:, :, None]
+    counted = shown.sum(axis=1) * read.shape[2]
+    return np.asarray(right.sum(axis=(1, 2)) / np.maximum(counted, 1), dtype=np.float64)
+
+
+def _with_hidden_classes(values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+    """Give hidden classes equal shares of the probability not shown; with a label alone its side of a split wins."""
+    hidden = np.maximum((~mask).sum(axis=2, keepdims=True), 1)
+    rest = 1.0 - np.where(mask, np.exp(np.where(mask, values, 0.0)), 0.0).sum(axis=2, keepdims=True)
+    share = np.log(np.maximum(rest / hidden, np.exp(LOG_FLOOR)))
+    return np.where(mask, values, share)
+
+
 def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float64)
 
 
-_FORWARD = {VerifierKind.JOINT: _joint, VerifierKind.AGREEMENT: _agreement}
+_FORWARD = {VerifierKind.JOINT: _joint, VerifierKind.AGREEMENT: _agreement, VerifierKind.BITS: _bits}

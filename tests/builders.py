@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, ModelCard
 from metav_audit.domains import ImageDomain
 from metav_audit.responses import clipped_log_probabilities
+from metav_audit.targeted import FITPRINT, OwnerMark, target_bits
 from metav_audit.task import OutputKind, OutputSpace, ScoreKind, TaskSpec
 from metav_audit.verdict import scores_in_full
 from metav_audit.verifier import MetaVerifier, VerifierKind
@@ -40,7 +43,12 @@ def linear_model(task: TaskSpec, seed: int, base: int = 0, distance: float = 1.0
 
 
 def make_bundle(
-    seed: int = 0, queries: int = 6, task: TaskSpec | None = None, lineages: int = 30, spread: float = 3.0
+    seed: int = 0,
+    queries: int = 6,
+    task: TaskSpec | None = None,
+    lineages: int = 30,
+    spread: float = 3.0,
+    inputs: np.ndarray | None = None,
 ) -> FingerprintBundle:
     """A bundle whose verifier measures distance to the target's answers: ``linear_model(task, 0)`` is derived.
 
@@ -48,8 +56,8 @@ def make_bundle(
     """
     task = task or make_task()
     rng = np.random.default_rng(seed)
-    inputs = task.domain.sample(queries, rng)
-    width = queries * task.output.size
+    inputs = task.domain.sample(queries, rng) if inputs is None else inputs
+    width = len(inputs) * task.output.size
 
     def answers(model):
         return clipped_log_probabilities(model(inputs), ScoreKind.PROBABILITY).astype(np.float32)
@@ -91,3 +99,23 @@ def make_bundle(
             "versions": {"metav_audit": "0.1.0"},
         },
     )
+
+
+MARK = OwnerMark("Toy & Sons Ltd", "00" * 31 + "2a")
+
+
+def make_targeted_bundle(mark: OwnerMark = MARK, queries: int = 32, spread: float = 3.0) -> FingerprintBundle:
+    """A bundle of which ``linear_model(task, 0)`` spells every target bit: inputs were drawn until it did."""
+    task = make_task()
+    wanted = target_bits(mark, queries, 2, task.output.size)
+    verifier = MetaVerifier(VerifierKind.BITS, {"bits": wanted.bits, "splits": wanted.splits})
+    rng, chosen = np.random.default_rng(0), []
+    for bits, splits in zip(wanted.bits, wanted.splits, strict=True):
+        drawn = task.domain.sample(4000, rng)
+        logs = clipped_log_probabilities(linear_model(task, 0)(drawn), ScoreKind.PROBABILITY)
+        plus = splits > 0
+        read = np.stack([logs[:, side].mean(axis=1) - logs[:, ~side].mean(axis=1) for side in plus], axis=1)
+        chosen.append(drawn[np.argmax((bits * read).min(axis=1))])
+    bundle = make_bundle(inputs=np.stack(chosen), spread=spread)
+    provenance = {**bundle.provenance, **dataclasses.asdict(mark)}
+    return dataclasses.replace(bundle, method=FITPRINT, verifier=verifier, provenance=provenance)

@@ -7,9 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metav_audit.fingerprint.fitprint import margins
 from metav_audit.fingerprint.joint import JointSettings, JointVerifier
-from metav_audit.responses import LOG_FLOOR
+from metav_audit.responses import LOG_FLOOR, Features
+from metav_audit.targeted import OwnerMark, target_bits
 from metav_audit.verifier import MetaVerifier, VerifierKind
+from metav_audit.views import OutputView
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 40), st.integers(2, 20), st.integers(1, 150))
 
@@ -87,3 +90,66 @@ def test_agreement_is_taken_over_what_was_shown():
     masks = np.stack([answered, first_hidden, np.zeros((4, 2), bool)])
     scores = agreement([0, 1, 1, 0]).scores(np.stack([values] * 3), masks)
     assert scores.tolist() == [1.0, 0.5, 0.0]
+
+
+def speller(bits, splits):
+    tensors = {"bits": np.array(bits, np.float32), "splits": np.array(splits, np.float32)}
+    return MetaVerifier(VerifierKind.BITS, tensors)
+
+
+def logs(*answers):
+    return np.log(np.array(answers, np.float32))[None]
+
+
+@settings(max_examples=60)
+@given(SIZES, st.integers(0, 2**31))
+def test_bits_read_in_numpy_are_those_read_in_torch(sizes, seed):
+    """On full answers the score is the share of margins above 0, as the optimisation has them."""
+    models, queries, classes, _ = sizes
+    wanted = target_bits(OwnerMark("x", f"{seed:064x}"), queries, min(3, classes - 1), classes)
+    answers = torch.rand(models, queries, classes, generator=torch.Generator().manual_seed(seed)) * LOG_FLOOR
+    right = margins(answers, wanted).numpy()
+    scores = speller(wanted.bits, wanted.splits).scores(answers.numpy(), np.ones(answers.shape, bool))
+    assert np.allclose(scores, (right > 0).mean(axis=(1, 2)), atol=1e-12)
+    assert scores.dtype == np.float64
+
+
+def test_a_bit_is_the_side_with_the_higher_mean_log_probability():
+    """Two splits of four classes by hand: one bit right, one wrong."""
+    values = logs([0.4, 0.4, 0.1, 0.1])
+    both = speller([[1, 1]], [[[1, 1, -1, -1], [1, -1, 1, -1]]])
+    assert both.scores(values, np.ones(values.shape, bool)).tolist() == [0.5]
+    uneven = speller([[1, -1]], [[[1, -1, -1, -1], [-1, -1, -1, 1]]])
+    assert uneven.scores(values, np.ones(values.shape, bool)).tolist() == [1.0]
+
+
+def test_equal_sides_spell_nothing():
+    """A tie is wrong whatever the bit, so that uniform answers spell no bit at all."""
+    values = logs([1 / 3] * 3)
+    for bit in (1, -1):
+        assert speller([[bit]], [[[1, -1, -1]]]).scores(values, np.ones(values.shape, bool)).tolist() == [0.0]
+
+
+def test_a_label_alone_spells_the_bits_of_its_side():
+    """Seen as a label, an answer says 1 where its label is on the plus side."""
+    full = Features(logs([0.1, 0.6, 0.2, 0.1], [0.5, 0.1, 0.1, 0.3])[0], np.ones((2, 4), bool))
+    shown = OutputView(top=1, label_only=True).apply(full)
+    splits = [[[1, 1, -1, -1]], [[1, 1, -1, -1]]]
+    for bits, score in (([[1], [1]], 1.0), ([[1], [-1]], 0.5), ([[-1], [-1]], 0.0)):
+        assert speller(bits, splits).scores(shown.values[None], shown.mask[None]).tolist() == [score]
+
+
+def test_hidden_classes_share_what_is_not_shown():
+    """With the top class at .4 hidden classes have .2 each; at .1 they have .3 each, and win."""
+    mask = np.array([[[True, False, False, False]]])
+    one = speller([[1]], [[[1, 1, -1, -1]]])
+    assert one.scores(logs([0.4, 1, 1, 1]), mask).tolist() == [1.0]
+    assert one.scores(logs([0.1, 1, 1, 1]), mask).tolist() == [0.0]
+
+
+def test_unanswered_queries_have_no_bits():
+    """The score is taken over the answered queries; without any it is 0."""
+    values = logs([0.7, 0.3], [0.7, 0.3], [0.7, 0.3])
+    three = speller([[1], [-1], [1]], [[[1, -1]]] * 3)
+    masks = np.array([[True, True, True], [True, False, True], [False, False, False]])[:, :, None] & np.ones(2, bool)
+    assert np.allclose(three.scores(np.repeat(values, 3, axis=0), masks), [2 / 3, 1.0, 0.0])

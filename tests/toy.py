@@ -47,6 +47,8 @@ store = "zoo"
 [fingerprint]
 queries = 6
 steps = 40
+identity = "Toy & Sons Ltd"
+bits = 2
 [rates]
 false_match = 0.2
 false_no_match = 0.2

@@ -31,6 +31,10 @@ def command(
     of derived models with LR < 1 and of independent ones with LR > 1. Then, by
     stratum, the AUC and the share of wrong verdicts; and the error rates by
     lineage, with their 95 % Clopper-Pearson interval, beside the stated ones.
+
+    Methods: metav, fitprint, ipguard. For fitprint the bit-error rates follow,
+    of derived (+) and of independent models (-): their mean, and the rate of
+    the model nearest the other side.
     """
     import json
     from dataclasses import asdict
@@ -56,6 +60,8 @@ def command(
         evaluate.stratum_rows(results),
         evaluate.error_rows(results),
     ]
+    if spelled := evaluate.spelling_rows(results):
+        found.append(spelled)
     if form == "json":
         click.echo(json.dumps([[asdict(row) for row in rows] for rows in found], indent=1))
     else:

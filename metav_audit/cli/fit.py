@@ -14,21 +14,35 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("project", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder; NAME.bundle by default.")
-@click.option("--method", default="metav", show_default=True, help="metav, or the baseline ipguard.")
+@click.option("--method", default="metav", show_default=True, help="metav, fitprint, or the baseline ipguard.")
+@click.option("--identity", metavar="TEXT", help="Who claims the model, for fitprint.")
+@click.option("--nonce", metavar="HEX", help="32 bytes in hexadecimal, for fitprint; from the seed by default.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
-def command(project: Path, output: Path | None, method: str, jobs: int | None) -> None:
+def command(
+    project: Path, output: Path | None, method: str, identity: str | None, nonce: str | None, jobs: int | None
+) -> None:
     """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
 
     Surrogates that the zoo still lacks are trained first.
+
+    The answers to a fingerprint of the method fitprint spell bits that follow
+    from the owner's identity and a nonce, so that it cannot be shopped for.
     """
+    from dataclasses import replace
+
     from metav_audit.bundle import check_place
+    from metav_audit.errors import ConfigurationError
     from metav_audit.fingerprint.fit import check_method, fit_bundle
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project, open_workshop
 
     check_method(method)
-    loaded = load_project(project)
+    loaded = replace(load_project(project), identity=identity, nonce=nonce)
+    if method == "fitprint":
+        _ = loaded.owner_mark
+    elif identity or nonce:
+        raise ConfigurationError("--identity and --nonce are for --method fitprint")
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
@@ -44,6 +58,8 @@ def _report(bundle: FingerprintBundle, left_out: int) -> None:
     from metav_audit.fingerprint.fit import check_itself
     from metav_audit.verdict import VerdictOutcome
 
+    if "nonce" in bundle.provenance:
+        click.echo(f"identity {bundle.provenance['identity']!r}, nonce {bundle.provenance['nonce']}", err=True)
     if left_out:
         click.echo(f"{left_out} surrogates left out: they perform so badly that no one would deploy them", err=True)
     check = check_itself(bundle)

@@ -44,6 +44,9 @@ validation = "validation.npz"
 [zoo]
 preset = "{preset}"
 architectures = ["cnn-small", "mlp-wide", "cnn-deep", "mlp-deep", "resnet-small"]
+
+[fingerprint]
+identity = "metav-audit's digits example"   # what the method fitprint spells
 """
 
 

@@ -15,6 +15,7 @@ from metav_audit.evidence.compare import csv_difference, first_difference, json_
 from metav_audit.evidence.custody import check_sums, custody_of
 from metav_audit.evidence.replay import check_bodies, play_again
 from metav_audit.responses import features
+from metav_audit.targeted import check_target_bits, is_targeted
 from metav_audit.transcript import Transcript, load_transcript
 from metav_audit.verdict import Verdict, decide
 
@@ -95,6 +96,7 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     13. report.json says the same as a report built anew.
     14. report.csv does, too.
     15. report.pdf is there. Typesetters differ from version to version, so its bytes are not compared.
+    16. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
 
     Args:
         folder: one audit's folder.
@@ -127,6 +129,8 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     checklist.take("report.json says the same", _report_json, folder, rebuild, *evidence)
     checklist.take("report.csv says the same", _report_csv, folder, rebuild, *evidence)
     checklist.take("report.pdf is there", _report_pdf, folder)
+    if bundle is not None and is_targeted(bundle):
+        checklist.take("target bits follow from identity and nonce", _target_bits, bundle)
     return checklist.steps
 
 
@@ -211,6 +215,12 @@ def _report_pdf(folder: Path) -> Found:
     if not content.startswith(b"%PDF"):
         raise MetavAuditError("it is no PDF file: write it again with 'metav-audit report'")
     return True, f"{len(content)} bytes; 'metav-audit report' writes it again from the same evidence"
+
+
+def _target_bits(bundle: FingerprintBundle) -> Found:
+    mark = check_target_bits(bundle)
+    queries, per_query = bundle.verifier.tensors["bits"].shape
+    return True, f"{queries} x {per_query} bits of the identity {mark.identity!r} and the nonce {mark.nonce}"
 
 
 def _agreed(difference: str | None) -> str:

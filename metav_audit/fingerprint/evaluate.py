@@ -17,6 +17,7 @@ from metav_audit.fingerprint.metrics import Scores
 from metav_audit.fingerprint.tables import ErrorRow, Row
 from metav_audit.progress import Progress, silent
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson
+from metav_audit.targeted import FITPRINT
 from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
 from metav_audit.weight import WeightTable
 from metav_audit.zoo.build import build_zoo
@@ -140,6 +141,15 @@ of independent models whose LR misleads.
 """
 
 
+BIT_ERRORS: dict[str, Callable[[TestScores], float]] = {
+    "BER +": lambda one: float(1 - one.side(derived=True).mean()),
+    "max +": lambda one: float(1 - one.side(derived=True).min()),
+    "BER -": lambda one: float(1 - one.side(derived=False).mean()),
+    "min -": lambda one: float(1 - one.side(derived=False).max()),
+}
+"""Shares of target bits that derived (+) and independent (-) models spell wrong: mean, and nearest the other side."""
+
+
 def target_rows(results: Sequence[TestScores]) -> list[Row]:
     """Return a row a target and method, then for each method the mean over targets and its 95 % interval."""
     return _rows(results, COLUMNS)
@@ -148,6 +158,11 @@ def target_rows(results: Sequence[TestScores]) -> list[Row]:
 def weight_rows(results: Sequence[TestScores]) -> list[Row]:
     """Return the same rows with the figures of the likelihood ratios."""
     return _rows(results, WEIGHT_COLUMNS)
+
+
+def spelling_rows(results: Sequence[TestScores]) -> list[Row]:
+    """Return the same rows with the bit-error rates of targeted fingerprints; none where there is no such."""
+    return _rows([one for one in results if one.method == FITPRINT], BIT_ERRORS)
 
 
 def _rows(results: Sequence[TestScores], columns: dict[str, Callable[[TestScores], float]]) -> list[Row]:

@@ -16,10 +16,12 @@ from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBun
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import BundleError, ConfigurationError, DataError
 from metav_audit.fingerprint.features import features_of_all
+from metav_audit.fingerprint.fitprint import SpellingSettings, optimise_spelling
 from metav_audit.fingerprint.ipguard import optimise_boundary
 from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
 from metav_audit.progress import Progress, silent
+from metav_audit.targeted import FITPRINT, target_bits
 from metav_audit.verdict import (
     CalibrationScores,
     Judgement,
@@ -38,7 +40,7 @@ from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 FIT_VERSION = 2
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
 
-METHODS = ("metav", "ipguard")
+METHODS = ("metav", "ipguard", FITPRINT)
 
 
 def check_method(method: str) -> None:
@@ -136,6 +138,16 @@ def joint_settings(workshop: Workshop) -> JointSettings:
     return JointSettings(steps=workshop.project.settings.fingerprint.steps)
 
 
+def spelling_settings(workshop: Workshop) -> SpellingSettings:
+    """Return the settings of the method fitprint that the project asks for."""
+    return SpellingSettings(steps=workshop.project.settings.fingerprint.steps)
+
+
+def bits_a_query(workshop: Workshop) -> int:
+    """Return how many target bits a query spells; C classes can spell no more than C - 1."""
+    return min(workshop.project.settings.fingerprint.bits, workshop.target.task.output.size - 1)
+
+
 def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.Module]:
     """Load surrogates' models, frozen."""
     return [load_model(workshop, surrogate.plan) for surrogate in surrogates]
@@ -150,12 +162,15 @@ def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str) -> str:
         "method": method,
         "name": settings.name,
         "seed": settings.seed,
-        "fingerprint": settings.fingerprint.model_dump(),
+        "fingerprint": settings.fingerprint.model_dump(exclude={"identity", "nonce", "bits"}),
         "joint": asdict(joint_settings(workshop)),
         "rates": settings.rates.model_dump(),
         "version": FIT_VERSION,
         "torch": torch.__version__,
     }
+    if method == FITPRINT:
+        mark = asdict(workshop.project.owner_mark)
+        parts["spelling"] = {**mark, **asdict(spelling_settings(workshop)), "bits": bits_a_query(workshop)}
     return content_address(parts)
 
 
@@ -174,17 +189,12 @@ def _optimise(workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Prog
     starts = choose_starts(workshop, seed)
     if method == "ipguard":
         return optimise_boundary(target.network, target.task.domain, starts, progress)
-    derived, independent = (_of(zoo, Split.FIT, derived=side) for side in (True, False))
-    return optimise_jointly(
-        target.network,
-        models_of(workshop, derived),
-        models_of(workshop, independent),
-        target.task.domain,
-        starts,
-        joint_settings(workshop),
-        seed,
-        progress,
-    )
+    derived, independent = (models_of(workshop, _of(zoo, Split.FIT, derived=side)) for side in (True, False))
+    given = (target.network, derived, independent, target.task.domain, starts)
+    if method == FITPRINT:
+        wanted = target_bits(workshop.project.owner_mark, len(starts), bits_a_query(workshop), target.task.output.size)
+        return optimise_spelling(*given, wanted, spelling_settings(workshop), seed, progress)
+    return optimise_jointly(*given, joint_settings(workshop), seed, progress)
 
 
 def _calibrate(workshop: Workshop, zoo: SurrogateZoo, inputs: Inputs) -> Calibration:
@@ -202,7 +212,9 @@ def _of(zoo: SurrogateZoo, split: Split, *, derived: bool) -> tuple[Surrogate, .
 
 
 def _provenance(workshop: Workshop, zoo: SurrogateZoo, method: str) -> dict[str, Any]:
+    mark = asdict(workshop.project.owner_mark) if method == FITPRINT else {}
     return {
+        **mark,
         "target_sha256": zoo.target_sha256,
         "zoo_sha256": zoo.sha256,
         "zoo_left_out": zoo.left_out,

@@ -117,8 +117,8 @@ def optimise_jointly(
         schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(one, settings.steps) for one in optimizers]
         for step in range(settings.steps):
             # 2. A few models of each side are drawn.
-            positive = [derived[i] for i in _draw(draws, len(derived), settings.models)]
-            negative = [independent[i] for i in _draw(draws, len(independent), settings.models)]
+            positive = draw_models(draws, derived, settings.models)
+            negative = draw_models(draws, independent, settings.models)
             # 3. They answer the queries as the wire will deliver them.
             arriving = project_straight_through(queries, domain)
             answers = torch.stack([features_of(model, arriving) for model in (target, *positive, *negative)])
@@ -152,12 +152,18 @@ def metav_loss(logits: Tensor, positives: int) -> Tensor:
 def _optimizers(
     queries: Tensor, verifier: JointVerifier, domain: InputDomain, settings: JointSettings
 ) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    extent = float(np.ptp(domain.clip(np.array([-np.inf, np.inf], dtype=np.float32))))
     return (
-        torch.optim.Adam([queries], lr=settings.input_rate * extent),
+        torch.optim.Adam([queries], lr=settings.input_rate * extent_of(domain)),
         torch.optim.AdamW(verifier.parameters(), lr=settings.verifier_rate, weight_decay=settings.weight_decay),
     )
 
 
-def _draw(draws: np.random.Generator, count: int, wanted: int) -> list[int]:
-    return [int(index) for index in draws.choice(count, size=min(count, wanted), replace=False)]
+def extent_of(domain: InputDomain) -> float:
+    """Return the width of the domain's range."""
+    return float(np.ptp(domain.clip(np.array([-np.inf, np.inf], dtype=np.float32))))
+
+
+def draw_models(draws: np.random.Generator, models: Sequence[nn.Module], wanted: int) -> list[nn.Module]:
+    """Draw ``wanted`` of the models without repetition, or all where there are fewer."""
+    chosen = draws.choice(len(models), size=min(len(models), wanted), replace=False)
+    return [models[int(index)] for index in chosen]

@@ -16,6 +16,7 @@ from metav_audit.bundle import FingerprintBundle, ModelCard
 from metav_audit.custody import Custody
 from metav_audit.errors import TranscriptError
 from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, RatioCheck, Stratum
+from metav_audit.report.spelling import spelling_of
 from metav_audit.report.wording import write_wording
 from metav_audit.responses import Features, FloatArray, features
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary, total_variation
@@ -44,12 +45,13 @@ def build_report(
     queries = _queries(bundle, transcript, shown)
     strata = _strata(held_out, verdict.score)
     ratios = None if verdict.score is None else _ratios(held_out)
+    spelling = spelling_of(bundle, verdict, sides)
     return EvidenceReport(
         model_name=bundle.name,
         method=bundle.method,
         labels=bundle.task.output.labels,
         verdict=verdict,
-        wording=write_wording(bundle, verdict, sides, strata, ratios, queries),
+        wording=write_wording(bundle, verdict, sides, strata, ratios, queries, spelling),
         endpoint=transcript.endpoint,
         sides=sides,
         strata=strata,
@@ -64,6 +66,7 @@ def build_report(
         hashes=_hashes(bundle.provenance, verdict),
         software=_software(bundle.provenance, transcript),
         settings={name: value for name, value in bundle.provenance.items() if _is_setting(name)},
+        spelling=spelling,
         custody=custody,
         started=transcript.started,
         finished=transcript.finished,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from metav_audit.report.model import EvidenceReport, Query, Stratum
+from metav_audit.report.model import EvidenceReport, Query, Spelling, Stratum
 from metav_audit.report.text import printable, shorten
 from metav_audit.verdict import Verdict
 from metav_audit.weight import ratio_text
@@ -125,6 +125,23 @@ def _figures(report: EvidenceReport) -> list[list[str]]:
             "as the protected model, among answered queries",
         ],
         ["Mean distance", _number(report.mean_divergence), "total variation between the two answers, from 0 to 1"],
+        *_spelling(report.spelling),
+    ]
+
+
+def _spelling(spelling: Spelling | None) -> list[list[str]]:
+    if spelling is None:
+        return []
+    spelled = [f"{side.mean:.0%} ({side.lowest:.0%} {DASH} {side.highest:.0%})" for side in
+               (spelling.independent, spelling.derived)]  # fmt: skip
+    return [
+        [
+            "Target bits wrong",
+            f"{spelling.wrong} of {spelling.bits}",
+            f"fair, independent bits: so few with probability {spelling.chance:.2g}",
+        ],
+        ["Wrong if independent", spelled[0], "mean of the calibration lineages, lowest and highest"],
+        ["Wrong if derived", spelled[1], "mean of the calibration lineages, lowest and highest"],
     ]
 
 

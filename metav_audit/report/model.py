@@ -112,6 +112,49 @@ class RatioCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorShare:
+    """The shares of wrong target bits on one side of the calibration, one a lineage.
+
+    Attributes:
+        lowest: the smallest.
+        mean: their mean.
+        highest: the largest.
+    """
+
+    lowest: float
+    mean: float
+    highest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How well the endpoint spells the target bits of a targeted fingerprint.
+
+    Attributes:
+        identity: whose bits they are.
+        nonce: what they follow from beside the identity, in hexadecimal.
+        bits: bits asked for in the answered queries.
+        wrong: how many of them the endpoint spells wrong.
+        chance: the probability that at most as many of ``bits`` fair, independent bits are wrong.
+        independent: what the independent calibration lineages spell wrong.
+        derived: what the derived ones do.
+        worth: so many fair, independent bits would scatter as the independent lineages do; None where these are all
+            alike or fewer than two.
+        chance_of_worth: as ``chance``, with as many bits as ``worth`` says and the endpoint's share of wrong ones.
+    """
+
+    identity: str
+    nonce: str
+    bits: int
+    wrong: int
+    chance: float
+    independent: ErrorShare
+    derived: ErrorShare
+    worth: int | None
+    chance_of_worth: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One fingerprint input, the target's answer and the suspect's.
 
@@ -192,6 +235,7 @@ class EvidenceReport:
         hashes: SHA-256 by what they are of, in hexadecimal.
         software: programs and versions, by what they did.
         settings: what else the bundle says of its making.
+        spelling: how well target bits are spelled; None where the fingerprint is not targeted, or there is no score.
         custody: who vouches for the folder, and since when.
         started: ISO 8601, UTC.
         finished: the same; None where queries are still open.
@@ -216,6 +260,7 @@ class EvidenceReport:
     hashes: Mapping[str, str]
     software: Mapping[str, str]
     settings: Mapping[str, Any]
+    spelling: Spelling | None
     custody: Custody
     started: str
     finished: str | None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.report.model import CalibrationSide, Query, RatioCheck, Stratum, Wording
+from metav_audit.report.model import CalibrationSide, Query, RatioCheck, Spelling, Stratum, Wording
+from metav_audit.report.spelling import spelling_sentences
 from metav_audit.report.text import shorten
 from metav_audit.statistics import CONFIDENCE
 from metav_audit.verdict import Verdict, VerdictOutcome
@@ -25,6 +26,11 @@ _MADE = {
     VerifierKind.AGREEMENT: (
         "This meta-verifier gives the share of inputs on which the endpoint's top label is the protected model's own "
         "(as in IPGuard: Cao, Jia and Gong, AsiaCCS 2021)."
+    ),
+    VerifierKind.BITS: (
+        "The inputs were optimised on models of known origin so that the answers of derived models spell certain bits. "
+        "The bits, and the classes whose probabilities are weighed for each, are the hash of the owner's identity and "
+        "a nonce, and were not chosen. This meta-verifier gives the share of bits spelled right (after FIT-Print)."
     ),
 }
 _METHOD = (
@@ -88,6 +94,7 @@ def write_wording(
     strata: Sequence[Stratum],
     ratios: RatioCheck | None,
     queries: Sequence[Query],
+    spelling: Spelling | None = None,
 ) -> Wording:
     """Write the sentences for one verdict; ``sides`` are independents, then derived models."""
     model = shorten(bundle.name, MAX_NAME)
@@ -95,7 +102,7 @@ def write_wording(
         headline=_headline(model, verdict),
         derivation=f"The endpoint serves a model derived from {model}.",
         independence=f"The endpoint serves a model independent of {model}.",
-        weight=tuple(_weight(model, verdict, ratios)),
+        weight=(*_weight(model, verdict, ratios), *spelling_sentences(spelling)),
         other_side=tuple(_other_side(verdict, sides, strata, queries)),
         limits=LIMITS,
         method=tuple(text.replace("{made}", _MADE[bundle.verifier.kind]) for text in _METHOD),

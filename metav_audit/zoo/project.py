@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.targeted import OwnerMark, nonce_of
 from metav_audit.task import TaskSpec
 from metav_audit.validation import first_problem
 from metav_audit.zoo.architectures import BUILT_IN
@@ -52,10 +54,13 @@ class ZooSection(_Section):
 
 
 class FingerprintSection(_Section):
-    """How the fingerprint is optimised."""
+    """How the fingerprint is optimised; the last three are those of the method fitprint."""
 
     queries: int = Field(default=32, ge=1, le=10_000)
     steps: int = Field(default=400, ge=1, le=1_000_000)
+    identity: str | None = None
+    nonce: str | None = None
+    bits: int = Field(default=4, ge=1, le=64)
 
 
 class RatesSection(_Section):
@@ -80,10 +85,15 @@ class ProjectFile(_Section):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project file and the folder that its relative paths start from; hashable, so a worker can cache on it."""
+    """A project file and the folder that its relative paths start from; hashable, so a worker can cache on it.
+
+    ``identity`` and ``nonce`` take the place of the file's own where they are given.
+    """
 
     path: Path
     text: str
+    identity: str | None = None
+    nonce: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -101,6 +111,23 @@ class Project:
         fields = self.settings.task
         output = {"kind": fields.get("kind", "classification"), "labels": fields.get("labels")}
         return TaskSpec.from_json({"input": fields.get("input"), "output": output})
+
+    @property
+    def owner_mark(self) -> OwnerMark:
+        """What the method fitprint derives its target bits from; without a nonce, the seed's.
+
+        Raises:
+            ConfigurationError: no identity is given, or identity or nonce cannot be one.
+        """
+        settings = self.settings
+        identity = self.identity or settings.fingerprint.identity
+        if identity is None:
+            raise ConfigurationError(
+                'the method fitprint needs the owner\'s identity: give --identity TEXT, or set identity = "..." below '
+                f"[fingerprint] in {self.path}"
+            )
+        nonce = self.nonce or settings.fingerprint.nonce or nonce_of(settings.seed)
+        return OwnerMark(unicodedata.normalize("NFC", identity), nonce)
 
     @property
     def file_name(self) -> str:

@@ -113,6 +113,20 @@ def test_a_zoo_and_a_bundle_on_the_command_line(run, tmp_path):
     assert "nothing to do" in again[2]
 
 
+def test_a_targeted_bundle_on_the_command_line(run, tmp_path):
+    """fit says whose bits it spelled; another identity, by option or variable, is fitted again."""
+    install_presets()
+    write_toy(tmp_path, preset='"mini"')
+    words = ("fit", tmp_path, "--jobs", 1, "--method", "fitprint", "--nonce", "ab" * 32)
+    first, again = run(*words), run(*words, "--identity", "Toy & Sons Ltd")
+    other = run(*words, "--identity", "Rival Inc")
+    assert (first[0], again[0], other[0]) == (0, 0, 0)
+    assert f"identity 'Toy & Sons Ltd', nonce {'ab' * 32}" in first[2]
+    assert "nothing to do" in again[2]
+    assert "identity 'Rival Inc'" in other[2]
+    assert first[1] == again[1] != other[1]
+
+
 def project(**changes):
     return lambda folder: write_toy(folder, **changes)
 
@@ -173,6 +187,11 @@ BAD_INPUTS = [
     ),
     (["zoo", "@"], project(preset='"quick"', architectures="[]"), 2, "at least one architecture"),
     (["fit", "@", "--method", "magic"], project(), 2, "use one of metav, ipguard"),
+    (["fit", "@", "--method", "fitprint"], project(identity=""), 2, "needs the owner's identity: give --identity"),
+    (["fit", "@", "--method", "fitprint", "--identity", " "], project(), 2, "the owner's identity is one line"),
+    (["fit", "@", "--method", "fitprint", "--nonce", "12"], project(), 2, "a nonce is 32 bytes"),
+    (["fit", "@", "--identity", "Toy"], project(), 2, "are for --method fitprint"),
+    (["evaluate", "@", "--method", "fitprint", "--jobs", "1"], project(identity=""), 2, "needs the owner's identity"),
     (["evaluate", "@", "--method", "magic"], project(), 2, "use one of metav, ipguard"),
     (["evaluate", "@", "--jobs", "1"], project(preset='"mini"'), 2, "fewer than 5 useful test models"),
     (["zoo", "@"], project(train='"none.npz"'), 2, "none.npz: No such file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -13,7 +14,7 @@ from metav_audit.errors import ConfigurationError
 from metav_audit.evidence import custody_of, verify_folder, write_sums
 from metav_audit.evidence.compare import csv_difference, first_difference
 from metav_audit.report import report_texts, write_reports
-from tests.builders import linear_model, make_task
+from tests.builders import linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder, rechain
 
 STEPS = [
@@ -223,3 +224,36 @@ def test_csv_numbers_are_compared_as_numbers():
     """Cells are compared by value, lists of numbers in them as well."""
     assert csv_difference(b'a,b\n1.0,"[0.5, null]"\n', b'a,b\n1,"[0.50, null]"\n') is None
     assert csv_difference(b"a\nx\n", b"a\ny\n") == 'rows[1][0] is "x", recomputed it is "y"'
+
+
+TARGETED = "target bits follow from identity and nonce"
+
+
+def targeted_folder(path, bundle):
+    folder = make_folder(path, linear_model(make_task(), 0), bundle=bundle)
+    write_reports(folder, custody_of)
+    return folder
+
+
+def test_a_targeted_fingerprint_has_a_step_of_its_own(tmp_path):
+    """The bits are derived again from the identity and the nonce, which the step names."""
+    folder = targeted_folder(tmp_path, make_targeted_bundle())
+    assert failed(folder) == {}
+    last = verify_folder(folder, report_texts)[-1]
+    assert (last.number, last.name, last.passed) == (len(STEPS) + 1, TARGETED, True)
+    assert last.detail == f"32 x 2 bits of the identity 'Toy & Sons Ltd' and the nonce {'00' * 31}2a"
+
+
+@pytest.mark.parametrize("part", ["bits", "splits", "identity", "nonce"])
+def test_a_fingerprint_that_was_shopped_for_is_found(tmp_path, part):
+    """Bits that fit a suspect's answers, sealed and audited as if they were the owner's, fail their step alone."""
+    bundle = make_targeted_bundle()
+    tensors = {name: value.copy() for name, value in bundle.verifier.tensors.items()}
+    if part in tensors:
+        tensors[part][0] *= -1
+    named = {"identity": "Toy & Sons Ltd.", "nonce": "1" * 64}
+    provenance = {**bundle.provenance, **{part: named[part] for part in named.keys() & {part}}}
+    verifier = dataclasses.replace(bundle.verifier, tensors=tensors)
+    forged = dataclasses.replace(bundle, verifier=verifier, provenance=provenance)
+    assert list(failures := failed(targeted_folder(tmp_path, forged))) == [TARGETED]
+    assert "are not those of the identity 'Toy & Sons Ltd" in failures[TARGETED]

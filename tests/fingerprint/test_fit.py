@@ -17,15 +17,17 @@ from metav_audit.fingerprint.evaluate import (
     error_rows,
     evaluate_project,
     score_test_split,
+    spelling_rows,
     stratum_rows,
     target_rows,
     weight_rows,
 )
-from metav_audit.fingerprint.fit import METHODS, choose_starts, fit_bundle, make_bundle
+from metav_audit.fingerprint.fit import METHODS, choose_starts, fit_bundle, make_bundle, making_of
 from metav_audit.fingerprint.metrics import roc_auc
 from metav_audit.fingerprint.tables import as_markdown, as_text
 from metav_audit.plots import pav_plot, tippett_plot
 from metav_audit.statistics import clopper_pearson
+from metav_audit.targeted import OwnerMark, check_target_bits, nonce_of
 from metav_audit.verdict import VerdictOutcome, calibration_scores
 from metav_audit.weight import WeightTable
 from metav_audit.zoo.build import build_zoo
@@ -98,6 +100,47 @@ def test_a_changed_project_is_fitted_again(toy, tmp_path, old, new):
     assert FingerprintBundle.load(tmp_path / "b").sha256 == second.sha256
 
 
+def marked(workshop, identity=None, nonce=None):
+    """The same workshop with what --identity and --nonce say."""
+    return dataclasses.replace(workshop, project=dataclasses.replace(workshop.project, identity=identity, nonce=nonce))
+
+
+def test_a_targeted_bundle_spells_the_bits_of_its_manifest(toy):
+    """The project's identity and the seed's nonce stand in the manifest, and the verifier's bits follow from them."""
+    bundle = make_bundle(toy.workshop, toy.zoo, "fitprint")
+    assert check_target_bits(bundle) == OwnerMark("Toy & Sons Ltd", nonce_of(7))
+    assert bundle.verifier.tensors["splits"].shape == (6, 2, 3)
+    own = bundle.reference[None]
+    assert bundle.verifier.scores(own, np.ones(own.shape, bool))[0] > 0.5
+
+
+def test_what_the_command_line_says_takes_the_file_s_place(toy):
+    """--identity and --nonce decide the bits, and text from a keyboard is normalised."""
+    bundle = make_bundle(marked(toy.workshop, "Cafe\u0301", "ab" * 32), toy.zoo, "fitprint")
+    assert check_target_bits(bundle) == OwnerMark("Caf\u00e9", "ab" * 32)
+
+
+def test_the_mark_decides_a_targeted_bundle_and_no_other(toy):
+    """Another identity, nonce or number of bits is another fitprint making, and the same metav making."""
+    other = changed(toy.workshop, "bits = 2", "bits = 1")
+    variants = [toy.workshop, marked(toy.workshop, "Rival"), marked(toy.workshop, None, "0" * 64), other]
+    assert len({making_of(one, toy.zoo, "fitprint") for one in variants}) == 4
+    assert len({making_of(one, toy.zoo, "metav") for one in variants}) == 1
+
+
+def test_more_bits_than_a_query_can_spell_are_cut(toy):
+    """Three classes spell two bits a query, whatever the project asks for."""
+    bundle = make_bundle(changed(toy.workshop, "bits = 2", "bits = 9"), toy.zoo, "fitprint")
+    assert bundle.verifier.tensors["bits"].shape == (6, 2)
+
+
+def test_a_targeted_fingerprint_needs_an_identity(toy):
+    """Without one the message says where to give it."""
+    nobody = changed(toy.workshop, 'identity = "Toy & Sons Ltd"', "")
+    with pytest.raises(ConfigurationError, match="give --identity TEXT, or set identity"):
+        make_bundle(nobody, toy.zoo, "fitprint")
+
+
 def test_another_method_is_fitted_again(toy, tmp_path):
     """A bundle of another method does not stand in."""
     fit_bundle(toy.workshop, toy.zoo, tmp_path / "b")
@@ -139,7 +182,7 @@ def test_starts_come_from_the_validation_data_and_noise_fills_up(toy):
 
 @pytest.fixture(scope="module")
 def results(toy):
-    """Both methods on the toy project's test split."""
+    """Every method on the toy project's test split."""
     return evaluate_project(toy.workshop.project, METHODS, jobs=1)
 
 
@@ -165,8 +208,9 @@ def test_evaluating_again_uses_the_same_bundles(toy, results):
 
 def test_the_table_has_a_row_a_target_the_mean_and_its_interval(results):
     """Each method: its targets, then their mean, then the half-width of the interval."""
-    other = [dataclasses.replace(one, project="other", scores=one.scores**2) for one in results]
-    rows = target_rows([*results, *other])
+    pair = results[:2]
+    other = [dataclasses.replace(one, project="other", scores=one.scores**2) for one in pair]
+    rows = target_rows([*pair, *other])
     assert [(row.label, row.method) for row in rows[:4]] == [
         ("toy 7", "metav"), ("toy 7", "ipguard"), ("other", "metav"), ("other", "ipguard"),
     ]  # fmt: skip
@@ -174,6 +218,21 @@ def test_the_table_has_a_row_a_target_the_mean_and_its_interval(results):
     assert all(list(row.figures) == list(COLUMNS) for row in rows)
     assert rows[4].figures["AUC"] == pytest.approx((rows[0].figures["AUC"] + rows[2].figures["AUC"]) / 2)
     assert rows[4].derived == rows[0].derived + rows[2].derived
+
+
+def test_bit_errors_are_those_of_the_targeted_method_alone(results):
+    """A row a target and the mean: what each side spells wrong, on average and next to the other side."""
+    spelled = next(one for one in results if one.method == "fitprint")
+    rows = spelling_rows([*results, dataclasses.replace(spelled, project="other", scores=spelled.scores / 2)])
+    assert [(row.label, row.method) for row in rows[:3]] == [
+        ("toy 7", "fitprint"), ("other", "fitprint"), ("mean", "fitprint"),
+    ]  # fmt: skip
+    derived, independent = spelled.side(derived=True), spelled.side(derived=False)
+    assert list(rows[0].figures.values()) == pytest.approx(
+        [1 - derived.mean(), 1 - derived.min(), 1 - independent.mean(), 1 - independent.max()]
+    )
+    assert rows[2].figures["BER +"] == pytest.approx(1 - 0.75 * derived.mean())
+    assert spelling_rows([one for one in results if one.method != "fitprint"]) == []
 
 
 def test_one_target_has_a_mean_and_no_interval(results):
