@@ -50,9 +50,9 @@ class BodyWriter:
         self._file.truncate(end)
         self._file.seek(end)
 
-    def keep(self, content: bytes) -> Place:
-        """Hand a body to the operating system, unless it is there; return its place."""
-        digest = hashlib.sha256(content).digest()
+    def keep(self, content: bytes, sha256: str | None = None) -> Place:
+        """Hand a body, by its hash if that is known, to the operating system unless it is there; return its place."""
+        digest = hashlib.sha256(content).digest() if sha256 is None else bytes.fromhex(sha256)
         place = self._known.get(digest)
         if place is None:
             stream = zlib.compress(content, 1)

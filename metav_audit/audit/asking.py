@@ -60,12 +60,14 @@ class Received:
         serial: the request's number.
         response: what came back, without the endpoint's secrets.
         sha256: of the body as it came.
+        kept_sha256: of the body as it is kept.
         elapsed_s: seconds from sending to the last byte.
     """
 
     serial: int
     response: Response
     sha256: str
+    kept_sha256: str
     elapsed_s: float
 
 
@@ -184,6 +186,7 @@ class Asker:
             await self._host.turn(self._budget.seconds_left)
             self._budget.reserve(again=attempt > 1)
             serial = self._budget.spent
+            digest = hashlib.sha256(request.content).hexdigest()
             # On disk before it leaves, so that it counts.
             await self._journal.record(
                 "sent",
@@ -192,8 +195,8 @@ class Asker:
                 attempt=attempt,
                 method=request.method,
                 url=request.url,
-                request_sha256=hashlib.sha256(request.content).hexdigest(),
-                body=self._journal.keep(request.content),
+                request_sha256=digest,
+                body=self._journal.keep(request.content, digest),
             )
             begun = self._world.clock()
             try:
@@ -206,8 +209,9 @@ class Asker:
             await self._journal.record("received", request=serial, **fields)
             raise self._protested(begun, no_response(self._endpoint, raw))
         # From here on nothing knows what an echoed secret was; only the hash is of the body as it came.
-        sha256 = hashlib.sha256(raw.content).hexdigest()
-        got = Received(serial, self._secrets.redact_response(raw), sha256, _seconds(elapsed_s))
+        sha256, clean = hashlib.sha256(raw.content).hexdigest(), self._secrets.redact_response(raw)
+        kept = sha256 if clean.content == raw.content else hashlib.sha256(clean.content).hexdigest()
+        got = Received(serial, clean, sha256, kept, _seconds(elapsed_s))
         outcome = classify(self._endpoint.adapter, got.response)
         if outcome is not Outcome.OK:
             await self._received(got, outcome.value, error=explain(got.response))
@@ -249,7 +253,7 @@ class Asker:
 
     async def _received(self, got: Received, outcome: str, **more: Any) -> None:
         response = got.response
-        kept = hashlib.sha256(response.content).hexdigest()
+        kept = got.kept_sha256
         await self._journal.record(
             "received",
             request=got.serial,
@@ -260,7 +264,7 @@ class Asker:
             # A secret that the server echoed is not kept; then the hash of what is kept is another.
             **({"redacted_sha256": kept} if kept != got.sha256 else {}),
             headers=self._journal.keep(_headers(response)),
-            body=self._journal.keep(response.content),
+            body=self._journal.keep(response.content, kept),
             identity=identify(response),
             server_date=response.headers.get("date", "")[:_MAX_DATE] or None,
             **more,

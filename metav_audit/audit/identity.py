@@ -30,6 +30,7 @@ _FIELDS = (
     "model_version",
     "system_fingerprint",
 )
+_FIELD_BYTES = tuple(f'"{name}"'.encode() for name in _FIELDS)
 _REASONS = ("ms-azureml-model-error-reason", "x-amzn-errortype")
 _SAID = ("error", "detail", "message", "Message")
 _MAX_LENGTH = 200
@@ -57,6 +58,8 @@ def explain(response: Response) -> str:
 
 
 def _fields(content: bytes) -> dict[str, str]:
+    if not any(name in content for name in _FIELD_BYTES):  # Most bodies are numbers alone: they are not parsed twice.
+        return {}
     body = _object(content)
     return {name: body[name][:_MAX_LENGTH] for name in _FIELDS if isinstance(body.get(name), str)}
 

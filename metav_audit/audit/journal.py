@@ -120,10 +120,10 @@ class Journal:
         """Whether anything stands in it but its header."""
         return self._replay.records > 1
 
-    def keep(self, content: bytes) -> Place:
+    def keep(self, content: bytes, sha256: str | None = None) -> Place:
         """Keep a body before the record that names it; return its place. Errors are those of ``append``."""
         with self._named_errors():
-            return self._bodies.keep(content)
+            return self._bodies.keep(content, sha256)
 
     def append(self, kind: str, **fields: Any) -> None:
         """Write one record, redacted and stamped, and bring it to disk before returning.
