@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import struct
 import sys
@@ -40,13 +41,50 @@ def signed(path, expected_key=None):
     return json.loads(payload)
 
 
+def target_bits(provenance, shape):
+    """A targeted fingerprint's bits and splits, from the owner's identity and the nonce: see docs/targeted.md."""
+
+    def stream(purpose):
+        start = b"metav-audit target bits 1\n" + purpose + b"\n" + bytes.fromhex(provenance["nonce"])
+        for number in itertools.count():
+            yield from hashlib.sha256(start + number.to_bytes(8, "big") + provenance["identity"].encode()).digest()
+
+    queries, per_query, classes = shape
+    source, words = stream(b"bits"), stream(b"splits")
+    drawn = np.unpackbits(np.array(list(itertools.islice(source, -(-queries * per_query // 8))), np.uint8))
+    splits = []
+    for _ in range(queries):
+        chosen = []
+        while len(chosen) < per_query:
+            keys = [bytes(itertools.islice(words, 8)) for _ in range(classes)]
+            split = np.full(classes, -1.0)
+            split[sorted(range(classes), key=keys.__getitem__)[: classes // 2]] = 1
+            if all(abs(split @ other) < classes for other in chosen):
+                chosen.append(split)
+        splits.append(chosen)
+    return 2.0 * drawn[: queries * per_query].reshape(queries, per_query) - 1, np.array(splits)
+
+
+def share_of_bits(part, values, mask):
+    """The share of bits right: the mean log-probability on each side of the split, hidden classes sharing the rest."""
+    rest = 1 - np.where(mask, np.exp(np.where(mask, values, 0)), 0).sum(2, keepdims=True)
+    logs = np.where(mask, values, np.log(np.maximum(rest / np.maximum((~mask).sum(2, keepdims=True), 1), 1e-6)))
+    plus = part["splits"] > 0
+    weights = plus / plus.sum(2, keepdims=True) - ~plus / (~plus).sum(2, keepdims=True)
+    right = part["bits"] * np.einsum("mnc,nkc->mnk", logs, weights) > 1e-6
+    answered = mask.any(2)
+    return (right & answered[:, :, None]).sum((1, 2)) / np.maximum(answered.sum(1) * right.shape[2], 1)
+
+
 def score(kind, tensors, values, mask):
-    """The meta-verifier: a two-layer perceptron on all answers at once, or the share of labels that agree."""
+    """The meta-verifier: a perceptron on all answers at once, the share of labels that agree, or of bits right."""
     part = {name[9:]: array.astype(float) for name, array in tensors.items() if name.startswith("verifier.")}
     if kind == "agreement":
         shown = mask.any(2)
         agrees = (np.where(mask, values, -np.inf).argmax(2) == part["labels"]) & shown
         return agrees.sum(1) / np.maximum(shown.sum(1), 1)
+    if kind == "bits":
+        return share_of_bits(part, values, mask)
     relative = np.where(mask, (values - part["reference"]) / part["scale"], 0).reshape(len(values), -1)
     hidden = np.maximum(relative @ part["hidden.weight"].T + part["hidden.bias"], 0)
     return 1 / (1 + np.exp(-(hidden @ part["output.weight"].T + part["output.bias"])[:, 0]))
@@ -85,6 +123,11 @@ def check(folder, signer=None):
     content = (folder / "bundle/tensors.safetensors").read_bytes()
     bundle = manifest.pop("sha256")
     assert sha(canonical(manifest)) == bundle and sha(content) == manifest["tensors_sha256"], "bundle"
+    if "nonce" in manifest["provenance"]:
+        held = tensors_of(content)
+        derived = target_bits(manifest["provenance"], held["verifier.splits"].shape)
+        for name, expected in zip(("verifier.bits", "verifier.splits"), derived):
+            assert np.array_equal(held[name], expected), f"the {name} do not follow from identity and nonce"
     # 3. Each record of the transcript holds the hash of the one before it; each body has the hash that it is named by.
     head, records, pack = "0" * 64, [], (folder / "bodies.pack").read_bytes()
     for line in (folder / "transcript.jsonl").read_bytes().splitlines(keepends=True):

@@ -118,4 +118,5 @@ def make_targeted_bundle(mark: OwnerMark = MARK, queries: int = 32, spread: floa
         chosen.append(drawn[np.argmax((bits * read).min(axis=1))])
     bundle = make_bundle(inputs=np.stack(chosen), spread=spread)
     provenance = {**bundle.provenance, **dataclasses.asdict(mark)}
-    return dataclasses.replace(bundle, method=FITPRINT, verifier=verifier, provenance=provenance)
+    weight = scores_in_full(verifier, bundle.calibration).fit_weight()
+    return dataclasses.replace(bundle, method=FITPRINT, verifier=verifier, weight=weight, provenance=provenance)
