@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from metav_audit.behaviour import find_faults
 from metav_audit.bundle import ErrorRates, FingerprintBundle, ModelCard
+from metav_audit.controls import BlindControls, Controls, score_controls
 from metav_audit.errors import TranscriptError
 from metav_audit.responses import BoolArray, Features, features
+from metav_audit.sanity import SanityControls, run_sanity_controls, sanity_seed
 from metav_audit.transcript import Transcript
 from metav_audit.views import FULL_VIEW, OutputView, find_view
 
@@ -52,6 +54,8 @@ class Verdict:
         endpoint: the endpoint's name.
         url: where it was asked.
         view: what the endpoint showed of its model's outputs, in words.
+        sanity: what the same rule says of answers whose origin is known; None where no score was given.
+        controls: what it says of the controls that a third party supplied; None without any, or without a score.
     """
 
     outcome: VerdictOutcome
@@ -71,6 +75,8 @@ class Verdict:
     endpoint: str
     url: str
     view: str
+    sanity: SanityControls | None = None
+    controls: BlindControls | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Describe the verdict in JSON types."""
@@ -86,6 +92,8 @@ class Verdict:
         values = dict(fields)
         values["outcome"] = VerdictOutcome(values["outcome"])
         values["reasons"] = tuple(values["reasons"])
+        for name, read in (("sanity", lambda each: SanityControls(**each)), ("controls", BlindControls.from_json)):
+            values[name] = None if values[name] is None else read(values[name])
         return cls(**values)
 
 
@@ -179,7 +187,7 @@ _JUDGEMENTS = {
 }
 
 
-def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
+def decide(bundle: FingerprintBundle, transcript: Transcript, controls: Controls | None = None) -> Verdict:
     """Decide what the answers say of the suspect.
 
     1. The transcript belongs to the bundle.
@@ -187,14 +195,18 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
     3. If too little was answered, or the answers are not those of one model of the task, no verdict is given.
     4. The meta-verifier scores the suspect, and every calibration model through the same view.
     5. Two conformal p-values say how the score sits among independents and among derived models, and so decide.
+    6. The same rule judges the sanity controls, and a third party's blind controls where there are any: if it fails
+       on them, it decides nothing.
 
     Raises:
-        TranscriptError: the transcript was recorded with another bundle.
+        TranscriptError: the transcript or the controls were recorded with another bundle.
         AnswerError: an answer does not fit the task.
     """
     # 1.
     if transcript.bundle_sha256 != bundle.sha256 or len(transcript.exchanges) != len(bundle.inputs):
         raise TranscriptError("the transcript was recorded with another bundle: give the bundle whose hash it names")
+    if controls is not None and controls.bundle_sha256 != bundle.sha256:
+        raise TranscriptError("the controls were asked another bundle's fingerprint: ask them this one's")
     # 2.
     shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
     # 3.
@@ -207,7 +219,31 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
     held_out = calibration_scores(bundle, view, shown.answered)
     # 5.
     judgement = judge(score, held_out, bundle.rates)
-    return _verdict(bundle, transcript, (judgement.reason,), judgement)
+    # 6.
+    rule = _Rule(bundle, held_out)
+    seed, promised = sanity_seed(bundle.sha256, transcript.head), bundle.rates.false_match
+    sanity = run_sanity_controls(shown, bundle.reference, view, rule, promised, seed)
+    blind = None
+    if controls is not None:
+        blind = score_controls(controls, bundle.task.output, view, shown.answered, rule, promised)
+    failures = (*sanity.failures, *(blind.failures if blind else ()))
+    if failures:
+        judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE)
+    verdict = _verdict(bundle, transcript, failures or (judgement.reason,), judgement)
+    return replace(verdict, sanity=sanity, controls=blind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """The rule by which a suspect is judged, for the controls to be judged by it, too."""
+
+    bundle: FingerprintBundle
+    held_out: CalibrationScores
+
+    def __call__(self, shown: Features) -> str:
+        """Return the outcome of one model's answers."""
+        score = float(self.bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
+        return judge(score, self.held_out, self.bundle.rates).outcome
 
 
 def view_of(bundle: FingerprintBundle, transcript: Transcript) -> OutputView:

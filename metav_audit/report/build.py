@@ -16,9 +16,9 @@ from metav_audit.bundle import FingerprintBundle, ModelCard
 from metav_audit.custody import Custody
 from metav_audit.errors import TranscriptError
 from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, Stratum
-from metav_audit.report.statistics import clopper_pearson, rare_boundary, total_variation
 from metav_audit.report.wording import write_wording
 from metav_audit.responses import Features, FloatArray, features
+from metav_audit.statistics import clopper_pearson, rare_boundary, total_variation
 from metav_audit.transcript import Attempt, Exchange, Transcript
 from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores, view_of
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.report.model import CalibrationSide, Query, Stratum, Wording
-from metav_audit.report.statistics import CONFIDENCE
 from metav_audit.report.text import shorten
+from metav_audit.statistics import CONFIDENCE
 from metav_audit.verdict import Verdict, VerdictOutcome
 from metav_audit.verifier import VerifierKind
 
@@ -125,6 +125,8 @@ def _other_side(
         yield from _for_independence(verdict.score, sides[0], strata)
     if verdict.score is not None and verdict.outcome is not VerdictOutcome.MATCH:
         yield from _for_derivation(verdict.score, sides[1])
+    if verdict.controls is not None:
+        yield f"Of models that a third party calls independent: {verdict.controls}."
     yield from _labels(verdict, queries)
     yield from _gaps(verdict, queries)
 

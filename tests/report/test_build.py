@@ -10,7 +10,7 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
 from metav_audit.evidence import custody_of
 from metav_audit.report import build_report
-from metav_audit.report.statistics import clopper_pearson, rare_boundary, total_variation
+from metav_audit.statistics import clopper_pearson, rare_boundary, total_variation
 from metav_audit.transcript import load_transcript
 from metav_audit.verdict import VerdictOutcome, conformal_p_value, decide
 from tests.builders import linear_model, make_bundle, make_task
