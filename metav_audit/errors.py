@@ -51,7 +51,7 @@ class TranscriptError(MetavAuditError):
 
 
 class EvidenceError(MetavAuditError):
-    """A signature, a time stamp, a commitment or a seal does not hold, or is damaged."""
+    """A signature, a time stamp, a commitment, a seal or a control does not hold, or is damaged."""
 
 
 class AnswerError(MetavAuditError):

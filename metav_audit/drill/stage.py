@@ -18,7 +18,7 @@ from metav_audit.fingerprint.fit import models_of
 from metav_audit.responses import Answer, FloatArray
 from metav_audit.task import ScoreKind
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
-from metav_audit.verdict import Verdict, decide
+from metav_audit.verdict import Verdict, VerdictOutcome, calibration_scores, decide, judge
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
@@ -91,7 +91,10 @@ def is_match(verdict: Verdict) -> bool:
 
 def matches_of(bundle: FingerprintBundle, players: Sequence[Player]) -> list[bool]:
     """Say of each player whether its score alone would be a match."""
-    return [is_match(decide(bundle, transcript_of(bundle, player.model))) for player in players]
+    answers = features_of_all([player.model for player in players], bundle.inputs)
+    scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_)).tolist()
+    held_out = calibration_scores(bundle)
+    return [judge(score, held_out, bundle.rates).outcome is VerdictOutcome.MATCH for score in scores]
 
 
 def transcript_of(bundle: FingerprintBundle, model: nn.Module) -> Transcript:
@@ -126,6 +129,7 @@ _EMPTY = Transcript(
     canary_rounds=ROUNDS,
     identities=(),
     head="",
+    operator={},
 )
 
 

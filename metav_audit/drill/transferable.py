@@ -28,7 +28,7 @@ STEPS = 150
 MODELS = 6
 """Independents drawn in each step."""
 INPUT_RATE = 0.03
-SAMPLE = 128
+SAMPLE = 32
 """Held-out data on which a tuned independent keeps its skill."""
 
 
@@ -77,13 +77,13 @@ def _tuned(
     heldout = stage.workshop.data.heldout
     sample = heldout.take(np.random.default_rng(seed).permutation(len(heldout))[:SAMPLE])
     queries = torch.from_numpy(bundle.inputs)
-    inputs = torch.cat([queries, queries, torch.from_numpy(sample.inputs)])
-    labels = torch.from_numpy(np.concatenate([right, right, sample.labels]))
+    inputs = torch.cat([queries, torch.from_numpy(sample.inputs)])
+    labels = torch.from_numpy(np.concatenate([right, sample.labels]))
     tuned = []
     for number, model in enumerate(models_of(stage.workshop, independent)):
         student = clone(model)
         generator = seeded(seed + number)
-        descend(student, list(student.parameters()), (inputs, labels), functional.cross_entropy, epochs=15, rate=1e-3,
+        descend(student, list(student.parameters()), (inputs, labels), functional.cross_entropy, epochs=40, rate=3e-3,
                 generator=generator)  # fmt: skip
         tuned.append(student)
     answers = features_of_all([*models_of(stage.workshop, derived), *tuned], bundle.inputs)

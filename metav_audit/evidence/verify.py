@@ -91,7 +91,7 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     8. The committed inputs were sent, as the adapter writes them, and the responses, decoded again, hold the answers.
     9. The answers fit the task.
     10. The verdict is decided anew, with the blind controls of controls.json where there are any.
-    11. The sanity controls hold: shuffled and uniform answers are no match, the target's own are not called independent.
+    11. The sanity controls hold: shuffled and uniform answers are no match, the target's own not called independent.
     12. The blind controls do not contradict the promised rate of false matches.
     13. verdict.json says the same, field by field.
     14. The seal, if there is to be one, holds.

@@ -61,7 +61,9 @@ def _differences(shown: FingerprintBundle, rebuilt: FingerprintBundle) -> Iterat
     first, other = _parts(shown), _parts(rebuilt)
     for name in sorted(first.keys() | other.keys(), key=_rank):
         one, two = first.get(name), other.get(name)
-        if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
+        if one is None or two is None:
+            yield f"{name}: it is in one of the two alone"
+        elif isinstance(one, np.ndarray):
             if not np.array_equal(one, two):
                 yield f"{name}: {_apart(one, two)}"
         elif one != two:
