@@ -8,7 +8,7 @@
     ├── DataError              2   the owner's model or data do not fit the task
     ├── BundleError            4   a fingerprint bundle is damaged, of another schema, oversized or foreign
     ├── TranscriptError        4   a transcript is damaged, or belongs to another bundle
-    ├── EvidenceError          4   a signature, time stamp or commitment does not hold
+    ├── EvidenceError          4   a signature, time stamp, commitment or control does not hold
     ├── AnswerError            4   an answer of the endpoint does not fit the task
     └── RemoteError            4   the endpoint could not be asked: dead, refused, out of budget
 
@@ -51,7 +51,7 @@ class TranscriptError(MetavAuditError):
 
 
 class EvidenceError(MetavAuditError):
-    """A signature, a time stamp, a commitment or a seal does not hold, or is damaged."""
+    """A signature, a time stamp, a commitment, a seal or a control does not hold, or is damaged."""
 
 
 class AnswerError(MetavAuditError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from metav_audit.behaviour import find_faults
 from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, ModelCard
+from metav_audit.controls import BlindControls, Controls, score_controls
 from metav_audit.errors import BundleError, TranscriptError
 from metav_audit.responses import BoolArray, Features, features
+from metav_audit.sanity import SanityControls, run_sanity_controls, sanity_seed
 from metav_audit.transcript import Transcript
 from metav_audit.verifier import MetaVerifier
 from metav_audit.views import FULL_VIEW, OutputView, find_view
@@ -61,6 +63,8 @@ class Verdict:
         endpoint: the endpoint's name.
         url: where it was asked.
         view: what the endpoint showed of its model's outputs, in words.
+        sanity: what the same rule says of answers whose origin is known; None where no score was given.
+        controls: what it says of the controls that a third party supplied; None without any, or without a score.
     """
 
     outcome: VerdictOutcome
@@ -83,6 +87,8 @@ class Verdict:
     endpoint: str
     url: str
     view: str
+    sanity: SanityControls | None = None
+    controls: BlindControls | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Describe the verdict in JSON types."""
@@ -102,6 +108,8 @@ class Verdict:
         values["reasons"] = tuple(values["reasons"])
         bounds = values["log10_lr_bounds"]
         values["log10_lr_bounds"] = None if bounds is None else tuple(bounds)
+        for name, read in (("sanity", lambda each: SanityControls(**each)), ("controls", BlindControls.from_json)):
+            values[name] = None if values[name] is None else read(values[name])
         return cls(**values)
 
 
@@ -220,7 +228,7 @@ _CONTRADICTIONS = {
 }
 
 
-def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
+def decide(bundle: FingerprintBundle, transcript: Transcript, controls: Controls | None = None) -> Verdict:
     """Decide what the answers say of the suspect.
 
     1. The transcript belongs to the bundle.
@@ -231,15 +239,19 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
        otherwise fitted to what the same view shows of the calibration.
     6. Two conformal p-values say how the score sits among independents and among derived models, and so decide, unless
        the likelihood ratio contradicts them.
+    7. The same rule judges the sanity controls, and a third party's blind controls where there are any: if it fails
+       on them, it decides nothing.
 
     Raises:
-        TranscriptError: the transcript was recorded with another bundle.
+        TranscriptError: the transcript or the controls were recorded with another bundle.
         AnswerError: an answer does not fit the task.
         BundleError: the bundle's table of likelihood ratios does not follow from its calibration.
     """
     # 1.
     if transcript.bundle_sha256 != bundle.sha256 or len(transcript.exchanges) != len(bundle.inputs):
         raise TranscriptError("the transcript was recorded with another bundle: give the bundle whose hash it names")
+    if controls is not None and controls.bundle_sha256 != bundle.sha256:
+        raise TranscriptError("the controls were asked another bundle's fingerprint: ask them this one's")
     # 2.
     shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
     # 3.
@@ -257,7 +269,32 @@ def decide(bundle: FingerprintBundle, transcript: Transcript) -> Verdict:
     weight = bundle.weight if complete else held_out.fit_weight()
     # 6.
     judgement = judge(score, held_out, bundle.rates, weight)
-    return _verdict(bundle, transcript, (judgement.reason,), judgement)
+    # 7.
+    rule = _Rule(bundle, held_out, weight)
+    seed, promised = sanity_seed(bundle.sha256, transcript.head), bundle.rates.false_match
+    sanity = run_sanity_controls(shown, bundle.reference, view, rule, promised, seed)
+    blind = None
+    if controls is not None:
+        blind = score_controls(controls, bundle.task.output, view, shown.answered, rule, promised)
+    failures = (*sanity.failures, *(blind.failures if blind else ()))
+    if failures:
+        judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE)
+    verdict = _verdict(bundle, transcript, failures or (judgement.reason,), judgement)
+    return replace(verdict, sanity=sanity, controls=blind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """The rule by which a suspect is judged, for the controls to be judged by it, too."""
+
+    bundle: FingerprintBundle
+    held_out: CalibrationScores
+    weight: WeightTable
+
+    def __call__(self, shown: Features) -> str:
+        """Return the outcome of one model's answers."""
+        score = float(self.bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
+        return judge(score, self.held_out, self.bundle.rates, self.weight).outcome
 
 
 def view_of(bundle: FingerprintBundle, transcript: Transcript) -> OutputView:

@@ -40,6 +40,17 @@ class OutputView:
         shown = "all classes" if self.top is None else f"the top {self.top} classes"
         return shown if self.decimals is None else f"{shown}, {self.decimals} decimals"
 
+    def shows_all_of(self, other: OutputView) -> bool:
+        """Say whether whatever ``other`` shows can be seen through this view, too."""
+        if self.label_only:
+            return other.label_only
+        classes = self.top is None or (other.top is not None and self.top >= other.top)
+        return classes and (
+            self.decimals is None
+            or other.label_only
+            or (other.decimals is not None and self.decimals >= other.decimals)
+        )
+
     def apply(self, features: Features) -> Features:
         """Show full canonical features of shape (..., N, classes) as an API with this view would."""
         if self.label_only:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metav_audit.audit.blind import control_endpoints, gather_controls, put_controls
 from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
 from metav_audit.audit.contract import AdapterContractError, check_adapter
 from metav_audit.audit.control import ControlResult, with_control
@@ -25,11 +26,14 @@ __all__ = [
     "audit_into_folder",
     "audit_side_by_side",
     "check_adapter",
+    "control_endpoints",
     "find_adapter",
+    "gather_controls",
     "installed_adapters",
     "load_endpoints",
     "load_operator",
     "post_time_stamp_query",
     "prepare_folder",
+    "put_controls",
     "with_control",
 ]

@@ -9,12 +9,14 @@ from typing import Any
 from metav_audit.audit.client import audit_endpoint, check_ready
 from metav_audit.audit.endpoints import Endpoint
 from metav_audit.bundle import FingerprintBundle
+from metav_audit.controls import CONTROLS, load_controls
 from metav_audit.errors import BundleError
 from metav_audit.files import write_atomically
 from metav_audit.transcript import Transcript
 from metav_audit.verdict import Verdict, decide
 
 BUNDLE = "bundle"
+TRANSCRIPT = "transcript.jsonl"
 VERDICT = "verdict.json"
 
 
@@ -43,8 +45,8 @@ def audit_into_folder(bundle: FingerprintBundle, endpoint: Endpoint, folder: Pat
 
 
 def record_verdict(bundle: FingerprintBundle, transcript: Transcript, folder: Path) -> Verdict:
-    """Decide, and write the verdict into ``folder``, whole or not at all."""
-    verdict = decide(bundle, transcript)
+    """Decide, with the controls in ``folder`` if there are any, and write the verdict there, whole or not at all."""
+    verdict = decide(bundle, transcript, load_controls(folder / CONTROLS))
     text = json.dumps(verdict.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / VERDICT, text.encode() + b"\n")
     return verdict

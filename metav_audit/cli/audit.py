@@ -31,6 +31,8 @@ _GRAVITY = (0, 3, 1, 2, 4)
 @click.option("--new-run", is_flag=True, help="Ask everything anew, in OUT/<the time>: for schedules.")
 @click.option("--control", metavar="NAME|MODEL",
               help="Endpoint or model that must come out as a match, or the run counts for nothing.")  # fmt: skip
+@click.option("--blind-controls", "--controls", "blind", metavar="FILE", type=click.Path(path_type=Path),
+              help="Models a third party calls independent, scored like the suspects.")  # fmt: skip
 @click.option("--parallel", type=click.IntRange(1, 64), default=4, show_default=True, help="Endpoints asked at once.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
@@ -41,6 +43,7 @@ def command(
     out: Path,
     new_run: bool,
     control: str | None,
+    blind: Path | None,
     parallel: int,
     dry_run: bool,
     form: str,
@@ -58,11 +61,16 @@ def command(
     while the audit lasts and audited as "control". It must come out as a match:
     otherwise the verdicts of this run do not stand.
 
+    --blind-controls is an endpoint file of models that a third party calls
+    independent, or a .json or .npz file of their answers. They are scored by
+    the suspect's own rule; with fewer than 20, or with more matches than
+    promised, no verdict is given.
+
     Exit code: the gravest of all endpoints; 0 no match, 1 match,
     3 inconclusive, 4 an endpoint could not be asked, or the control failed. A
     control that matches does not count.
     """
-    from metav_audit.audit import load_endpoints, with_control
+    from metav_audit.audit import control_endpoints, load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle
 
     fingerprint = FingerprintBundle.load(bundle)
@@ -76,20 +84,40 @@ def command(
             suspects = [each.signed_by(sealer.key.public.key_id) for each in suspects]
         told = _Told(form, suspects[0].name if control is not None else None, sealer)
         if dry_run:
-            for suspect in suspects:
+            for suspect in [*suspects, *(control_endpoints(blind, fingerprint) if blind else ())]:
                 click.echo(told.outlook(suspect, len(fingerprint.inputs)))
             return 0
-        _audit(fingerprint, suspects, folder, parallel, told)
+        _audit(fingerprint, suspects, folder, parallel, told, blind)
     return told.exit_code()
 
 
-def _audit(bundle: FingerprintBundle, endpoints: Sequence[Endpoint], folder: Path, parallel: int, told: _Told) -> None:
+def _audit(
+    bundle: FingerprintBundle,
+    endpoints: Sequence[Endpoint],
+    folder: Path,
+    parallel: int,
+    told: _Told,
+    blind: Path | None,
+) -> None:
     from metav_audit.audit import audit_side_by_side, prepare_folder
 
     # Whatever is wrong on this side stops everything before anything is sent.
     for endpoint in endpoints:
         prepare_folder(bundle, endpoint, folder / endpoint.name)
+    if blind is not None:
+        _ask_controls(bundle, blind, folder, [endpoint.name for endpoint in endpoints], parallel)
     audit_side_by_side(bundle, endpoints, folder, parallel=parallel, finish=told.finish, progress=_tell)
+
+
+def _ask_controls(bundle: FingerprintBundle, source: Path, folder: Path, names: Sequence[str], parallel: int) -> None:
+    """Gather the blind controls' answers, and put them into each suspect's folder."""
+    from metav_audit.audit import gather_controls, put_controls
+
+    controls = gather_controls(bundle, source, folder, parallel=parallel, complain=_complain, progress=_tell)
+    for name in names:
+        put_controls(controls, folder / name)
+    _clear()
+    click.echo(f"{len(controls.models)} blind controls answered", err=True)
 
 
 class _Told:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metav_audit.bundle import FingerprintBundle
+from metav_audit.controls import CONTROLS, load_controls
 from metav_audit.custody import Attested, Custody
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
 from metav_audit.evidence.compare import csv_difference, first_difference, json_difference
@@ -90,13 +91,15 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     7. The bundle's commitment, if it has one, holds, and is older than the first query.
     8. The committed inputs were sent, as the adapter writes them, and the responses, decoded again, hold the answers.
     9. The answers fit the task.
-    10. The verdict is decided anew.
-    11. verdict.json says the same, field by field.
-    12. The seal, if there is to be one, holds.
-    13. report.json says the same as a report built anew.
-    14. report.csv does, too.
-    15. report.pdf is there. Typesetters differ from version to version, so its bytes are not compared.
-    16. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
+    10. The verdict is decided anew, with the blind controls of controls.json where there are any.
+    11. The sanity controls hold: shuffled and uniform answers are no match, the target's own not called independent.
+    12. The blind controls do not contradict the promised rate of false matches.
+    13. verdict.json says the same, field by field.
+    14. The seal, if there is to be one, holds.
+    15. report.json says the same as a report built anew.
+    16. report.csv does, too.
+    17. report.pdf is there. Typesetters differ from version to version, so its bytes are not compared.
+    18. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
 
     Args:
         folder: one audit's folder.
@@ -122,7 +125,9 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     checklist.take("commitment before the first query", lambda found: _attested(found.commitment), weighed)
     checklist.take("inputs sent, answers decoded again", _played, folder, bundle, transcript, bound)
     answers = checklist.take("answers fit the task", _answers, bundle, transcript, bound)
-    verdict = checklist.take("verdict decided anew", _verdict, bundle, transcript, answers)
+    verdict = checklist.take("verdict decided anew", _verdict, folder, bundle, transcript, answers)
+    checklist.take("sanity controls hold", _sanity, verdict)
+    checklist.take("blind controls bear the promise out", _blind, verdict)
     checklist.take("verdict.json says the same", _recorded_verdict, folder, verdict)
     checklist.take("seal at the end", lambda found: _attested(found.seal), weighed)
     evidence = bundle, transcript, verdict, custody
@@ -187,12 +192,29 @@ def _answers(bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Foun
     return shown, f"{answered} of {len(shown.mask)} queries answered, scores read as {kind.value}"
 
 
-def _verdict(bundle: FingerprintBundle, transcript: Transcript, _: object) -> Found:
-    verdict = decide(bundle, transcript)
+def _verdict(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: object) -> Found:
+    verdict = decide(bundle, transcript, load_controls(folder / CONTROLS))
     score = "no score"
     if verdict.score is not None:
         score = f"score {verdict.score:.6g}, log10 LR = {verdict.log10_lr:.4g}, p = {verdict.p_value:.4g}"
     return verdict, f"{verdict.outcome.value}, {score}"
+
+
+def _sanity(verdict: Verdict) -> Found:
+    if verdict.sanity is None:
+        return True, "not run: no score was given"
+    if verdict.sanity.failures:
+        raise EvidenceError("; ".join(verdict.sanity.failures))
+    return True, str(verdict.sanity)
+
+
+def _blind(verdict: Verdict) -> Found:
+    controls = verdict.controls
+    if controls is None:
+        return True, "none were asked"
+    if controls.contradicts:
+        raise EvidenceError("; ".join(controls.failures))
+    return True, "; ".join((str(controls), *controls.failures, *controls.left_out))
 
 
 def _recorded_verdict(folder: Path, verdict: Verdict) -> Found:

@@ -37,7 +37,7 @@ from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.store import content_address
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 
-FIT_VERSION = 2
+FIT_VERSION = 3
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
 
 METHODS = ("metav", "ipguard", FITPRINT)
@@ -50,9 +50,17 @@ def check_method(method: str) -> None:
 
 
 def fit_bundle(
-    workshop: Workshop, zoo: SurrogateZoo, path: Path, method: str = "metav", progress: Progress = silent
+    workshop: Workshop,
+    zoo: SurrogateZoo,
+    path: Path,
+    method: str = "metav",
+    progress: Progress = silent,
+    *,
+    seed: int | None = None,
 ) -> tuple[FingerprintBundle, bool]:
     """Fit a bundle and save it, unless ``path`` already holds the bundle of the same making.
+
+    The arguments are those of ``make_bundle``.
 
     Returns:
         The bundle, and whether it was fitted now.
@@ -61,7 +69,7 @@ def fit_bundle(
         ConfigurationError: the method is unknown, or ``path`` cannot be written.
         DataError: the zoo lacks a side in a split.
     """
-    making = making_of(workshop, zoo, method)
+    making = making_of(workshop, zoo, method, workshop.project.settings.seed if seed is None else seed)
     check_place(path)
     if (path / MANIFEST).exists():
         try:
@@ -70,18 +78,39 @@ def fit_bundle(
             standing = None
         if standing is not None and standing.provenance.get("making_sha256") == making:
             return standing, False
-    bundle = make_bundle(workshop, zoo, method, progress)
+    bundle = make_bundle(workshop, zoo, method, progress, seed=seed)
     bundle.save(path)
     return bundle, True
 
 
 def make_bundle(
-    workshop: Workshop, zoo: SurrogateZoo, method: str = "metav", progress: Progress = silent
+    workshop: Workshop,
+    zoo: SurrogateZoo,
+    method: str = "metav",
+    progress: Progress = silent,
+    *,
+    seed: int | None = None,
 ) -> FingerprintBundle:
-    """Optimise fingerprint and verifier on the fit split and calibrate on the calibration split."""
+    """Optimise fingerprint and verifier on the fit split and calibrate on the calibration split.
+
+    Args:
+        workshop: the owner's model and data.
+        zoo: the trained surrogates.
+        method: one of METHODS.
+        progress: told of every step.
+        seed: of the optimisation; the project's if None.
+    """
     torch.set_num_threads(1)
+    seed = workshop.project.settings.seed if seed is None else seed
+    inputs, verifier = _optimise(workshop, zoo, method, progress, seed)
+    return seal_bundle(workshop, zoo, method, seed, inputs, verifier)
+
+
+def seal_bundle(
+    workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, inputs: Inputs, verifier: MetaVerifier
+) -> FingerprintBundle:
+    """Calibrate fingerprint and verifier on the calibration split, and put all together."""
     settings = workshop.project.settings
-    inputs, verifier = _optimise(workshop, zoo, method, progress)
     calibration = _calibrate(workshop, zoo, inputs)
     return FingerprintBundle(
         name=settings.name,
@@ -93,7 +122,7 @@ def make_bundle(
         calibration=calibration,
         weight=fit_table(scores_in_full(verifier, calibration)),
         rates=ErrorRates(settings.rates.false_match, settings.rates.false_no_match),
-        provenance=_provenance(workshop, zoo, method),
+        provenance=_provenance(workshop, zoo, method, seed),
     )
 
 
@@ -153,7 +182,7 @@ def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.
     return [load_model(workshop, surrogate.plan) for surrogate in surrogates]
 
 
-def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str) -> str:
+def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> str:
     """Return the hash of everything that decides a bundle."""
     check_method(method)
     settings = workshop.project.settings
@@ -161,7 +190,7 @@ def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str) -> str:
         "zoo": zoo.sha256,
         "method": method,
         "name": settings.name,
-        "seed": settings.seed,
+        "seed": seed,
         "fingerprint": settings.fingerprint.model_dump(exclude={"identity", "nonce", "bits"}),
         "joint": asdict(joint_settings(workshop)),
         "rates": settings.rates.model_dump(),
@@ -184,8 +213,10 @@ def choose_starts(workshop: Workshop, seed: int) -> Inputs:
     return domain.project(np.concatenate([chosen, noise]))
 
 
-def _optimise(workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress) -> tuple[Inputs, MetaVerifier]:
-    target, seed = workshop.target, workshop.project.settings.seed
+def _optimise(
+    workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress, seed: int
+) -> tuple[Inputs, MetaVerifier]:
+    target = workshop.target
     starts = choose_starts(workshop, seed)
     if method == "ipguard":
         return optimise_boundary(target.network, target.task.domain, starts, progress)
@@ -211,15 +242,15 @@ def _of(zoo: SurrogateZoo, split: Split, *, derived: bool) -> tuple[Surrogate, .
     return found
 
 
-def _provenance(workshop: Workshop, zoo: SurrogateZoo, method: str) -> dict[str, Any]:
+def _provenance(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> dict[str, Any]:
     mark = asdict(workshop.project.owner_mark) if method == FITPRINT else {}
     return {
         **mark,
         "target_sha256": zoo.target_sha256,
         "zoo_sha256": zoo.sha256,
         "zoo_left_out": zoo.left_out,
-        "making_sha256": making_of(workshop, zoo, method),
-        "seed": workshop.project.settings.seed,
+        "making_sha256": making_of(workshop, zoo, method, seed),
+        "seed": seed,
         "versions": {
             "metav_audit": __version__,
             "torch": torch.__version__,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from metav_audit.bundle import FingerprintBundle
+from metav_audit.controls import CONTROLS, load_controls
 from metav_audit.custody import Custody
 from metav_audit.errors import ConfigurationError, TranscriptError
 from metav_audit.files import write_atomically
@@ -50,7 +51,7 @@ def load_report(folder: Path, vouch: Vouch) -> EvidenceReport:
             f"{folder} is no audit's folder: it lacks {', '.join(missing)}; give one audit's folder"
         )
     bundle, transcript = FingerprintBundle.load(folder / BUNDLE), load_transcript(folder / TRANSCRIPT)
-    verdict = decide(bundle, transcript)
+    verdict = decide(bundle, transcript, load_controls(folder / CONTROLS))
     if _recorded_outcome(folder / VERDICT) != verdict.outcome.value:
         raise TranscriptError(
             f"{folder / VERDICT} does not follow from the bundle and the transcript beside it: "

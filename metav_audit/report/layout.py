@@ -124,6 +124,7 @@ def _figures(report: EvidenceReport) -> list[list[str]]:
             f"{report.agreeing} of {verdict.answered}",
             "as the protected model, among answered queries",
         ],
+        *_controls(report),
         ["Mean distance", _number(report.mean_divergence), "total variation between the two answers, from 0 to 1"],
         *_spelling(report.spelling),
     ]
@@ -147,6 +148,17 @@ def _spelling(spelling: Spelling | None) -> list[list[str]]:
 
 def _ratio(verdict: Verdict) -> str:
     return DASH if verdict.log10_lr is None else ratio_text(verdict.log10_lr)
+
+
+def _controls(report: EvidenceReport) -> list[list[str]]:
+    rows = []
+    sanity, blind = report.verdict.sanity, report.verdict.controls
+    if sanity is not None:
+        passed = "failed" if sanity.failures else "passed"
+        rows.append(["Sanity controls", passed, str(sanity)])
+    if blind is not None:
+        rows.append(["Blind controls", f"{blind.matches} of {blind.models} match", str(blind)])
+    return rows
 
 
 def _p_value(value: float | None, count: int) -> str:

@@ -173,6 +173,8 @@ def _other_side(
         yield from _for_independence(verdict.score, sides[0], strata)
     if verdict.score is not None and verdict.outcome is not VerdictOutcome.MATCH:
         yield from _for_derivation(verdict.score, sides[1])
+    if verdict.controls is not None:
+        yield f"Of models that a third party calls independent: {verdict.controls}."
     yield from _labels(verdict, queries)
     yield from _gaps(verdict, queries)
 

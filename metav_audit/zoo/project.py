@@ -87,13 +87,19 @@ class ProjectFile(_Section):
 class Project:
     """A project file and the folder that its relative paths start from; hashable, so a worker can cache on it.
 
-    ``identity`` and ``nonce`` take the place of the file's own where they are given.
+    Attributes:
+        path: the file.
+        text: what it holds.
+        identity: in the place of the file's own, or None.
+        nonce: the same.
+        other_store: a folder for the zoo's models in the place of the file's own, or None.
     """
 
     path: Path
     text: str
     identity: str | None = None
     nonce: str | None = None
+    other_store: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -137,7 +143,7 @@ class Project:
     @property
     def store(self) -> Path:
         """The folder of the zoo's models."""
-        return self.folder / self.settings.zoo.store
+        return self.other_store or self.folder / self.settings.zoo.store
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,6 +192,18 @@ def open_target(project: Project) -> TargetModel:
     _look_beside(project)
     weights = Path(_resolve(project, settings.weights)) if settings.weights else None
     return load_target(_resolve(project, settings.model), weights, settings.outputs, project.task)
+
+
+def find_project(bundle: Path) -> Path:
+    """Return the nearest folder above a bundle that holds a project.toml.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    for folder in bundle.resolve().parents:
+        if (folder / "project.toml").is_file():
+            return folder
+    raise ConfigurationError(f"no project.toml stands above {bundle}: say with --project which project made it")
 
 
 @lru_cache(maxsize=4)

@@ -28,6 +28,8 @@ STEPS = [
     "inputs sent, answers decoded again",
     "answers fit the task",
     "verdict decided anew",
+    "sanity controls hold",
+    "blind controls bear the promise out",
     "verdict.json says the same",
     "seal at the end",
     "report.json says the same",

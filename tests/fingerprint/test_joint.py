@@ -14,7 +14,7 @@ from torch import nn
 from metav_audit.domains import ImageDomain
 from metav_audit.fingerprint.features import clip_in_place, features_of, features_of_all, project_straight_through
 from metav_audit.fingerprint.ipguard import optimise_boundary
-from metav_audit.fingerprint.joint import JointSettings, metav_loss, optimise_jointly
+from metav_audit.fingerprint.joint import JointSettings, answers_of_nobody, metav_loss, optimise_jointly
 from metav_audit.responses import LOG_FLOOR, Answer, features
 from metav_audit.task import OutputKind, OutputSpace, ScoreKind
 
@@ -101,6 +101,31 @@ def test_the_fingerprint_is_valid_and_the_verifier_separates():
     high, low = (features_of_all(side, fingerprint) for side in (fresh, strangers))
     scores = [verifier.scores(side, np.ones(side.shape, bool)) for side in (high, low)]
     assert scores[0].min() > scores[1].max()
+
+
+def test_answers_of_nobody_are_answers_that_no_model_gave():
+    """Uniform, drawn, and others' answers: distributions all, and no query keeps its own answer."""
+    torch.manual_seed(0)
+    answers = torch.log_softmax(5 * torch.randn(3, 5, 4), dim=2)
+    uniform, drawn, shuffled, labels = answers_of_nobody(answers, answers[0]).split(3)
+    for each in (uniform, drawn, shuffled):
+        assert torch.allclose(each.exp().sum(dim=2), torch.ones(3, 5), atol=1e-4)
+    assert uniform.unique().numel() == 1
+    for before, after in zip(answers, shuffled, strict=True):
+        assert sorted(map(tuple, after.tolist())) == sorted(map(tuple, before.tolist()))
+        assert not any(torch.equal(own, other) for own, other in zip(before, after, strict=True))
+    shown = torch.nn.functional.one_hot(shuffled.argmax(dim=2), 4).bool()
+    assert (labels[shown] == 0).all()
+    assert torch.equal(labels[~shown], answers[0].expand_as(labels)[~shown])
+    assert answers_of_nobody(answers[:, :1], answers[0, :1]).shape == (6, 1, 4)
+
+
+def test_the_verifier_does_not_take_nobody_s_answers_for_derived():
+    """Uniform answers, and a derived model's answers to other queries, score low."""
+    fingerprint, verifier = optimise()
+    own = features_of_all(DERIVED, fingerprint)
+    nobody = np.concatenate([np.full_like(own[:1], -math.log(4)), np.roll(own, 1, axis=1)])
+    assert verifier.scores(nobody, np.ones(nobody.shape, bool)).max() < 0.5
 
 
 def test_the_seed_decides_and_leaves_torch_s_own_alone():

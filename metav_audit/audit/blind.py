@@ -1,0 +1,147 @@
+"""Blind controls gathered: models that a third party vouches are independent, asked over HTTP or brought as answers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metav_audit.audit.client import ProgressCallback
+from metav_audit.audit.endpoints import Endpoint, load_endpoints
+from metav_audit.audit.fleet import Audited, audit_side_by_side
+from metav_audit.audit.folder import TRANSCRIPT, prepare_folder
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.controls import CONTROLS, MAX_CONTROLS_BYTES, ControlModel, Controls, check_names
+from metav_audit.errors import AnswerError, ConfigurationError
+from metav_audit.files import strict_json, write_atomically
+from metav_audit.responses import Answer, features
+from metav_audit.task import ScoreKind
+from metav_audit.transcript import load_transcript
+
+FOLDER = "blind-controls"
+"""Where the controls' own audits stand, beside those of the suspects."""
+
+
+def control_endpoints(source: Path, bundle: FingerprintBundle) -> list[Endpoint]:
+    """Return the endpoints that the controls are asked at; none where ``source`` holds their answers."""
+    return load_endpoints(source, bundle.task) if source.suffix == ".toml" else []
+
+
+def gather_controls(
+    bundle: FingerprintBundle,
+    source: Path,
+    folder: Path,
+    *,
+    parallel: int,
+    complain: Callable[[str], None],
+    progress: ProgressCallback | None = None,
+) -> Controls:
+    """Ask the controls of an endpoint file like any suspect, or read their answers from a file.
+
+    Args:
+        bundle: whose fingerprint they answer.
+        source: an endpoint file, ``.toml``; or answers, ``.json`` or ``.npz``, see ``read_answers``.
+        folder: the audits' folder; the controls' own stand in its ``blind-controls``.
+        parallel: controls asked at once.
+        complain: told why a control is missing.
+        progress: told of every step.
+
+    Raises:
+        ConfigurationError: the file is missing or misstates something.
+        AnswerError: an answer in the file does not fit the task.
+    """
+    if source.suffix != ".toml":
+        return read_answers(bundle, source)
+    endpoints, place = control_endpoints(source, bundle), folder / FOLDER
+    _check(source, [endpoint.name for endpoint in endpoints])
+    for endpoint in endpoints:
+        prepare_folder(bundle, endpoint, place / endpoint.name)
+    models: list[ControlModel] = []
+
+    def keep(audited: Audited) -> None:
+        if audited.error is not None:
+            complain(f"blind control {audited.endpoint.name}: {audited.error}")
+            return
+        transcript = load_transcript(audited.folder / TRANSCRIPT)
+        answers, kind = tuple(transcript.answers), transcript.endpoint.scores
+        models.append(ControlModel(audited.endpoint.name, kind, answers, transcript.head))
+
+    audit_side_by_side(bundle, endpoints, place, parallel=parallel, finish=keep, progress=progress)
+    return Controls(bundle.sha256, tuple(models))
+
+
+def put_controls(controls: Controls, folder: Path) -> None:
+    """Write the controls into an audit's folder, where the verdict takes them up."""
+    write_atomically(folder / CONTROLS, controls.to_bytes())
+
+
+def read_answers(bundle: FingerprintBundle, source: Path) -> Controls:
+    """Read the controls' answers to the fingerprint, in the order of its inputs and of the task's labels.
+
+    A ``.json`` file holds ``{"scores": "probability", "models": {NAME: [[...], ...]}}``, null for what is not shown; a
+    ``.npz`` file one array of shape (models, queries, classes), named after the kind of score, and perhaps ``names``.
+
+    Raises:
+        ConfigurationError: the file is missing, oversized, or holds something else.
+        AnswerError: an answer does not fit the task.
+    """
+    content = _read(source)
+    try:
+        kind, rows = _from_json(content) if source.suffix == ".json" else _from_npz(content)
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError) as error:
+        what = "it lacks" if isinstance(error, KeyError) else "it holds no such answers:"
+        raise ConfigurationError(f"cannot read blind controls from {source}: {what} {error}") from None
+    _check(source, list(rows))
+    digest, queries = hashlib.sha256(content).hexdigest(), len(bundle.inputs)
+    for name, answers in rows.items():
+        if len(answers) != queries:
+            raise AnswerError(f"{source}: control {name} has {len(answers)} answers, the fingerprint {queries} queries")
+        features(answers, bundle.task.output, kind)
+    return Controls(bundle.sha256, tuple(ControlModel(name, kind, rows[name], digest) for name in rows))
+
+
+Rows = Mapping[str, tuple[Answer | None, ...]]
+
+
+def _from_json(content: bytes) -> tuple[ScoreKind, Rows]:
+    fields = strict_json(content)
+    rows = {}
+    for name, answers in fields["models"].items():
+        shared = {"name": name, "scores": fields["scores"], "source_sha256": ""}
+        rows[name] = ControlModel.from_json({**shared, "answers": answers}).answers
+    return ScoreKind(fields["scores"]), rows
+
+
+def _from_npz(content: bytes) -> tuple[ScoreKind, Rows]:
+    arrays: Any = np.load(io.BytesIO(content), allow_pickle=False)
+    kinds = [kind for kind in ScoreKind if kind.value in arrays]
+    if len(kinds) != 1:
+        raise ValueError(f"one array named {', '.join(kind.value for kind in ScoreKind)} is needed")
+    scores = np.asarray(arrays[kinds[0].value], dtype=np.float64)
+    if scores.ndim != 3:
+        raise ValueError(f"its array has shape {scores.shape}, (models, queries, classes) is needed")
+    names = arrays["names"].tolist() if "names" in arrays else [f"control {at}" for at in range(len(scores))]
+    rows = ([Answer(tuple(row)) for row in model] for model in scores.tolist())
+    return kinds[0], {str(name): tuple(answers) for name, answers in zip(names, rows, strict=True)}
+
+
+def _check(source: Path, names: list[str]) -> None:
+    try:
+        check_names(names)
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: {error}") from None
+
+
+def _read(source: Path) -> bytes:
+    if source.suffix not in (".json", ".npz"):
+        raise ConfigurationError(f"blind controls come as .toml, .json or .npz, not as {source}")
+    try:
+        if source.stat().st_size > MAX_CONTROLS_BYTES:
+            raise ConfigurationError(f"{source} is larger than {MAX_CONTROLS_BYTES} bytes: give fewer controls")
+        return source.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the blind controls {source}: {error.strerror}") from None

@@ -1,0 +1,112 @@
+"""A bundle made again from its project, and compared with the one that is shown."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.fingerprint.fit import make_bundle
+from metav_audit.progress import Progress
+from metav_audit.zoo.build import build_zoo
+from metav_audit.zoo.project import Project, open_workshop
+
+
+def rebuild_bundle(
+    project: Project,
+    method: str,
+    *,
+    reuse: bool = False,
+    seed: int | None = None,
+    jobs: int | None = None,
+    progress: Callable[[str], Progress],
+) -> FingerprintBundle:
+    """Make a project's bundle again.
+
+    Args:
+        project: the owner's project.
+        method: of the fit.
+        reuse: take the models in the project's store as they are; otherwise all are trained anew, elsewhere.
+        seed: of the optimisation; the project's if None.
+        jobs: worker processes for the zoo; all cores by default.
+        progress: given what is counted, returns a progress callback.
+
+    Raises:
+        ConfigurationError, DataError: the project, its model or its data do not fit.
+    """
+    if reuse:
+        return _make(project, method, seed, jobs, progress)
+    with tempfile.TemporaryDirectory(prefix="metav-audit-zoo-") as place:
+        return _make(replace(project, other_store=Path(place)), method, seed, jobs, progress)
+
+
+def _make(
+    project: Project, method: str, seed: int | None, jobs: int | None, progress: Callable[[str], Progress]
+) -> FingerprintBundle:
+    zoo = build_zoo(project, jobs=jobs, progress=progress("zoo: models trained"))
+    return make_bundle(open_workshop(project), zoo, method, progress("fingerprint: steps"), seed=seed)
+
+
+def differences(shown: FingerprintBundle, rebuilt: FingerprintBundle) -> tuple[str, ...]:
+    """Name the parts in which two bundles differ, a sentence each; none where their hashes are the same."""
+    return () if shown.sha256 == rebuilt.sha256 else tuple(_differences(shown, rebuilt))
+
+
+def _differences(shown: FingerprintBundle, rebuilt: FingerprintBundle) -> Iterator[str]:
+    first, other = _parts(shown), _parts(rebuilt)
+    for name in sorted(first.keys() | other.keys(), key=_rank):
+        one, two = first.get(name), other.get(name)
+        if one is None or two is None:
+            yield f"{name}: it is in one of the two alone"
+        elif isinstance(one, np.ndarray):
+            if not np.array_equal(one, two):
+                yield f"{name}: {_apart(one, two)}"
+        elif one != two:
+            yield f"{name}: the bundle says {_brief(one)}, made again it is {_brief(two)}"
+
+
+def _parts(bundle: FingerprintBundle) -> dict[str, Any]:
+    calibration = [asdict(card) for card in bundle.calibration.models]
+    tensors = {f"verifier.{name}": tensor for name, tensor in bundle.verifier.tensors.items()}
+    provenance = {f"provenance.{name}": value for name, value in bundle.provenance.items()}
+    return {
+        "name": bundle.name,
+        "method": bundle.method,
+        "task": bundle.task.to_json(),
+        "inputs": bundle.inputs,
+        "reference": bundle.reference,
+        "verifier": bundle.verifier.kind.value,
+        **tensors,
+        "calibration.models": calibration,
+        "calibration.answers": bundle.calibration.features,
+        "rates": asdict(bundle.rates),
+        **provenance,
+    }
+
+
+_ORDER = ("provenance.platform", "provenance.versions", "name", "method", "task", "provenance", "inputs", "reference",
+          "verifier", "calibration", "rates")  # fmt: skip
+"""What explains the rest comes first: another platform or version gives other bits."""
+
+
+def _rank(name: str) -> tuple[int, str]:
+    found = name if name in _ORDER else name.split(".", maxsplit=1)[0]
+    return _ORDER.index(found), name
+
+
+def _apart(one: np.ndarray[Any, Any], two: np.ndarray[Any, Any]) -> str:
+    if one.shape != two.shape:
+        return f"of shape {one.shape}, made again of shape {two.shape}"
+    return f"{(one != two).mean():.1%} of its numbers differ, by {np.abs(one - two).max():.3g} at most"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = dict(value)
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
