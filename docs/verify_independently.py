@@ -50,19 +50,15 @@ def target_bits(provenance, shape):
             yield from hashlib.sha256(start + number.to_bytes(8, "big") + provenance["identity"].encode()).digest()
 
     queries, per_query, classes = shape
-    source, words = stream(b"bits"), stream(b"splits")
-    drawn = np.unpackbits(np.array(list(itertools.islice(source, -(-queries * per_query // 8))), np.uint8))
-    splits = []
-    for _ in range(queries):
-        chosen = []
+    size, words, splits = queries * per_query, stream(b"splits"), [[] for _ in range(queries)]
+    drawn = np.unpackbits(np.frombuffer(bytes(itertools.islice(stream(b"bits"), -(-size // 8))), np.uint8))[:size]
+    for chosen in splits:
         while len(chosen) < per_query:
             keys = [bytes(itertools.islice(words, 8)) for _ in range(classes)]
-            split = np.full(classes, -1.0)
-            split[sorted(range(classes), key=keys.__getitem__)[: classes // 2]] = 1
+            split = np.where(np.argsort(np.argsort(keys)) < classes // 2, 1, -1)
             if all(abs(split @ other) < classes for other in chosen):
                 chosen.append(split)
-        splits.append(chosen)
-    return 2.0 * drawn[: queries * per_query].reshape(queries, per_query) - 1, np.array(splits)
+    return 2.0 * drawn.reshape(queries, per_query) - 1, np.array(splits)
 
 
 def share_of_bits(part, values, mask):

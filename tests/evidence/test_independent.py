@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.util
 import json
 import random
@@ -17,7 +18,8 @@ import pytest
 from metav_audit.evidence import Sealer, custody_of, make_commitment, seal_folder, verify_folder, write_sums
 from metav_audit.files import write_atomically
 from metav_audit.report import report_texts, write_reports
-from tests.builders import linear_model, make_bundle, make_task
+from metav_audit.verdict import scores_in_full
+from tests.builders import linear_model, make_bundle, make_targeted_bundle, make_task
 from tests.evidence.conftest import signing_key
 from tests.folders import make_folder, rechain
 
@@ -38,7 +40,7 @@ script = load_script()
 
 
 def test_the_script_imports_nothing_of_ours_and_is_short():
-    """The standard library, numpy and cryptography alone; about a hundred lines of code."""
+    """The standard library, numpy and cryptography alone; about 150 lines of code."""
     imported = set()
     for node in ast.walk(ast.parse(SCRIPT.read_text())):
         if isinstance(node, ast.Import):
@@ -47,7 +49,7 @@ def test_the_script_imports_nothing_of_ours_and_is_short():
             imported.add(node.module.split(".")[0])
     assert imported <= sys.stdlib_module_names | {"numpy", "cryptography"}
     code = [line for line in SCRIPT.read_text().splitlines() if line.strip() and not line.strip().startswith("#")]
-    assert len(code) <= 130
+    assert len(code) <= 165
 
 
 def good(folder: Path, seed: int) -> Path:
@@ -138,3 +140,19 @@ def test_both_agree_on_good_and_bad_folders(tmp_path, part):
         bad = shutil.copytree(folder, tmp_path / f"{seed}-bad")
         spoil(bad, seed)
         assert not agreed(bad), seed
+
+
+@pytest.mark.parametrize("hidden", [0, 2])
+def test_both_agree_on_targeted_fingerprints(tmp_path, hidden):
+    """The script derives the bits by itself and counts the same; with one bit turned both refuse."""
+    bundle = make_targeted_bundle()
+    tensors = {name: value.copy() for name, value in bundle.verifier.tensors.items()}
+    tensors["bits"][3, 1] *= -1
+    verifier = dataclasses.replace(bundle.verifier, tensors=tensors)
+    weight = scores_in_full(verifier, bundle.calibration).fit_weight()
+    turned = dataclasses.replace(bundle, verifier=verifier, weight=weight)
+    for name, one in (("good", bundle), ("bad", turned)):
+        folder = make_folder(tmp_path / name, linear_model(TASK, 4, distance=0.1), one, (2, 9), hidden=hidden)
+        write_reports(folder, custody_of)
+        write_sums(folder)
+        assert agreed(folder) is (one is bundle)

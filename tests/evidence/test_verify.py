@@ -14,6 +14,7 @@ from metav_audit.errors import ConfigurationError
 from metav_audit.evidence import custody_of, verify_folder, write_sums
 from metav_audit.evidence.compare import csv_difference, first_difference
 from metav_audit.report import report_texts, write_reports
+from metav_audit.verdict import scores_in_full
 from tests.builders import linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder, rechain
 
@@ -256,6 +257,7 @@ def test_a_fingerprint_that_was_shopped_for_is_found(tmp_path, part):
     named = {"identity": "Toy & Sons Ltd.", "nonce": "1" * 64}
     provenance = {**bundle.provenance, **{part: named[part] for part in named.keys() & {part}}}
     verifier = dataclasses.replace(bundle.verifier, tensors=tensors)
-    forged = dataclasses.replace(bundle, verifier=verifier, provenance=provenance)
+    weight = scores_in_full(verifier, bundle.calibration).fit_weight()
+    forged = dataclasses.replace(bundle, verifier=verifier, weight=weight, provenance=provenance)
     assert list(failures := failed(targeted_folder(tmp_path, forged))) == [TARGETED]
     assert "are not those of the identity 'Toy & Sons Ltd" in failures[TARGETED]
