@@ -26,7 +26,8 @@ def command(
     Surrogates that the zoo still lacks are trained first.
 
     The answers to a fingerprint of the method fitprint spell bits that follow
-    from the owner's identity and a nonce, so that it cannot be shopped for.
+    from the owner's identity and a nonce, whatever the model and the suspect.
+    Let another party choose the nonce: one that you choose could be tried out.
     """
     from dataclasses import replace
 

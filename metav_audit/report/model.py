@@ -133,6 +133,7 @@ class Spelling:
     Attributes:
         identity: whose bits they are.
         nonce: what they follow from beside the identity, in hexadecimal.
+        own_nonce: whether the nonce follows from the owner's own seed.
         bits: bits asked for in the answered queries.
         wrong: how many of them the endpoint spells wrong.
         chance: the probability that at most as many of ``bits`` fair, independent bits are wrong.
@@ -145,6 +146,7 @@ class Spelling:
 
     identity: str
     nonce: str
+    own_nonce: bool
     bits: int
     wrong: int
     chance: float

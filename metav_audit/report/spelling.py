@@ -9,7 +9,7 @@ from statistics import fmean, pvariance
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.report.model import CalibrationSide, ErrorShare, Spelling
 from metav_audit.report.text import shorten
-from metav_audit.targeted import is_targeted, mark_of
+from metav_audit.targeted import is_targeted, mark_of, nonce_of
 from metav_audit.verdict import Verdict
 
 
@@ -36,6 +36,7 @@ def spelling_of(
     return Spelling(
         identity=mark.identity,
         nonce=mark.nonce,
+        own_nonce=mark.nonce == _nonce_of_seed(bundle),
         bits=bits,
         wrong=wrong,
         chance=chance_of(wrong, bits),
@@ -82,6 +83,16 @@ def spelling_sentences(spelling: Spelling | None) -> Iterator[str]:
             f"The independent lineages scatter as {spelling.worth} fair, independent bits would, not {spelling.bits}; "
             f"with so few, an equal share or less would be wrong with probability {spelling.chance_of_worth:.2g}."
         )
+    yield (
+        "The nonce follows from the owner's own seed: the owner may have tried several."
+        if spelling.own_nonce
+        else "Who chose the nonce does not show here: an owner who chose it may have tried several."
+    )
+
+
+def _nonce_of_seed(bundle: FingerprintBundle) -> str | None:
+    seed = bundle.provenance.get("seed")
+    return nonce_of(seed) if isinstance(seed, int) and 0 <= seed < 2**53 else None
 
 
 def _share(shares: Sequence[float]) -> ErrorShare:

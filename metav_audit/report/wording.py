@@ -29,8 +29,8 @@ _MADE = {
     ),
     VerifierKind.BITS: (
         "The inputs were optimised on models of known origin so that the answers of derived models spell certain bits. "
-        "The bits, and the classes whose probabilities are weighed for each, are the hash of the owner's identity and "
-        "a nonce, and were not chosen. This meta-verifier gives the share of bits spelled right (after FIT-Print)."
+        "The bits, and the split of the classes that reads each, follow from the hash of the owner's identity and a "
+        "nonce. This meta-verifier gives the share of bits spelled right (after FIT-Print)."
     ),
 }
 _METHOD = (

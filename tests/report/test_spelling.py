@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from metav_audit.evidence import custody_of
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.spelling import chance_of, fair_bits
+from metav_audit.targeted import OwnerMark, nonce_of
 from tests.builders import MARK, linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder
 from tests.report.test_renderers import pdf_text
@@ -66,6 +68,17 @@ def test_the_target_spells_every_bit(tmp_path):
     assert spelling.derived.highest == pytest.approx(1 - report.sides[1].scores[0])
     assert spelling.derived.highest < 0.2 < spelling.independent.lowest
     assert spelling.chance_of_worth == pytest.approx(2.0**-spelling.worth)
+
+
+@pytest.mark.parametrize("seed", [3, "3", -1, None])
+def test_a_nonce_of_the_owner_s_own_is_called_so(tmp_path, seed):
+    """Where the nonce is the seed's, the report says so; otherwise it says that it cannot know who chose it."""
+    bundle = make_targeted_bundle(OwnerMark("Toy", nonce_of(3)))
+    bundle = dataclasses.replace(bundle, provenance={**bundle.provenance, "seed": seed})
+    report = load_report(make_folder(tmp_path, linear_model(make_task(), 0), bundle=bundle), custody_of)
+    assert report.spelling.own_nonce is (seed == 3)
+    assert any("follows from the owner's own seed" in words for words in report.wording.weight) is (seed == 3)
+    assert any("Who chose the nonce does not show" in words for words in report.wording.weight) is (seed != 3)
 
 
 def test_only_answered_queries_count(tmp_path):
