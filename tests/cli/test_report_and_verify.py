@@ -42,7 +42,8 @@ def test_verify_numbers_its_steps_and_exits_0(folder, capsys):
     capsys.readouterr()
     assert run("verify", folder) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines] == [[f"{number}.", "pass"] for number in range(1, 16)]
+    assert [line.split()[:2] for line in lines] == [[f"{number}.", "pass"] for number in range(1, len(lines) + 1)]
+    assert len(lines) >= 17
 
 
 def test_verify_exits_4_and_says_why_in_json(folder, capsys):

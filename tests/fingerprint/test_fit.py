@@ -124,8 +124,8 @@ def test_the_mark_decides_a_targeted_bundle_and_no_other(toy):
     """Another identity, nonce or number of bits is another fitprint making, and the same metav making."""
     other = changed(toy.workshop, "bits = 2", "bits = 1")
     variants = [toy.workshop, marked(toy.workshop, "Rival"), marked(toy.workshop, None, "0" * 64), other]
-    assert len({making_of(one, toy.zoo, "fitprint") for one in variants}) == 4
-    assert len({making_of(one, toy.zoo, "metav") for one in variants}) == 1
+    assert len({making_of(one, toy.zoo, "fitprint", 7) for one in variants}) == 4
+    assert len({making_of(one, toy.zoo, "metav", 7) for one in variants}) == 1
 
 
 def test_more_bits_than_a_query_can_spell_are_cut(toy):
