@@ -21,10 +21,11 @@ from metav_audit.evidence.commitment import (
     registration,
     registration_of,
 )
-from metav_audit.evidence.custody import SUMS, Sealer, check_sums, custody_of, seal_folder, write_sums
+from metav_audit.evidence.custody import Sealer, custody_of, seal_folder
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
 from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
+from metav_audit.evidence.sums import SUMS, check_sums, write_sums
 from metav_audit.evidence.timestamp import (
     Post,
     Stamped,

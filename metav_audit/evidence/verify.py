@@ -13,8 +13,9 @@ from metav_audit.controls import CONTROLS, load_controls
 from metav_audit.custody import Attested, Custody
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
 from metav_audit.evidence.compare import csv_difference, first_difference, json_difference
-from metav_audit.evidence.custody import check_sums, custody_of
+from metav_audit.evidence.custody import custody_of
 from metav_audit.evidence.replay import check_bodies, play_again
+from metav_audit.evidence.sums import check_sums
 from metav_audit.responses import features
 from metav_audit.targeted import check_target_bits, is_targeted
 from metav_audit.transcript import Transcript, load_transcript
