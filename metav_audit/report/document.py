@@ -87,9 +87,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Names and values as they were recorded, set in a fixed width."""
+    """Names and values; ``code`` for what is read letter by letter, set in a fixed width."""
 
     rows: tuple[tuple[str, str], ...]
+    code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,18 @@ class Drawing:
         file: as ``figures.draw`` names it.
         alt: what it shows, for those who cannot see it.
         caption: printed below.
-        width: share of the line, in (0, 1].
     """
 
     file: str
     alt: str
     caption: str
-    width: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawings:
+    """Figures side by side."""
+
+    drawings: tuple[Drawing, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +164,18 @@ class Form:
 
     Attributes:
         opening: before the numbered statements; a run of underscores is a blank.
-        statements: numbered.
+        statements: numbered; title and text.
         closing: after them.
         blanks: labels of the lines at its foot.
     """
 
     opening: str
-    statements: tuple[str, ...]
+    statements: tuple[tuple[str, str], ...]
     closing: str
     blanks: tuple[str, ...]
 
 
-Block = Paragraph | Items | Steps | Terms | Table | Figures | Ledger | Drawing | Pictures | Cards | Form
+Block = Paragraph | Items | Steps | Terms | Table | Figures | Ledger | Drawing | Drawings | Pictures | Cards | Form
 
 
 @dataclass(frozen=True, slots=True)

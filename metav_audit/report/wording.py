@@ -29,8 +29,8 @@ LIMITS = (
     "Two models that share an older common ancestor may resemble each other for that reason.",
     "It holds for the endpoint at the time of the queries. What is served there may change from one request to the "
     "next.",
-    "The hashes show that the files belong together and stand unaltered since the hashes were known. They do not show "
-    "when the bundle was made: for that, its hash must have been deposited or time-stamped before the first query.",
+    "The hashes show that the files belong together and stand unaltered since the hashes were known. Since when that "
+    "is, and what vouches for it, stands in Annex A under the order of events.",
 )
 
 _HEADLINES = {

@@ -60,7 +60,8 @@ def _draw_endpoint(axes: Axes, ordered: Sequence[Query]) -> None:
 
 def _dress(axes: Axes, ordered: Sequence[Query]) -> None:
     margin = 0.6 + 0.01 * len(ordered)
-    axes.set(xlim=(-margin, len(ordered) - 1 + margin), ylim=(-0.04, 1.04))
+    top = 1.04 * max(0.25, *(_highest(query) for query in ordered))
+    axes.set(xlim=(-margin, len(ordered) - 1 + margin), ylim=(-0.04 * top, top))
     axes.set_ylabel("distance from the target", labelpad=4)
     if len(ordered) <= MAX_NUMBERED:
         axes.set_xticks(range(len(ordered)), [str(query.number) for query in ordered])
@@ -70,9 +71,12 @@ def _dress(axes: Axes, ordered: Sequence[Query]) -> None:
         axes.set_xticks([])
         axes.set_xlabel(f"{len(ordered)} queries, in the order in which independent models come apart", labelpad=5)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(
-        frameon=False, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 0.99), columnspacing=1.4, handletextpad=0.5
-    )
+    legend: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.99), "ncols": 5, "columnspacing": 1.1}
+    axes.legend(frameon=False, handletextpad=0.4, handlelength=1.6, fontsize=7.5, **legend)
+
+
+def _highest(query: Query) -> float:
+    return max(query.independent_divergence, query.derived_divergence, query.divergence or 0.0)
 
 
 def _rounded(heights: Sequence[float]) -> list[float]:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from metav_audit.custody import Attested
 from metav_audit.report.attachments import MAX_ATTACHED
-from metav_audit.report.document import Block, Column, Ledger, Paragraph, Section, Steps, Table
+from metav_audit.report.document import (
+    Block,
+    Column,
+    Drawing,
+    Drawings,
+    Figures,
+    Ledger,
+    Paragraph,
+    Section,
+    Steps,
+    Table,
+)
 from metav_audit.report.layout.certification import certification
-from metav_audit.report.layout.values import DASH, moment, size
-from metav_audit.report.model import EvidenceReport
+from metav_audit.report.layout.values import DASH, moment, number, size
+from metav_audit.report.model import EvidenceReport, RatioCheck
 from metav_audit.report.text import shorten
 
+TIPPETT, PAV = "tippett.svg", "pav.svg"
 MAX_VALUE = 1000
 """Longer values are cut; report.json has them whole."""
 
@@ -22,6 +35,7 @@ def lay_out_annex(report: EvidenceReport) -> Iterator[Section]:
     annexes: list[tuple[str, Iterator[Block], bool]] = [
         ("Chain of custody", _custody(report), True),
         ("Files and hashes", _files(report), False),
+        *([("How such likelihood ratios fare", _ratios(report.ratios), False)] if report.ratios else []),
         ("How to check this report", _checking(), False),
         ("Form of certification, US Fed. R. Evid. 902(13) and 902(14)", certification(report), True),
     ]
@@ -36,17 +50,18 @@ def _custody(report: EvidenceReport) -> Iterator[Block]:
         tuple(_events(report)),
     )
     yield Paragraph("", title="Who asked")
-    yield _ledger(custody.operator or {"operator": "none is named"})
-    yield Paragraph("", title="Who was asked, and who answered")
+    yield _ledger(custody.operator or {"operator": "none is named"}, code=False)
+    yield Paragraph("", title="Who was asked, and how")
     yield _ledger(
         {
             "endpoint": endpoint.name,
             "asked at": endpoint.url,
             "adapter": f"{endpoint.adapter}, scores read as {endpoint.scores.value}",
-            **{f"option {name}": value for name, value in endpoint.options.items()},
+            **{f"option {name}": value for name, value in endpoint.options.items() if value not in (None, {}, [])},
         }
     )
     if report.identities:
+        yield Paragraph("", title="How the answering server named itself")
         yield _ledger(*report.identities)
     yield Paragraph("", title="How it went")
     yield _ledger(
@@ -57,7 +72,8 @@ def _custody(report: EvidenceReport) -> Iterator[Block]:
             "kept": f"{custody.bodies} bodies of requests and responses, byte for byte",
             "seen of the model": report.verdict.view,
             **({} if custody.control is None else {"positive control": custody.control.sentence}),
-        }
+        },
+        code=False,
     )
     yield Paragraph("", title="What it was done with")
     yield _ledger(
@@ -77,7 +93,7 @@ def _events(report: EvidenceReport) -> Iterator[tuple[str, ...]]:
 
 def _attested(event: str, attested: Attested) -> tuple[str, ...]:
     time = moment(attested.at) if attested.at else DASH
-    return event, time, f"{attested.status}: {attested.sentence}"
+    return event, time, attested.sentence
 
 
 def _requests(report: EvidenceReport) -> str:
@@ -111,6 +127,42 @@ def _files(report: EvidenceReport) -> Iterator[Block]:
     yield _ledger(dict(report.hashes))
 
 
+def _ratios(check: RatioCheck) -> Iterator[Block]:
+    yield Paragraph(
+        "Each calibration lineage is weighed as the endpoint was, by a table fitted to all the others. The figures "
+        "show what such likelihood ratios are worth on models of known origin."
+    )
+    yield Figures(
+        (
+            ("Cost Cllr", number(check.cllr, 3), "0 for perfect ratios, 1 for ratios that say nothing"),
+            ("Lowest possible Cllr", number(check.cllr_min, 3), "with the best calibration of these very lineages"),
+            (
+                "Misleading, independent",
+                f"{check.misleading_independent} of {len(check.independent)}",
+                "independent lineages with a ratio above 1",
+            ),
+            (
+                "Misleading, derived",
+                f"{check.misleading_derived} of {len(check.derived)}",
+                "derived lineages with a ratio below 1",
+            ),
+        )
+    )
+    tippett = Drawing(
+        TIPPETT,
+        "Tippett plot: for every likelihood ratio, the share of derived and of independent lineages that reach it.",
+        "Tippett plot: the share of lineages whose ratio is at least as high, derived (solid) and independent "
+        "(dashed). Right of the line at 0, independent ones mislead; left of it, derived ones.",
+    )
+    pav = Drawing(
+        PAV,
+        "PAV plot: each lineage's likelihood ratio against the one that fits these lineages best.",
+        "PAV plot: each lineage's ratio against the one that fits these lineages best (pool adjacent violators). Well "
+        "calibrated ratios lie near the diagonal; where one side stands alone, the best fit is drawn at the edge.",
+    )
+    yield Drawings((tippett, pav))
+
+
 def _checking() -> Iterator[Block]:
     yield Steps(
         (
@@ -138,6 +190,10 @@ def _checking() -> Iterator[Block]:
     )
 
 
-def _ledger(*groups: Mapping[str, Any]) -> Ledger:
-    rows = [(name, shorten(str(value), MAX_VALUE)) for group in groups for name, value in group.items()]
-    return Ledger(tuple((shorten(name, 120), value) for name, value in rows))
+def _ledger(*groups: Mapping[str, Any], code: bool = True) -> Ledger:
+    rows = [(name, shorten(_said(value), MAX_VALUE)) for group in groups for name, value in group.items()]
+    return Ledger(tuple((shorten(name, 120), value) for name, value in rows), code)
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

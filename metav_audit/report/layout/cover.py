@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from metav_audit.report.document import Cover, Tone
-from metav_audit.report.layout.values import DASH, moment, number, p_share, p_value
+from metav_audit.report.document import Cover, Drawing, Tone
+from metav_audit.report.layout.values import moment, number, p_share, p_value, ratio
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import shorten
-from metav_audit.verdict import VerdictOutcome
+from metav_audit.verdict import Verdict, VerdictOutcome
 
+RULER = "ruler.svg"
 _BADGES = {
     VerdictOutcome.MATCH: ("MATCH", Tone.DERIVED),
     VerdictOutcome.NO_MATCH: ("NO MATCH", Tone.INDEPENDENT),
@@ -31,9 +32,22 @@ def lay_out_cover(report: EvidenceReport) -> Cover:
             ("First proposition", Tone.DERIVED, report.wording.derivation),
             ("Second proposition", Tone.INDEPENDENT, report.wording.independence),
         ),
-        ruler=None,
+        ruler=_ruler(report.verdict),
         figures=_figures(report),
         glance=tuple(_glance(report)),
+    )
+
+
+def _ruler(verdict: Verdict) -> Drawing | None:
+    if verdict.log10_lr is None or verdict.log10_lr_bounds is None:
+        return None
+    low, high = verdict.log10_lr_bounds
+    return Drawing(
+        RULER,
+        f"A ruler of likelihood ratios: {ratio(verdict.log10_lr)}, kept between {ratio(low)} and {ratio(high)}.",
+        f"The weight on ENFSI's verbal scale: {verdict.verbal}. How many times more probable such a score is under the "
+        f"first proposition than under the second; with so many calibration models, a ratio below {ratio(low)} or "
+        f"above {ratio(high)} cannot be borne out.",
     )
 
 
@@ -50,6 +64,7 @@ def _figures(report: EvidenceReport) -> tuple[tuple[str, str, str], ...]:
     verdict = report.verdict
     return (
         (number(verdict.score), "score", "of 0 to 1; high for derived models"),
+        (ratio(verdict.log10_lr), "likelihood ratio", verdict.verbal or "there is no score"),
         (
             p_value(verdict.p_value),
             "p if independent",
@@ -84,6 +99,3 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
     if custody.control is not None:
         rows.append(("Positive control", custody.control.sentence))
     return rows
-
-
-__all__ = ["DASH", "lay_out_cover"]
