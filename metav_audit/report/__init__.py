@@ -78,12 +78,20 @@ def load_report(folder: Path, vouch: Vouch) -> EvidenceReport:
     return build_report(bundle, transcript, verdict, vouch(folder, bundle, transcript))
 
 
-def report_texts(
-    bundle: FingerprintBundle, transcript: Transcript, verdict: Verdict, custody: Custody
+def rebuild_reports(
+    folder: Path, bundle: FingerprintBundle, transcript: Transcript, verdict: Verdict, custody: Custody
 ) -> dict[str, bytes]:
-    """Return the reports that are compared by what they say, by file name: report.json, report.csv and report.html."""
+    """Return the reports as they are written from this evidence, by file name.
+
+    The PDF is among them only where the programs that made the one in ``folder`` are those installed here.
+    """
+    from metav_audit.report.as_pdf import paper_of
+
     report = build_report(bundle, transcript, verdict, custody)
-    return {f"report.{name}": renderer(name)(report) for name in FORMATS if name != "pdf"}
+    texts = {f"report.{name}": renderer(name)(report) for name in FORMATS if name != "pdf"}
+    path = folder / "report.pdf"
+    paper = paper_of(path.read_bytes()) if path.exists() else None
+    return texts if paper is None else {**texts, "report.pdf": _pdf(report, folder, paper)}
 
 
 def renderer(name: str) -> Callable[[EvidenceReport], bytes]:
@@ -125,7 +133,7 @@ __all__ = [
     "Paper",
     "build_report",
     "load_report",
-    "report_texts",
+    "rebuild_reports",
     "save_reports",
     "write_reports",
 ]

@@ -6,7 +6,6 @@ import base64
 import importlib.resources
 import re
 from collections.abc import Mapping
-from importlib.metadata import version
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,6 +14,7 @@ from metav_audit.report.document import Document
 from metav_audit.report.figures import draw
 from metav_audit.report.layout import lay_out
 from metav_audit.report.layout.answers import picture_name
+from metav_audit.report.makers import makers
 from metav_audit.report.model import EvidenceReport
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -44,7 +44,7 @@ def as_page(document: Document, images: Mapping[str, bytes]) -> bytes:
         page=document.to_json(),
         images={name: _data(name, content) for name, content in images.items()},
         style=Markup(_read("page.css")),  # noqa: S704 - our own file
-        generator=f"metav-audit, matplotlib {version('matplotlib')}",
+        generator=", ".join(("metav-audit", *makers("matplotlib"))),
     )
     return page.encode()
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from metav_audit.report.document import Document
 from metav_audit.report.figures import draw
 from metav_audit.report.layout import lay_out
 from metav_audit.report.layout.answers import picture_name
+from metav_audit.report.makers import makers
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import escape_rare
 
@@ -32,6 +33,8 @@ STANDARDS: Any = ["a-3b", "ua-1"]
 """Archival form that may carry attachments, and tagged for those who cannot see it."""
 
 _PAPERS: Mapping[Paper, str] = {"a4": "a4", "letter": "us-letter"}
+_OWN, _MACHINES = "own fonts", "fonts of the machine"
+_KEYWORDS = re.compile(rb"<pdf:Keywords>([^<]*)</pdf:Keywords>")
 _NO_GLYPH = "could not be displayed"
 
 
@@ -39,6 +42,18 @@ def render_pdf(report: EvidenceReport, attachments: Iterable[Attachment] = (), p
     """Typeset the report with attachments; the same arguments give the same bytes."""
     pictures = {picture_name(query): query.picture for query in report.queries if query.picture}
     return typeset(lay_out(report), {**draw(report), **pictures}, attachments, paper)
+
+
+def paper_of(pdf: bytes) -> Paper | None:
+    """Return a PDF's paper, if the programs installed here would make the same bytes of the same evidence.
+
+    None where it was made by other versions, on another platform, or with fonts of another machine.
+    """
+    named = _KEYWORDS.search(pdf)
+    for paper, name in _PAPERS.items():
+        if named and named[1].decode(errors="replace") == ", ".join((*makers("typst", "matplotlib"), name, _OWN)):
+            return paper
+    return None
 
 
 def typeset(
@@ -83,26 +98,23 @@ def _lay_down(attachments: Iterable[Attachment], folder: Path) -> list[dict[str,
 def _compile(folder: Path, fields: dict[str, Any]) -> bytes:
     """Try the typesetter's own fonts, then the machine's, then escapes: PDF/A allows no letter without a glyph."""
     try:
-        return _try(folder, fields, "own fonts")
+        return _try(folder, fields, _OWN)
     except typst.TypstError as error:
         if _NO_GLYPH not in str(error):
             raise
     try:
-        return _try(folder, fields, "fonts of the machine")
+        return _try(folder, fields, _MACHINES)
     except typst.TypstError as error:
         if _NO_GLYPH not in str(error):
             raise
-    return _try(folder, escape_rare(fields), "own fonts")
+    return _try(folder, escape_rare(fields), _OWN)
 
 
 def _try(folder: Path, fields: dict[str, Any], fonts: str) -> bytes:
-    # What the bytes depend on, beside the evidence.
-    made_by = [f"{name} {version(name)}" for name in ("typst", "matplotlib")] + [f"paper {fields['paper']}", fonts]
+    keywords = [*makers("typst", "matplotlib"), fields["paper"], fonts]
     # Foreign text reaches the typesetter as data alone, never as markup.
-    text = json.dumps({**fields, "keywords": made_by}, ensure_ascii=False)
+    text = json.dumps({**fields, "keywords": keywords}, ensure_ascii=False)
     (folder / "document.json").write_text(text, encoding="utf-8")
-    pdf = typst.compile(
-        folder / TEMPLATES[0], root=folder, ignore_system_fonts=fonts == "own fonts", pdf_standards=STANDARDS
-    )
+    pdf = typst.compile(folder / TEMPLATES[0], root=folder, ignore_system_fonts=fonts == _OWN, pdf_standards=STANDARDS)
     assert isinstance(pdf, bytes)
     return pdf
