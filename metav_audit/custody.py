@@ -31,6 +31,36 @@ class Attested:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """One file of the evidence.
+
+    Attributes:
+        name: its path in the audit's folder, with slashes.
+        size: in bytes.
+        sha256: in hexadecimal.
+    """
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PositiveControl:
+    """What became of the model in the same run that had to come out as a match.
+
+    Attributes:
+        name: of its folder beside this one.
+        passed: whether it did.
+        sentence: the same in words.
+    """
+
+    name: str
+    passed: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Custody:
     """The chain of custody of one audit.
 
@@ -40,6 +70,8 @@ class Custody:
         operator: who asked, on whose behalf and by what authority, in the operator's own words.
         clock: how far the answering server's clock and the auditor's lay apart, in words.
         bodies: requests and responses whose bytes are kept.
+        files: the evidence's files, in the order in which they are read.
+        control: the run's positive control; None if it had none, or this is its own folder.
     """
 
     commitment: Attested
@@ -47,3 +79,5 @@ class Custody:
     operator: Mapping[str, str]
     clock: str
     bodies: int
+    files: tuple[EvidenceFile, ...]
+    control: PositiveControl | None

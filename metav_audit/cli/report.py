@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from metav_audit.report import Paper
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["csv", "pdf", "json"]), help="Write this one alone; default: all.")
-def command(folder: Path, form: str | None) -> None:
-    """Write the reports of the audit in DIR: report.json, report.csv, report.pdf.
+@click.option("--format", "form", type=click.Choice(["csv", "pdf", "html", "json"]),
+              help="Write this one alone; default: all.")  # fmt: skip
+@click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True, help="The PDF's paper.")
+def command(folder: Path, form: str | None, paper: Paper) -> None:
+    """Write the reports of the audit in DIR: report.json, .csv, .html, .pdf.
 
     DIR is one audit's folder, with bundle, transcript and verdict. The same
-    evidence gives the same reports. Their paths are printed.
+    evidence gives the same reports. Where DIR holds the folders of several
+    audits, their summary is written: summary.csv, .html, .pdf. The paths of
+    what was written are printed.
+
+    The PDF carries the evidence as attachments, and so the fingerprint.
     """
     from metav_audit.evidence import custody_of, write_sums
     from metav_audit.report import FORMATS, write_reports
 
-    written = write_reports(folder, custody_of, (form,) if form else FORMATS)
+    written = write_reports(folder, custody_of, (form,) if form else FORMATS, paper)
     write_sums(folder, [path.name for path in written])
     for path in written:
         click.echo(path)

@@ -21,10 +21,12 @@ from metav_audit.evidence.commitment import (
     registration,
     registration_of,
 )
-from metav_audit.evidence.custody import SUMS, Sealer, check_sums, custody_of, seal_folder, write_sums
+from metav_audit.evidence.custody import Sealer, custody_of, seal_folder
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
+from metav_audit.evidence.reports import Rebuild
 from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
+from metav_audit.evidence.sums import SUMS, check_sums, write_sums
 from metav_audit.evidence.timestamp import (
     Post,
     Stamped,
@@ -34,7 +36,7 @@ from metav_audit.evidence.timestamp import (
     fetch_time_stamp,
     read_certificates,
 )
-from metav_audit.evidence.verify import Expected, Rebuild, Step, verify_folder
+from metav_audit.evidence.verify import Expected, Step, verify_folder
 
 __all__ = [
     "SEAL",

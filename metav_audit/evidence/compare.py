@@ -6,7 +6,15 @@ import csv
 import io
 import json
 import math
+import re
+from itertools import zip_longest
+from os.path import commonprefix
 from typing import Any
+
+from metav_audit.errors import EvidenceError
+
+_GENERATOR = re.compile(r'<meta name="generator" content="[^"<]*">')
+_FIGURE = re.compile(r'src="data:image/svg\+xml;base64,[A-Za-z0-9+/=]*"')
 
 TOLERANCE = 1e-9
 """Relative; what is smaller is the other machine's rounding."""
@@ -40,6 +48,29 @@ def csv_difference(recorded: bytes, recomputed: bytes) -> str | None:
         ValueError: ``recorded`` is not UTF-8.
     """
     return None if recorded == recomputed else first_difference(_rows(recorded), _rows(recomputed), "rows")
+
+
+def html_agreement(recorded: bytes, recomputed: bytes) -> str:
+    """Compare two HTML reports line by line; return in words how far they agree.
+
+    Figures are left out where another program drew them than the one installed here.
+
+    Raises:
+        EvidenceError: they say different things; the message gives the first line.
+        ValueError: ``recorded`` is not UTF-8.
+    """
+    if recorded == recomputed:
+        return "every byte agrees"
+    texts = recorded.decode(), recomputed.decode()
+    drawn_by = [_GENERATOR.search(text) for text in texts]
+    same = drawn_by[0] is not None and drawn_by[1] is not None and drawn_by[0][0] == drawn_by[1][0]
+    lines = [(text if same else _GENERATOR.sub("", _FIGURE.sub("", text))).splitlines() for text in texts]
+    for number, pair in enumerate(zip_longest(*lines, fillvalue=""), 1):
+        if pair[0] != pair[1]:
+            start = max(0, len(commonprefix(pair)) - 20)
+            is_, was = (_brief(line[start:].strip()) for line in pair)
+            raise EvidenceError(f"line {number} has {is_}, recomputed it is {was}")
+    return "every word agrees; its figures were drawn by another program and are not compared"
 
 
 def _difference_of_objects(recorded: dict[str, Any], recomputed: dict[str, Any], place: str) -> str | None:

@@ -1,9 +1,9 @@
-"""The end of an audit: its seal, the hashes of all its files, and what commitment and seal are worth together."""
+"""The end of an audit: its seal, and what commitment, seal and control are worth together."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -12,21 +12,20 @@ from statistics import median
 from typing import Any
 
 from metav_audit.bundle import COMMITMENT, FingerprintBundle
-from metav_audit.custody import Attested, Custody
-from metav_audit.errors import ConfigurationError, EvidenceError, TranscriptError
+from metav_audit.custody import Attested, Custody, PositiveControl
+from metav_audit.errors import EvidenceError, TranscriptError
 from metav_audit.evidence.attestation import load_attestation, save_attestation
 from metav_audit.evidence.commitment import Registration, RegistrationStatus, registration_of
 from metav_audit.evidence.examine import Findings, describe_stamp
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.replay import read_records
 from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
+from metav_audit.evidence.sums import evidence_files, sha256_of_file
 from metav_audit.evidence.timestamp import Stamper
-from metav_audit.files import write_atomically
+from metav_audit.files import strict_json
 from metav_audit.transcript import Transcript, load_transcript
 
-SUMS = "SHA256SUMS"
-_UNLISTED = {SUMS, ".lock"}
-_CHUNK = 1 << 20
+RECORD = "control.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,38 +80,9 @@ def custody_of(
         operator=transcript.operator,
         clock=_clock(folder),
         bodies=sum("body" in record for record in read_records(folder)),
+        files=evidence_files(folder),
+        control=_control(folder),
     )
-
-
-def write_sums(folder: Path, names: Collection[str] | None = None) -> None:
-    """Write the SHA-256 of every file of the folder into ``SHA256SUMS``, as ``sha256sum --check`` reads it.
-
-    Args:
-        folder: the audit's folder.
-        names: the files whose lines are written anew, where there is a list already: the others' lines stay.
-    """
-    found = _lines(_sums(folder))
-    if names is not None and (folder / SUMS).exists():
-        kept = _lines((folder / SUMS).read_bytes())
-        found = kept | {name: found[name] for name in names if name in found}
-    write_atomically(folder / SUMS, "".join(f"{found[name]}  {name}\n" for name in sorted(found)).encode())
-
-
-def check_sums(folder: Path) -> str:
-    """Compare every file with ``SHA256SUMS``; return what was seen, in words.
-
-    Raises:
-        EvidenceError: a file was altered, is missing, or was added; the message names the first.
-    """
-    try:
-        recorded = (folder / SUMS).read_bytes()
-    except OSError as error:
-        raise EvidenceError(f"cannot read {SUMS}: {error.strerror}") from error
-    found = _sums(folder)
-    if recorded != found:
-        raise EvidenceError(_difference(recorded, found))
-    count = len(found.splitlines())
-    return f"{count} files have the hashes recorded when the audit ended"
 
 
 def _committed(registration: Registration, bundle: FingerprintBundle, transcript: Transcript) -> Attested:
@@ -165,8 +135,28 @@ def _sealed(folder: Path, transcript: Transcript) -> Sealed:
         transcript_sha256=transcript.head,
         bundle_sha256=transcript.bundle_sha256,
         verdict_sha256=sha256_of((folder / "verdict.json").read_bytes()),
-        commitment_sha256=_sha256(folder / "bundle" / COMMITMENT),
+        commitment_sha256=sha256_of_file(folder / "bundle" / COMMITMENT),
     )
+
+
+def _control(folder: Path) -> PositiveControl | None:
+    """Read what the run left of its control.
+
+    Raises:
+        EvidenceError: the file is damaged.
+    """
+    try:
+        fields = strict_json((folder / RECORD).read_bytes())
+        name, passed, outcome = str(fields["control"]), fields["passed"] is True, fields["outcome"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise EvidenceError(f"{folder / RECORD} is damaged: {error}; audit in a new folder") from error
+    if passed:
+        return PositiveControl(name, passed, f"The run's positive control, {name}, came out as a match, as it must.")
+    how = f"came out as {outcome}, not as a match" if outcome else "could not be audited"
+    sentence = f"The run's positive control, {name}, {how}: no verdict of this run stands."
+    return PositiveControl(name, passed, sentence)
 
 
 def _clock(folder: Path) -> str:
@@ -187,46 +177,3 @@ def _offset(record: Mapping[str, Any]) -> Iterator[float]:
             yield (server - ours).total_seconds()
         except (ValueError, TypeError):  # What a server calls a date is its own business.
             return
-
-
-def _sums(folder: Path) -> bytes:
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    names = sorted(name for name, path in files.items() if path.name not in _UNLISTED)
-    return "".join(f"{_sha256(files[name])}  {name}\n" for name in names).encode()
-
-
-def _lines(content: bytes) -> dict[str, str]:
-    """Read a list of hashes: by name, the hash.
-
-    Raises:
-        ValueError: it is none.
-    """
-    return dict(line.split("  ", 1)[::-1] for line in content.decode().splitlines())
-
-
-def _sha256(path: Path) -> str | None:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    return digest.hexdigest()
-
-
-def _difference(recorded: bytes, found: bytes) -> str:
-    try:
-        before, now = _lines(recorded), _lines(found)
-    except ValueError:
-        return f"{SUMS} itself was altered: it is no list of hashes"
-    for name in sorted(before.keys() | now.keys()):
-        if name not in now:
-            return f"{name} is missing"
-        if name not in before:
-            return f"{name} was added, or its line in {SUMS} was altered"
-        if before[name] != now[name]:
-            return f"{name} was altered, or its line in {SUMS}: its SHA-256 is {now[name]}"
-    return f"{SUMS} itself was altered"

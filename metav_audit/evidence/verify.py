@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.controls import CONTROLS, load_controls
 from metav_audit.custody import Attested, Custody
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
-from metav_audit.evidence.compare import csv_difference, first_difference, json_difference
-from metav_audit.evidence.custody import check_sums, custody_of
+from metav_audit.evidence.compare import first_difference
+from metav_audit.evidence.custody import custody_of
 from metav_audit.evidence.replay import check_bodies, play_again
+from metav_audit.evidence.reports import Rebuild, Reports, agreed, read_bounded
+from metav_audit.evidence.sums import check_sums
 from metav_audit.responses import features
 from metav_audit.targeted import check_target_bits, is_targeted
 from metav_audit.transcript import Transcript, load_transcript
@@ -23,10 +25,6 @@ from metav_audit.verdict import Verdict, decide
 BUNDLE = "bundle"
 TRANSCRIPT = "transcript.jsonl"
 VERDICT = "verdict.json"
-MAX_REPORT_BYTES = 1 << 28
-
-Rebuild = Callable[[FingerprintBundle, Transcript, Verdict, Custody], Mapping[str, bytes]]
-"""Writes report.json and report.csv anew, by file name: ``metav_audit.report.report_texts``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +96,13 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     14. The seal, if there is to be one, holds.
     15. report.json says the same as a report built anew.
     16. report.csv does, too.
-    17. report.pdf is there. Typesetters differ from version to version, so its bytes are not compared.
-    18. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
+    17. report.html does, too; its figures are compared where the program that drew them is the one installed here.
+    18. report.pdf is the same, byte for byte, where the programs that made it are those installed here.
+    19. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
 
     Args:
         folder: one audit's folder.
-        rebuild: writes the reports' texts anew; this package and ``report`` do not know each other.
+        rebuild: writes the reports anew; this package and ``report`` do not know each other.
         expected: what is known from elsewhere.
 
     Raises:
@@ -130,10 +129,12 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     checklist.take("blind controls bear the promise out", _blind, verdict)
     checklist.take("verdict.json says the same", _recorded_verdict, folder, verdict)
     checklist.take("seal at the end", lambda found: _attested(found.seal), weighed)
+    reports = Reports(folder, rebuild)
     evidence = bundle, transcript, verdict, custody
-    checklist.take("report.json says the same", _report_json, folder, rebuild, *evidence)
-    checklist.take("report.csv says the same", _report_csv, folder, rebuild, *evidence)
-    checklist.take("report.pdf is there", _report_pdf, folder)
+    checklist.take("report.json says the same", _compared(reports.json), *evidence)
+    checklist.take("report.csv says the same", _compared(reports.csv), *evidence)
+    checklist.take("report.html says the same", _compared(reports.html), *evidence)
+    checklist.take("report.pdf is the same", _compared(reports.pdf), *evidence)
     if bundle is not None and is_targeted(bundle):
         checklist.take("target bits follow from identity and nonce", _target_bits, bundle)
     return checklist.steps
@@ -218,25 +219,8 @@ def _blind(verdict: Verdict) -> Found:
 
 
 def _recorded_verdict(folder: Path, verdict: Verdict) -> Found:
-    recorded = json.loads(_read(folder / VERDICT))
-    return True, _agreed(first_difference(recorded, json.loads(json.dumps(verdict.to_json()))))
-
-
-def _report_json(folder: Path, rebuild: Rebuild, *evidence: Any) -> Found:
-    name = "report.json"
-    return True, _agreed(json_difference(_read(folder / name), rebuild(*evidence)[name]))
-
-
-def _report_csv(folder: Path, rebuild: Rebuild, *evidence: Any) -> Found:
-    name = "report.csv"
-    return True, _agreed(csv_difference(_read(folder / name), rebuild(*evidence)[name]))
-
-
-def _report_pdf(folder: Path) -> Found:
-    content = _read(folder / "report.pdf")
-    if not content.startswith(b"%PDF"):
-        raise MetavAuditError("it is no PDF file: write it again with 'metav-audit report'")
-    return True, f"{len(content)} bytes; 'metav-audit report' writes it again from the same evidence"
+    recorded = json.loads(read_bounded(folder / VERDICT))
+    return True, agreed(first_difference(recorded, json.loads(json.dumps(verdict.to_json()))))
 
 
 def _target_bits(bundle: FingerprintBundle) -> Found:
@@ -245,16 +229,5 @@ def _target_bits(bundle: FingerprintBundle) -> Found:
     return True, f"{queries} x {per_query} bits of the identity {mark.identity!r} and the nonce {mark.nonce}"
 
 
-def _agreed(difference: str | None) -> str:
-    if difference:
-        raise MetavAuditError(difference)
-    return "every field agrees"
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_REPORT_BYTES:
-            raise MetavAuditError(f"{path} is larger than {MAX_REPORT_BYTES} bytes: it is none of ours")
-        return path.read_bytes()
-    except OSError as error:
-        raise MetavAuditError(f"cannot read {path}: {error.strerror}") from error
+def _compared(compare: Callable[..., str]) -> Callable[..., Found]:
+    return lambda *evidence: (True, compare(*evidence))

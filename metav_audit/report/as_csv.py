@@ -14,6 +14,8 @@ Columns, in this order; a cell is empty where there is nothing to say:
 - ``suspect_label``, ``suspect_probability``: the suspect's.
 - ``labels_agree``: True or False.
 - ``divergence``: total variation distance of the two answers, 0 to 1.
+- ``derived_divergence``, ``independent_divergence``: the median of the same for derived and for independent calibration
+  models: what is usual on either side.
 - ``target_probabilities``, ``suspect_probabilities``: all of them, a JSON array in the order of the task's labels; null
   where a class was hidden.
 - ``response_sha256``: hash of the response body that held the answer.
@@ -43,6 +45,8 @@ COLUMNS = (
     "suspect_probability",
     "labels_agree",
     "divergence",
+    "derived_divergence",
+    "independent_divergence",
     "target_probabilities",
     "suspect_probabilities",
     "response_sha256",
@@ -77,6 +81,8 @@ def _row(report: EvidenceReport, query: Query) -> tuple[Cell, ...]:
         max(shown, default=None),
         query.agrees,
         query.divergence,
+        query.derived_divergence,
+        query.independent_divergence,
         json.dumps(query.target),
         json.dumps(query.suspect) if query.suspect else None,
         query.response_sha256,

@@ -1,44 +1,120 @@
-"""report.pdf: typeset by Typst from report.typ, deterministically, with fonts that come with it."""
+"""report.pdf: PDF/A-3b, typeset by Typst from the templates beside this, with the evidence attached.
+
+Fonts come with the typesetter, the date from the evidence, so that the same evidence gives the same bytes. Where text
+needs letters that those fonts lack, the machine's own fonts are used, and the bytes are the same wherever they are the
+same; what no font has is shown as an escape.
+"""
 
 from __future__ import annotations
 
 import importlib.resources
 import json
+import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import typst
 
-from metav_audit.report.figures import strip_plot
-from metav_audit.report.layout import lay_out, picture_name
+from metav_audit.report.attachments import Attachment
+from metav_audit.report.document import Document
+from metav_audit.report.figures import draw
+from metav_audit.report.layout import lay_out
+from metav_audit.report.layout.answers import picture_name
+from metav_audit.report.makers import makers
 from metav_audit.report.model import EvidenceReport
+from metav_audit.report.text import escape_rare
 
-TEMPLATE = "report.typ"
+Paper = Literal["a4", "letter"]
+
+TEMPLATES = ("report.typ", "style.typ", "cover.typ", "blocks.typ", "cards.typ")
+STANDARDS: Any = ["a-3b", "ua-1"]
+"""Archival form that may carry attachments, and tagged for those who cannot see it."""
+
+_PAPERS: Mapping[Paper, str] = {"a4": "a4", "letter": "us-letter"}
+_OWN, _MACHINES = "own fonts", "fonts of the machine"
+_KEYWORDS = re.compile(rb"<pdf:Keywords>([^<]*)</pdf:Keywords>")
+_NO_GLYPH = "could not be displayed"
 
 
-def render_pdf(report: EvidenceReport) -> bytes:
-    """Typeset the report; the same report gives the same bytes."""
-    text = json.dumps(lay_out(report), ensure_ascii=False)
+def render_pdf(report: EvidenceReport, attachments: Iterable[Attachment] = (), paper: Paper = "a4") -> bytes:
+    """Typeset the report with attachments; the same arguments give the same bytes."""
+    pictures = {picture_name(query): query.picture for query in report.queries if query.picture}
+    return typeset(lay_out(report), {**draw(report), **pictures}, attachments, paper)
+
+
+def paper_of(pdf: bytes) -> Paper | None:
+    """Return a PDF's paper, if the programs installed here would make the same bytes of the same evidence.
+
+    None where it was made by other versions, on another platform, or with fonts of another machine.
+    """
+    named = _KEYWORDS.search(pdf)
+    for paper, name in _PAPERS.items():
+        if named and named[1].decode(errors="replace") == ", ".join((*makers("typst", "matplotlib"), name, _OWN)):
+            return paper
+    return None
+
+
+def typeset(
+    document: Document, images: Mapping[str, bytes], attachments: Iterable[Attachment] = (), paper: Paper = "a4"
+) -> bytes:
+    """Typeset a document.
+
+    Args:
+        document: what its pages say.
+        images: the files that it names, by name.
+        attachments: files that the PDF carries along.
+        paper: its size.
+    """
     with tempfile.TemporaryDirectory(prefix="metav-audit-") as name:
         folder = Path(name)
-        template = importlib.resources.files("metav_audit.report").joinpath(TEMPLATE)
-        (folder / TEMPLATE).write_bytes(template.read_bytes())
-        # Foreign text reaches the typesetter as data alone, never as markup.
-        (folder / "report.json").write_text(text, encoding="utf-8")
-        _write_pictures(report, folder)
-        pdf = typst.compile(folder / TEMPLATE, root=folder, ignore_system_fonts=not _needs_more_fonts(text))
+        templates = importlib.resources.files("metav_audit.report")
+        for template in TEMPLATES:
+            (folder / template).write_bytes(templates.joinpath(template).read_bytes())
+        for image, content in images.items():
+            (folder / image).write_bytes(content)
+        fields = {**document.to_json(), "paper": _PAPERS[paper], "attachments": _lay_down(attachments, folder)}
+        return _compile(folder, fields)
+
+
+def _lay_down(attachments: Iterable[Attachment], folder: Path) -> list[dict[str, str]]:
+    described = []
+    for number, each in enumerate(attachments):
+        file = f"attached-{number}"
+        (folder / file).write_bytes(each.content)
+        described.append(
+            {
+                "name": each.name,
+                "file": file,
+                "media": each.media,
+                "relationship": each.relationship,
+                "description": f"{each.name} of the audit's folder, byte for byte",
+            }
+        )
+    return described
+
+
+def _compile(folder: Path, fields: dict[str, Any]) -> bytes:
+    """Try the typesetter's own fonts, then the machine's, then escapes: PDF/A allows no letter without a glyph."""
+    try:
+        return _try(folder, fields, _OWN)
+    except typst.TypstError as error:
+        if _NO_GLYPH not in str(error):
+            raise
+    try:
+        return _try(folder, fields, _MACHINES)
+    except typst.TypstError as error:
+        if _NO_GLYPH not in str(error):
+            raise
+    return _try(folder, escape_rare(fields), _OWN)
+
+
+def _try(folder: Path, fields: dict[str, Any], fonts: str) -> bytes:
+    keywords = [*makers("typst", "matplotlib"), fields["paper"], fonts]
+    # Foreign text reaches the typesetter as data alone, never as markup.
+    text = json.dumps({**fields, "keywords": keywords}, ensure_ascii=False)
+    (folder / "document.json").write_text(text, encoding="utf-8")
+    pdf = typst.compile(folder / TEMPLATES[0], root=folder, ignore_system_fonts=fonts == _OWN, pdf_standards=STANDARDS)
     assert isinstance(pdf, bytes)
     return pdf
-
-
-def _write_pictures(report: EvidenceReport, folder: Path) -> None:
-    if report.verdict.score is not None:
-        (folder / "scores.svg").write_bytes(strip_plot(report.sides, report.verdict.score))
-    for query in report.queries:
-        if query.picture:
-            (folder / picture_name(query)).write_bytes(query.picture)
-
-
-def _needs_more_fonts(text: str) -> bool:
-    """Say whether a letter is beyond Latin, Greek and Cyrillic, which the typesetter's own fonts cover."""
-    return any(ord(letter) > 0x52F and letter.isalpha() for letter in text)

@@ -148,13 +148,15 @@ def _queries(bundle: FingerprintBundle, transcript: Transcript, shown: Features)
     pictures: Sequence[bytes | None] = bundle.task.domain.png(bundle.inputs) or [None] * len(bundle.inputs)
     labels = bundle.task.output.labels
     queries = []
-    for exchange, picture, reference in zip(transcript.exchanges, pictures, bundle.reference, strict=True):
+    usual = zip(_usual(bundle, derived=True), _usual(bundle, derived=False), strict=True)
+    parts = zip(transcript.exchanges, pictures, bundle.reference, usual, strict=True)
+    for exchange, picture, reference, medians in parts:
         target = _probabilities(reference)
         label = labels[int(reference.argmax())]
         answer = _Answered()
         if exchange.answer is not None:
             answer = _compare(target, label, shown, exchange.query, labels)
-        queries.append(_query(exchange, picture, target, label, answer))
+        queries.append(_query(exchange, picture, target, label, answer, medians))
     return tuple(queries)
 
 
@@ -167,8 +169,25 @@ def _compare(target: tuple[float, ...], label: str, shown: Features, query: int,
     return _Answered(suspect, suspect_label, suspect_label == label, divergence)
 
 
+def _usual(bundle: FingerprintBundle, *, derived: bool) -> list[float]:
+    """Return, for each query, the median distance of one side's calibration models from the target."""
+    target = np.exp(bundle.reference.astype(np.float64))
+    members = [index for index, card in enumerate(bundle.calibration.models) if card.derived == derived]
+    # One model at a time: all of them at once need not fit into memory.
+    distances = [
+        np.abs(np.exp(bundle.calibration.features[index].astype(np.float64)) - target).sum(axis=1) / 2
+        for index in members
+    ]
+    return [min(1.0, _figure(value)) for value in np.median(distances, axis=0).tolist()]
+
+
 def _query(
-    exchange: Exchange, picture: bytes | None, target: tuple[float, ...], label: str, answer: _Answered
+    exchange: Exchange,
+    picture: bytes | None,
+    target: tuple[float, ...],
+    label: str,
+    answer: _Answered,
+    medians: tuple[float, float],
 ) -> Query:
     attempts = exchange.attempts
     status = "answered" if answer.suspect else "unanswered" if exchange.reason else "open"
@@ -183,6 +202,8 @@ def _query(
         suspect_label=answer.suspect_label,
         agrees=answer.agrees,
         divergence=answer.divergence,
+        derived_divergence=medians[0],
+        independent_divergence=medians[1],
         sent=attempts[0].sent if attempts else None,
         attempts=len(attempts),
         http_status=attempts[-1].status if attempts else None,

@@ -1,7 +1,7 @@
 """EvidenceReport: everything a renderer may print, and nothing else.
 
-Renderers (JSON, CSV, PDF) lay it out; they compute no figure and look nothing up. Text that came from outside (names,
-labels, reasons, URLs) stands here as it came: a renderer escapes it in its own way.
+Renderers (JSON, CSV, PDF, HTML) lay it out; they compute no figure and look nothing up. Text that came from outside
+(names, labels, reasons, URLs) stands here as it came: a renderer escapes it in its own way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Wording:
         weight: what the likelihood ratio and each p-value mean here.
         other_side: what speaks against the outcome, or, where it is inconclusive, what each side may say.
         limits: what the report does not say.
-        method: the method, in paragraphs.
+        method: the method in plain words: titles of its steps, and their text.
+        terms: the words that need it, and what they mean.
     """
 
     headline: str
@@ -35,7 +36,8 @@ class Wording:
     weight: tuple[str, ...]
     other_side: tuple[str, ...]
     limits: tuple[str, ...]
-    method: tuple[str, ...]
+    method: tuple[tuple[str, str], ...]
+    terms: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,8 @@ class Query:
         suspect_label: the label to which the suspect gives most, of those shown.
         agrees: whether the two are the same.
         divergence: total variation distance of the two answers, in [0, 1]; None where a class is hidden.
+        derived_divergence: the median distance of derived calibration models' answers from the target's.
+        independent_divergence: the same of independent ones.
         sent: when it was first sent, ISO 8601.
         attempts: requests that carried the query.
         http_status: the status of the last of them.
@@ -188,6 +192,8 @@ class Query:
     suspect_label: str | None
     agrees: bool | None
     divergence: float | None
+    derived_divergence: float
+    independent_divergence: float
     sent: str | None
     attempts: int
     http_status: int | None

@@ -5,56 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from metav_audit.bundle import FingerprintBundle
+from metav_audit.report.method import TERMS, steps
 from metav_audit.report.model import CalibrationSide, Query, RatioCheck, Spelling, Stratum, Wording
 from metav_audit.report.spelling import spelling_sentences
 from metav_audit.report.text import shorten
 from metav_audit.statistics import CONFIDENCE
 from metav_audit.verdict import Verdict, VerdictOutcome
-from metav_audit.verifier import VerifierKind
 from metav_audit.weight import ratio_text
 
 MAX_NAME = 80
 """Longer names are cut in sentences."""
 OWNERS_DATA = "train"
 """The ModelCard.data of models trained on the owner's own data."""
-
-_MADE = {
-    VerifierKind.JOINT: (
-        "Inputs and meta-verifier were optimised together on models of known origin (MetaV: Pan, Yan, Zhang and Yang, "
-        "KDD 2022)."
-    ),
-    VerifierKind.AGREEMENT: (
-        "This meta-verifier gives the share of inputs on which the endpoint's top label is the protected model's own "
-        "(as in IPGuard: Cao, Jia and Gong, AsiaCCS 2021)."
-    ),
-    VerifierKind.BITS: (
-        "The inputs were optimised on models of known origin so that the answers of derived models spell certain bits. "
-        "The bits, and the split of the classes that reads each, follow from the hash of the owner's identity and a "
-        "nonce. This meta-verifier gives the share of bits spelled right (after FIT-Print)."
-    ),
-}
-_METHOD = (
-    "The owner of the protected model prepared a fingerprint: a fixed list of inputs, made so that models derived from "
-    "the protected model answer them alike, and independently trained models answer them otherwise. With it came a "
-    "meta-verifier, a small fixed function that reads all answers of one endpoint together and gives one score between "
-    "0 and 1. {made}",
-    "The inputs were sent to the endpoint and the answers recorded. The same meta-verifier then scored the answers of "
-    "the calibration models, other models of known origin that had no part in making the fingerprint, with the same "
-    "queries left out. The endpoint's score is compared with theirs: with those of independent models, and with those "
-    "of derived models.",
-    "Each comparison gives a conformal p-value, the share of models of one side that score at least as extremely, the "
-    "endpoint counted among them. Models that come from one training run are no independent witnesses and count once, "
-    "by the member that speaks most against the side's own rate of errors. A match is declared only if the score is "
-    "rare among independent models and not rare among derived ones; no match, if it is the other way round; anything "
-    "else is inconclusive, and so is a match or no match that the likelihood ratio does not support. The promised "
-    "error rates were fixed in the bundle, whose hash stands in this report.",
-    "The likelihood ratio says how many times more probable such a score is under the first proposition than under the "
-    "second. It comes from a logistic regression on the same calibration scores, one a lineage, in which both sides "
-    "weigh the same. It is cut at the empirical lower and upper bounds (ELUB: Vergeer et al., Science and Justice 56, "
-    "2016) beyond which so few lineages bear no ratio. It is put into words by the scale of ENFSI's guideline for "
-    "evaluative reporting (2015). The cost Cllr says how far such ratios can be trusted: 0 is perfect, and ratios that "
-    "are always 1 have 1.",
-)
 
 LIMITS = (
     "It gives no probability that the endpoint's model is derived. It says how usual or rare such answers are if it "
@@ -67,8 +29,8 @@ LIMITS = (
     "Two models that share an older common ancestor may resemble each other for that reason.",
     "It holds for the endpoint at the time of the queries. What is served there may change from one request to the "
     "next.",
-    "The hashes show that the files belong together and stand unaltered since the hashes were known. They do not show "
-    "when the bundle was made: for that, its hash must have been deposited or time-stamped before the first query.",
+    "The hashes show that the files belong together and stand unaltered since the hashes were known. Since when that "
+    "is, and what vouches for it, stands in Annex A under the order of events.",
 )
 
 _HEADLINES = {
@@ -105,7 +67,8 @@ def write_wording(
         weight=(*_weight(model, verdict, ratios), *spelling_sentences(spelling)),
         other_side=tuple(_other_side(verdict, sides, strata, queries)),
         limits=LIMITS,
-        method=tuple(text.replace("{made}", _MADE[bundle.verifier.kind]) for text in _METHOD),
+        method=steps(bundle.verifier.kind),
+        terms=TERMS,
     )
 
 

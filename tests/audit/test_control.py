@@ -10,7 +10,7 @@ import pytest
 
 from metav_audit.cli import main
 from metav_audit.evidence import verify_folder
-from metav_audit.report import report_texts
+from metav_audit.report import rebuild_reports
 from metav_audit.transcript import load_transcript
 from tests.audit.helpers import needed
 from tests.builders import linear_model, make_bundle
@@ -72,7 +72,7 @@ def test_a_control_that_matches_leaves_the_exit_code_to_the_suspects(run, tmp_pa
         "transcript_sha256": verdict["transcript_sha256"],
     }
     assert not (tmp_path / "out" / "production" / "control.json").exists()
-    assert all(step.passed for step in verify_folder(tmp_path / "out" / "suspect", report_texts))
+    assert all(step.passed for step in verify_folder(tmp_path / "out" / "suspect", rebuild_reports))
 
 
 def test_a_control_that_does_not_match_makes_the_run_count_for_nothing(run, tmp_path):

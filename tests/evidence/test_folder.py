@@ -15,7 +15,7 @@ import pytest
 from metav_audit.cli import main
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence import Expected, make_key, pack_folder, unpacked, verify_folder, write_sums
-from metav_audit.report import report_texts
+from metav_audit.report import rebuild_reports
 from tests.authority import Authority
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import rechain
@@ -84,7 +84,7 @@ def folder(parties, tmp_path):
 
 
 def steps(folder, parties):
-    return verify_folder(folder, report_texts, Expected(parties.key_id, parties.authority.roots))
+    return verify_folder(folder, rebuild_reports, Expected(parties.key_id, parties.authority.roots))
 
 
 def failed(folder, parties):
@@ -194,7 +194,7 @@ def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_pa
     seal_folder(folder, sealer, datetime.now(UTC))
     write_reports(folder, custody_of)
     write_sums(folder)
-    assert verify_folder(folder, report_texts)[11].passed, "it is consistent in itself"
+    assert verify_folder(folder, rebuild_reports)[11].passed, "it is consistent in itself"
     assert list(failed(folder, parties)) == ["seal at the end"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -13,7 +14,7 @@ import safetensors.numpy
 from metav_audit.errors import ConfigurationError
 from metav_audit.evidence import custody_of, verify_folder, write_sums
 from metav_audit.evidence.compare import csv_difference, first_difference
-from metav_audit.report import report_texts, write_reports
+from metav_audit.report import rebuild_reports, write_reports
 from metav_audit.verdict import scores_in_full
 from tests.builders import linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder, rechain
@@ -35,8 +36,12 @@ STEPS = [
     "seal at the end",
     "report.json says the same",
     "report.csv says the same",
-    "report.pdf is there",
+    "report.html says the same",
+    "report.pdf is the same",
 ]
+
+WITH_HASH = ["report.json says the same", "report.html says the same", "report.pdf is the same"]
+"""The reports that name the hash of every file of the evidence."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,7 @@ def folder(made, tmp_path):
 def failed(folder):
     """The steps that fail once the list of hashes is written anew, as any forger can."""
     write_sums(folder)
-    return {step.name: step.detail for step in verify_folder(folder, report_texts) if not step.passed}
+    return {step.name: step.detail for step in verify_folder(folder, rebuild_reports) if not step.passed}
 
 
 def edit_json(path, change):
@@ -66,7 +71,7 @@ def edit_json(path, change):
 
 def test_a_good_folder_passes_every_step(folder):
     """Every step, numbered from 1, all pass and say what they saw."""
-    steps = verify_folder(folder, report_texts)
+    steps = verify_folder(folder, rebuild_reports)
     assert [(step.number, step.name) for step in steps] == list(enumerate(STEPS, start=1))
     assert all(step.passed and step.detail for step in steps)
 
@@ -83,18 +88,18 @@ def test_a_folder_where_nothing_was_answered_passes(tmp_path):
     [("outcome", "no_match"), ("score", 0.5), ("p_value", 1e-9), ("endpoint", "other"), ("reasons", []), ("extra", 1)],
 )
 def test_an_altered_verdict_is_named_by_field(folder, field, value):
-    """A changed or added field of verdict.json fails its step alone, and the detail names the field."""
+    """A changed or added field of verdict.json fails its step, and the detail names the field."""
     edit_json(folder / "verdict.json", lambda fields: fields.update({field: value}))
-    assert list(failures := failed(folder)) == ["verdict.json says the same"]
+    assert list(failures := failed(folder)) == ["verdict.json says the same", *WITH_HASH]
     assert failures["verdict.json says the same"].startswith(field)
 
 
 def test_rounding_is_no_difference(folder):
-    """A score that differs in its last digit passes; a missing field does not."""
+    """A score that differs in its last digit passes, though not the reports with the file's hash; a gap does not."""
     edit_json(folder / "verdict.json", lambda fields: fields.update(score=fields["score"] * (1 + 1e-12)))
-    assert failed(folder) == {}
+    assert list(failed(folder)) == WITH_HASH
     edit_json(folder / "verdict.json", lambda fields: fields.pop("score"))
-    assert failed(folder) == {"verdict.json says the same": "score is missing"}
+    assert failed(folder)["verdict.json says the same"] == "score is missing"
 
 
 def test_an_altered_transcript_breaks_its_chain(folder):
@@ -103,7 +108,7 @@ def test_an_altered_transcript_breaks_its_chain(folder):
     path.write_bytes(path.read_bytes().replace(b'"elapsed_s":0.25', b'"elapsed_s":0.26', 1))
     failures = failed(folder)
     assert "the chain is broken" in failures.pop("transcript intact")
-    assert list(failures) == STEPS[3:-1]
+    assert list(failures) == STEPS[3:]
     assert set(failures.values()) == {"not checked: a step it rests on failed"}
 
 
@@ -114,7 +119,7 @@ def test_a_transcript_chained_anew_contradicts_the_verdict(folder):
         next(record for record in records if record.get("answers"))["answers"] = [[0.97, 0.01, 0.01, 0.01]]
 
     rechain(folder / "transcript.jsonl", change)
-    assert list(failed(folder)) == ["inputs sent, answers decoded again", "verdict.json says the same", *STEPS[-3:-1]]
+    assert list(failed(folder)) == ["inputs sent, answers decoded again", "verdict.json says the same", *STEPS[-4:]]
 
 
 def test_a_shortened_transcript_is_found(folder):
@@ -177,7 +182,10 @@ def test_an_altered_report_json_is_named_by_field(folder):
     assert failures["report.json says the same"].startswith("wording.headline")
 
 
-@pytest.mark.parametrize("name", ["verdict.json", "report.json", "report.csv", "report.pdf"])
+REPORTS = ["report.json", "report.csv", "report.html", "report.pdf"]
+
+
+@pytest.mark.parametrize("name", REPORTS)
 @pytest.mark.parametrize("content", [None, b"", b"\xff\x00", b"{"])
 def test_a_missing_or_corrupt_file_fails_its_step_alone(folder, name, content):
     """A file that is missing, empty or garbled is a failed step with its reason, and stops no other."""
@@ -192,11 +200,55 @@ def test_a_missing_or_corrupt_file_fails_its_step_alone(folder, name, content):
     assert detail
 
 
+@pytest.mark.parametrize("content", [None, b"", b"\xff\x00", b"{"])
+def test_a_missing_or_corrupt_verdict_is_found_before_the_reports_that_name_its_hash(folder, content):
+    """verdict.json that is missing or garbled fails its own step, then those of the reports with its hash."""
+    if content is None:
+        (folder / "verdict.json").unlink()
+    else:
+        (folder / "verdict.json").write_bytes(content)
+    assert list(failed(folder)) == ["verdict.json says the same", *WITH_HASH]
+
+
+def test_an_altered_report_html_is_named_by_line(folder):
+    """A word changed in the HTML fails its step alone, and the detail gives the line."""
+    path = folder / "report.html"
+    path.write_text(path.read_text().replace("independent of toy", "no concern of toy"))
+    assert list(failures := failed(folder)) == ["report.html says the same"]
+    assert "line " in failures["report.html says the same"]
+    assert "no concern of toy" in failures["report.html says the same"]
+
+
+def test_figures_of_another_program_are_not_compared(folder):
+    """An HTML report that another version of the program drew passes by its words; a changed word is still found."""
+    path = folder / "report.html"
+    drawn = re.sub(r'content="metav-audit, [^"]*"', 'content="metav-audit, matplotlib 0.1"', path.read_text())
+    drawn = re.sub(r"data:image/svg\+xml;base64,[^\"]*", "data:image/svg+xml;base64,AAAA", drawn)
+    path.write_text(drawn)
+    write_sums(folder)
+    details = {step.name: step.detail for step in verify_folder(folder, rebuild_reports) if step.passed}
+    assert details["report.html says the same"].startswith("every word agrees; its figures were drawn by another")
+    path.write_text(drawn.replace("no match", "a match"))
+    assert list(failed(folder)) == ["report.html says the same"]
+
+
+def test_a_pdf_of_the_same_programs_is_compared_byte_for_byte(folder):
+    """One bit changed is found; a PDF that names other programs is not compared."""
+    path = folder / "report.pdf"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert list(failures := failed(folder)) == ["report.pdf is the same"]
+    assert "altered" in failures["report.pdf is the same"]
+    path.write_bytes(path.read_bytes().replace(b"<pdf:Keywords>typst ", b"<pdf:Keywords>tipst "))
+    assert not failed(folder)
+
+
 def test_missing_bundle_and_transcript_fail_their_steps(folder):
-    """Without the evidence itself, only the PDF's presence is left to check."""
+    """Without the evidence itself, only the list of hashes is left to check."""
     shutil.rmtree(folder / "bundle")
     (folder / "transcript.jsonl").unlink()
-    assert list(failed(folder)) == STEPS[1:-1]
+    assert list(failed(folder)) == STEPS[1:]
 
 
 @pytest.mark.parametrize("name", ["empty", "missing"])
@@ -204,7 +256,7 @@ def test_a_folder_that_is_no_audits_is_refused(tmp_path, name):
     """A folder with none of the files is the user's mistake."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError, match="is no audit's folder"):
-        verify_folder(tmp_path / name, report_texts)
+        verify_folder(tmp_path / name, rebuild_reports)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +294,7 @@ def test_a_targeted_fingerprint_has_a_step_of_its_own(tmp_path):
     """The bits are derived again from the identity and the nonce, which the step names."""
     folder = targeted_folder(tmp_path, make_targeted_bundle())
     assert failed(folder) == {}
-    last = verify_folder(folder, report_texts)[-1]
+    last = verify_folder(folder, rebuild_reports)[-1]
     assert (last.number, last.name, last.passed) == (len(STEPS) + 1, TARGETED, True)
     assert last.detail == f"32 x 2 bits of the identity 'Toy & Sons Ltd' and the nonce {'00' * 31}2a"
 

@@ -16,8 +16,9 @@ from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
 from metav_audit.evidence import custody_of
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_csv import COLUMNS
-from metav_audit.report.figures import EDGE, log_odds, place_dots
-from metav_audit.report.layout import MAX_CARDS, choose_cards, number_ranges
+from metav_audit.report.figures.scores import EDGE, log_odds, place_dots
+from metav_audit.report.layout.answers import MAX_CARDS, choose_cards
+from metav_audit.report.layout.values import number_ranges
 from metav_audit.report.text import printable, shorten
 from metav_audit.task import OutputKind, OutputSpace, TaskSpec
 from tests.builders import linear_model, make_bundle, make_task
@@ -46,7 +47,7 @@ def hostile(tmp_path):
 
 
 def test_the_same_evidence_gives_the_same_bytes(tmp_path):
-    """Written twice, in two folders and two processes, all three files are the same."""
+    """Written twice, in two folders and two processes, all four files are the same."""
     folders = [make_folder(tmp_path / name, linear_model(make_task(), 0)) for name in "ab"]
     write_reports(folders[0], custody_of)
     code = (
@@ -54,7 +55,7 @@ def test_the_same_evidence_gives_the_same_bytes(tmp_path):
         f"write_reports(pathlib.Path({str(folders[1])!r}), custody_of)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
-    for name in ("report.json", "report.csv", "report.pdf"):
+    for name in ("report.json", "report.csv", "report.html", "report.pdf"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
 
 
@@ -148,7 +149,12 @@ def test_every_shape_of_audit_gets_a_pdf(tmp_path, task, queries, options):
     """Few or many queries, classes, channels or answers: the report is typeset and says its headline."""
     bundle = make_bundle(queries=queries, task=task, lineages=5)
     folder = make_folder(tmp_path, linear_model(task, 0), bundle=bundle, **options)
-    assert [path.name for path in write_reports(folder, custody_of)] == ["report.json", "report.csv", "report.pdf"]
+    assert [path.name for path in write_reports(folder, custody_of)] == [
+        "report.json",
+        "report.csv",
+        "report.html",
+        "report.pdf",
+    ]
     assert load_report(folder, custody_of).wording.headline in pdf_text(folder / "report.pdf")
 
 
@@ -188,7 +194,7 @@ def test_a_folder_without_a_part_is_refused(tmp_path, name, error):
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path):
     """A misspelt format writes nothing."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0))
-    with pytest.raises(ConfigurationError, match="'docx' is unknown: use one of json, csv, pdf"):
+    with pytest.raises(ConfigurationError, match="'docx' is unknown: use one of json, csv, html, pdf"):
         write_reports(folder, custody_of, ("json", "docx"))
     assert not (folder / "report.json").exists()
 

@@ -1,19 +1,19 @@
-"""The report's figure: where the endpoint's score falls among those of the calibration models."""
+"""Where the endpoint's score falls among those of the calibration models."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metav_audit.plots import DERIVED, INDEPENDENT, INK, STYLE
+from metav_audit.plots import DERIVED, INDEPENDENT, INK
+from metav_audit.report.figures.style import canvas, written
 from metav_audit.report.model import CalibrationSide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-EDGE = math.log(1e9)
+EDGE = round(math.log(1e9), 6)
 """Scores closer than 1e-9 to 0 or 1 are drawn at the figure's edge; the figures beside it are exact."""
 
 _DOT = 0.44
@@ -36,29 +36,23 @@ _TICKS = (
 def strip_plot(sides: Sequence[CalibrationSide], score: float) -> bytes:
     """Draw one row of dots a side and the suspect as a line across, on a log-odds axis, as SVG.
 
-    A shaded range is where scores are rare on that side. The file's text is set in "Libertinus Serif".
+    A shaded range is where scores are rare on that side.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.7, 2.15))
+    with canvas(6.7, 2.15) as figure:
         axes = figure.add_axes((0.135, 0.2, 0.845, 0.66))
         rows = zip(sides, (1.0, 0.0), strict=True)
         places = [at for side, height in rows for at in _draw_row(axes, side, height)]
         _draw_suspect(axes, score)
         _dress(axes, [*places, log_odds(score)])
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    # The typesetter brings Libertinus, matplotlib does not: it measures with its own serif and the name is set here.
-    return buffer.getvalue().replace(b"DejaVu Serif", b"Libertinus Serif")
+        return written(figure)
 
 
 def log_odds(score: float) -> float:
     """Return ln(p / (1 - p)) of a score in [0, 1], held within ±EDGE; scores that crowd at 0 or 1 come apart."""
     if score <= 0 or score >= 1:
         return math.copysign(EDGE, score - 0.5)
-    return max(-EDGE, min(EDGE, math.log(score) - math.log1p(-score)))
+    # Rounded: what another machine's logarithm adds must not move a mark.
+    return round(max(-EDGE, min(EDGE, math.log(score) - math.log1p(-score))), 6)
 
 
 def place_dots(scores: Sequence[float]) -> list[tuple[float, float]]:

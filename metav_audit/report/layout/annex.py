@@ -1,0 +1,199 @@
+"""The annex: the chain of custody, the files and their hashes, and how to check all of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from metav_audit.custody import Attested
+from metav_audit.report.attachments import MAX_ATTACHED
+from metav_audit.report.document import (
+    Block,
+    Column,
+    Drawing,
+    Drawings,
+    Figures,
+    Ledger,
+    Paragraph,
+    Section,
+    Steps,
+    Table,
+)
+from metav_audit.report.layout.certification import certification
+from metav_audit.report.layout.values import DASH, moment, number, size
+from metav_audit.report.model import EvidenceReport, RatioCheck
+from metav_audit.report.text import shorten
+
+TIPPETT, PAV = "tippett.svg", "pav.svg"
+MAX_VALUE = 1000
+"""Longer values are cut; report.json has them whole."""
+
+
+def lay_out_annex(report: EvidenceReport) -> Iterator[Section]:
+    """Yield the annexes in order, lettered."""
+    annexes: list[tuple[str, Iterator[Block], bool]] = [
+        ("Chain of custody", _custody(report), True),
+        ("Files and hashes", _files(report), False),
+        *([("How such likelihood ratios fare", _ratios(report.ratios), False)] if report.ratios else []),
+        ("How to check this report", _checking(), False),
+        ("Form of certification, US Fed. R. Evid. 902(13) and 902(14)", certification(report), True),
+    ]
+    for letter, (title, blocks, new_page) in zip("ABCDEFGH", annexes, strict=False):
+        yield Section(f"Annex {letter}. {title}", tuple(blocks), new_page)
+
+
+def _custody(report: EvidenceReport) -> Iterator[Block]:
+    custody, endpoint = report.custody, report.endpoint
+    yield Table(
+        (Column("Order of events", 44), Column("time", 42), Column("what vouches for it")),
+        tuple(_events(report)),
+    )
+    yield Paragraph("", title="Who asked")
+    yield _ledger(custody.operator or {"operator": "none is named"}, code=False)
+    yield Paragraph("", title="Who was asked, and how")
+    yield _ledger(
+        {
+            "endpoint": endpoint.name,
+            "asked at": endpoint.url,
+            "adapter": f"{endpoint.adapter}, scores read as {endpoint.scores.value}",
+            **{f"option {name}": value for name, value in endpoint.options.items() if value not in (None, {}, [])},
+        }
+    )
+    if report.identities:
+        yield Paragraph("", title="How the answering server named itself")
+        yield _ledger(*report.identities)
+    yield Paragraph("", title="How it went")
+    yield _ledger(
+        {
+            "requests": _requests(report),
+            "repeated inputs": report.steadiness,
+            "clocks": custody.clock,
+            "kept": f"{custody.bodies} bodies of requests and responses, byte for byte",
+            "seen of the model": report.verdict.view,
+            **({} if custody.control is None else {"positive control": custody.control.sentence}),
+        },
+        code=False,
+    )
+    yield Paragraph("", title="What it was done with")
+    yield _ledger(
+        {"protected model": report.model_name, "method": report.method},
+        dict(report.settings),
+        {f"software, {name}": value for name, value in report.software.items()},
+    )
+
+
+def _events(report: EvidenceReport) -> Iterator[tuple[str, ...]]:
+    custody = report.custody
+    yield _attested("The bundle is fixed", custody.commitment)
+    yield "First query", moment(report.started), "the auditor's clock; the first record of transcript.jsonl"
+    yield "Last record", moment(report.finished), "the auditor's clock; the last record of transcript.jsonl"
+    yield _attested("The audit is sealed", custody.seal)
+
+
+def _attested(event: str, attested: Attested) -> tuple[str, ...]:
+    time = moment(attested.at) if attested.at else DASH
+    return event, time, attested.sentence
+
+
+def _requests(report: EvidenceReport) -> str:
+    failed = sum(failure.requests for failure in report.failures)
+    again = sum(query.attempts > 1 for query in report.queries)
+    return (
+        f"{report.verdict.requests} sent, repeated inputs and retries included; of those for queries, {failed} failed; "
+        f"{again} queries were asked more than once; see “Failures and exclusions”"
+    )
+
+
+def _files(report: EvidenceReport) -> Iterator[Block]:
+    files = report.custody.files
+    yield Table(
+        (Column("File", 46), Column("bytes", 22, numeric=True), Column("SHA-256")),
+        tuple((file.name, size(file.size), file.sha256) for file in files),
+    )
+    left_out = [file.name for file in files if file.size > MAX_ATTACHED]
+    note = (
+        "The PDF form of this report carries these files and report.csv as attachments, unaltered; a hyphen stands for "
+        "the slash in their names. Whoever has them has the fingerprint: a model can be trained against inputs that "
+        "are known."
+    )
+    if left_out:
+        note += (
+            f" Not attached, for being larger than {size(MAX_ATTACHED)} bytes: {', '.join(left_out)}; the hash stands "
+            "for the file."
+        )
+    yield Paragraph(note, small=True)
+    yield Paragraph("", title="Hashes that the files themselves hold, SHA-256")
+    yield _ledger(dict(report.hashes))
+
+
+def _ratios(check: RatioCheck) -> Iterator[Block]:
+    yield Paragraph(
+        "Each calibration lineage is weighed as the endpoint was, by a table fitted to all the others. The figures "
+        "show what such likelihood ratios are worth on models of known origin."
+    )
+    yield Figures(
+        (
+            ("Cost Cllr", number(check.cllr, 3), "0 for perfect ratios, 1 for ratios that say nothing"),
+            ("Lowest possible Cllr", number(check.cllr_min, 3), "with the best calibration of these very lineages"),
+            (
+                "Misleading, independent",
+                f"{check.misleading_independent} of {len(check.independent)}",
+                "independent lineages with a ratio above 1",
+            ),
+            (
+                "Misleading, derived",
+                f"{check.misleading_derived} of {len(check.derived)}",
+                "derived lineages with a ratio below 1",
+            ),
+        )
+    )
+    tippett = Drawing(
+        TIPPETT,
+        "Tippett plot: for every likelihood ratio, the share of derived and of independent lineages that reach it.",
+        "Tippett plot: the share of lineages whose ratio is at least as high, derived (solid) and independent "
+        "(dashed). Right of the line at 0, independent ones mislead; left of it, derived ones.",
+    )
+    pav = Drawing(
+        PAV,
+        "PAV plot: each lineage's likelihood ratio against the one that fits these lineages best.",
+        "PAV plot: each lineage's ratio against the one that fits these lineages best (pool adjacent violators). Well "
+        "calibrated ratios lie near the diagonal; where one side stands alone, the best fit is drawn at the edge.",
+    )
+    yield Drawings((tippett, pav))
+
+
+def _checking() -> Iterator[Block]:
+    yield Steps(
+        (
+            (
+                "The files are unaltered.",
+                "In the audit's folder, “sha256sum --check SHA256SUMS” compares every file with its hash; any tool "
+                "that computes SHA-256 gives the values above.",
+            ),
+            (
+                "The verdict follows from them.",
+                "“metav-audit verify DIR” checks hashes, chain, signatures and time stamps, encodes the inputs and "
+                "decodes the answers again, and decides and writes this report anew, offline, step by step.",
+            ),
+            (
+                "The keys are the ones you know.",
+                "A folder that somebody signed anew is consistent in itself. Compare the key ids with ones that you "
+                "have from elsewhere: “--signer KEY --tsa-cert ROOTS”.",
+            ),
+            (
+                "The bundle is not the product of the verdict.",
+                "Only a commitment that was time-stamped before the first query shows that inputs, meta-verifier and "
+                "thresholds were not chosen afterwards; see “Order of events”.",
+            ),
+        )
+    )
+
+
+def _ledger(*groups: Mapping[str, Any], code: bool = True) -> Ledger:
+    rows = [(name, shorten(_said(value), MAX_VALUE)) for group in groups for name, value in group.items()]
+    return Ledger(tuple((shorten(name, 120), value) for name, value in rows), code)
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

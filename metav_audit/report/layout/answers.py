@@ -1,0 +1,140 @@
+"""Query by query: the inputs, both answers, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from metav_audit.report.document import (
+    Bar,
+    Card,
+    Cards,
+    Column,
+    Drawing,
+    Paragraph,
+    Picture,
+    Pictures,
+    Section,
+    Table,
+)
+from metav_audit.report.layout.values import DASH, number_ranges
+from metav_audit.report.model import EvidenceReport, Query
+from metav_audit.report.text import printable, shorten
+
+MAX_CARDS = 32
+MAX_BARS = 5
+MAX_PICTURES = 120
+MAX_LABEL = 15
+AGREEMENT = "agreement.svg"
+
+
+def lay_out_answers(report: EvidenceReport) -> Iterator[Section]:
+    """Yield the sections in order."""
+    if comparable(report.queries):
+        yield Section("Query by query", (_agreement(),))
+    pictures = tuple(Picture(picture_name(query), query.number) for query in report.queries if query.picture)
+    if pictures:
+        shown = "The inputs" if len(pictures) <= MAX_PICTURES else f"The first {MAX_PICTURES} of {len(pictures)} inputs"
+        note = Paragraph(f"{shown} sent to the endpoint, numbered as in the transcript.", small=True)
+        yield Section("The inputs", (Pictures(pictures[:MAX_PICTURES]), note))
+    yield Section("The answers, beside the protected model's", tuple(_answers(report)))
+    yield Section("Failures and exclusions", tuple(_failures(report)))
+
+
+def comparable(queries: Sequence[Query]) -> bool:
+    """Say whether any answer shows all that a distance needs."""
+    return any(query.divergence is not None for query in queries)
+
+
+def picture_name(query: Query) -> str:
+    """Name a query's picture file."""
+    return f"query-{query.number}.png"
+
+
+def choose_cards(queries: Sequence[Query]) -> list[Query]:
+    """Return all queries, or where they are too many the first, and of the rest the most divergent."""
+    if len(queries) <= MAX_CARDS:
+        return list(queries)
+    first, rest = queries[: MAX_CARDS // 2], queries[MAX_CARDS // 2 :]
+    divergent = sorted(rest, key=lambda query: (-(query.divergence or 0.0), query.number))
+    return sorted([*first, *divergent[: MAX_CARDS - len(first)]], key=lambda query: query.number)
+
+
+def _agreement() -> Drawing:
+    return Drawing(
+        AGREEMENT,
+        "For each query, how far the endpoint's answer lies from the protected model's, beside what is usual among "
+        "derived and among independent calibration models.",
+        "How far each answer lies from the protected model's own (total variation distance: 0 the same, 1 disjoint). "
+        "The queries stand in the order in which independent models come apart. Dots are the endpoint's answers: full "
+        "where the top label is the protected model's, hollow where it is another. The lines are medians of the "
+        "calibration models: dashed and blue for independent ones, solid and orange for derived ones. All figures are "
+        "in report.csv.",
+    )
+
+
+def _answers(report: EvidenceReport) -> Iterator[Paragraph | Cards]:
+    cards = choose_cards(report.queries)
+    full = _full_bar(cards)
+    notes = [f"Upper bars, orange: protected model; lower bars, dark: endpoint. Full width is probability {full:g}."]
+    if len(report.labels) > MAX_BARS:
+        notes.append(f"Each query shows the {MAX_BARS} classes that either favours.")
+    if len(cards) < len(report.queries):
+        notes.append(
+            f"Shown are {len(cards)} of {len(report.queries)} queries: the first, and of the others the most "
+            "divergent. All are in report.csv."
+        )
+    yield Paragraph(" ".join(notes), small=True)
+    width = min(MAX_LABEL, max(len(printable(label)) for label in report.labels))
+    yield Cards(tuple(_card(query, report.labels, full) for query in cards), width)
+
+
+def _card(query: Query, labels: Sequence[str], full: float) -> Card:
+    answered = query.status == "answered"
+    note = "no answer" if not answered else "same label" if query.agrees else "other label"
+    if query.divergence is not None:
+        note += f" · distance {query.divergence:.3f}"
+    return Card(
+        query.number,
+        picture_name(query) if query.picture else None,
+        answered,
+        note,
+        tuple(_bars(query, labels, full)),
+    )
+
+
+def _bars(query: Query, labels: Sequence[str], full: float) -> Iterator[Bar]:
+    """Keep the classes to which the target or the suspect gives most, in the order of the labels."""
+    suspect = query.suspect or (None,) * len(labels)
+    most = sorted(range(len(labels)), key=lambda index: (-max(query.target[index], suspect[index] or 0.0), index))
+    for index in sorted(most[:MAX_BARS]):
+        label, shown = shorten(printable(labels[index]), MAX_LABEL), suspect[index]
+        yield Bar(label, _share(query.target[index], full), None if shown is None else _share(shown, full))
+
+
+def _share(value: float, full: float) -> float:
+    return round(min(1.0, value / full), 4)
+
+
+def _full_bar(queries: Sequence[Query]) -> float:
+    """Choose the probability that a full bar stands for: smooth answers would be short bars at 1."""
+    highest = max(max(*query.target, *(value or 0.0 for value in query.suspect or ())) for query in queries)
+    return min(full for full in (0.25, 0.5, 1.0) if full >= min(1.0, highest))
+
+
+def _failures(report: EvidenceReport) -> Iterator[Paragraph | Table]:
+    if report.exclusions:
+        rows = tuple((shorten(item.reason, 400), number_ranges(item.queries)) for item in report.exclusions)
+        yield Table((Column("Queries left out of the verdict, and why"), Column("queries", 45)), rows)
+    else:
+        yield Paragraph("Every query was answered; none was left out.")
+    if not report.failures:
+        yield Paragraph("No request failed.")
+        return
+    columns = Column("Failed requests", 30), Column("HTTP", 15), Column("what was wrong"), Column("requests", 20, True)  # noqa: FBT003
+    yield Table(
+        columns,
+        tuple(
+            (item.outcome, str(item.http_status or DASH), shorten(item.error or DASH, 300), str(item.requests))
+            for item in report.failures
+        ),
+    )

@@ -1,0 +1,84 @@
+"""The method in one page of plain words, for readers who know neither statistics nor machine learning."""
+
+from __future__ import annotations
+
+from metav_audit.verifier import VerifierKind
+
+_MADE = {
+    VerifierKind.JOINT: (
+        "Questions and meta-verifier were optimised together on models of known origin (MetaV: Pan, Yan, Zhang and "
+        "Yang, KDD 2022)."
+    ),
+    VerifierKind.AGREEMENT: (
+        "This meta-verifier gives the share of questions on which the endpoint's top label is the protected model's "
+        "own (as in IPGuard: Cao, Jia and Gong, AsiaCCS 2021)."
+    ),
+    VerifierKind.BITS: (
+        "The questions were optimised on models of known origin so that the answers of derived models spell certain "
+        "bits. The bits, and the split of the classes that reads each, follow from the hash of the owner's identity "
+        "and a nonce. This meta-verifier gives the share of bits spelled right (after FIT-Print)."
+    ),
+}
+_STEPS = (
+    (
+        "A fingerprint is prepared.",
+        "The owner of the protected model made a fixed list of inputs, the questions. They are made so that models "
+        "derived from the protected model answer them alike, and independently trained models answer them otherwise. "
+        "With them came a meta-verifier: a small fixed function that reads all answers of one endpoint together and "
+        "gives one score between 0 and 1. {made}",
+    ),
+    (
+        "The endpoint is asked.",
+        "The questions were sent to the endpoint as any customer sends inputs, and its answers were recorded. Nothing "
+        "but the answers was seen: not the model behind the endpoint, not its code, not the data it was trained on.",
+    ),
+    (
+        "The answers get one score.",
+        "A high score says that the answers, taken together, are like those of models derived from the protected "
+        "model; a low score, that they are like those of independent ones.",
+    ),
+    (
+        "The score is compared with known cases.",
+        "The same meta-verifier scored the calibration models: other models, whose origin is known, that had no part "
+        "in making the fingerprint. They were scored as if they had been asked in the endpoint's place, with the same "
+        "questions left out and seen through the same window. Models that come from one training run are no "
+        "independent witnesses: they count once, by the member that speaks most against the side's own rate of errors.",
+    ),
+    (
+        "Rare or usual: two p-values.",
+        "Each comparison gives a share: of the models of one side, the endpoint counted among them, how many score at "
+        "least as extremely? A small share among independent models says that an independent model would seldom score "
+        "like that. With n models to compare, no share can be smaller than 1/(n + 1).",
+    ),
+    (
+        "The weight: a likelihood ratio.",
+        "How many times more probable is such a score if the first proposition is true than if the second is? The "
+        "answer comes from a logistic regression on the same calibration scores, one a lineage, in which both sides "
+        "weigh the same. It is cut at the empirical lower and upper bounds (ELUB: Vergeer et al., Science and Justice "
+        "56, 2016), beyond which so few lineages bear no ratio, and put into words by the scale of ENFSI's guideline "
+        "for evaluative reporting (2015). The cost Cllr says how far such ratios can be trusted: 0 is perfect, and "
+        "ratios that are always 1 have 1.",
+    ),
+    (
+        "The rule decides.",
+        "A match is declared only if the score is rare among independent models and not rare among derived ones; no "
+        "match, if it is the other way round; anything else is inconclusive, and so is a match or no match that the "
+        "likelihood ratio does not support. What counts as rare was fixed in the bundle as a promised rate of errors, "
+        "and the bundle's hash stands in this report.",
+    ),
+)
+TERMS = (
+    ("Protected model", "the owner's model, which the fingerprint was made for."),
+    ("Endpoint", "the service that was asked; what runs behind it is not seen."),
+    ("Derived", "made from the protected model: copied, fine-tuned, pruned, or trained on its answers."),
+    ("Independent", "trained without the protected model's weights, its answers, or its descendants."),
+    ("Lineage", "all models that come from one training run; one witness."),
+    ("Likelihood ratio", "above 1 it speaks for the first proposition, below 1 for the second; 1 says nothing."),
+    ("Bundle", "fingerprint, meta-verifier, calibration and promised error rates, in one folder with one hash."),
+    ("Transcript", "every request, response, failure and retry, each record chained to the one before it."),
+)
+
+
+def steps(kind: VerifierKind) -> tuple[tuple[str, str], ...]:
+    """Return the method's steps, title and text, for one kind of meta-verifier."""
+    return tuple((title, text.replace("{made}", _MADE[kind])) for title, text in _STEPS)
