@@ -55,14 +55,14 @@ def test_too_few_controls_give_no_verdict():
 
 def test_controls_that_match_more_often_than_promised_give_no_verdict():
     """Models called independent by a third party that the bundle calls derived: named, counted, and no verdict."""
-    wronged = [control(f"rival {seed}", linear_model(TASK, 7000 + seed, distance=0.05)) for seed in range(4)]
-    verdict = decide(BUNDLE, transcript(TARGET, BUNDLE), controls(independents(16) + wronged))
+    wronged = [control(f"rival {seed}", linear_model(TASK, 7000 + seed, distance=0.05)) for seed in range(5)]
+    verdict = decide(BUNDLE, transcript(TARGET, BUNDLE), controls(independents(15) + wronged))
     assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
-    assert verdict.controls.matched == ("rival 0", "rival 1", "rival 2", "rival 3")
+    assert verdict.controls.matched == tuple(f"rival {seed}" for seed in range(5))
     assert verdict.controls.contradicts
-    assert "4 of 20 blind controls would be a match" in verdict.reasons[0]
-    three = decide(BUNDLE, transcript(TARGET, BUNDLE), controls(independents(17) + wronged[:3]))
-    assert three.outcome is VerdictOutcome.MATCH
+    assert "5 of 20 blind controls would be a match" in verdict.reasons[0]
+    four = decide(BUNDLE, transcript(TARGET, BUNDLE), controls(independents(16) + wronged[:4]))
+    assert four.outcome is VerdictOutcome.MATCH
 
 
 def test_controls_are_seen_as_the_suspect_was():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
 from metav_audit.evidence import custody_of
 from metav_audit.report import build_report
-from metav_audit.statistics import clopper_pearson, rare_boundary, total_variation
+from metav_audit.statistics import clopper_pearson, conformal_tail, rare_boundary, total_variation
 from metav_audit.transcript import load_transcript
 from metav_audit.verdict import VerdictOutcome, conformal_p_value, decide
 from tests.builders import linear_model, make_bundle, make_task
@@ -138,3 +139,20 @@ def make_scores():
 def test_total_variation_is_one_for_disjoint_answers():
     """Distributions without common ground are at distance 1."""
     assert total_variation((1.0, 0.0), (0.0, 1.0)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "calibration", "rate"), [(0, 20, 40, 0.05), (5, 27, 40, 0.05), (9, 9, 4, 0.4)]
+)
+def test_the_conformal_tail_is_that_of_permutations(hits, trials, calibration, rate):
+    """The share of random orders of calibration and trials in which so many trials are rare, counted."""
+    rng = np.random.default_rng(0)
+    scores = rng.random((20_000, calibration + trials))
+    ranks = 1 + (scores[:, None, :calibration] >= scores[:, calibration:, None]).sum(axis=2)
+    rare = (ranks <= rate * (calibration + 1)).sum(axis=1)
+    assert conformal_tail(hits, trials, calibration, rate) == pytest.approx((rare >= hits).mean(), abs=0.01)
+
+
+def test_so_few_calibration_scores_that_nothing_is_rare():
+    """With four scores no p-value is as low as 5 %: a hit is impossible."""
+    assert (conformal_tail(0, 20, 4, 0.05), conformal_tail(1, 20, 4, 0.05)) == (1, 0)
