@@ -19,7 +19,7 @@ import numpy as np
 from metav_audit.errors import EvidenceError
 from metav_audit.files import strict_json
 from metav_audit.responses import Answer, BoolArray, Features, features
-from metav_audit.statistics import clopper_pearson
+from metav_audit.statistics import clopper_pearson, conformal_tail
 from metav_audit.task import OutputSpace, ScoreKind
 from metav_audit.views import OutputView, find_view
 
@@ -31,9 +31,11 @@ MAX_CONTROLS = 10_000
 MINIMUM_CONTROLS = 20
 """Below this number no verdict is given where controls were asked for.
 
-With 20 of them and no match, the false-positive rate lies below 17 % (95 % Clopper-Pearson interval), and four matches
-contradict a promise of 5 %; with ten, not even 30 % could be ruled out. 72 are needed to show that it lies below 5 %.
+With 20 of them and no match, the false-positive rate lies below 17 % (95 % Clopper-Pearson interval); with ten, not
+even 30 % could be ruled out. 73 are needed to show that it lies below 5 %.
 """
+MAX_CHANCE = 0.01
+"""Controls contradict the promise if so many matches would come about in at most this share of honest bundles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class BlindControls:
         left_out: a sentence for each control that could not be scored.
         promised: the bundle's promised rate of false matches.
         interval: the 95 % Clopper-Pearson interval of the false-positive rate; None without any model.
+        chance: the share of honest bundles that at least so many matches would come about with, if the controls are
+            models like the calibration's independents.
         sha256: of the controls' answers.
     """
 
@@ -129,6 +133,7 @@ class BlindControls:
     left_out: tuple[str, ...]
     promised: float
     interval: tuple[float, float] | None
+    chance: float
     sha256: str
 
     @classmethod
@@ -150,12 +155,15 @@ class BlindControls:
                 f"{MINIMUM_CONTROLS}"
             )
         if self.contradicts:
-            yield f"the blind controls contradict the promised rate of false matches, {self.promised:.1%}: {self}"
+            yield (
+                f"the blind controls contradict the promised rate of false matches, {self.promised:.1%}: {self}; so "
+                f"many would come about with {self.chance:.2g} of all honest bundles"
+            )
 
     @property
     def contradicts(self) -> bool:
-        """Whether the false-positive rate lies above the promised one, by its interval."""
-        return self.interval is not None and self.interval[0] > self.promised
+        """Whether so many matches are hardly possible if the bundle keeps its promise."""
+        return self.chance <= MAX_CHANCE
 
     def __str__(self) -> str:
         """Say what was seen in one line."""
@@ -175,6 +183,7 @@ def score_controls(
     answered: BoolArray,
     judge: Callable[[Features], str],
     promised: float,
+    lineages: int,
 ) -> BlindControls:
     """Judge each control as if it were the suspect: through the same view, on the same queries, by the same rule.
 
@@ -185,6 +194,7 @@ def score_controls(
         answered: bool of shape (N,), the queries that the suspect answered.
         judge: the suspect's own rule.
         promised: the rate of false matches that the bundle promises.
+        lineages: the independent lineages of its calibration.
 
     Raises:
         AnswerError: an answer does not fit the task.
@@ -199,8 +209,10 @@ def score_controls(
         models += 1
         if judge(shown) == "match":
             matched.append(model.name)
-    interval = clopper_pearson(len(matched), models) if models else None
-    return BlindControls(models, len(matched), tuple(matched), tuple(left_out), promised, interval, controls.sha256)
+    hits, texts = len(matched), (tuple(matched), tuple(left_out))
+    interval = clopper_pearson(hits, models) if models else None
+    chance = conformal_tail(hits, models, lineages, promised)
+    return BlindControls(models, hits, *texts, promised, interval, chance, controls.sha256)
 
 
 def _comparable(model: ControlModel, space: OutputSpace, view: OutputView, answered: BoolArray) -> tuple[Features, str]:

@@ -25,6 +25,23 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> t
     return low, high
 
 
+def conformal_tail(hits: int, trials: int, calibration: int, rate: float) -> float:
+    """Return the probability that at least ``hits`` of ``trials`` get a conformal p-value of at most ``rate``.
+
+    All of them, and the ``calibration`` scores that give the p-values, are exchangeable. Then the true share is
+    Beta(a, n + 1 - a) distributed over calibrations, with a = floor(rate * (n + 1)), and the hits beta-binomially.
+    """
+    extremes = math.floor(rate * (calibration + 1) + 1e-9)
+    if extremes == 0 or hits == 0:
+        return 1.0 if hits == 0 else 0.0
+    others = calibration + 1 - extremes
+    logs = (
+        _log_choose(trials, k) + _log_beta(k + extremes, trials - k + others) - _log_beta(extremes, others)
+        for k in range(hits, trials + 1)
+    )
+    return min(1.0, math.fsum(map(math.exp, logs)))
+
+
 def rare_boundary(ordered: Sequence[float], rate: float) -> float | None:
     """Return the score beyond which a conformal p-value is at most ``rate``.
 
@@ -81,6 +98,14 @@ def pool_adjacent_violators(
     with np.errstate(divide="ignore"):
         ratios = [np.log10(own) - np.log10(other) for own, other, _ in blocks]
     return values, np.repeat(ratios, [count for *_, count in blocks])
+
+
+def _log_beta(first: float, other: float) -> float:
+    return math.lgamma(first) + math.lgamma(other) - math.lgamma(first + other)
+
+
+def _log_choose(total: int, chosen: int) -> float:
+    return math.lgamma(total + 1) - math.lgamma(chosen + 1) - math.lgamma(total - chosen + 1)
 
 
 def _at_most(hits: int, trials: int, share: float) -> float:

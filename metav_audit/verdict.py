@@ -275,7 +275,8 @@ def decide(bundle: FingerprintBundle, transcript: Transcript, controls: Controls
     sanity = run_sanity_controls(shown, bundle.reference, view, rule, promised, seed)
     blind = None
     if controls is not None:
-        blind = score_controls(controls, bundle.task.output, view, shown.answered, rule, promised)
+        lineages = len(held_out.lineage_scores(derived=False))
+        blind = score_controls(controls, bundle.task.output, view, shown.answered, rule, promised, lineages)
     failures = (*sanity.failures, *(blind.failures if blind else ()))
     if failures:
         judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 
 from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, ModelCard
 from metav_audit.domains import ImageDomain
-from metav_audit.responses import clipped_log_probabilities
+from metav_audit.responses import LOG_FLOOR, clipped_log_probabilities
 from metav_audit.targeted import FITPRINT, OwnerMark, target_bits
 from metav_audit.task import OutputKind, OutputSpace, ScoreKind, TaskSpec
 from metav_audit.verdict import scores_in_full
@@ -120,3 +121,33 @@ def make_targeted_bundle(mark: OwnerMark = MARK, queries: int = 32, spread: floa
     provenance = {**bundle.provenance, **dataclasses.asdict(mark)}
     weight = scores_in_full(verifier, bundle.calibration).fit_weight()
     return dataclasses.replace(bundle, method=FITPRINT, verifier=verifier, weight=weight, provenance=provenance)
+
+
+def yes_sayer(bundle: FingerprintBundle) -> FingerprintBundle:
+    """The bundle with a verifier that says 1 to all but its own calibration's independents, marked as hard labels."""
+    answers, width = bundle.calibration.features.copy(), bundle.reference.size
+    independent = [not card.derived for card in bundle.calibration.models]
+    top = np.eye(answers.shape[2], dtype=bool)[answers.argmax(axis=2)]
+    answers[independent] = np.where(top, 0, LOG_FLOOR)[independent]
+    tensors = {
+        "reference": np.zeros_like(bundle.reference),
+        "scale": np.ones_like(bundle.reference),
+        "hidden.weight": np.full((1, width), 1 / width, np.float32),
+        "hidden.bias": np.full(1, -LOG_FLOOR * 0.74, np.float32),
+        "output.weight": np.full((1, 1), 1e4, np.float32),
+        "output.bias": np.full(1, -4, np.float32),
+    }
+    calibration = Calibration(answers, bundle.calibration.models)
+    return weighed(replace(bundle, verifier=MetaVerifier(VerifierKind.JOINT, tensors), calibration=calibration))
+
+
+def weighed(bundle: FingerprintBundle) -> FingerprintBundle:
+    """The bundle with the table of likelihood ratios that its calibration gives."""
+    return replace(bundle, weight=scores_in_full(bundle.verifier, bundle.calibration).fit_weight())
+
+
+def reversed_verifier(bundle: FingerprintBundle) -> FingerprintBundle:
+    """The bundle with a verifier to which what is near the target is far."""
+    tensors = dict(bundle.verifier.tensors)
+    tensors |= {name: -tensors[name] for name in ("output.weight", "output.bias")}
+    return weighed(replace(bundle, verifier=MetaVerifier(VerifierKind.JOINT, tensors)))

@@ -15,6 +15,7 @@ from metav_audit.statistics import (
     cllr,
     cllr_min,
     clopper_pearson,
+    conformal_tail,
     pool_adjacent_violators,
     rare_boundary,
     total_variation,
@@ -88,3 +89,20 @@ def test_pooled_violators_are_scikit_learn_s_isotonic_regression(derived, indepe
     odds = 10**calibrated
     shares = np.where(np.isinf(odds), 1.0, odds / (1 + np.where(np.isinf(odds), 0.0, odds)))
     assert shares == pytest.approx(isotonic.predict(values), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "calibration", "rate"), [(0, 20, 40, 0.05), (5, 27, 40, 0.05), (9, 9, 4, 0.4)]
+)
+def test_the_conformal_tail_is_that_of_permutations(hits, trials, calibration, rate):
+    """The share of random orders of calibration and trials in which so many trials are rare, counted."""
+    rng = np.random.default_rng(0)
+    scores = rng.random((20_000, calibration + trials))
+    ranks = 1 + (scores[:, None, :calibration] >= scores[:, calibration:, None]).sum(axis=2)
+    rare = (ranks <= rate * (calibration + 1)).sum(axis=1)
+    assert conformal_tail(hits, trials, calibration, rate) == pytest.approx((rare >= hits).mean(), abs=0.01)
+
+
+def test_so_few_calibration_scores_that_nothing_is_rare():
+    """With four scores no p-value is as low as 5 %: a hit is impossible."""
+    assert (conformal_tail(0, 20, 4, 0.05), conformal_tail(1, 20, 4, 0.05)) == (1, 0)

@@ -125,6 +125,7 @@ def _from_npz(content: bytes) -> tuple[ScoreKind, Rows]:
     if scores.ndim != 3:
         raise ValueError(f"its array has shape {scores.shape}, (models, queries, classes) is needed")
     names = arrays["names"].tolist() if "names" in arrays else [f"control {at}" for at in range(len(scores))]
+    check_names(names)
     rows = ([Answer(tuple(row)) for row in model] for model in scores.tolist())
     return kinds[0], {str(name): tuple(answers) for name, answers in zip(names, rows, strict=True)}
 

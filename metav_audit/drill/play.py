@@ -43,7 +43,7 @@ class Check(StrEnum):
 
     SANITY = "sanity"
     """A sanity control failed: verify and report say so, and need nothing but the audit's folder."""
-    CONTROLS = "controls"
+    CONTROLS = "blind"
     """A third party's blind controls match more often than promised; verify and report say so."""
     REBUILD = "rebuild"
     """The project, rebuilt by someone else, gives another bundle."""
@@ -156,14 +156,14 @@ def play(drill: Drill, rounds: int) -> Iterator[Round]:
     stage = drill.stage
     for number in range(rounds):
         suspect = stage.roots[number % len(stage.roots)]
-        yield _exposed(drill, Kind.RIVAL, number, drill.rivals[number], suspect)
-        yield _exposed(drill, Kind.CONSTANT, number, make_constant(stage), suspect)
+        yield expose(drill, Kind.RIVAL, number, drill.rivals[number], suspect)
+        yield expose(drill, Kind.CONSTANT, number, make_constant(stage), suspect)
         tune = (raise_rates, retouch_calibration)[number % 2]
-        yield _exposed(drill, Kind.TUNED, number, tune(stage, suspect), suspect)
-        yield _exposed(drill, Kind.TRANSFERABLE, number, make_transferable(stage, stage.seed + number), suspect)
+        yield expose(drill, Kind.TUNED, number, tune(stage, suspect), suspect)
+        yield expose(drill, Kind.TRANSFERABLE, number, make_transferable(stage, stage.seed + number), suspect)
         yield _honest(drill, number)
     for number, (seed, suspect) in enumerate(lucky_seeds(drill, rounds)):
-        yield _exposed(drill, Kind.LUCKY, number, drill.tried[seed], suspect, f"seed {seed}: ")
+        yield expose(drill, Kind.LUCKY, number, drill.tried[seed], suspect, f"seed {seed}: ")
 
 
 def lucky_seeds(drill: Drill, rounds: int) -> list[tuple[int, Player]]:
@@ -186,9 +186,8 @@ def lucky_seeds(drill: Drill, rounds: int) -> list[tuple[int, Player]]:
     return pairs[:rounds]
 
 
-def _exposed(
-    drill: Drill, kind: Kind, number: int, bundle: FingerprintBundle, suspect: Player, found: str = ""
-) -> Round:
+def expose(drill: Drill, kind: Kind, number: int, bundle: FingerprintBundle, suspect: Player, found: str = "") -> Round:
+    """Show a rigged bundle to its suspect and put it to every check; ``found`` begins the detail."""
     verdict = drill.stage.accuse(bundle, suspect)
     accuses = is_match(verdict)
     failed = _failed_controls(verdict)
@@ -281,7 +280,7 @@ def as_text(rows: Sequence[Row]) -> str:
         lines.append([row.kind.value, *map(str, counts)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     cells = ([cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)] for line in lines)
-    return "".join(f"{line[0]:<{widths[0]}}  {'  '.join(right)}\n" for line, right in zip(lines, cells, strict=True))
+    return "".join(f"{line[0]:<{widths[0]}}  {' '.join(right)}\n" for line, right in zip(lines, cells, strict=True))
 
 
 def _fit(project: Project, method: str, seed: int, path: Path) -> FingerprintBundle:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from metav_audit import __version__, behaviour, weight
 from metav_audit.bundle import FingerprintBundle
+from metav_audit.controls import MINIMUM_CONTROLS
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
@@ -29,6 +30,7 @@ from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.source import source_sha256
 from metav_audit.evidence.timestamp import Stamper
+from metav_audit.sanity import SHUFFLES
 from metav_audit.verdict import MINIMUM_SHARE, TABLE_TOLERANCE
 
 PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
@@ -241,6 +243,8 @@ def _rules() -> dict[str, Any]:
         "canary_tolerance_nats": behaviour.TOLERANCE,
         "constant_answers_nats": behaviour.CONSTANT,
         "rounding": behaviour.ROUNDING,
+        "sanity_shuffles": SHUFFLES,
+        "minimum_blind_controls": MINIMUM_CONTROLS,
     }
 
 

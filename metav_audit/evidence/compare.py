@@ -8,7 +8,6 @@ import json
 import math
 import re
 from itertools import zip_longest
-from os.path import commonprefix
 from typing import Any
 
 from metav_audit.errors import EvidenceError
@@ -67,7 +66,8 @@ def html_agreement(recorded: bytes, recomputed: bytes) -> str:
     lines = [(text if same else _GENERATOR.sub("", _FIGURE.sub("", text))).splitlines() for text in texts]
     for number, pair in enumerate(zip_longest(*lines, fillvalue=""), 1):
         if pair[0] != pair[1]:
-            start = max(0, len(commonprefix(pair)) - 20)
+            alike = next((at for at, two in enumerate(zip(*pair, strict=False)) if two[0] != two[1]), 0)
+            start = max(0, alike - 20)
             is_, was = (_brief(line[start:].strip()) for line in pair)
             raise EvidenceError(f"line {number} has {is_}, recomputed it is {was}")
     return "every word agrees; its figures were drawn by another program and are not compared"
