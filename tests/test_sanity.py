@@ -54,7 +54,7 @@ def test_a_verifier_that_does_not_know_the_target_gives_no_verdict():
     bundle = reversed_verifier(BUNDLE)
     verdict = decide(bundle, transcript(TARGET, bundle))
     assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
-    assert any("the protected model's own answers" in reason for reason in verdict.reasons)
+    assert verdict.sanity.target != "match"
 
 
 def test_shufflings_give_no_query_its_own_answer():

@@ -25,7 +25,6 @@ COMMANDS = {
     "pack": "Pack an audit's folder into one file.",
     "report": "Write an audit's report again, from its folder.",
     "rebuild": "Make a bundle again from its project, and compare hashes.",
-    "drill": "Rig bundles for real, and see each exposed.",
     "adapters": "List the installed adapters and what each can do.",
 }
 

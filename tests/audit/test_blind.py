@@ -11,7 +11,7 @@ import pytest
 from metav_audit.cli import main
 from metav_audit.controls import load_controls
 from metav_audit.evidence import verify_folder
-from metav_audit.report import report_texts
+from metav_audit.report import rebuild_reports
 from tests.audit.test_cli import BUNDLE, TARGET, TASK, table
 from tests.builders import linear_model
 from tests.servers import ModelServer, always
@@ -49,7 +49,7 @@ def run(tmp_path, capsys):
 
 
 def failed(folder):
-    return [step.name for step in verify_folder(folder, report_texts) if not step.passed]
+    return [step.name for step in verify_folder(folder, rebuild_reports) if not step.passed]
 
 
 def test_twenty_controls_over_http(run, tmp_path):

@@ -96,7 +96,7 @@ def test_an_option_may_come_from_the_environment(run, tmp_path, monkeypatch):
     monkeypatch.setenv("METAV_AUDIT_REPORT_FORMAT", "papyrus")
     code, _, err = run("report", tmp_path)
     assert (code, err.count("\n")) == (2, 1)
-    assert "'papyrus' is not one of 'csv', 'pdf', 'json'" in err
+    assert "'papyrus' is not one of 'csv', 'pdf', 'html', 'json'" in err
 
 
 def test_a_zoo_and_a_bundle_on_the_command_line(run, tmp_path):

@@ -116,7 +116,9 @@ def small(monkeypatch):
     monkeypatch.setitem(PRESETS, "quick", MINI)
     parts = {"train": slice(0, 90), "heldout": slice(90, 180), "validation": slice(180, 280)}
     monkeypatch.setattr(digits, "PARTS", parts)
-    monkeypatch.setattr(digits, "PROJECT", digits.PROJECT + "[fingerprint]\nqueries = 8\nsteps = 10\n")
+    monkeypatch.setattr(
+        digits, "PROJECT", digits.PROJECT.replace("[fingerprint]\n", "[fingerprint]\nqueries = 8\nsteps = 10\n")
+    )
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
 
