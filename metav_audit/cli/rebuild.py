@@ -31,14 +31,14 @@ def command(
     Exit code: 0 the same, or OUT is written; 4 different.
     """
     from metav_audit.bundle import FingerprintBundle, check_place
-    from metav_audit.fingerprint.rebuild import differences, rebuild_bundle
+    from metav_audit.fingerprint.rebuild import differences, marked_as, rebuild_bundle
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import load_project
 
     if fresh_seed is not None and output is None:
         raise click.UsageError("--fresh-seed makes another bundle: say with -o where to write it.")
     shown = FingerprintBundle.load(bundle)
-    loaded = load_project(project)
+    loaded = marked_as(load_project(project), shown)
     if output is not None:
         check_place(output)
     rebuilt = rebuild_bundle(loaded, shown.method, reuse=reuse, seed=fresh_seed, jobs=jobs, progress=ProgressLine)

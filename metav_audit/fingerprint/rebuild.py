@@ -13,6 +13,7 @@ import numpy as np
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.fingerprint.fit import make_bundle
 from metav_audit.progress import Progress
+from metav_audit.targeted import is_targeted, mark_of
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.project import Project, open_workshop
 
@@ -50,6 +51,15 @@ def _make(
 ) -> FingerprintBundle:
     zoo = build_zoo(project, jobs=jobs, progress=progress("zoo: models trained"))
     return make_bundle(open_workshop(project), zoo, method, progress("fingerprint: steps"), seed=seed)
+
+
+def marked_as(project: Project, shown: FingerprintBundle) -> Project:
+    """Return the project with the identity and the nonce of a targeted bundle, which the command line may have given.
+
+    Raises:
+        BundleError: the bundle is targeted and names none.
+    """
+    return replace(project, **asdict(mark_of(shown))) if is_targeted(shown) else project
 
 
 def differences(shown: FingerprintBundle, rebuilt: FingerprintBundle) -> tuple[str, ...]:

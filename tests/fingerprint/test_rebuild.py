@@ -65,6 +65,15 @@ def test_a_fresh_seed_makes_another_bundle(project, tmp_path, capsys):
     assert call(*arguments) == 2
 
 
+def test_a_targeted_bundle_is_made_again_with_its_own_mark(project, tmp_path, capsys):
+    """Identity and nonce that the command line gave are taken from the manifest, not from the project."""
+    options = ("--method", "fitprint", "--identity", "Rival Inc", "--nonce", "ab" * 32)
+    assert call("fit", project, "--jobs", 1, "-o", tmp_path / "targeted", *options) == 0
+    capsys.readouterr()
+    assert call("rebuild", tmp_path / "targeted", project, "--reuse", "--jobs", 1) == 0
+    assert capsys.readouterr().out.startswith("the same: ")
+
+
 def test_a_store_that_lies_is_found_out(project, tmp_path, capsys, toy):
     """A bundle from models that are not what the project makes is different when all are trained anew."""
     del toy
