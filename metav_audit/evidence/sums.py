@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metav_audit.bodies import BODIES
 from metav_audit.bundle import COMMITMENT
+from metav_audit.controls import CONTROLS
 from metav_audit.custody import EvidenceFile
 from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence.seal import SEAL
@@ -23,6 +24,7 @@ EVIDENCE = (
     f"bundle/{COMMITMENT}",
     SEAL,
     "control.json",
+    CONTROLS,
 )
 """The files that a verdict follows from, or that vouch for it, in the order in which they are read."""
 

@@ -1,6 +1,6 @@
-"""report.csv: one row a query, for spreadsheets and pandas.
+"""report.csv: one row a query, for spreadsheets and pandas; and summary.csv.
 
-Columns, in this order; a cell is empty where there is nothing to say:
+Columns of report.csv, in this order; a cell is empty where there is nothing to say:
 
 - ``endpoint``: the endpoint's name.
 - ``query``: the query's number, as in transcript.jsonl, from 0.
@@ -19,16 +19,33 @@ Columns, in this order; a cell is empty where there is nothing to say:
 - ``target_probabilities``, ``suspect_probabilities``: all of them, a JSON array in the order of the task's labels; null
   where a class was hidden.
 - ``response_sha256``: hash of the response body that held the answer.
+
+summary.csv: one row an endpoint, in the order of the summary. Columns:
+
+- ``endpoint``, ``folder``: its name, and its audit's folder.
+- ``outcome``: match, no_match, inconclusive, or empty where there is no verdict.
+- ``control``: "is the control", or whether the run's control "passed" or "failed"; empty where it had none.
+- ``score``, ``log10_lr``, ``support``, ``p_value``, ``p_value_derived``: the verdict's; support is the ratio in words.
+- ``answered``, ``queries``, ``requests``, ``view``: how much was asked and shown.
+- ``registration``, ``seal``: what commitment and seal are worth.
+- ``first_query``, ``last_record``: ISO 8601.
+- ``reasons``: of the verdict, or why there is none.
+- ``bundle_sha256``, ``url``: what was asked, and where.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from metav_audit.report.model import EvidenceReport, Query
 from metav_audit.report.text import printable
+
+if TYPE_CHECKING:
+    from metav_audit.report.summary import Entry
 
 COLUMNS = (
     "endpoint",
@@ -51,6 +68,28 @@ COLUMNS = (
     "suspect_probabilities",
     "response_sha256",
 )
+SUMMARY_COLUMNS = (
+    "endpoint",
+    "folder",
+    "outcome",
+    "control",
+    "score",
+    "log10_lr",
+    "support",
+    "p_value",
+    "p_value_derived",
+    "answered",
+    "queries",
+    "requests",
+    "view",
+    "registration",
+    "seal",
+    "first_query",
+    "last_record",
+    "reasons",
+    "bundle_sha256",
+    "url",
+)
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 Cell = str | int | float | bool | None
@@ -58,10 +97,47 @@ Cell = str | int | float | bool | None
 
 def render_csv(report: EvidenceReport) -> bytes:
     """Write one row a query, UTF-8, lines ended by a line feed."""
-    rows = [[_cell(value) for value in _row(report, query)] for query in report.queries]
+    return _written([_row(report, query) for query in report.queries], COLUMNS)
+
+
+def render_summary(entries: Sequence[Entry]) -> bytes:
+    """Write one row an endpoint, in the same way."""
+    return _written([_summary_row(entry) for entry in entries], SUMMARY_COLUMNS)
+
+
+def _written(rows: Sequence[tuple[Cell, ...]], columns: Sequence[str]) -> bytes:
     # dtype=object: whole numbers stay whole beside empty cells.
-    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    frame = pd.DataFrame([[_cell(value) for value in row] for row in rows], columns=list(columns), dtype=object)
     return frame.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _summary_row(entry: Entry) -> tuple[Cell, ...]:
+    control = "is the control" if entry.is_control else {None: None, True: "passed", False: "failed"}[entry.stands]
+    if entry.report is None:
+        return (entry.name, entry.folder, None, control, *[None] * 13, entry.error, None, None)
+    verdict, custody = entry.report.verdict, entry.report.custody
+    return (
+        entry.name,
+        entry.folder,
+        entry.outcome,
+        control,
+        verdict.score,
+        verdict.log10_lr,
+        verdict.verbal,
+        verdict.p_value,
+        verdict.p_value_derived,
+        verdict.answered,
+        verdict.queries,
+        verdict.requests,
+        verdict.view,
+        custody.commitment.status,
+        custody.seal.status,
+        entry.report.started,
+        entry.report.finished,
+        "; ".join(verdict.reasons),
+        verdict.bundle_sha256,
+        verdict.url,
+    )
 
 
 def _row(report: EvidenceReport, query: Query) -> tuple[Cell, ...]:

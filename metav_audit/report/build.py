@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,11 @@ from metav_audit.bundle import FingerprintBundle, ModelCard
 from metav_audit.custody import Custody
 from metav_audit.errors import TranscriptError
 from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, RatioCheck, Stratum
+from metav_audit.report.queries import build_queries, figure, mean
 from metav_audit.report.spelling import spelling_of
 from metav_audit.report.wording import write_wording
-from metav_audit.responses import Features, FloatArray, features
-from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary, total_variation
+from metav_audit.responses import features
+from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary
 from metav_audit.transcript import Attempt, Exchange, Transcript
 from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores, view_of
 from metav_audit.weight import weigh_held_out
@@ -42,7 +42,7 @@ def build_report(
     shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
     held_out = calibration_scores(bundle, view_of(bundle, transcript), shown.answered)
     sides = (_side(held_out, verdict, derived=False), _side(held_out, verdict, derived=True))
-    queries = _queries(bundle, transcript, shown)
+    queries = build_queries(bundle, transcript, shown)
     strata = _strata(held_out, verdict.score)
     ratios = None if verdict.score is None else _ratios(held_out)
     spelling = spelling_of(bundle, verdict, sides)
@@ -58,7 +58,7 @@ def build_report(
         ratios=ratios,
         queries=queries,
         agreeing=sum(query.agrees is True for query in queries),
-        mean_divergence=_mean(query.divergence for query in queries),
+        mean_divergence=mean(query.divergence for query in queries),
         exclusions=_exclusions(queries),
         failures=_failures(transcript.exchanges),
         identities=transcript.identities,
@@ -127,108 +127,11 @@ def _ratios(held_out: CalibrationScores) -> RatioCheck:
     return RatioCheck(
         derived=tuple(derived.tolist()),
         independent=tuple(independent.tolist()),
-        cllr=_figure(cllr(derived, independent)),
-        cllr_min=_figure(cllr_min(derived, independent)),
+        cllr=figure(cllr(derived, independent)),
+        cllr_min=figure(cllr_min(derived, independent)),
         misleading_derived=int((derived < 0).sum()),
         misleading_independent=int((independent > 0).sum()),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """What Query says of an answer; None throughout where there is none."""
-
-    suspect: tuple[float | None, ...] | None = None
-    suspect_label: str | None = None
-    agrees: bool | None = None
-    divergence: float | None = None
-
-
-def _queries(bundle: FingerprintBundle, transcript: Transcript, shown: Features) -> tuple[Query, ...]:
-    pictures: Sequence[bytes | None] = bundle.task.domain.png(bundle.inputs) or [None] * len(bundle.inputs)
-    labels = bundle.task.output.labels
-    queries = []
-    usual = zip(_usual(bundle, derived=True), _usual(bundle, derived=False), strict=True)
-    parts = zip(transcript.exchanges, pictures, bundle.reference, usual, strict=True)
-    for exchange, picture, reference, medians in parts:
-        target = _probabilities(reference)
-        label = labels[int(reference.argmax())]
-        answer = _Answered()
-        if exchange.answer is not None:
-            answer = _compare(target, label, shown, exchange.query, labels)
-        queries.append(_query(exchange, picture, target, label, answer, medians))
-    return tuple(queries)
-
-
-def _compare(target: tuple[float, ...], label: str, shown: Features, query: int, labels: tuple[str, ...]) -> _Answered:
-    values, mask = shown.values[query], shown.mask[query]
-    suspect_label = labels[int(np.where(mask, values, -np.inf).argmax())]
-    complete = _probabilities(values)
-    suspect = tuple(value if there else None for value, there in zip(complete, mask.tolist(), strict=True))
-    divergence = _figure(total_variation(target, complete)) if mask.all() else None
-    return _Answered(suspect, suspect_label, suspect_label == label, divergence)
-
-
-def _usual(bundle: FingerprintBundle, *, derived: bool) -> list[float]:
-    """Return, for each query, the median distance of one side's calibration models from the target."""
-    target = np.exp(bundle.reference.astype(np.float64))
-    members = [index for index, card in enumerate(bundle.calibration.models) if card.derived == derived]
-    # One model at a time: all of them at once need not fit into memory.
-    distances = [
-        np.abs(np.exp(bundle.calibration.features[index].astype(np.float64)) - target).sum(axis=1) / 2
-        for index in members
-    ]
-    return [min(1.0, _figure(value)) for value in np.median(distances, axis=0).tolist()]
-
-
-def _query(
-    exchange: Exchange,
-    picture: bytes | None,
-    target: tuple[float, ...],
-    label: str,
-    answer: _Answered,
-    medians: tuple[float, float],
-) -> Query:
-    attempts = exchange.attempts
-    status = "answered" if answer.suspect else "unanswered" if exchange.reason else "open"
-    return Query(
-        number=exchange.query,
-        picture=picture,
-        status=status,
-        reason=exchange.reason,
-        target=target,
-        suspect=answer.suspect,
-        target_label=label,
-        suspect_label=answer.suspect_label,
-        agrees=answer.agrees,
-        divergence=answer.divergence,
-        derived_divergence=medians[0],
-        independent_divergence=medians[1],
-        sent=attempts[0].sent if attempts else None,
-        attempts=len(attempts),
-        http_status=attempts[-1].status if attempts else None,
-        elapsed_s=_total(attempt.elapsed_s for attempt in attempts),
-        response_sha256=attempts[-1].response_sha256 if attempts and answer.suspect else None,
-    )
-
-
-def _probabilities(logs: FloatArray) -> tuple[float, ...]:
-    return tuple(_figure(value) for value in np.exp(logs.astype(np.float64)).tolist())
-
-
-def _figure(value: float) -> float:
-    """Cut a figure to twelve digits: what lies beyond is the machine's own rounding."""
-    return float(f"{value:.12g}")
-
-
-def _total(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return _figure(sum(known)) if known else None
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return _figure(fmean(known)) if known else None
 
 
 def _exclusions(queries: Sequence[Query]) -> tuple[Exclusion, ...]:

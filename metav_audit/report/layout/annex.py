@@ -8,18 +8,8 @@ from typing import Any
 
 from metav_audit.custody import Attested
 from metav_audit.report.attachments import MAX_ATTACHED
-from metav_audit.report.document import (
-    Block,
-    Column,
-    Drawing,
-    Drawings,
-    Figures,
-    Ledger,
-    Paragraph,
-    Section,
-    Steps,
-    Table,
-)
+from metav_audit.report.blocks import Block, Column, Drawing, Drawings, Figures, Ledger, Paragraph, Steps, Table
+from metav_audit.report.document import Section
 from metav_audit.report.layout.certification import certification
 from metav_audit.report.layout.values import DASH, moment, number, size
 from metav_audit.report.model import EvidenceReport, RatioCheck

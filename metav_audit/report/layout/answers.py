@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from metav_audit.report.document import (
-    Bar,
-    Card,
-    Cards,
-    Column,
-    Drawing,
-    Paragraph,
-    Picture,
-    Pictures,
-    Section,
-    Table,
-)
+from metav_audit.report.blocks import Bar, Card, Cards, Column, Drawing, Paragraph, Picture, Pictures, Table
+from metav_audit.report.document import Section
 from metav_audit.report.layout.values import DASH, number_ranges
 from metav_audit.report.model import EvidenceReport, Query
 from metav_audit.report.text import printable, shorten

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metav_audit.report.document import Block, Form, Paragraph
+from metav_audit.report.blocks import Block, Form, Paragraph
 from metav_audit.report.layout.values import moment
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import shorten

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from metav_audit.report.document import Cover, Drawing, Tone
+from metav_audit.report.blocks import Drawing, Tone
+from metav_audit.report.document import Cover
 from metav_audit.report.layout.values import moment, number, p_share, p_value, ratio
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import shorten
@@ -96,6 +97,9 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
         ("Registration", custody.commitment.sentence),
         ("Seal", custody.seal.sentence),
     ]
+    for name, controls in (("Sanity controls", report.verdict.sanity), ("Blind controls", report.verdict.controls)):
+        if controls is not None:
+            rows.append((name, f"{controls}."))
     if custody.control is not None:
         rows.append(("Positive control", custody.control.sentence))
     return rows

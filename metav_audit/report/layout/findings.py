@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metav_audit.report.document import Column, Drawing, Figures, Items, Paragraph, Row, Section, Steps, Table, Terms
+from metav_audit.report.blocks import Column, Drawing, Figures, Items, Paragraph, Row, Steps, Table, Terms
+from metav_audit.report.document import Section
 from metav_audit.report.layout.values import DASH, number, p_share, p_value, percents, ratio
 from metav_audit.report.model import EvidenceReport, Spelling, Stratum
 from metav_audit.report.text import shorten
 
 SCORES = "scores.svg"
+MAX_NAMED = 20
+"""So many controls that matched, or were left out, are named; verdict.json names all."""
+
 _DATA = {"train": "owner's data", "heldout": "other data"}
 
 
@@ -19,6 +23,9 @@ def lay_out_findings(report: EvidenceReport) -> Iterator[Section]:
     yield Section("The method, in plain words", method, new_page=True)
     yield Section("What was found", tuple(_found(report)), new_page=True)
     yield Section("What the figures mean", (Items(report.wording.weight),))
+    controls = tuple(_controls(report))
+    if controls:
+        yield Section("Controls", controls)
     against = Items(report.wording.other_side) if report.wording.other_side else Paragraph("Nothing could be observed.")
     yield Section("What speaks for the other side", (against,))
     yield Section("What this report does not say", (Items(report.wording.limits),))
@@ -76,6 +83,29 @@ def _spelling(spelling: Spelling) -> Iterator[tuple[str, str, str]]:
     for name, side in (("independent", spelling.independent), ("derived", spelling.derived)):
         spelled = f"{side.mean:.0%} ({side.lowest:.0%} {DASH} {side.highest:.0%})"
         yield f"Wrong if {name}", spelled, "mean of the calibration lineages, lowest and highest"
+
+
+def _controls(report: EvidenceReport) -> Iterator[Paragraph | Figures | Items]:
+    sanity, blind, positive = report.verdict.sanity, report.verdict.controls, report.custody.control
+    rows = []
+    if sanity is not None:
+        rows.append(("Sanity controls", "failed" if sanity.failures else "passed", f"{sanity}."))
+    if blind is not None:
+        rows.append(("Blind controls", f"{blind.matches} of {blind.models} match", f"{blind}."))
+    if positive is not None:
+        rows.append(("Positive control", "passed" if positive.passed else "failed", positive.sentence))
+    if not rows:
+        return
+    yield Paragraph(
+        "Answers of known origin, judged by the same rule. Sanity controls are the endpoint's own answers in another "
+        "order, answers that say nothing, and the protected model's own. Blind controls are models that a third party "
+        "supplied as independent. A positive control is the owner's own model, asked in the same run."
+    )
+    yield Figures(tuple(rows))
+    if blind is not None and (blind.matched or blind.left_out):
+        matched = tuple(f"{shorten(name, 120)} would be a match." for name in blind.matched[:MAX_NAMED])
+        left_out = tuple(f"Not scored: {shorten(each, 300)}." for each in blind.left_out[:MAX_NAMED])
+        yield Items(matched + left_out)
 
 
 def _beyond(word: str, boundary: float | None) -> str:

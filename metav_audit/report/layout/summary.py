@@ -1,0 +1,118 @@
+"""What a summary's pages say: counts, a line an endpoint, and how to read so many verdicts at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from metav_audit.report.blocks import Block, Column, Link, Mark, Paragraph, Row, Table, Tone
+from metav_audit.report.document import Document, Section
+from metav_audit.report.layout.values import DASH, moment, number, p_value, ratio
+from metav_audit.report.text import shorten
+
+if TYPE_CHECKING:
+    from metav_audit.report.summary import Entry
+
+_MARKS = {
+    "match": Mark("MATCH", Tone.DERIVED),
+    "no_match": Mark("NO MATCH", Tone.INDEPENDENT),
+    "inconclusive": Mark("INCONCLUSIVE", Tone.NEUTRAL),
+    "": Mark("NO VERDICT", Tone.NEUTRAL),
+}
+_WORDS = (("match", "match"), ("", "without a verdict"), ("inconclusive", "inconclusive"), ("no_match", "no match"))
+_COLUMNS = (
+    Column("Endpoint", 40),
+    Column("outcome", 29),
+    Column("score", 17, numeric=True),
+    Column("LR", 14, numeric=True),
+    Column("p indep.", 17, numeric=True),
+    Column("p derived", 17, numeric=True),
+    Column("answered", 19, numeric=True),
+    Column("requests", 17, numeric=True),
+    Column("registration", 27),
+    Column("why"),
+)
+
+
+def lay_out_summary(entries: Sequence[Entry]) -> Document:
+    """Return the pages; ``entries`` are in order."""
+    suspects = [entry for entry in entries if not entry.is_control]
+    dates = [entry.report.finished or entry.report.started for entry in entries if entry.report]
+    bundles = sorted({entry.report.verdict.bundle_sha256 for entry in entries if entry.report})
+    return Document(
+        title=f"Audit summary: {_count(len(suspects), 'endpoint')}",
+        header="Audit summary",
+        stamp="bundle " + ", ".join(digest[:12] for digest in bundles[:4]) if bundles else "no verdict",
+        footer="metav-audit · summary of audits; each endpoint's folder holds its evidence",
+        date=max(dates, default=""),
+        cover=None,
+        sections=(Section(f"{_count(len(suspects), 'endpoint')} audited", tuple(_blocks(entries, suspects))),),
+        landscape=True,
+    )
+
+
+def _blocks(entries: Sequence[Entry], suspects: Sequence[Entry]) -> Iterator[Block]:
+    counts = Counter(entry.outcome for entry in suspects)
+    told = ", ".join(f"{counts[outcome]} {words}" for outcome, words in _WORDS if counts[outcome])
+    yield Paragraph(f"{told}. {_when(entries)}")
+    if any(entry.stands is False for entry in suspects):
+        yield Paragraph(
+            "The run's positive control did not come out as a match: no verdict of this run stands.",
+            title="The positive control failed",
+        )
+    yield Table(_COLUMNS, tuple(_row(entry) for entry in entries))
+    yield Paragraph(_notes(suspects), small=True)
+
+
+def _when(entries: Sequence[Entry]) -> str:
+    reports = [entry.report for entry in entries if entry.report]
+    if not reports:
+        return ""
+    models = sorted({report.model_name for report in reports})
+    first = min(report.started for report in reports)
+    last = max(report.finished or report.started for report in reports)
+    named = shorten(", ".join(models), 200)
+    return f"Each was asked the fingerprint of {named}, between {moment(first)} and {moment(last)}."
+
+
+def _row(entry: Entry) -> Row:
+    name = shorten(entry.name, 80) + (" (control)" if entry.is_control else "")
+    mark = _MARKS[entry.outcome]
+    if entry.report is None:
+        return name, mark, *[DASH] * 7, shorten(entry.error or "", 300)
+    verdict, custody = entry.report.verdict, entry.report.custody
+    return (
+        Link(name, f"{quote(entry.folder)}/report.html"),
+        mark,
+        number(verdict.score),
+        ratio(verdict.log10_lr),
+        p_value(verdict.p_value),
+        p_value(verdict.p_value_derived),
+        f"{verdict.answered} of {verdict.queries}",
+        str(verdict.requests),
+        f"{custody.commitment.status}; seal: {custody.seal.status}",
+        shorten("; ".join(verdict.reasons), 300),
+    )
+
+
+def _notes(suspects: Sequence[Entry]) -> str:
+    notes = [
+        "The gravest come first: matches, then endpoints without a verdict, inconclusive ones, and those that do not "
+        "match; within them, the highest likelihood ratio. LR: how many times more probable such a score is for a "
+        "derived model than for an independent one."
+    ]
+    judged = [entry.report.verdict for entry in suspects if entry.report]
+    if judged:
+        expected = sum(verdict.false_match_rate for verdict in judged)
+        notes.append(
+            f"If all {len(judged)} endpoints with a verdict served independent models, up to {expected:.2g} matches "
+            "would still be expected by chance, by the promised rate of false matches: the more endpoints are asked, "
+            "the less one match alone says."
+        )
+    return " ".join(notes)
+
+
+def _count(number_: int, what: str) -> str:
+    return f"{number_} {what}" + ("" if number_ == 1 else "s")

@@ -1,0 +1,114 @@
+"""Query by query: the target's answer, the suspect's, and what is usual on either side of the calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.report.model import Query
+from metav_audit.responses import Features, FloatArray
+from metav_audit.statistics import total_variation
+from metav_audit.transcript import Exchange, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What Query says of an answer; None throughout where there is none."""
+
+    suspect: tuple[float | None, ...] | None = None
+    suspect_label: str | None = None
+    agrees: bool | None = None
+    divergence: float | None = None
+
+
+def build_queries(bundle: FingerprintBundle, transcript: Transcript, shown: Features) -> tuple[Query, ...]:
+    """Return one value an input, in order; ``shown`` are the transcript's answers as canonical features."""
+    pictures: Sequence[bytes | None] = bundle.task.domain.png(bundle.inputs) or [None] * len(bundle.inputs)
+    labels = bundle.task.output.labels
+    queries = []
+    usual = zip(_usual(bundle, derived=True), _usual(bundle, derived=False), strict=True)
+    parts = zip(transcript.exchanges, pictures, bundle.reference, usual, strict=True)
+    for exchange, picture, reference, medians in parts:
+        target = _probabilities(reference)
+        label = labels[int(reference.argmax())]
+        answer = _Answered()
+        if exchange.answer is not None:
+            answer = _compare(target, label, shown, exchange.query, labels)
+        queries.append(_query(exchange, picture, target, label, answer, medians))
+    return tuple(queries)
+
+
+def _compare(target: tuple[float, ...], label: str, shown: Features, query: int, labels: tuple[str, ...]) -> _Answered:
+    values, mask = shown.values[query], shown.mask[query]
+    suspect_label = labels[int(np.where(mask, values, -np.inf).argmax())]
+    complete = _probabilities(values)
+    suspect = tuple(value if there else None for value, there in zip(complete, mask.tolist(), strict=True))
+    divergence = figure(total_variation(target, complete)) if mask.all() else None
+    return _Answered(suspect, suspect_label, suspect_label == label, divergence)
+
+
+def _usual(bundle: FingerprintBundle, *, derived: bool) -> list[float]:
+    """Return, for each query, the median distance of one side's calibration models from the target."""
+    target = np.exp(bundle.reference.astype(np.float64))
+    members = [index for index, card in enumerate(bundle.calibration.models) if card.derived == derived]
+    # One model at a time: all of them at once need not fit into memory.
+    distances = [
+        np.abs(np.exp(bundle.calibration.features[index].astype(np.float64)) - target).sum(axis=1) / 2
+        for index in members
+    ]
+    return [min(1.0, figure(value)) for value in np.median(distances, axis=0).tolist()]
+
+
+def _query(
+    exchange: Exchange,
+    picture: bytes | None,
+    target: tuple[float, ...],
+    label: str,
+    answer: _Answered,
+    medians: tuple[float, float],
+) -> Query:
+    attempts = exchange.attempts
+    status = "answered" if answer.suspect else "unanswered" if exchange.reason else "open"
+    return Query(
+        number=exchange.query,
+        picture=picture,
+        status=status,
+        reason=exchange.reason,
+        target=target,
+        suspect=answer.suspect,
+        target_label=label,
+        suspect_label=answer.suspect_label,
+        agrees=answer.agrees,
+        divergence=answer.divergence,
+        derived_divergence=medians[0],
+        independent_divergence=medians[1],
+        sent=attempts[0].sent if attempts else None,
+        attempts=len(attempts),
+        http_status=attempts[-1].status if attempts else None,
+        elapsed_s=_total(attempt.elapsed_s for attempt in attempts),
+        response_sha256=attempts[-1].response_sha256 if attempts and answer.suspect else None,
+    )
+
+
+def _probabilities(logs: FloatArray) -> tuple[float, ...]:
+    return tuple(figure(value) for value in np.exp(logs.astype(np.float64)).tolist())
+
+
+def figure(value: float) -> float:
+    """Cut a figure to twelve digits: what lies beyond is the machine's own rounding."""
+    return float(f"{value:.12g}")
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return figure(sum(known)) if known else None
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that there are; None without any."""
+    known = [value for value in values if value is not None]
+    return figure(fmean(known)) if known else None
