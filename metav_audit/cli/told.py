@@ -66,7 +66,7 @@ class Told:
         except MetavAuditError as error:
             complain(str(error))
             self._codes.append(error.exit_code)
-            self.entries.append(Entry(name, audited.folder.name, None, str(error), is_control))
+            self.entries.append(Entry.failed(name, audited.folder, error, is_control=is_control))
             return
         self.entries.append(Entry(name, audited.folder.name, report, None, is_control))
         assert audited.verdict is not None

@@ -41,8 +41,13 @@ class Entry:
         try:
             report = load_report(folder, vouch)
         except MetavAuditError as error:
-            return cls(folder.name, folder.name, None, str(error))
+            return cls.failed(folder.name, folder, error)
         return cls(report.endpoint.name, folder.name, report, None)
+
+    @classmethod
+    def failed(cls, name: str, folder: Path, error: MetavAuditError, *, is_control: bool = False) -> Self:
+        """Say that there is no verdict, and why; where the folders lie on this machine is nobody's business."""
+        return cls(name, folder.name, None, str(error).replace(str(folder), folder.name), is_control)
 
     @property
     def outcome(self) -> str:
