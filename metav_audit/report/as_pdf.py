@@ -85,7 +85,7 @@ def _lay_down(attachments: Iterable[Attachment], folder: Path) -> list[dict[str,
         (folder / file).write_bytes(each.content)
         described.append(
             {
-                "name": each.name,
+                "name": each.name.replace("/", "-"),
                 "file": file,
                 "media": each.media,
                 "relationship": each.relationship,
