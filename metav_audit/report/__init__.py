@@ -110,7 +110,7 @@ def _pdf(report: EvidenceReport, folder: Path, paper: Paper) -> bytes:
     from metav_audit.report.as_csv import render_csv
     from metav_audit.report.as_pdf import render_pdf
 
-    evidence = [*gather(folder, report.custody.files), attach("report.csv", render_csv(report))]
+    evidence = [*gather(folder, report.custody.files), attach("report.csv", render_csv(report), "data")]
     return render_pdf(report, evidence, paper)
 
 

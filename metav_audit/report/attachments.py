@@ -30,10 +30,10 @@ class Attachment:
     relationship: str = "source"
 
 
-def attach(name: str, content: bytes) -> Attachment:
+def attach(name: str, content: bytes, relationship: str = "source") -> Attachment:
     """Make an attachment; the media type follows from the name."""
     media = {".jsonl": "application/jsonl", ".csv": "text/csv", ".json": "application/json"}
-    return Attachment(name, content, media.get(Path(name).suffix, "application/octet-stream"))
+    return Attachment(name, content, media.get(Path(name).suffix, "application/octet-stream"), relationship)
 
 
 def gather(folder: Path, files: Sequence[EvidenceFile]) -> Iterator[Attachment]:

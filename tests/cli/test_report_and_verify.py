@@ -36,6 +36,25 @@ def test_report_writes_one_format_alone(folder):
     assert not (folder / "report.pdf").exists()
 
 
+def test_report_of_a_folder_of_audits_writes_their_summary(tmp_path, capsys):
+    """The folder that audits lie in gets a summary, and each audit keeps its reports."""
+    for name, seed in (("a", 0), ("b", 9)):
+        make_folder(tmp_path / name, linear_model(make_task(), seed, distance=3.0), endpoint={"name": name})
+    assert run("report", tmp_path) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / f"summary.{name}") for name in ("csv", "html", "pdf")]
+    assert run("report", tmp_path, "--format", "json") == 2
+    assert not (tmp_path / "a" / "report.json").exists()
+
+
+def test_report_sets_on_the_paper_that_is_asked_for(folder, capsys):
+    """--paper letter, and verify knows the PDF for what the same programs make of it."""
+    run("report", folder)
+    assert run("report", folder, "--format", "pdf", "--paper", "letter") == 0
+    capsys.readouterr()
+    assert run("verify", folder) == 0
+    assert "report.pdf is the same: all " in capsys.readouterr().out
+
+
 def test_verify_numbers_its_steps_and_exits_0(folder, capsys):
     """A good folder: a line a step, each passing, exit code 0."""
     run("report", folder)

@@ -19,10 +19,46 @@ from tests.folders import make_folder
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>' {{ 7*7 }} {% raw %} &lt;b&gt; <!-- -->\n\u202eevil"
 TAGS = set(
-    "html head meta title style body main header footer section article h1 h2 h3 p div span strong em i ul ol li dl dt "
-    "dd table thead tbody tr th td figure figcaption img a".split()
+    [
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "main",
+        "header",
+        "footer",
+        "section",
+        "article",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "div",
+        "span",
+        "strong",
+        "em",
+        "i",
+        "ul",
+        "ol",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "figure",
+        "figcaption",
+        "img",
+        "a",
+    ]
 )
-ATTRIBUTES = set("lang charset http-equiv content name class src alt style scope href".split())
+ATTRIBUTES = set(["lang", "charset", "http-equiv", "content", "name", "class", "src", "alt", "style", "scope", "href"])
 
 
 class Page(HTMLParser):

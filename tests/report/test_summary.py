@@ -43,7 +43,7 @@ def rows(folder):
 
 
 def test_the_gravest_comes_first_after_the_control(fleet):
-    """Control, match, no verdict, inconclusive, no match; a folder without a verdict says why, and not where it lies."""
+    """Control, match, no verdict, inconclusive, no match; one without a verdict says why, and not where it lies."""
     write_summary(read_entries(fleet, custody_of), fleet)
     frame = rows(fleet)
     assert tuple(frame.columns) == SUMMARY_COLUMNS
