@@ -54,6 +54,20 @@ def test_a_new_run_asks_everything_anew_in_a_folder_of_its_own(run, tmp_path):
     assert len(list((tmp_path / "out").glob("*/a/verdict.json"))) == 2
 
 
+def test_several_endpoints_are_put_side_by_side_in_a_summary(run, tmp_path):
+    """The gravest first, an endpoint that could not be asked among them; one endpoint alone gets no summary."""
+    with ModelServer(TARGET) as server, ModelServer(TARGET, script=always((403, b"{}"))) as closed:
+        run(table("one", server.url), "-o", tmp_path / "alone")
+        code, _, _ = run(table("closed", closed.url) + table("open", server.url), "--paper", "letter")
+    assert code == 4
+    assert not list((tmp_path / "alone").glob("summary.*"))
+    out = tmp_path / "out"
+    assert {path.name for path in out.glob("summary.*")} == {"summary.csv", "summary.html", "summary.pdf"}
+    rows = [line.split(",")[:3] for line in (out / "summary.csv").read_text().splitlines()]
+    assert rows == [["endpoint", "folder", "outcome"], ["open", "open", "match"], ["closed", "closed", ""]]
+    assert str(tmp_path) not in (out / "summary.html").read_text()
+
+
 def test_a_dry_run_sends_and_writes_nothing(run, tmp_path):
     """It prints queries, requests at least and at most, and the cost where a price is given."""
     with ModelServer(TARGET) as server:
