@@ -56,8 +56,8 @@ def test_a_new_run_asks_everything_anew_in_a_folder_of_its_own(run, tmp_path):
 
 def test_several_endpoints_are_put_side_by_side_in_a_summary(run, tmp_path):
     """The gravest first, an endpoint that could not be asked among them; one endpoint alone gets no summary."""
-    with ModelServer(TARGET) as server, ModelServer(TARGET, script=always((403, b"{}"))) as closed:
-        run(table("one", server.url), "-o", tmp_path / "alone")
+    with ModelServer(TARGET) as server, ModelServer(TARGET, fault=always(401)) as closed:
+        run(table("one", server.url), out="alone")
         code, _, _ = run(table("closed", closed.url) + table("open", server.url), "--paper", "letter")
     assert code == 4
     assert not list((tmp_path / "alone").glob("summary.*"))
