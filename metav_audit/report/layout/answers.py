@@ -26,8 +26,8 @@ def lay_out_answers(report: EvidenceReport) -> Iterator[Section]:
         shown = "The inputs" if len(pictures) <= MAX_PICTURES else f"The first {MAX_PICTURES} of {len(pictures)} inputs"
         note = Paragraph(f"{shown} sent to the endpoint, numbered as in the transcript.", small=True)
         yield Section("The inputs", (Pictures(pictures[:MAX_PICTURES]), note))
-    yield Section("The answers, beside the protected model's", tuple(_answers(report)))
     yield Section("Failures and exclusions", tuple(_failures(report)))
+    yield Section("The answers, beside the protected model's", tuple(_answers(report)))
 
 
 def comparable(queries: Sequence[Query]) -> bool:
