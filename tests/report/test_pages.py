@@ -108,6 +108,16 @@ def test_controls_stand_in_a_section_of_their_own(folder):
     assert rows[1][2] == "The run's positive control, own, came out as a match, as it must."
 
 
+def test_the_cover_cuts_hashes_that_the_annex_has_whole(report):
+    """At a glance, twelve digits tell keys apart; under the order of events stands all of it."""
+    key = "0123456789abcdef" * 4
+    seal = Attested("sealed", f"Sealed by the key {key}.")
+    sealed = dataclasses.replace(report, custody=dataclasses.replace(report.custody, seal=seal))
+    document = lay_out(sealed)
+    assert ("Seal", "Sealed by the key 0123456789ab….") in document.cover.glance
+    assert all_of(document, Table)[-2].rows[-1][2] == f"Sealed by the key {key}."
+
+
 def test_annex_lists_every_file_with_its_hash(report):
     """Files, sizes and hashes are those of the folder."""
     table = next(block for block in sections(report)["Annex B. Files and hashes"].blocks if isinstance(block, Table))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metav_audit.report.blocks import Drawing, Tone
 from metav_audit.report.document import Cover
-from metav_audit.report.layout.values import moment, number, p_share, p_value, ratio
+from metav_audit.report.layout.values import moment, number, p_share, p_value, ratio, short_hashes
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import shorten
 from metav_audit.verdict import Verdict, VerdictOutcome
@@ -94,8 +94,8 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
         ("First query", moment(report.started)),
         ("Last record", moment(report.finished)),
         ("Seen of the model", report.verdict.view),
-        ("Registration", custody.commitment.sentence),
-        ("Seal", custody.seal.sentence),
+        ("Registration", short_hashes(custody.commitment.sentence)),
+        ("Seal", short_hashes(custody.seal.sentence)),
     ]
     for name, controls in (("Sanity controls", report.verdict.sanity), ("Blind controls", report.verdict.controls)):
         if controls is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from metav_audit.report.document import when
 from metav_audit.weight import ratio_text
 
+_HASH = re.compile(r"\b[0-9a-f]{64}\b")
 DASH = "\N{EN DASH}"
 
 
@@ -44,6 +46,11 @@ def number_ranges(numbers: Iterable[int]) -> str:
         else:
             runs.append([each])
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}{DASH}{run[-1]}" for run in runs)
+
+
+def short_hashes(sentence: str) -> str:
+    """Cut the hashes in a sentence to twelve digits; the annex has them whole."""
+    return _HASH.sub(lambda found: f"{found[0][:12]}…", sentence)
 
 
 def moment(text: str | None) -> str:
