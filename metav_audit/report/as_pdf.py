@@ -13,10 +13,11 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import typst
 
+from metav_audit.report import Paper
 from metav_audit.report.attachments import Attachment
 from metav_audit.report.document import Document
 from metav_audit.report.figures import draw
@@ -25,8 +26,6 @@ from metav_audit.report.layout.answers import picture_name
 from metav_audit.report.makers import makers
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import escape_rare
-
-Paper = Literal["a4", "letter"]
 
 TEMPLATES = ("report.typ", "style.typ", "cover.typ", "blocks.typ", "cards.typ")
 STANDARDS: Any = ["a-3b", "ua-1"]
