@@ -13,7 +13,7 @@ from markupsafe import Markup
 from metav_audit.report.document import Document
 from metav_audit.report.figures import draw
 from metav_audit.report.layout import lay_out
-from metav_audit.report.layout.answers import picture_name
+from metav_audit.report.layout.answers import shown_pictures
 from metav_audit.report.makers import makers
 from metav_audit.report.model import EvidenceReport
 
@@ -23,8 +23,7 @@ _BLANK = re.compile(r"_{4,}")
 
 def render_html(report: EvidenceReport) -> bytes:
     """Write the report's pages, UTF-8; figures and inputs stand in it as data."""
-    pictures = {picture_name(query): query.picture for query in report.queries if query.picture}
-    return as_page(lay_out(report), {**draw(report), **pictures})
+    return as_page(lay_out(report), {**draw(report), **shown_pictures(report.queries)})
 
 
 def as_page(document: Document, images: Mapping[str, bytes]) -> bytes:

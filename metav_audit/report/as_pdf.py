@@ -22,7 +22,7 @@ from metav_audit.report.attachments import Attachment
 from metav_audit.report.document import Document
 from metav_audit.report.figures import draw
 from metav_audit.report.layout import lay_out
-from metav_audit.report.layout.answers import picture_name
+from metav_audit.report.layout.answers import shown_pictures
 from metav_audit.report.makers import makers
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import escape_rare
@@ -39,8 +39,7 @@ _NO_GLYPH = "could not be displayed"
 
 def render_pdf(report: EvidenceReport, attachments: Iterable[Attachment] = (), paper: Paper = "a4") -> bytes:
     """Typeset the report with attachments; the same arguments give the same bytes."""
-    pictures = {picture_name(query): query.picture for query in report.queries if query.picture}
-    return typeset(lay_out(report), {**draw(report), **pictures}, attachments, paper)
+    return typeset(lay_out(report), {**draw(report), **shown_pictures(report.queries)}, attachments, paper)
 
 
 def paper_of(pdf: bytes) -> Paper | None:

@@ -40,6 +40,12 @@ def picture_name(query: Query) -> str:
     return f"query-{query.number}.png"
 
 
+def shown_pictures(queries: Sequence[Query]) -> dict[str, bytes]:
+    """Return the pictures that the pages name, by name: not those of a thousand queries."""
+    shown = [query for query in queries if query.picture][:MAX_PICTURES] + choose_cards(queries)
+    return {picture_name(query): query.picture for query in shown if query.picture}
+
+
 def choose_cards(queries: Sequence[Query]) -> list[Query]:
     """Return all queries, or where they are too many the first, and of the rest the most divergent."""
     if len(queries) <= MAX_CARDS:
