@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "Recompute an audit's verdict offline, step by step.",
     "pack": "Pack an audit's folder into one file.",
     "report": "Write an audit's report again, from its folder.",
+    "drill": "Rig bundles for real, and see each exposed.",
     "rebuild": "Make a bundle again from its project, and compare hashes.",
     "adapters": "List the installed adapters and what each can do.",
 }

@@ -71,16 +71,23 @@ def fit_bundle(
     """
     making = making_of(workshop, zoo, method, workshop.project.settings.seed if seed is None else seed)
     check_place(path)
-    if (path / MANIFEST).exists():
-        try:
-            standing = FingerprintBundle.load(path)
-        except BundleError:
-            standing = None
-        if standing is not None and standing.provenance.get("making_sha256") == making:
-            return standing, False
+    standing = standing_bundle(path, making)
+    if standing is not None:
+        return standing, False
     bundle = make_bundle(workshop, zoo, method, progress, seed=seed)
     bundle.save(path)
     return bundle, True
+
+
+def standing_bundle(path: Path, making: str) -> FingerprintBundle | None:
+    """Return the bundle at ``path`` if there is a whole one of this making; see ``making_of``."""
+    if not (path / MANIFEST).exists():
+        return None
+    try:
+        standing = FingerprintBundle.load(path)
+    except BundleError:
+        return None
+    return standing if standing.provenance.get("making_sha256") == making else None
 
 
 def make_bundle(

@@ -94,13 +94,14 @@ def _parts(bundle: FingerprintBundle) -> dict[str, Any]:
         **tensors,
         "calibration.models": calibration,
         "calibration.answers": bundle.calibration.features,
+        "weight": asdict(bundle.weight),
         "rates": asdict(bundle.rates),
         **provenance,
     }
 
 
 _ORDER = ("provenance.platform", "provenance.versions", "name", "method", "task", "provenance", "inputs", "reference",
-          "verifier", "calibration", "rates")  # fmt: skip
+          "verifier", "calibration", "weight", "rates")  # fmt: skip
 """What explains the rest comes first: another platform or version gives other bits."""
 
 

@@ -11,6 +11,7 @@ from metav_audit.bundle import ErrorRates, FingerprintBundle
 from metav_audit.cli import main
 from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.rebuild import differences
+from metav_audit.weight import NEUTRAL
 from metav_audit.zoo.project import find_project
 from metav_audit.zoo.store import Store
 from tests.builders import make_bundle, yes_sayer
@@ -119,6 +120,7 @@ def test_the_same_bundle_differs_in_nothing():
     [
         ({"name": "other"}, "name: "),
         ({"rates": ErrorRates(0.1, 0.05)}, "rates: "),
+        ({"weight": NEUTRAL}, "weight: "),
         ({"inputs": BUNDLE.inputs[::-1].copy()}, "inputs: "),
         ({"reference": BUNDLE.reference - np.float32(0.5)}, "reference: 100.0% of its numbers differ, by 0.5 at most"),
         ({"provenance": {**BUNDLE.provenance, "platform": "Plan 9"}}, "provenance.platform: it is in one of the two"),

@@ -1,0 +1,146 @@
+"""Whom the drill plays with: a project's bundle, its test models as suspects and as a third party's controls."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import nn
+
+from metav_audit import __version__
+from metav_audit.behaviour import ROUNDS, canary_inputs
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.controls import ControlModel, Controls
+from metav_audit.fingerprint.features import features_of_all
+from metav_audit.fingerprint.fit import models_of
+from metav_audit.responses import Answer, FloatArray
+from metav_audit.task import ScoreKind
+from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
+from metav_audit.verdict import Verdict, VerdictOutcome, calibration_scores, decide, judge, scores_in_full
+from metav_audit.zoo.plan import Split
+from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
+
+KIND = ScoreKind.LOG_PROBABILITY
+_NOWHERE = EndpointRecord("suspect", "drill", "drill:model", KIND, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A test model with its name: a suspect, or a control."""
+
+    surrogate: Surrogate
+    model: nn.Module
+
+    @property
+    def name(self) -> str:
+        """Lineage and recipe."""
+        return f"{self.surrogate.plan.lineage}, {self.surrogate.card.recipe}"
+
+    @property
+    def lineage(self) -> str:
+        """Its lineage's name."""
+        return self.surrogate.plan.lineage
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One project's drill.
+
+    Attributes:
+        workshop: the owner's model and data.
+        zoo: the trained surrogates.
+        bundle: the bundle that is drilled.
+        seed: of the project, and of the bundle it makes.
+        independents: the test split's independent models: innocent suspects, and a third party's controls.
+        derived: its derived models: rightly accused.
+    """
+
+    workshop: Workshop
+    zoo: SurrogateZoo
+    bundle: FingerprintBundle
+    seed: int
+    independents: tuple[Player, ...]
+    derived: tuple[Player, ...]
+
+    @property
+    def roots(self) -> tuple[Player, ...]:
+        """One independent a lineage: the model that was trained from scratch."""
+        return tuple(player for player in self.independents if player.surrogate.plan.parent is None)
+
+    def accuse(self, bundle: FingerprintBundle, suspect: Player) -> Verdict:
+        """Audit a suspect, with the other lineages' independents as blind controls."""
+        others = [player for player in self.roots if player.lineage != suspect.lineage]
+        return decide(bundle, transcript_of(bundle, suspect.model), controls_of(bundle, others))
+
+
+def open_stage(workshop: Workshop, zoo: SurrogateZoo, bundle: FingerprintBundle) -> Stage:
+    """Load the test models."""
+    sides = (_players(workshop, zoo.select(Split.TEST, derived=derived)) for derived in (False, True))
+    return Stage(workshop, zoo, bundle, workshop.project.settings.seed, *sides)
+
+
+def is_match(verdict: Verdict) -> bool:
+    """Say whether the score alone would be a match, whatever the controls say."""
+    if verdict.p_value is None or verdict.p_value_derived is None:
+        return False
+    return verdict.p_value <= verdict.false_match_rate and verdict.p_value_derived > verdict.false_no_match_rate
+
+
+def matches_of(bundle: FingerprintBundle, players: Sequence[Player]) -> list[bool]:
+    """Say of each player whether its score alone would be a match."""
+    answers = features_of_all([player.model for player in players], bundle.inputs)
+    scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_)).tolist()
+    held_out = calibration_scores(bundle)
+    return [judge(score, held_out, bundle.rates, bundle.weight).outcome is VerdictOutcome.MATCH for score in scores]
+
+
+def with_table(bundle: FingerprintBundle) -> FingerprintBundle:
+    """Write a table of likelihood ratios that fits the rest, as a careful forger does."""
+    return replace(bundle, weight=scores_in_full(bundle.verifier, bundle.calibration).fit_weight())
+
+
+def transcript_of(bundle: FingerprintBundle, model: nn.Module) -> Transcript:
+    """Return what an undisturbed audit of a model leaves, without the network."""
+    own = features_of_all([model], bundle.inputs)[0]
+    canaries = _answers(features_of_all([model], canary_inputs(bundle))[0])
+    exchanges = tuple(Exchange(query, answer, None, ()) for query, answer in enumerate(_answers(own)))
+    after = (*(0 for _ in range(ROUNDS - 1)), len(own))
+    rounds = tuple(CanaryRound("", answered, canaries, None) for answered in after)
+    return replace(_EMPTY, bundle_sha256=bundle.sha256, exchanges=exchanges, requests=len(own), canaries=rounds,
+                   head=hashlib.sha256(own.tobytes()).hexdigest())  # fmt: skip
+
+
+def controls_of(bundle: FingerprintBundle, players: Iterable[Player]) -> Controls:
+    """Return the players' answers as a third party hands them in."""
+    models = []
+    for player in players:
+        own = features_of_all([player.model], bundle.inputs)[0]
+        models.append(ControlModel(player.name, KIND, _answers(own), hashlib.sha256(own.tobytes()).hexdigest()))
+    return Controls(bundle.sha256, tuple(models))
+
+
+_EMPTY = Transcript(
+    bundle_sha256="",
+    endpoint=_NOWHERE,
+    software=f"metav-audit {__version__}",
+    started="",
+    finished="",
+    exchanges=(),
+    requests=0,
+    canaries=(),
+    canary_rounds=ROUNDS,
+    identities=(),
+    head="",
+    operator={},
+)
+
+
+def _players(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> tuple[Player, ...]:
+    return tuple(map(Player, surrogates, models_of(workshop, surrogates)))
+
+
+def _answers(features: FloatArray) -> tuple[Answer, ...]:
+    return tuple(Answer(tuple(row)) for row in features.astype(np.float64).tolist())
