@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from dataclasses import dataclass
 
 import hypothesis
@@ -11,6 +12,9 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """Test processes share the cores among them; more threads than cores only wait for each other."""
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell's background jobs ignore it, and so would every program that a test starts and interrupts."""
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -26,7 +26,7 @@ from metav_audit.audit.pacing import GivenUpError, Hosts, Sleep
 from metav_audit.audit.retries import StuckError
 from metav_audit.audit.secrets import Secrets
 from metav_audit.audit.transport import Transport
-from metav_audit.behaviour import CANARIES, canary_inputs, first_look
+from metav_audit.behaviour import CANARIES, ROUNDS, canary_inputs, first_look
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
 from metav_audit.transcript import Transcript
@@ -303,16 +303,18 @@ class _Failure:
 
 
 def _with_canaries(batches: list[Queries], so_far: Transcript) -> list[Queries | None]:
-    """Put rounds of canaries (None) before the batches and half-way; the one at the end is not among them.
+    """Put rounds of canaries (None) before and between the batches; the one at the end is not among them.
 
     Two rounds in a row at first show whether the same input gets the same answer. A run that goes on needs one: it is
     compared with those of the earlier runs.
     """
     if not batches:
         return []
-    half = len(batches) // 2
     first = [None] if sum(each.whole for each in so_far.canaries) >= 2 else [None, None]
-    return [*first, *batches[:half], None, *batches[half:]]
+    parts = ROUNDS - 2
+    bounds = [len(batches) * part // parts for part in range(parts + 1)]
+    between = [[*batches[start:end], None] for start, end in itertools.pairwise(bounds)]
+    return [*first, *itertools.chain.from_iterable(between)][:-1]
 
 
 def _batches(transcript: Transcript, size: int) -> list[Queries]:

@@ -109,8 +109,8 @@ def balanced(seed: int, rng: np.random.Generator) -> Trick:
 
 
 def diced(seed: int, rng: np.random.Generator) -> Trick:
-    models = [derived(seed), independent(seed)]
-    return lambda number, inputs: models[int(rng.integers(2))](inputs)
+    models, dice = [derived(seed), independent(seed)], rng.integers(2, size=4 * REQUESTS)
+    return lambda number, inputs: models[dice[number]](inputs)
 
 
 TRICKS = {
