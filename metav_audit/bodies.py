@@ -55,7 +55,7 @@ class BodyWriter:
         digest = hashlib.sha256(content).digest() if sha256 is None else bytes.fromhex(sha256)
         place = self._known.get(digest)
         if place is None:
-            stream = zlib.compress(content, 1)
+            stream = _compressed(content)
             self._file.write(stream)
             self._file.flush()
             place = self._known[digest] = (self._end, len(stream))
@@ -71,6 +71,12 @@ class BodyWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _compressed(content: bytes) -> bytes:
+    # Most bodies are small: making zlib's usual tables ready would take longer than compressing them.
+    deflater = zlib.compressobj(1, memLevel=4)
+    return deflater.compress(content) + deflater.flush()
 
 
 class BodyReader:

@@ -213,9 +213,8 @@ class Replay:
         self._take(record)
         self.head = line_hash(line)
 
-    def write(self, record: Mapping[str, Any]) -> bytes:
-        """Take one new record; return its line, chained to the one before it."""
-        line = record_line(record, self.head)
+    def add(self, record: Mapping[str, Any], line: bytes) -> bytes:
+        """Take one new record, and the line that ``record_line`` made of it and ``head``; return the line."""
         self._take(record)
         self.head = line_hash(line)
         return line

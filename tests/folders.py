@@ -12,6 +12,7 @@ import numpy as np
 
 from metav_audit.audit import Endpoint
 from metav_audit.audit.journal import Journal, Subject
+from metav_audit.audit.secrets import Secrets
 from metav_audit.behaviour import canary_inputs
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.transcript import CHAIN_START, EndpointRecord, line_hash, load_transcript, record_line
@@ -51,7 +52,7 @@ def make_folder(
         bundle.sha256, EndpointRecord.from_json(record), "metav-audit 0.1.0", len(bundle.inputs), {"name": "A. Auditor"}
     )
     clock = iter(["2026-03-04T10:00:00+00:00"])
-    with Journal(path, subject, lambda: next(clock, "2026-03-04T10:01:00+00:00"), lambda value: value) as journal:
+    with Journal(path, subject, lambda: next(clock, "2026-03-04T10:01:00+00:00"), Secrets({})) as journal:
         writer = _Writer(journal, asked, model, hidden)
         for query in range(len(bundle.inputs)):
             lost = query in unanswered

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from metav_audit import transcript as transcript_module
 from metav_audit.errors import TranscriptError
 from metav_audit.task import ScoreKind
-from metav_audit.transcript import EndpointRecord, Replay, line_hash, load_transcript
+from metav_audit.transcript import EndpointRecord, Replay, line_hash, load_transcript, record_line
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder, rechain
 
@@ -42,7 +42,8 @@ HEADER = {
 def chain(notes):
     """The lines of a transcript that holds these notes after its header."""
     replay = Replay()
-    return [replay.write(record) for record in (HEADER, *({"kind": "note", "value": note} for note in notes))]
+    records = (HEADER, *({"kind": "note", "value": note} for note in notes))
+    return [replay.add(record, record_line(record, replay.head)) for record in records]
 
 
 def read(lines):

@@ -27,6 +27,7 @@ from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.flow import Flow, Step, classify
 
 _MAX_DATE = 64
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 Queries = tuple[int, ...]
 About = Mapping[str, Any]
@@ -160,6 +161,11 @@ class Asker:
         return step
 
     async def _send_until_ok(self, request: Request, about: About) -> Received:
+        # The first attempt nearly always succeeds, and then needs no policy.
+        try:
+            return await self._send(request, about, attempt=1)
+        except PassingError as fault:
+            earlier, answers = fault, self._host.answers
         policy = retrying(
             self._endpoint.limits.attempts,
             lambda: self._budget.seconds_left,
@@ -167,11 +173,13 @@ class Asker:
             self._world.rng,
             lambda fault, pause: self._say(f"{self._worded(str(fault))}; asking again in {pause:.1f} s"),
         )
-        earlier, answers = None, 0
         async for attempt in policy:
             with attempt:
+                number = attempt.retry_state.attempt_number
+                if number == 1:
+                    raise earlier
                 try:
-                    return await self._send(request, about, attempt.retry_state.attempt_number)
+                    return await self._send(request, about, number)
                 except PassingError as fault:
                     if fault.repeats(earlier, others_answered=self._host.answers > answers):
                         raise StuckError(f"{fault}, and the same again: {fault.advice}") from None
@@ -284,7 +292,7 @@ class Asker:
 def _headers(response: Response) -> bytes:
     """Write the headers as JSON; the date stands in the record, so that most responses' headers are equal."""
     kept = {name: value for name, value in sorted(response.headers.items()) if name != "date"}
-    return json.dumps(kept, separators=(",", ":")).encode()
+    return _ENCODER.encode(kept).encode()
 
 
 def _seconds(elapsed: float) -> float:

@@ -113,7 +113,7 @@ async def audit_endpoint_async(
     # 1. Whatever can be wrong on this side is found before anything is sent.
     secrets = check_ready(bundle, endpoint, folder)
     # 2. The journal opens, new or where it stopped.
-    with Journal(folder, subject_of(bundle, endpoint), lambda: _stamp(world.now()), secrets.redact_all) as journal:
+    with Journal(folder, subject_of(bundle, endpoint), lambda: _stamp(world.now()), secrets) as journal:
         run = _Run(bundle, endpoint, journal, world, progress)
         if journal.transcript.finished:
             run.say("finished earlier, nothing was asked again", final=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -31,6 +32,7 @@ class GivenUpError(RemoteError):
     """The host failed so often in a row that it is not asked again in this run."""
 
 
+@lru_cache(maxsize=64)
 def origin(url: str) -> Origin:
     """Return the scheme, host and port an address leads to.
 

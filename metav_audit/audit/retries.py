@@ -42,13 +42,13 @@ class PassingError(RemoteError):
         self.status = status
         self.body_sha256 = body_sha256
 
-    def repeats(self, earlier: PassingError | None, others_answered: bool) -> bool:
+    def repeats(self, earlier: PassingError, others_answered: bool) -> bool:
         """Say whether this is the same error again, and so not a passing one.
 
         A 5xx with the same body twice, for the same request, is what this input gets. Where the status speaks of the
         server rather than of the request, that holds only if other requests were answered in between.
         """
-        if earlier is None or self.after is not None or self.status is None or self.status < 500:
+        if self.after is not None or self.status is None or self.status < 500:
             return False
         same = (self.status, self.body_sha256) == (earlier.status, earlier.body_sha256)
         return same and (others_answered or self.status not in _OVERLOADED)

@@ -42,9 +42,12 @@ class Secrets:
 
     values: Mapping[str, str]
     _spelled: tuple[tuple[str, str], ...] = field(init=False)
+    _written: tuple[bytes, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_spelled", _spellings(self.values))
+        written = tuple(json.dumps(spelling, ensure_ascii=False)[1:-1].encode() for spelling, _ in self._spelled)
+        object.__setattr__(self, "_written", written)
 
     @classmethod
     def read(cls, templates: Iterable[str], environment: Mapping[str, str]) -> Secrets:
@@ -76,6 +79,10 @@ class Secrets:
         for spelling, name in self._spelled:
             text = text.replace(spelling, f"[redacted:{name}]")
         return text
+
+    def stand_in(self, written: bytes) -> bool:
+        """Say whether any value, however it is spelled, stands in a text that was written as JSON."""
+        return any(spelling in written for spelling in self._written)
 
     def redact_response(self, response: Response) -> Response:
         """Do the same to all that a server sent."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakKeyDictionary
 
 import httpx
 
@@ -79,6 +80,7 @@ class Transport:
 
     def __init__(self, url: str, limits: Limits, inner: httpx.AsyncBaseTransport | None = None) -> None:
         self._limits = limits
+        self._peers: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
         self._inner = inner or _open(url, limits.concurrency)
         read_s, connect_s = limits.read_timeout_s, limits.connect_timeout_s
         self._extensions = {"timeout": {"connect": connect_s, "read": read_s, "write": read_s, "pool": None}}
@@ -130,12 +132,20 @@ class Transport:
         )
         response = await self._inner.handle_async_request(sent)
         try:
-            peer = _peer(response.extensions.get("network_stream"))
+            peer = self._peer_of(response.extensions.get("network_stream"))
             content = await self._read(response)
         finally:
             await response.aclose()
         named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
         return Response(response.status_code, named, content, peer)
+
+    def _peer_of(self, stream: Any) -> dict[str, str]:
+        """Ask each connection once: while it lasts, it leads to the same peer."""
+        if stream is None:
+            return {}
+        if stream not in self._peers:
+            self._peers[stream] = _peer(stream)
+        return self._peers[stream]
 
     async def _read(self, response: httpx.Response) -> bytes:
         """Read and unpack within the limit; httpx's own unpacking would swell a bomb before its size is seen."""
@@ -152,7 +162,7 @@ class Transport:
 
 def _peer(stream: Any) -> dict[str, str]:
     """Say to whom a connection leads: address and port, and over TLS the SHA-256 of the certificate."""
-    address = stream.get_extra_info("server_addr") if stream is not None else None
+    address = stream.get_extra_info("server_addr")
     if not isinstance(address, tuple):
         return {}
     peer = {"address": f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,16 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metav_audit.audit.journal import Journal, Subject
+from metav_audit.audit.secrets import Secrets
 from metav_audit.errors import ConfigurationError, TranscriptError
 from metav_audit.task import ScoreKind
 from metav_audit.transcript import EndpointRecord, load_transcript
+from tests.audit.helpers import records
 
 ENDPOINT = EndpointRecord("a", "open-inference-v2", "http://host", ScoreKind.PROBABILITY, {"batch": 1})
 SUBJECT = Subject("b" * 64, ENDPOINT, "metav-audit 0", 4, {})
 
 
-def opened(folder, subject=SUBJECT, redact=lambda value: value):
-    return Journal(Path(folder), subject, lambda: "2030-01-01T00:00:00.000Z", redact)
+NO_SECRETS = Secrets({})
+
+
+def opened(folder, subject=SUBJECT, secrets=NO_SECRETS):
+    return Journal(Path(folder), subject, lambda: "2030-01-01T00:00:00.000Z", secrets)
 
 
 def answer(journal, query):
@@ -120,12 +126,14 @@ def test_a_refused_journal_leaves_no_lock(tmp_path):
 
 
 def test_every_record_passes_through_redaction(tmp_path):
-    """Header and records alike are redacted before they are written."""
-    with opened(
-        tmp_path, redact=lambda record: {key: "x" if value == "hush" else value for key, value in record.items()}
-    ) as journal:
-        journal.append("resumed", note="hush")
-    assert b"hush" not in (tmp_path / "transcript.jsonl").read_bytes()
+    """Header and records alike are redacted before they are written, and hold nothing that UTF-8 cannot write."""
+    value = 'hu"sh'
+    subject = replace(SUBJECT, operator={"name": f"by {value}"})
+    with opened(tmp_path, subject, Secrets({"WORD": value})) as journal:
+        journal.append("resumed", note=[f"so {value}", {value: "\ud800"}])
+    header, resumed = records(tmp_path)
+    assert header["operator"] == {"name": "by [redacted:WORD]"}
+    assert resumed["note"] == ["so [redacted:WORD]", {"[redacted:WORD]": "?"}]
 
 
 def test_a_disk_that_takes_no_more_is_an_error_with_advice(tmp_path, monkeypatch):

@@ -171,8 +171,9 @@ def test_a_body_cut_off_by_a_kill_is_dropped(audited):
     with path.open("ab") as file:
         file.write(b"torn")
     from metav_audit.audit.client import subject_of
+    from metav_audit.audit.secrets import Secrets
 
     asked = endpoint(records(audited)[0]["endpoint"]["url"], TASK, batch=5)
-    with Journal(audited, subject_of(BUNDLE, asked), str, lambda value: value):
+    with Journal(audited, subject_of(BUNDLE, asked), str, Secrets({})):
         assert path.stat().st_size == size
     check_bodies(audited)
