@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 10 11 12 13 14
 BENCH ?= .bench
 
-.PHONY: demo test test-peers check lint types floors bench bench-client fixtures clean
+.PHONY: demo test test-peers check lint types floors bench bench-client bench-verify fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -39,6 +39,9 @@ bench: $(READY)  ## five targets on digits, against the IPGuard baseline; what s
 
 bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries
 	$(BIN)/python -m tests.bench.throughput
+
+bench-verify: $(READY)  ## how long the verification of an audit of 1,000 queries takes
+	$(BIN)/python -m tests.bench.verification
 
 fixtures: $(READY)  ## make the frozen inputs of tests again; git diff stays empty
 	$(BIN)/python fixtures/make_fixtures.py

@@ -20,10 +20,11 @@ from metav_audit.views import find_view
 CANARIES = 2
 """Inputs that are asked again and again beside the fingerprint."""
 
-ROUNDS = 6
-"""Times that the canaries are asked in an undisturbed audit: twice in a row at first, three times between, at the end.
+ROUNDS = 8
+"""Times that the canaries are asked in an undisturbed audit: twice in a row at first, five times between, at the end.
 
-Two models behind a balancer that throws dice for each request answer all of them alike once in 2,048 audits.
+Two models behind a balancer that throws dice for each request go unseen if each canary meets one model alone: both do
+so in one of 2 ** (2 * (8 - 1)) = 16,384 audits.
 """
 
 TOLERANCE = 0.05

@@ -27,7 +27,6 @@ from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.flow import Flow, Step, classify
 
 _MAX_DATE = 64
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 Queries = tuple[int, ...]
 About = Mapping[str, Any]
@@ -292,7 +291,7 @@ class Asker:
 def _headers(response: Response) -> bytes:
     """Write the headers as JSON; the date stands in the record, so that most responses' headers are equal."""
     kept = {name: value for name, value in sorted(response.headers.items()) if name != "date"}
-    return _ENCODER.encode(kept).encode()
+    return json.dumps(kept, separators=(",", ":")).encode()
 
 
 def _seconds(elapsed: float) -> float:

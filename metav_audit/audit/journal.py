@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -122,11 +122,8 @@ class Journal:
 
     def keep(self, content: bytes, sha256: str | None = None) -> Place:
         """Keep a body before the record that names it; return its place. Errors are those of ``append``."""
-        self._check()
-        try:
+        with self._named_errors():
             return self._bodies.keep(content, sha256)
-        except OSError as error:
-            raise self._failed(error) from error
 
     def append(self, kind: str, **fields: Any) -> None:
         """Write one record, redacted and stamped, and bring it to disk before returning.
@@ -149,12 +146,9 @@ class Journal:
 
     def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
         record = {"kind": kind, "at": self._now(), **fields}
-        self._check()
-        try:
+        with self._named_errors():
             self._file.write(self._replay.add(*self._redacted(record)))
             self._file.flush()
-        except OSError as error:
-            raise self._failed(error) from error
 
     def _redacted(self, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
         """Return a record and its line without secrets, and without characters that UTF-8 cannot write.
@@ -181,23 +175,22 @@ class Journal:
             self._syncing = None
 
     def _sync(self) -> None:
-        self._check()
-        try:
+        with self._named_errors():
             self._bodies.sync()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._failed(error) from error
 
-    def _check(self) -> None:
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
         """After the first failure nothing more is written, and everything fails."""
-        if self._broken is not None:
-            raise self._failed(self._broken) from self._broken
-
-    def _failed(self, error: OSError) -> ConfigurationError:
-        self._broken = error
-        return ConfigurationError(
-            f"cannot write {self._path}: {error.strerror}; mend that and run again, it resumes by itself"
-        )
+        try:
+            if self._broken is not None:
+                raise self._broken
+            yield
+        except OSError as error:
+            self._broken = error
+            raise ConfigurationError(
+                f"cannot write {self._path}: {error.strerror}; mend that and run again, it resumes by itself"
+            ) from error
 
     def _begin(self, subject: Subject) -> None:
         header = {

@@ -21,8 +21,8 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def needed(queries: int, batch: int = 1) -> int:
-    """Requests of an undisturbed audit: the batches, and six rounds of two canaries, one a request."""
-    return -(-queries // batch) + 6 * 2
+    """Requests of an undisturbed audit: the batches, and eight rounds of two canaries, one a request."""
+    return -(-queries // batch) + 8 * 2
 
 
 def asked_queries(folder: Path) -> list[int]:

@@ -147,7 +147,7 @@ BAD_FILES = {
     "adapter": ({"adapter": "telepathy"}, "", "is not installed"),
     "secret": ({}, '[endpoints.a.headers]\nAuthorization = "Bearer hunter2"\n', "looks like a credential"),
     "unset": ({}, '[endpoints.a.headers]\nAuthorization = "Bearer ${NO_SUCH_VARIABLE}"\n', "NO_SUCH_VARIABLE"),
-    "budget": ({}, "limits = {requests = 19}\n", "does not cover the 20"),
+    "budget": ({}, "limits = {requests = 23}\n", "does not cover the 24"),
     "toml": ({}, "= nonsense", "not TOML"),
     "unknown": ({"surprise": 1}, "", "surprise"),
 }

@@ -34,9 +34,10 @@ def test_the_target_itself_matches_over_every_protocol(tmp_path, adapter, batch)
     assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
     assert transcript.requests == len(server.log) == needed(12, batch)
     assert sorted(asked_queries(tmp_path)) == list(range(12))
-    assert sorted(canary_rounds(tmp_path)) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    assert [each.whole for each in transcript.canaries] == [True] * 6
-    assert [each.after for each in transcript.canaries][::5] == [0, 12]
+    rounds = canary_rounds(tmp_path)
+    assert rounds[:4] + sorted(rounds[4:-2]) + rounds[-2:] == [each for each in range(8) for _ in range(2)]
+    assert [each.whole for each in transcript.canaries] == [True] * 8
+    assert [each.after for each in transcript.canaries][::7] == [0, 12]
     assert transcript.finished
 
 
@@ -200,7 +201,7 @@ def test_jitter_follows_the_seed(tmp_path):
 
 def test_a_later_batch_that_fails_for_good_stays_unanswered_with_its_reason(tmp_path):
     """One refused query does not end the audit: it is recorded as unanswered, and the rest is asked."""
-    with ModelServer(TARGET, fault=at(4 + 3 + 2 + 2, reply=Reply(422, b'{"error": "odd input"}'))) as server:
+    with ModelServer(TARGET, fault=at(4 + 5 + 4, reply=Reply(422, b'{"error": "odd input"}'))) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path)
     assert transcript.finished
     assert len(server.log) == needed(12)
@@ -219,54 +220,54 @@ def test_a_later_answer_that_does_not_fit_stays_unanswered(tmp_path):
 def test_an_endpoint_that_goes_down_is_given_up_and_resumed(tmp_path):
     """When the canaries fail, too, the run stops without spoiling its queries; running again asks only what is open."""
     down = [True]
-    with ModelServer(TARGET, fault=lambda number, seen: Reply(404) if number >= 10 and down[0] else None) as server:
+    with ModelServer(TARGET, fault=lambda number, seen: Reply(404) if number >= 8 and down[0] else None) as server:
         asked = endpoint(server.url, TASK, limits=SERIAL)
         with pytest.raises(RemoteError, match=f"{PATIENCE + 1} requests in a row"):
             audit_endpoint(BUNDLE, asked, tmp_path)
-        assert len(server.log) == 4 + 4 + 2 + PATIENCE + 1
-        answered = asked_queries(tmp_path)[:4]
+        assert len(server.log) == 4 + 2 + 2 + PATIENCE + 1
+        answered = asked_queries(tmp_path)[:2]
         before = len(asked_queries(tmp_path))
         assert "finished" not in {record["kind"] for record in records(tmp_path)}
         down[0] = False
         transcript = audit_endpoint(BUNDLE, asked, tmp_path)
     assert None not in transcript.answers
     assert sorted(answered + asked_queries(tmp_path)[before:]) == list(range(12))
-    assert len(server.log) == 4 + 4 + 2 + PATIENCE + 1 + 8 + 5 * 2
+    assert len(server.log) == 4 + 2 + 2 + PATIENCE + 1 + 10 + 7 * 2
     assert "resumed" in {record["kind"] for record in records(tmp_path)}
 
 
 def test_a_spent_budget_finishes_the_audit_with_unanswered_queries(tmp_path):
     """Not one request more than the ceiling leaves; the queries left say why, and the last canaries are paid for."""
-    with ModelServer(TARGET, fault=at(6, 7, 8, reply=Reply(503))) as server:
-        asked = endpoint(server.url, TASK, limits={"requests": 24, **SERIAL})
+    with ModelServer(TARGET, fault=at(5, 6, 7, reply=Reply(503))) as server:
+        asked = endpoint(server.url, TASK, limits={"requests": 28, **SERIAL})
         transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
-    assert len(server.log) == transcript.requests == 24
+    assert len(server.log) == transcript.requests == 28
     assert transcript.finished
     reasons = {each.reason for each in transcript.exchanges if each.answer is None}
-    assert reasons == {"the budget of 24 requests is spent"}
-    assert sum(answer is not None for answer in transcript.answers) == 12 - 3
-    assert canary_rounds(tmp_path)[-2:] == [5, 5]
+    assert reasons == {"the budget of 28 requests is spent"}
+    assert sum(answer is not None for answer in transcript.answers) == 12 - 2
+    assert canary_rounds(tmp_path)[-2:] == [7, 7]
     assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
 
 
 def test_the_budget_counts_what_earlier_runs_sent(tmp_path):
     """The ceiling holds over all runs of one audit."""
     with ModelServer(TARGET, fault=lambda number, seen: Reply(503) if number < 4 else None) as server:
-        asked = endpoint(server.url, TASK, limits={"requests": 24, "attempts": 4, **SERIAL})
+        asked = endpoint(server.url, TASK, limits={"requests": 28, "attempts": 4, **SERIAL})
         with pytest.raises(RemoteError):
             audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
         transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
-    assert len(server.log) == 24
-    assert sum(answer is not None for answer in transcript.answers) == 9
+    assert len(server.log) == 28
+    assert sum(answer is not None for answer in transcript.answers) == 10
 
 
 def test_a_budget_below_one_request_a_batch_is_refused_before_anything_is_sent(tmp_path):
     """The message names the option and the number needed."""
     with (
         ModelServer(TARGET) as server,
-        pytest.raises(ConfigurationError, match=r"limits.requests = 23 does not cover the 24"),
+        pytest.raises(ConfigurationError, match=r"limits.requests = 27 does not cover the 28"),
     ):
-        audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits={"requests": 23}), tmp_path / "new")
+        audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits={"requests": 27}), tmp_path / "new")
     assert server.log == []
     assert not (tmp_path / "new").exists()
 
@@ -401,8 +402,8 @@ def test_submit_then_poll_services_are_asked_step_by_step(tmp_path):
         BUNDLE, polling(batch=4), tmp_path, transport=polling_server(), sleep=pauses, clock=pauses.clock
     )
     assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
-    assert transcript.requests == 3 * needed(12, 4) == 3 * (3 + 12)
-    assert pauses == [2.5] * 2 * (3 + 12)
+    assert transcript.requests == 3 * needed(12, 4) == 3 * (3 + 16)
+    assert pauses == [2.5] * 2 * (3 + 16)
 
 
 def test_a_request_to_another_host_is_not_sent(tmp_path):
