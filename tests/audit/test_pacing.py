@@ -292,9 +292,9 @@ def test_spent_wall_time_leaves_time_for_the_last_canaries(tmp_path):
         return TARGET(inputs)
 
     with ModelServer(model) as server:
-        asked = endpoint(server.url, TASK, limits={"wall_s": 34, **SERIAL})
+        asked = endpoint(server.url, TASK, limits={"wall_s": 36, **SERIAL})
         transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=pauses, clock=pauses.clock)
     assert sum(answer is not None for answer in transcript.answers) == 6
-    assert "wall time of 34 seconds" in transcript.exchanges[-1].reason
+    assert "wall time of 36 seconds" in transcript.exchanges[-1].reason
     assert transcript.canaries[-1].whole
     assert not any("asked again and again" in reason for reason in decide(BUNDLE, transcript).reasons)
