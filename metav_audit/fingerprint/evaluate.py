@@ -92,7 +92,7 @@ def evaluate_project(
 def score_test_split(workshop: Workshop, zoo: SurrogateZoo, bundle: FingerprintBundle) -> TestScores:
     """Score and judge the test models as an auditor would, given their full answers."""
     surrogates = zoo.select(Split.TEST, derived=True) + zoo.select(Split.TEST, derived=False)
-    answers = features_of_all(models_of(workshop, surrogates), bundle.inputs)
+    answers = features_of_all(models_of(workshop, surrogates), bundle.inputs, bundle.task.output)
     scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_))
     held_out = calibration_scores(bundle)
     outcomes = tuple(judge(score, held_out, bundle.rates, bundle.weight).outcome for score in scores.tolist())

@@ -20,6 +20,7 @@ from metav_audit.fingerprint.fitprint import SpellingSettings, optimise_spelling
 from metav_audit.fingerprint.ipguard import optimise_boundary
 from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
+from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
 from metav_audit.targeted import FITPRINT, target_bits
 from metav_audit.verdict import (
@@ -41,12 +42,16 @@ FIT_VERSION = 3
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
 
 METHODS = ("metav", "ipguard", FITPRINT)
+BY_LABELS = ("ipguard", FITPRINT)
+"""Methods that compare classes, and so serve classifications alone."""
 
 
-def check_method(method: str) -> None:
-    """Raise ConfigurationError unless the method is known."""
+def check_method(method: str, kind: OutputKind = OutputKind.CLASSIFICATION) -> None:
+    """Raise ConfigurationError unless the method is known, and serves outputs of this kind."""
     if method not in METHODS:
         raise ConfigurationError(f"method {method!r} is unknown: use one of {', '.join(METHODS)}")
+    if method in BY_LABELS and kind is not OutputKind.CLASSIFICATION:
+        raise ConfigurationError(f"method {method!r} compares classes, and a {kind} has none: use metav")
 
 
 def fit_bundle(
@@ -124,7 +129,7 @@ def seal_bundle(
         method=method,
         task=workshop.target.task,
         inputs=inputs,
-        reference=features_of_all([workshop.target.network], inputs)[0],
+        reference=features_of_all([workshop.target.network], inputs, workshop.target.task.output)[0],
         verifier=verifier,
         calibration=calibration,
         weight=fit_table(scores_in_full(verifier, calibration)),
@@ -191,7 +196,7 @@ def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.
 
 def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> str:
     """Return the hash of everything that decides a bundle."""
-    check_method(method)
+    check_method(method, workshop.target.task.output.kind)
     settings = workshop.project.settings
     parts = {
         "zoo": zoo.sha256,
@@ -226,9 +231,9 @@ def _optimise(
     target = workshop.target
     starts = choose_starts(workshop, seed)
     if method == "ipguard":
-        return optimise_boundary(target.network, target.task.domain, starts, progress)
+        return optimise_boundary(target.network, target.task, starts, progress)
     derived, independent = (models_of(workshop, _of(zoo, Split.FIT, derived=side)) for side in (True, False))
-    given = (target.network, derived, independent, target.task.domain, starts)
+    given = (target.network, derived, independent, target.task, starts)
     if method == FITPRINT:
         wanted = target_bits(workshop.project.owner_mark, len(starts), bits_a_query(workshop), target.task.output.size)
         return optimise_spelling(*given, wanted, spelling_settings(workshop), seed, progress)
@@ -237,7 +242,7 @@ def _optimise(
 
 def _calibrate(workshop: Workshop, zoo: SurrogateZoo, inputs: Inputs) -> Calibration:
     held_out = _of(zoo, Split.CALIBRATION, derived=True) + _of(zoo, Split.CALIBRATION, derived=False)
-    answers = features_of_all(models_of(workshop, held_out), inputs)
+    answers = features_of_all(models_of(workshop, held_out), inputs, workshop.target.task.output)
     return Calibration(answers, tuple(surrogate.card for surrogate in held_out))
 
 

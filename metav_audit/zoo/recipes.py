@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from metav_audit.outputs import OutputSpace
 from metav_audit.task import TaskSpec
 from metav_audit.zoo import training
 from metav_audit.zoo.architectures import build_architecture
@@ -53,30 +53,30 @@ def make_surrogate(plan: Plan, parent: nn.Module, target: nn.Module, task: TaskS
     pairs = _makers_data(plan, data)
     if plan.recipe == "train":
         model = fresh_model(plan.architecture, target, task, plan.seed)
-        return _descend(plan, model, list(model.parameters()), pairs, functional.cross_entropy)
+        return _descend(plan, model, list(model.parameters()), pairs, training.supervised_loss(task.output))
     if plan.recipe == "distill":
         student = fresh_model(plan.architecture, target, task, plan.seed)
-        return _distill(plan, student, parent, pairs[0])
-    return _modify(plan, training.clone(parent), pairs)
+        return _distill(plan, student, parent, pairs[0], task.output)
+    return _modify(plan, training.clone(parent), pairs, training.supervised_loss(task.output))
 
 
-def _modify(plan: Plan, model: nn.Module, pairs: tuple[Tensor, Tensor]) -> nn.Module:
+def _modify(plan: Plan, model: nn.Module, pairs: tuple[Tensor, Tensor], loss: training.Loss) -> nn.Module:
     parameters = training.last_layer(model) if plan.recipe.endswith("last") else list(model.parameters())
     if plan.recipe.startswith("retrain"):
         training.reinitialise(training.last_layer(model), seeded(plan.seed))
     if not plan.recipe.startswith("prune"):
-        return _descend(plan, model, parameters, pairs, functional.cross_entropy)
+        return _descend(plan, model, parameters, pairs, loss)
     keep_pruned = training.prune(model, plan.settings["ratio"])
     if plan.recipe == "prune":
         return model.eval()
-    return _descend(plan, model, parameters, pairs, functional.cross_entropy, keep_pruned)
+    return _descend(plan, model, parameters, pairs, loss, keep_pruned)
 
 
-def _distill(plan: Plan, student: nn.Module, teacher: nn.Module, inputs: Tensor) -> nn.Module:
+def _distill(plan: Plan, student: nn.Module, teacher: nn.Module, inputs: Tensor, space: OutputSpace) -> nn.Module:
     with torch.no_grad():
-        teacher_logits = teacher(inputs)
-    loss = training.distillation_loss(plan.settings["temperature"])
-    return _descend(plan, student, list(student.parameters()), (inputs, teacher_logits), loss)
+        answers = teacher(inputs)
+    loss = training.distillation_loss(plan.settings["temperature"], space)
+    return _descend(plan, student, list(student.parameters()), (inputs, answers), loss)
 
 
 def _descend(

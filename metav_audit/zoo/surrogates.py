@@ -17,7 +17,7 @@ class Surrogate:
     Attributes:
         plan: how it was made.
         address: its content address in the store.
-        performance: its accuracy on the validation data, in [0, 1].
+        performance: on the validation data, accuracy in [0, 1], or R² of a regression.
     """
 
     plan: Plan

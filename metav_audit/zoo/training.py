@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.errors import DataError
+from metav_audit.outputs import OutputSpace, Quantities
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -63,8 +64,21 @@ def descend(
         raise DataError("training diverged (the loss is not finite): lower the learning rate or check the data")
 
 
-def distillation_loss(temperature: float) -> Loss:
-    """Return the Kullback-Leibler divergence from the teacher's softened probabilities (Hinton et al. 2015, eq. 1)."""
+def supervised_loss(space: OutputSpace) -> Loss:
+    """Return cross-entropy for classes, and for values the mean squared error in the space's units."""
+    if not isinstance(space, Quantities):
+        return functional.cross_entropy
+    scale = torch.from_numpy(space.scale).float()
+    return lambda values, wanted: functional.mse_loss(values / scale, wanted / scale)
+
+
+def distillation_loss(temperature: float, space: OutputSpace) -> Loss:
+    """Return the Kullback-Leibler divergence from the teacher's softened probabilities (Hinton et al. 2015, eq. 1).
+
+    A regression has no temperature: its student learns the teacher's values as it would learn the true ones.
+    """
+    if isinstance(space, Quantities):
+        return supervised_loss(space)
 
     def loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
         student = functional.log_softmax(logits / temperature, dim=1)
@@ -141,6 +155,15 @@ def clone(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    """Return the share of right labels, in [0, 1]."""
-    return float((model(inputs).argmax(dim=1) == labels).float().mean())
+def performance(model: nn.Module, inputs: Tensor, labels: Tensor, space: OutputSpace) -> float:
+    """Return the share of right labels, in [0, 1]; of values the coefficient of determination R², at most 1."""
+    outputs = model(inputs)
+    if not isinstance(space, Quantities):
+        return float((outputs.argmax(dim=1) == labels).float().mean())
+    rest = ((outputs - labels).double() ** 2).mean(dim=0)
+    return float((1 - rest / labels.double().var(dim=0, correction=0)).mean())
+
+
+def guessing(space: OutputSpace) -> float:
+    """Return the performance of a model that knows nothing of its input."""
+    return 0.0 if isinstance(space, Quantities) else 1 / space.size

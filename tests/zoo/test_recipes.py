@@ -13,6 +13,7 @@ from metav_audit.zoo.plan import TARGET, Plan, Split
 from metav_audit.zoo.recipes import fresh_model, make_surrogate
 from metav_audit.zoo.store import weights_hash
 from metav_audit.zoo.training import distillation_loss, last_layer, prune, seeded
+from tests.toy import TASK
 
 LAST = {"6.weight", "6.bias"}
 HABITS = {"epochs": 3, "rate": 2e-3, "share": 0.9}
@@ -95,7 +96,7 @@ def test_distilling_teaches_another_architecture(make, toy):
     student, target = make(wanted), toy.workshop.target
     inputs = torch.from_numpy(toy.workshop.data.validation.inputs)
     fresh = fresh_model("mlp-small", target.network, target.task, wanted.seed)
-    loss = distillation_loss(1.0)
+    loss = distillation_loss(1.0, TASK.output)
     assert student.state_dict().keys() != target.network.state_dict().keys()
     with torch.no_grad():
         teacher = target.network(inputs)
@@ -115,7 +116,8 @@ def test_training_from_scratch_learns(make, toy):
     """An independent has the target's structure, none of its weights, and is better than chance."""
     model = make(plan("train", epochs=15))
     validation = toy.workshop.data.validation
-    right = training.accuracy(model, torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels))
+    pairs = torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels)
+    right = training.performance(model, *pairs, TASK.output)
     assert moved(model, toy) == {name for name, _ in model.named_parameters()}
     assert right > 0.6
 
@@ -159,8 +161,8 @@ def test_distillation_loss_is_the_divergence_of_softened_answers():
     student, teacher = torch.randn(5, 3, generator=seeded(0)), torch.randn(5, 3, generator=seeded(1))
     soft = functional.softmax(teacher / 2, dim=1)
     by_hand = (soft * (soft.log() - functional.log_softmax(student / 2, dim=1))).sum(dim=1).mean() * 4
-    assert torch.allclose(distillation_loss(2.0)(student, teacher), by_hand)
-    assert float(distillation_loss(3.0)(teacher, teacher)) == pytest.approx(0, abs=1e-6)
+    assert torch.allclose(distillation_loss(2.0, TASK.output)(student, teacher), by_hand)
+    assert float(distillation_loss(3.0, TASK.output)(teacher, teacher)) == pytest.approx(0, abs=1e-6)
 
 
 def test_batches_cover_every_row_each_epoch():
