@@ -183,3 +183,87 @@ def test_an_independent_of_the_target_s_architecture_keeps_nothing_of_its_normal
     assert torch.equal(fresh[2].weight, torch.ones(5))
     assert torch.equal(fresh[2].running_mean, torch.zeros(5))
     assert not torch.equal(fresh[1].weight, trained[1].weight)
+
+
+def test_pruning_filters_silences_whole_neurons(make, toy):
+    """In each layer but the last that share of rows is zero, biases and all, and stays so in the tuning."""
+    pruned = make(plan("filter-prune", ratio=0.34))
+    layers = [module for module in pruned.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    silent = [int(((each.weight.flatten(1) == 0).all(1) & (each.bias == 0)).sum()) for each in layers]
+    assert silent == [2, 5, 0]
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_quantised_weights_lie_on_a_grid(make, toy, bits):
+    """Each weight is a whole number of steps, at most one step from the target's, and other seeds round otherwise."""
+    quantised, other = (make(plan("quantise", bits=bits, seed=seed)) for seed in (1, 2))
+    for own, left in zip(weights(toy.workshop.target.network), weights(quantised), strict=True):
+        step = own.abs().max() / (2 ** (bits - 1) - 1)
+        assert torch.allclose((left / step).round() * step, left, atol=1e-6)
+        assert (left - own).abs().max() <= step * 1.001
+    assert weights_hash(quantised) != weights_hash(other)
+
+
+def test_noise_is_as_strong_as_asked(make, toy):
+    """The added noise has the share of each tensor's own deviation that the plan names."""
+    noisy = make(plan("noise", strength=0.1))
+    shares = [
+        float((left - own).std() / own.std())
+        for own, left in zip(weights(toy.workshop.target.network), weights(noisy), strict=True)
+        if own.numel() > 200
+    ]
+    assert shares
+    assert all(0.08 < share < 0.12 for share in shares)
+
+
+def test_an_average_lies_between_the_parent_and_its_tuning(make, toy):
+    """With shares 1 and 0 it is the one and the other."""
+    tuned, parent = (make(plan("average", share_of_parent=share)) for share in (0.0, 1.0))
+    between = make(plan("average", share_of_parent=0.5))
+    assert moved(parent, toy) == set()
+    for one, other, middle in zip(*map(weights, (tuned, parent, between)), strict=True):
+        assert torch.allclose((one + other) / 2, middle, atol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", ["adversarial-tune", "adversarial-train", "distill-adversarial"])
+def test_adversarial_training_withstands_more(make, toy, recipe):
+    """On inputs moved against it, such a model errs less than its like that never saw any."""
+    plain = {"adversarial-tune": "fine-tune-all", "adversarial-train": "train", "distill-adversarial": "distill"}[
+        recipe
+    ]
+    shared = {"epochs": 25, "rate": 5e-3, "temperature": 1.0}
+    hardened, soft = make(plan(recipe, strength=0.15, **shared)), make(plan(like[recipe], **shared))
+    data = toy.workshop.data.validation
+    inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
+    attack = training.adversary(functional.cross_entropy, 0.15, 0.0, 1.0)
+    rights = [
+        training.performance(each, attack(each, inputs, labels), labels, TASK.output) for each in (hardened, soft)
+    ]
+    assert rights[0] > rights[1]
+
+
+@pytest.mark.parametrize("recipe", ["extract-hard", "extract-ood"])
+def test_a_thief_learns_from_answers_alone(make, toy, recipe):
+    """The student agrees with its teacher far above chance, though it never sees the labels."""
+    student = make(plan(recipe, "mlp-small", epochs=40, rate=1e-2, blends=0.5))
+    inputs = torch.from_numpy(toy.workshop.data.validation.inputs)
+    with torch.no_grad():
+        agrees = student(inputs).argmax(1) == toy.workshop.target.network(inputs).argmax(1)
+    assert agrees.float().mean() > 0.6
+
+
+def test_hard_labels_hide_the_scores(make, toy):
+    """A teacher whose scores alone are other, not its labels, has the same hard-label student."""
+    target = toy.workshop.target.network
+    sharper = nn.Sequential(target, _Times(3.0))
+    wanted = plan("extract-hard", "mlp-small", blends=0.5)
+    assert weights_hash(make(wanted)) == weights_hash(make(wanted, parent=sharper))
+
+
+class _Times(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, inputs):
+        return inputs * self.factor
