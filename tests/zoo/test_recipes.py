@@ -228,9 +228,7 @@ def test_an_average_lies_between_the_parent_and_its_tuning(make, toy):
 @pytest.mark.parametrize("recipe", ["adversarial-tune", "adversarial-train", "distill-adversarial"])
 def test_adversarial_training_withstands_more(make, toy, recipe):
     """On inputs moved against it, such a model errs less than its like that never saw any."""
-    plain = {"adversarial-tune": "fine-tune-all", "adversarial-train": "train", "distill-adversarial": "distill"}[
-        recipe
-    ]
+    like = {"adversarial-tune": "fine-tune-all", "adversarial-train": "train", "distill-adversarial": "distill"}
     shared = {"epochs": 25, "rate": 5e-3, "temperature": 1.0}
     hardened, soft = make(plan(recipe, strength=0.15, **shared)), make(plan(like[recipe], **shared))
     data = toy.workshop.data.validation
