@@ -39,7 +39,7 @@ def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress =
     """
     workshop = open_workshop(project)
     settings = project.settings
-    plans = plan_zoo(settings.zoo.preset, project.architectures, settings.seed)
+    plans = plan_zoo(settings.zoo.preset, project.architectures, settings.seed, project.task.output.kind)
     _check_ready(workshop)
     make_models(workshop, plans, jobs=jobs, progress=progress)
     zoo = _collect(workshop, plans)

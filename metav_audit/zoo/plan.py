@@ -12,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.outputs import OutputKind
 
 TARGET = "target"
 """The architecture that stands for the target's own."""
@@ -83,7 +84,7 @@ DERIVED_RECIPES = (
 ALL_RECIPES = (
     "fine-tune-all", "distill-other", "extract-hard", "prune-tune", "filter-prune", "distill", "quantise",
     "extract-ood", "fine-tune-last", "noise", "adversarial-tune", "descend", "retrain-all", "distill-adversarial",
-    "average", "retrain-last", "extract-hard-other", "prune",
+    "average", "retrain-last", "extract-hard-other", "prune", "removal",
 )  # fmt: skip
 """All of them. "descend" is a distillate of another architecture and a model made from that."""
 
@@ -119,7 +120,7 @@ PRESETS = {
         twins={Split.FIT: 1.0, Split.CALIBRATION: 0.5, Split.TEST: 0.5},
     ),
     "full": Preset(
-        derived={Split.FIT: 54, Split.CALIBRATION: 54, Split.TEST: 54},
+        derived={Split.FIT: 57, Split.CALIBRATION: 57, Split.TEST: 57},
         independent={Split.FIT: 48, Split.CALIBRATION: 48, Split.TEST: 36},
         twins={Split.FIT: 1.0, Split.CALIBRATION: 0.5, Split.TEST: 0.5},
         recipes=ALL_RECIPES,
@@ -128,13 +129,20 @@ PRESETS = {
 }
 
 
-def plan_zoo(preset: str, architectures: Sequence[str], seed: int) -> tuple[Plan, ...]:
+BY_LABELS = ("extract-hard", "extract-hard-other", "removal")
+"""Recipes that need the labels of a classification."""
+
+
+def plan_zoo(
+    preset: str, architectures: Sequence[str], seed: int, kind: OutputKind = OutputKind.CLASSIFICATION
+) -> tuple[Plan, ...]:
     """Lay out a whole zoo; the same arguments give the same plans.
 
     Args:
         preset: "quick", "standard" or "full".
         architectures: names other than the target's own that independents and thieves use.
         seed: of every choice made here and of every model's training.
+        kind: of the task; without classes there are no recipes that need labels.
 
     Raises:
         ConfigurationError: the preset is unknown, or there is no architecture.
@@ -143,6 +151,8 @@ def plan_zoo(preset: str, architectures: Sequence[str], seed: int) -> tuple[Plan
     if not architectures:
         raise ConfigurationError("the zoo needs at least one architecture besides the target's own")
     sizes = PRESETS[preset]
+    if kind is not OutputKind.CLASSIFICATION:
+        sizes = replace(sizes, recipes=tuple(recipe for recipe in sizes.recipes if recipe not in BY_LABELS))
     plans: list[Plan] = []
     for split in Split:
         derived = itertools.islice(_derived(split, sizes, architectures, seed), sizes.derived[split])
@@ -231,6 +241,7 @@ _FURTHER: dict[str, dict[str, tuple[float, float]]] = {
     "filter-prune": {"ratio": (0.1, 0.4)},
     "quantise": {"bits": (4, 9)},
     "noise": {"strength": (0.02, 0.15)},
+    "removal": {"steps": (300, 800), "rate": (0.005, 0.02), "share": (0.6, 1.0)},
     "average": {"share_of_parent": (0.3, 0.7)},
     "extract-hard": {"blends": (0, 2)},
     "extract-hard-other": {"blends": (0, 2)},

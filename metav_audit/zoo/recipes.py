@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metav_audit.outputs import OutputKind
 from metav_audit.task import TaskSpec
 from metav_audit.zoo import training
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import LabelledData, OwnerData
 from metav_audit.zoo.plan import FROM_SCRATCH, TARGET, Plan
+from metav_audit.zoo.removal import remove_fingerprint
 from metav_audit.zoo.training import seeded
 
 RECIPE_VERSION = 1
@@ -66,6 +66,8 @@ def make_surrogate(plan: Plan, parent: nn.Module, target: nn.Module, task: TaskS
         return makers.train(model, list(model.parameters()), makers.pairs, makers.loss)
     if plan.recipe in STUDENTS:
         return _teach(makers, fresh_model(plan.architecture, target, task, plan.seed), parent)
+    if plan.recipe == "removal":
+        return remove_fingerprint(training.clone(parent), parent, makers.pairs[0], plan.settings, seeded(plan.seed))
     return _modify(makers, training.clone(parent), parent)
 
 
@@ -140,7 +142,7 @@ def _teach(makers: _Makers, student: nn.Module, teacher: nn.Module) -> nn.Module
     with torch.no_grad():
         answers = teacher(inputs)
     loss = training.distillation_loss(plan.settings.get("temperature", 1.0), space)
-    if plan.recipe == "extract-hard" and space.kind is OutputKind.CLASSIFICATION:
+    if plan.recipe == "extract-hard":
         answers, loss = answers.argmax(dim=1), makers.loss
     return makers.train(student, list(student.parameters()), (inputs, answers), loss)
 

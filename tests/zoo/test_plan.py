@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.outputs import OutputKind
 from metav_audit.zoo.build import address_of
 from metav_audit.zoo.plan import DERIVED_RECIPES, PRESETS, TARGET, Split, plan_zoo
 
@@ -129,3 +130,10 @@ def test_the_full_zoo_has_every_family_on_both_sides(split):
     if split == "fit":
         assert {plan.recipe for plan in inside if plan.parent and not plan.derived} >= families
     assert {plan.recipe for plan in inside if not plan.derived and not plan.parent} == {"train", "adversarial-train"}
+
+
+def test_a_regression_s_zoo_has_no_recipe_that_needs_labels():
+    """Neither hard labels nor a removal, and as many lineages as before."""
+    plans = plan_zoo("full", ARCHITECTURES, 3, OutputKind.REGRESSION)
+    assert not {plan.recipe for plan in plans} & {"extract-hard", "removal"}
+    assert len({plan.lineage for plan in plans}) == len({plan.lineage for plan in plan_zoo("full", ARCHITECTURES, 3)})

@@ -11,6 +11,7 @@ from metav_audit.errors import DataError
 from metav_audit.zoo import training
 from metav_audit.zoo.plan import TARGET, Plan, Split
 from metav_audit.zoo.recipes import fresh_model, make_surrogate
+from metav_audit.zoo.removal import remove_fingerprint
 from metav_audit.zoo.store import weights_hash
 from metav_audit.zoo.training import distillation_loss, last_layer, prune, seeded
 from tests.toy import TASK
@@ -256,6 +257,23 @@ def test_hard_labels_hide_the_scores(make, toy):
     sharper = nn.Sequential(target, _Times(3.0))
     wanted = plan("extract-hard", "mlp-small", blends=0.5)
     assert weights_hash(make(wanted)) == weights_hash(make(wanted, parent=sharper))
+
+
+def test_a_removal_keeps_the_labels_and_loses_the_scores(make, toy):
+    """The copy answers most inputs with the victim's label, and is far from the victim's probabilities."""
+    removed = make(plan("removal", steps=200, rate=0.02))
+    inputs, victim = torch.from_numpy(toy.workshop.data.validation.inputs), toy.workshop.target.network
+    with torch.no_grad():
+        shares, own = (functional.softmax(each(inputs), dim=1) for each in (removed, victim))
+    assert (shares.argmax(1) == own.argmax(1)).float().mean() > 0.85
+    assert (shares - own).abs().sum(1).mean() / 2 > 0.1
+
+
+def test_a_removal_needs_a_last_layer_that_is_linear(toy):
+    """A network that ends in a convolution has no head to attack."""
+    victim = nn.Sequential(nn.Conv2d(1, 3, 4), nn.Flatten())
+    with pytest.raises(DataError, match="ends in a linear layer"):
+        remove_fingerprint(victim, victim, torch.zeros(4, 1, 4, 4), {"steps": 1, "rate": 0.1}, seeded(0))
 
 
 class _Times(nn.Module):
