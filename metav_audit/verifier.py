@@ -25,6 +25,10 @@ class VerifierKind(StrEnum):
     """The share of queries on which the suspect's label is the target's (IPGuard, AsiaCCS 2021)."""
     BITS = "bits"
     """The share of target bits that the answers spell (after FIT-Print); ``metav_audit.targeted`` derives them."""
+    LOCAL = "local"
+    """The mean of a linear verifier a query (LiteGuard, ICLR 2026)."""
+    CORRELATION = "correlation"
+    """How near the correlations between a model's answers are to those between the target's (SAC, NeurIPS 2022)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,9 @@ class MetaVerifier:
 
         Args:
             values: canonical features, float32 of shape (M, N, D).
-            mask: bool of the same shape. A masked-out feature counts as equal to the target's; for target bits, as an
-                equal share of the probability not shown, and a query of which nothing was shown does not count.
+            mask: bool of the same shape. A masked-out feature counts as equal to the target's; for target bits and
+                correlations, as an equal share of the probability not shown. A query of which nothing was shown does
+                not count.
 
         Returns:
             float64 of shape (M,), in [0, 1].
@@ -78,6 +83,29 @@ def _bits(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: 
     return np.asarray(right.sum(axis=(1, 2)) / np.maximum(counted, 1), dtype=np.float64)
 
 
+def _local(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+    relative = np.where(mask, (values - tensors["reference"]) / tensors["scale"], 0.0)
+    each = _sigmoid((relative * tensors["weight"]).sum(axis=2) + tensors["bias"])
+    shown = mask.any(axis=2)
+    return np.asarray((each * shown).sum(axis=1) / np.maximum(shown.sum(axis=1), 1), dtype=np.float64)
+
+
+def _correlation(
+    tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray
+) -> NDArray[np.float64]:
+    """Score 1 less the mean distance of cosines, over all pairs of queries of which anything was shown."""
+    own = _cosines(np.exp(np.asarray(tensors["reference"], np.float64)))
+    shown = np.asarray(mask.any(axis=2))
+    apart = np.abs(_cosines(np.exp(_with_hidden_classes(values, mask))) - own)
+    pairs = shown[:, :, None] & shown[:, None, :] & ~np.eye(len(own), dtype=np.bool_)
+    return np.asarray(1.0 - (apart * pairs).sum(axis=(1, 2)) / np.maximum(pairs.sum(axis=(1, 2)), 1), dtype=np.float64)
+
+
+def _cosines(outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    unit = outputs / np.linalg.norm(outputs, axis=-1, keepdims=True)
+    return np.asarray(unit @ np.swapaxes(unit, -1, -2), dtype=np.float64)
+
+
 def _with_hidden_classes(values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
     """Give hidden classes equal shares of the probability not shown; with a label alone its side of a split wins."""
     hidden = np.maximum((~mask).sum(axis=2, keepdims=True), 1)
@@ -90,4 +118,10 @@ def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float64)
 
 
-_FORWARD = {VerifierKind.JOINT: _joint, VerifierKind.AGREEMENT: _agreement, VerifierKind.BITS: _bits}
+_FORWARD = {
+    VerifierKind.JOINT: _joint,
+    VerifierKind.AGREEMENT: _agreement,
+    VerifierKind.BITS: _bits,
+    VerifierKind.LOCAL: _local,
+    VerifierKind.CORRELATION: _correlation,
+}

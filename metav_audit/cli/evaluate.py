@@ -41,12 +41,12 @@ def command(
 
     from metav_audit.fingerprint import evaluate, tables
     from metav_audit.fingerprint.curves import write_curves
-    from metav_audit.fingerprint.fit import check_method
+    from metav_audit.fingerprint.methods import find_method
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import load_project
 
     for method in methods:
-        check_method(method)
+        find_method(method)
     loaded = [load_project(project) for project in projects]
     results = []
     for project in loaded:

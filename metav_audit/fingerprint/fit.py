@@ -14,14 +14,12 @@ from torch import nn
 from metav_audit import __version__
 from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBundle, check_place
 from metav_audit.domains.base import Inputs
-from metav_audit.errors import BundleError, ConfigurationError, DataError
+from metav_audit.errors import BundleError, DataError
 from metav_audit.fingerprint.features import features_of_all
-from metav_audit.fingerprint.fitprint import SpellingSettings, optimise_spelling
-from metav_audit.fingerprint.ipguard import optimise_boundary
-from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
+from metav_audit.fingerprint.methods import DEFAULT_METHOD, Materials, joint_settings, method_for
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
 from metav_audit.progress import Progress, silent
-from metav_audit.targeted import FITPRINT, target_bits
+from metav_audit.targeted import FITPRINT
 from metav_audit.verdict import (
     CalibrationScores,
     Judgement,
@@ -40,20 +38,12 @@ from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 FIT_VERSION = 3
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
 
-METHODS = ("metav", "ipguard", FITPRINT)
-
-
-def check_method(method: str) -> None:
-    """Raise ConfigurationError unless the method is known."""
-    if method not in METHODS:
-        raise ConfigurationError(f"method {method!r} is unknown: use one of {', '.join(METHODS)}")
-
 
 def fit_bundle(
     workshop: Workshop,
     zoo: SurrogateZoo,
     path: Path,
-    method: str = "metav",
+    method: str = DEFAULT_METHOD,
     progress: Progress = silent,
     *,
     seed: int | None = None,
@@ -93,7 +83,7 @@ def standing_bundle(path: Path, making: str) -> FingerprintBundle | None:
 def make_bundle(
     workshop: Workshop,
     zoo: SurrogateZoo,
-    method: str = "metav",
+    method: str = DEFAULT_METHOD,
     progress: Progress = silent,
     *,
     seed: int | None = None,
@@ -103,7 +93,7 @@ def make_bundle(
     Args:
         workshop: the owner's model and data.
         zoo: the trained surrogates.
-        method: one of METHODS.
+        method: the name of one in ``methods.METHODS``.
         progress: told of every step.
         seed: of the optimisation; the project's if None.
     """
@@ -169,21 +159,6 @@ def _share(held_out: CalibrationScores, rates: ErrorRates, wanted: VerdictOutcom
     return float(np.mean(hits))
 
 
-def joint_settings(workshop: Workshop) -> JointSettings:
-    """Return the settings of the joint optimisation that the project asks for."""
-    return JointSettings(steps=workshop.project.settings.fingerprint.steps)
-
-
-def spelling_settings(workshop: Workshop) -> SpellingSettings:
-    """Return the settings of the method fitprint that the project asks for."""
-    return SpellingSettings(steps=workshop.project.settings.fingerprint.steps)
-
-
-def bits_a_query(workshop: Workshop) -> int:
-    """Return how many target bits a query spells; C classes can spell no more than C - 1."""
-    return min(workshop.project.settings.fingerprint.bits, workshop.target.task.output.size - 1)
-
-
 def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.Module]:
     """Load surrogates' models, frozen."""
     return [load_model(workshop, surrogate.plan) for surrogate in surrogates]
@@ -191,7 +166,7 @@ def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.
 
 def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> str:
     """Return the hash of everything that decides a bundle."""
-    check_method(method)
+    own = method_for(workshop, method)
     settings = workshop.project.settings
     parts = {
         "zoo": zoo.sha256,
@@ -204,9 +179,8 @@ def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> 
         "version": FIT_VERSION,
         "torch": torch.__version__,
     }
-    if method == FITPRINT:
-        mark = asdict(workshop.project.owner_mark)
-        parts["spelling"] = {**mark, **asdict(spelling_settings(workshop)), "bits": bits_a_query(workshop)}
+    if method not in ("metav", "ipguard"):
+        parts["spelling" if method == FITPRINT else "settings"] = own.parts(workshop)
     return content_address(parts)
 
 
@@ -223,16 +197,20 @@ def choose_starts(workshop: Workshop, seed: int) -> Inputs:
 def _optimise(
     workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress, seed: int
 ) -> tuple[Inputs, MetaVerifier]:
-    target = workshop.target
-    starts = choose_starts(workshop, seed)
-    if method == "ipguard":
-        return optimise_boundary(target.network, target.task.domain, starts, progress)
-    derived, independent = (models_of(workshop, _of(zoo, Split.FIT, derived=side)) for side in (True, False))
-    given = (target.network, derived, independent, target.task.domain, starts)
-    if method == FITPRINT:
-        wanted = target_bits(workshop.project.owner_mark, len(starts), bits_a_query(workshop), target.task.output.size)
-        return optimise_spelling(*given, wanted, spelling_settings(workshop), seed, progress)
-    return optimise_jointly(*given, joint_settings(workshop), seed, progress)
+    own, target = method_for(workshop, method), workshop.target
+    sides = [models_of(workshop, _of(zoo, Split.FIT, derived=side)) if own.uses_zoo else [] for side in (True, False)]
+    given = Materials(
+        target=target.network,
+        derived=sides[0],
+        independent=sides[1],
+        domain=target.task.domain,
+        starts=choose_starts(workshop, seed),
+        data=workshop.data,
+        classes=target.task.output.size,
+        seed=seed,
+        progress=progress,
+    )
+    return own.optimise(given, own.settings(workshop))
 
 
 def _calibrate(workshop: Workshop, zoo: SurrogateZoo, inputs: Inputs) -> Calibration:

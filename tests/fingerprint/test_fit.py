@@ -22,7 +22,8 @@ from metav_audit.fingerprint.evaluate import (
     target_rows,
     weight_rows,
 )
-from metav_audit.fingerprint.fit import METHODS, choose_starts, fit_bundle, make_bundle, making_of
+from metav_audit.fingerprint.fit import choose_starts, fit_bundle, make_bundle, making_of
+from metav_audit.fingerprint.methods import METHODS
 from metav_audit.fingerprint.metrics import roc_auc
 from metav_audit.fingerprint.tables import as_markdown, as_text
 from metav_audit.plots import pav_plot, tippett_plot
