@@ -47,6 +47,7 @@ def fit_bundle(
     progress: Progress = silent,
     *,
     seed: int | None = None,
+    queries: int | None = None,
 ) -> tuple[FingerprintBundle, bool]:
     """Fit a bundle and save it, unless ``path`` already holds the bundle of the same making.
 
@@ -59,12 +60,12 @@ def fit_bundle(
         ConfigurationError: the method is unknown, or ``path`` cannot be written.
         DataError: the zoo lacks a side in a split.
     """
-    making = making_of(workshop, zoo, method, workshop.project.settings.seed if seed is None else seed)
+    making = making_of(workshop, zoo, method, workshop.project.settings.seed if seed is None else seed, queries)
     check_place(path)
     standing = standing_bundle(path, making)
     if standing is not None:
         return standing, False
-    bundle = make_bundle(workshop, zoo, method, progress, seed=seed)
+    bundle = make_bundle(workshop, zoo, method, progress, seed=seed, queries=queries)
     bundle.save(path)
     return bundle, True
 
@@ -87,6 +88,7 @@ def make_bundle(
     progress: Progress = silent,
     *,
     seed: int | None = None,
+    queries: int | None = None,
 ) -> FingerprintBundle:
     """Optimise fingerprint and verifier on the fit split and calibrate on the calibration split.
 
@@ -96,15 +98,22 @@ def make_bundle(
         method: the name of one in ``methods.METHODS``.
         progress: told of every step.
         seed: of the optimisation; the project's if None.
+        queries: how many the fingerprint has; the project's number if None.
     """
     torch.set_num_threads(1)
     seed = workshop.project.settings.seed if seed is None else seed
-    inputs, verifier = _optimise(workshop, zoo, method, progress, seed)
-    return seal_bundle(workshop, zoo, method, seed, inputs, verifier)
+    inputs, verifier = _optimise(workshop, zoo, method, progress, seed, queries)
+    return seal_bundle(workshop, zoo, method, seed, inputs, verifier, queries)
 
 
 def seal_bundle(
-    workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, inputs: Inputs, verifier: MetaVerifier
+    workshop: Workshop,
+    zoo: SurrogateZoo,
+    method: str,
+    seed: int,
+    inputs: Inputs,
+    verifier: MetaVerifier,
+    queries: int | None = None,
 ) -> FingerprintBundle:
     """Calibrate fingerprint and verifier on the calibration split, and put all together."""
     settings = workshop.project.settings
@@ -119,7 +128,7 @@ def seal_bundle(
         calibration=calibration,
         weight=fit_table(scores_in_full(verifier, calibration)),
         rates=ErrorRates(settings.rates.false_match, settings.rates.false_no_match),
-        provenance=_provenance(workshop, zoo, method, seed),
+        provenance=_provenance(workshop, zoo, method, seed, queries),
     )
 
 
@@ -164,16 +173,17 @@ def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.
     return [load_model(workshop, surrogate.plan) for surrogate in surrogates]
 
 
-def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> str:
-    """Return the hash of everything that decides a bundle."""
+def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, queries: int | None = None) -> str:
+    """Return the hash of everything that decides a bundle; the zoo's own tells what was filtered out of it."""
     own = method_for(workshop, method)
     settings = workshop.project.settings
+    fingerprint = settings.fingerprint.model_dump(exclude={"identity", "nonce", "bits"})
     parts = {
         "zoo": zoo.sha256,
         "method": method,
         "name": settings.name,
         "seed": seed,
-        "fingerprint": settings.fingerprint.model_dump(exclude={"identity", "nonce", "bits"}),
+        "fingerprint": fingerprint if queries is None else {**fingerprint, "queries": queries},
         "joint": asdict(joint_settings(workshop)),
         "rates": settings.rates.model_dump(),
         "version": FIT_VERSION,
@@ -184,9 +194,9 @@ def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> 
     return content_address(parts)
 
 
-def choose_starts(workshop: Workshop, seed: int) -> Inputs:
+def choose_starts(workshop: Workshop, seed: int, queries: int | None = None) -> Inputs:
     """Draw the queries' starts from the validation data, which no model was trained on; noise fills up."""
-    count = workshop.project.settings.fingerprint.queries
+    count = workshop.project.settings.fingerprint.queries if queries is None else queries
     domain, pool = workshop.target.task.domain, workshop.data.validation.inputs
     rng = np.random.default_rng(seed)
     chosen = pool[rng.permutation(len(pool))[:count]]
@@ -195,7 +205,7 @@ def choose_starts(workshop: Workshop, seed: int) -> Inputs:
 
 
 def _optimise(
-    workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress, seed: int
+    workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress, seed: int, queries: int | None
 ) -> tuple[Inputs, MetaVerifier]:
     own, target = method_for(workshop, method), workshop.target
     sides = [models_of(workshop, _of(zoo, Split.FIT, derived=side)) if own.uses_zoo else [] for side in (True, False)]
@@ -204,7 +214,7 @@ def _optimise(
         derived=sides[0],
         independent=sides[1],
         domain=target.task.domain,
-        starts=choose_starts(workshop, seed),
+        starts=choose_starts(workshop, seed, queries),
         data=workshop.data,
         classes=target.task.output.size,
         seed=seed,
@@ -227,14 +237,14 @@ def _of(zoo: SurrogateZoo, split: Split, *, derived: bool) -> tuple[Surrogate, .
     return found
 
 
-def _provenance(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> dict[str, Any]:
+def _provenance(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, queries: int | None) -> dict[str, Any]:
     mark = asdict(workshop.project.owner_mark) if method == FITPRINT else {}
     return {
         **mark,
         "target_sha256": zoo.target_sha256,
         "zoo_sha256": zoo.sha256,
         "zoo_left_out": zoo.left_out,
-        "making_sha256": making_of(workshop, zoo, method, seed),
+        "making_sha256": making_of(workshop, zoo, method, seed, queries),
         "seed": seed,
         "versions": {
             "metav_audit": __version__,
