@@ -57,7 +57,7 @@ def command(
     each unknown to the zoo; --held-out architecture the rate of false matches
     on independents of each architecture, unknown likewise.
 
-    Methods: metav, fitprint, local, and the baselines ipguard, akh, sac and
+    Methods: metav, best, local, fitprint, and the baselines ipguard, akh, sac and
     random. For fitprint the bit-error rates follow, of derived (+) and of
     independent models (-): their mean, and the rate of the model nearest the
     other side. The figures are Tippett and PAV plots, and robustness with

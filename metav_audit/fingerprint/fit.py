@@ -216,7 +216,7 @@ def _optimise(
         domain=target.task.domain,
         starts=choose_starts(workshop, seed, queries),
         data=workshop.data,
-        classes=target.task.output.size,
+        output=target.task.output,
         seed=seed,
         progress=progress,
     )

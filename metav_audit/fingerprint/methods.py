@@ -12,19 +12,23 @@ from torch import nn
 from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError
+from metav_audit.fingerprint.best import CommitteeSettings, optimise_committee
 from metav_audit.fingerprint.fitprint import SpellingSettings, optimise_spelling
 from metav_audit.fingerprint.ipguard import optimise_boundary
 from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
 from metav_audit.fingerprint.local import LocalSettings, optimise_locally
-from metav_audit.fingerprint.natural import choose_mistakes, compare_correlations, compare_labels
+from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided, compare_correlations, compare_labels
 from metav_audit.progress import Progress
 from metav_audit.targeted import FITPRINT, OwnerMark, target_bits
-from metav_audit.task import OutputKind
+from metav_audit.task import OutputKind, OutputSpace
 from metav_audit.verifier import MetaVerifier
 from metav_audit.zoo.data import OwnerData
 from metav_audit.zoo.project import Workshop
 
 DEFAULT_METHOD = "metav"
+ANY_OUTPUT = frozenset(OutputKind)
+LABELS = frozenset({OutputKind.CLASSIFICATION})
+"""The outputs that have a label: what compares labels serves no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Materials:
         domain: the valid inputs.
         starts: valid inputs to start from, as many as the fingerprint has, drawn from the validation data.
         data: the owner's labelled data.
-        classes: size of an output.
+        output: what comes out of every model.
         seed: of all chance.
         progress: told of every step.
     """
@@ -49,7 +53,7 @@ class Materials:
     domain: InputDomain
     starts: Inputs
     data: OwnerData
-    classes: int
+    output: OutputSpace
     seed: int
     progress: Progress
 
@@ -77,7 +81,7 @@ class Method:
     settings: Callable[[Workshop], Any]
     optimise: Callable[[Materials, Any], tuple[Inputs, MetaVerifier]]
     uses_zoo: bool = True
-    outputs: frozenset[OutputKind] = frozenset({OutputKind.CLASSIFICATION})
+    outputs: frozenset[OutputKind] = LABELS
 
     def parts(self, workshop: Workshop) -> dict[str, Any]:
         """Describe in JSON types the settings that decide a bundle of this method."""
@@ -117,6 +121,10 @@ def _local_settings(workshop: Workshop) -> LocalSettings:
     return LocalSettings(steps=round(2.5 * workshop.project.settings.fingerprint.steps))
 
 
+def _committee_settings(workshop: Workshop) -> CommitteeSettings:
+    return CommitteeSettings(steps=workshop.project.settings.fingerprint.steps)
+
+
 def _no_settings(_: Workshop) -> None:
     return None
 
@@ -127,12 +135,21 @@ def _metav(given: Materials, settings: JointSettings) -> tuple[Inputs, MetaVerif
 
 def _fitprint(given: Materials, settings: TargetedSettings) -> tuple[Inputs, MetaVerifier]:
     mark = OwnerMark(settings.identity, settings.nonce)
-    wanted = target_bits(mark, len(given.starts), settings.bits, given.classes)
+    wanted = target_bits(mark, len(given.starts), settings.bits, given.output.size)
     return optimise_spelling(*given.zoo, wanted, settings, given.seed, given.progress)
 
 
 def _local(given: Materials, settings: LocalSettings) -> tuple[Inputs, MetaVerifier]:
     return optimise_locally(*given.zoo, settings, given.seed, given.progress)
+
+
+def _best(given: Materials, settings: CommitteeSettings) -> tuple[Inputs, MetaVerifier]:
+    labelled, starts = given.output.kind in LABELS, given.starts
+    if labelled:
+        pool = given.data.validation.inputs
+        starts = choose_undecided(given.target, given.domain, pool, len(starts), given.seed)
+    learned = given.target, given.derived, given.independent, given.domain, starts
+    return optimise_committee(*learned, settings, given.seed, given.progress, labelled=labelled)
 
 
 def _ipguard(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
@@ -157,16 +174,60 @@ def _mistakes(given: Materials) -> Inputs:
 
 _REGISTERED = (
     Method(
-        "metav", "inputs and one verifier on all answers, optimised together (MetaV, KDD 2022)", joint_settings, _metav
+        name="metav",
+        summary="inputs and one verifier on all answers, optimised together (MetaV, KDD 2022)",
+        settings=joint_settings,
+        optimise=_metav,
+        outputs=ANY_OUTPUT,
     ),
     Method(
-        "ipguard", "labels near the decision boundary (IPGuard, AsiaCCS 2021)", _no_settings, _ipguard, uses_zoo=False
+        name="ipguard",
+        summary="labels near the decision boundary (IPGuard, AsiaCCS 2021)",
+        settings=_no_settings,
+        optimise=_ipguard,
+        uses_zoo=False,
     ),
-    Method(FITPRINT, "answers that spell bits fixed beforehand (after FIT-Print)", _targeted_settings, _fitprint),
-    Method("local", "a linear verifier a query, averaged (LiteGuard, ICLR 2026)", _local_settings, _local),
-    Method("akh", "labels on inputs that the target gets wrong (QuRD, AAAI 2025)", _no_settings, _akh, uses_zoo=False),
-    Method("sac", "how outputs correlate over the queries (SAC, NeurIPS 2022)", _no_settings, _sac, uses_zoo=False),
-    Method("random", "labels on inputs drawn at random", _no_settings, _random, uses_zoo=False),
+    Method(
+        name=FITPRINT,
+        summary="answers that spell bits fixed beforehand (after FIT-Print)",
+        settings=_targeted_settings,
+        optimise=_fitprint,
+    ),
+    Method(
+        name="best",
+        summary="several verifiers vote on the same answers, taught by virtual copies (docs/methods.md)",
+        settings=_committee_settings,
+        optimise=_best,
+        outputs=ANY_OUTPUT,
+    ),
+    Method(
+        name="local",
+        summary="a linear verifier a query, averaged (LiteGuard, ICLR 2026)",
+        settings=_local_settings,
+        optimise=_local,
+        outputs=ANY_OUTPUT,
+    ),
+    Method(
+        name="akh",
+        summary="labels on inputs that the target gets wrong (QuRD, AAAI 2025)",
+        settings=_no_settings,
+        optimise=_akh,
+        uses_zoo=False,
+    ),
+    Method(
+        name="sac",
+        summary="how outputs correlate over the queries (SAC, NeurIPS 2022)",
+        settings=_no_settings,
+        optimise=_sac,
+        uses_zoo=False,
+    ),
+    Method(
+        name="random",
+        summary="labels on inputs drawn at random",
+        settings=_no_settings,
+        optimise=_random,
+        uses_zoo=False,
+    ),
 )
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _REGISTERED})
 

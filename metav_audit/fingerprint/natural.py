@@ -36,6 +36,19 @@ def choose_mistakes(target: nn.Module, domain: InputDomain, data: OwnerData, cou
 
 
 @torch.no_grad()
+def choose_undecided(target: nn.Module, domain: InputDomain, pool: Inputs, count: int, seed: int) -> Inputs:
+    """Draw from the inputs between whose two likeliest classes the target is least decided, twice as many as wanted.
+
+    Noise fills up where the pool is too small.
+    """
+    rng = np.random.default_rng(seed)
+    first, second = target(torch.from_numpy(pool)).topk(2, dim=1).values.T
+    undecided = np.argsort((first - second).numpy(), kind="stable")[: 2 * count]
+    chosen = pool[rng.permutation(undecided)[:count]]
+    return domain.project(np.concatenate([chosen, domain.sample(count - len(chosen), rng)]))
+
+
+@torch.no_grad()
 def _margins(target: nn.Module, data: LabelledData) -> NDArray[np.float32]:
     """Return by how much the right label's logit leads, negative on mistakes."""
     logits = target(torch.from_numpy(data.inputs)).numpy().copy()

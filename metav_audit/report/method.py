@@ -26,6 +26,13 @@ _MADE = {
         "This meta-verifier compares how alike the endpoint's answers to different questions are with how alike the "
         "protected model's own answers to them are (SAC, NeurIPS 2022)."
     ),
+    VerifierKind.COMMITTEE: (
+        "Questions and meta-verifier were optimised together on models of known origin and on answers made up between "
+        "theirs (after MetaV: Pan, Yan, Zhang and Yang, KDD 2022). This meta-verifier is the mean of several: how far "
+        "the answers are from the protected model's own, with and without small probabilities; a linear rule a "
+        "question; one network on all answers; and the share of top labels that agree. Where an endpoint shows labels "
+        "alone, the last one counts alone."
+    ),
 }
 _STEPS = (
     (

@@ -15,7 +15,7 @@ from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import make_bundle, making_of
 from metav_audit.fingerprint.local import LocalSettings, local_loss, optimise_locally
 from metav_audit.fingerprint.methods import METHODS, find_method, method_for
-from metav_audit.fingerprint.natural import choose_mistakes
+from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided
 from metav_audit.verifier import VerifierKind
 from metav_audit.zoo.data import LabelledData, OwnerData
 from tests.fingerprint.test_joint import DERIVED, DOMAIN, INDEPENDENT, STARTS, TARGET, model
@@ -104,3 +104,14 @@ def test_baselines_ask_the_same_mistakes_and_random_ones_ask_the_starts(toy):
     for bundle in bundles.values():
         own = bundle.reference[None]
         assert bundle.verifier.scores(own, np.ones(own.shape, bool))[0] == pytest.approx(1.0)
+
+
+def test_undecided_starts_lie_between_two_classes():
+    """Half of the twice as many least decided inputs; the seed draws them, and noise fills up."""
+    pool = labelled(3, 40, 0).inputs
+    chosen = choose_undecided(TARGET, DOMAIN, pool, 5, 0)
+    ranked = np.sort(features_of_all([TARGET], pool)[0], axis=1)
+    undecided = {pool[row].tobytes() for row in np.argsort(ranked[:, -1] - ranked[:, -2])[:10]}
+    assert len({each.tobytes() for each in chosen} & undecided) == 5
+    assert not np.array_equal(choose_undecided(TARGET, DOMAIN, pool, 5, 1), chosen)
+    assert choose_undecided(TARGET, DOMAIN, pool, 45, 0).shape == (45, 1, 3, 3)
