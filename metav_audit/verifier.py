@@ -118,17 +118,18 @@ def _correlation(
 
 
 def _committee(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
-    """Take the mean of the votes' log-odds; where labels alone are shown, the vote on labels is the only one."""
+    """Take the weighted mean of the votes' log-odds; where labels alone are shown, the vote on labels alone counts."""
     shown = np.asarray(mask.any(axis=2))
     labelled = "labels.weight" in tensors
     graded = np.asarray((mask & (values < _GRADED)).any(axis=(1, 2)) if labelled else shown.any(axis=1))
     votes = np.stack(list(_votes(tensors, values, mask, shown)), axis=1)
     odds = votes * tensors["line"][:, 0] + tensors["line"][:, 1]
-    counts = np.repeat(graded[:, None], votes.shape[1], axis=1)
+    weights = graded[:, None] * tensors["line"][:, 2]
     if labelled:
-        counts[:, -1] = shown.any(axis=1)
-    mean = np.where(counts, odds, 0.0).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
-    return np.where(counts.any(axis=1), _sigmoid(mean), 0.0)
+        weights[:, -1] = shown.any(axis=1) * tensors["line"][-1, 2]
+    total = weights.sum(axis=1)
+    mean = (odds * weights).sum(axis=1) / np.where(total > 0, total, 1.0)
+    return np.where(total > 0, _sigmoid(mean), 0.0)
 
 
 def _votes(

@@ -70,7 +70,7 @@ class CommitteeSettings:
     dropout: float = 0.4
     weight_decay: float = 1e-4
     sharpness: float = 3.0
-    decided: float = 4.0
+    decided: float = 7.0
 
 
 class Committee(nn.Module):
@@ -127,13 +127,13 @@ class Committee(nn.Module):
         sharp = torch.softmax(self.sharpness * answers, dim=2)
         return sharp.gather(2, own.expand(len(answers), -1)[..., None])[..., 0]
 
-    def export(self, reference: Tensor, line: Sequence[tuple[float, float]]) -> MetaVerifier:
-        """Return the numpy meta-verifier; ``line`` has slope and intercept from each vote, in order, to log-odds."""
+    def export(self, reference: Tensor, line: Tensor) -> MetaVerifier:
+        """Return the numpy meta-verifier; ``line`` has each vote's slope and intercept to log-odds, and its weight."""
         tensors = {f"{name}.weight": functional.softplus(weight) for name, weight in self.weights.items()}
         tensors |= {f"local.{name}": each for name, each in self.local.named_parameters()}
         tensors |= {f"joint.{name}": each for name, each in self.joint.named_parameters()}
         tensors |= {"reference": reference, "scale": torch.full_like(reference, JointVerifier.SCALE)}
-        tensors["line"] = torch.tensor(line)
+        tensors["line"] = line
         arrays = {name: tensor.detach().numpy().astype(np.float32) for name, tensor in tensors.items()}
         return MetaVerifier(VerifierKind.COMMITTEE, arrays)
 
@@ -257,17 +257,22 @@ def _finish(
     queries: Tensor,
     settings: CommitteeSettings,
 ) -> MetaVerifier:
-    """Measure each vote in standard deviations of independent models, and bring the mean vote to log-odds."""
+    """Measure each vote in standard deviations of independent models, and bring the mean vote to log-odds.
+
+    The average independent model gets ``-settings.decided``, the average copy, virtual ones too, its opposite.
+    """
     reference = features_of(target, queries)
     high, low = (torch.stack([features_of(model, queries) for model in side]) for side in (derived, independent))
     high, _ = with_virtual_models(torch.cat([reference[None], high]), low, settings, labelled=committee.labelled)
-    votes = [torch.stack(list(committee.votes(side, reference).values())) for side in (high, low)]
-    centre, spread = votes[1].mean(dim=1, keepdim=True), votes[1].std(dim=1, keepdim=True) + _LEAST_SPREAD
-    usual = ((votes[0] - centre) / spread).mean()
-    steepness = 2 * settings.decided / usual.clamp(min=_LEAST_SPREAD)
-    slope = steepness / spread
-    intercept = -slope * centre - settings.decided
-    return committee.export(reference, torch.cat([slope, intercept], dim=1).tolist())
+    found = [committee.votes(side, reference) for side in (high, low)]
+    votes = [torch.stack(list(side.values())) for side in found]
+    weight = torch.tensor([_WEIGHTS.get(name, 1.0) for name in found[0]])
+    centre, spread = votes[1].mean(dim=1), votes[1].std(dim=1) + _LEAST_SPREAD
+    usual = ((votes[0].mean(dim=1) - centre) / spread * weight).sum() / weight.sum()
+    slope = 2 * settings.decided / usual.clamp(min=_LEAST_SPREAD) / spread
+    return committee.export(reference, torch.stack([slope, -slope * centre - settings.decided, weight], dim=1))
 
 
+_WEIGHTS = {"distance": 2.0, "joint": 2.0}
+"""Votes that count more than once."""
 _LEAST_SPREAD = 1e-3

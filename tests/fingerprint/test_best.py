@@ -80,7 +80,7 @@ def random_committee(queries, width, seed, *, labelled):
     with torch.no_grad():
         for parameter in committee.parameters():
             parameter.add_(torch.randn_like(parameter))
-    line = torch.randn(5 if labelled else 3, 2).tolist()
+    line = torch.randn(5 if labelled else 3, 3).abs()
     reference = distributions(queries, width)
     return committee, reference, line, committee.export(reference, line)
 
@@ -88,14 +88,16 @@ def random_committee(queries, width, seed, *, labelled):
 @settings(max_examples=60)
 @given(SIZES, st.integers(0, 2**31), st.booleans())
 def test_numpy_equals_torch(sizes, seed, labelled):
-    """In full, the score is the sigmoid of the mean of torch's votes, each on its line, within 1e-5."""
+    """In full, the score is the sigmoid of the weighted mean of torch's votes, each on its line, within 1e-5."""
     models, queries, width, _ = sizes
     committee, reference, line, exported = random_committee(queries, width, seed, labelled=labelled)
     answers = distributions(models, queries, width).clamp(min=LOG_FLOOR + 1e-3)
     with torch.no_grad():
         votes = committee.votes(answers, reference)
-        odds = [slope * vote + offset for vote, (slope, offset) in zip(votes.values(), line, strict=True)]
-        expected = torch.sigmoid(torch.stack(odds).mean(dim=0)).numpy()
+        odds = [
+            weight * (slope * vote + offset) for vote, (slope, offset, weight) in zip(votes.values(), line, strict=True)
+        ]
+        expected = torch.sigmoid(torch.stack(odds).sum(dim=0) / line[:, 2].sum()).numpy()
     scores = exported.scores(answers.numpy(), np.ones(answers.shape, bool))
     assert scores.dtype == np.float64
     assert np.abs(scores - expected).max() <= 1e-5
@@ -150,7 +152,7 @@ def test_the_fingerprint_is_valid_and_the_seed_decides(fitted):
 def test_without_labels_there_are_three_votes():
     """An output that is no classification's is read by distance, local and joint verifiers alone."""
     fingerprint, verifier = optimise(labelled=False)
-    assert verifier.tensors["line"].shape == (3, 2)
+    assert verifier.tensors["line"].shape == (3, 3)
     assert not {"coarse.weight", "labels.weight"} & set(verifier.tensors)
     own = features_of_all([TARGET, *INDEPENDENT], fingerprint)
     scores = verifier.scores(own, np.ones(own.shape, bool))
@@ -176,8 +178,8 @@ def votes_of(name, reference, weight=1.0):
         "labels.weight": np.arange(1.0, shape[0] + 1),
     }  # fmt: skip
     order = ("distance", "coarse", "local", "joint", "labels")
-    line = np.zeros((5, 2))
-    line[order.index(name), 0] = 5.0  # five votes are averaged
+    line = np.zeros((5, 3))
+    line[order.index(name)] = (1.0, 0.0, 1.0)
     arrays = {key: np.asarray(array, np.float32) for key, array in (tensors | {"line": line}).items()}
     return MetaVerifier(VerifierKind.COMMITTEE, arrays)
 
@@ -231,5 +233,5 @@ def test_labels_alone_are_the_weighted_share_of_labels():
     one = votes_of("labels", reference)
     for answer, share in (([0, 1], 1.0), ([0, 0], 1 / 3), ([1, 1], 2 / 3), ([1, 0], 0.0)):
         mask = np.eye(2, dtype=bool)[answer]
-        assert vote(one, np.zeros((2, 2)), mask) == pytest.approx(5 * share, abs=1e-5)
-    assert vote(one, np.zeros((2, 2)), [[True, False], [False, False]]) == pytest.approx(5.0, abs=1e-5)
+        assert vote(one, np.zeros((2, 2)), mask) == pytest.approx(share, abs=1e-5)
+    assert vote(one, np.zeros((2, 2)), [[True, False], [False, False]]) == pytest.approx(1.0, abs=1e-5)
