@@ -1,4 +1,4 @@
-"""Figures of likelihood ratios, for evaluations and reports: Tippett and PAV plots, as SVG or PNG.
+"""Figures for evaluations and reports: Tippett and PAV plots, robustness and uniqueness, as SVG or PNG.
 
 The same values give the same bytes; colours are told apart by the colour-blind, and by line or mark.
 """
@@ -89,6 +89,32 @@ def pav_plot(derived: Values, independent: Values, form: Form) -> bytes:
                 side, at, s=18, marker=marker, facecolor="none", edgecolor=colour, label=name, clip_on=False, zorder=3
             )
         axes.set(xlim=(low, high), ylim=(low, high), xlabel="log10 LR", ylabel="log10 LR that fits best (PAV)")
+        axes.legend(**_LEGEND)
+        return _written(figure, form)
+
+
+def robustness_plot(derived: Values, independent: Values, form: Form) -> bytes:
+    """Draw robustness and uniqueness over the threshold; the area below both is the ARUC (MetaV, section 5).
+
+    Args:
+        derived: scores of derived models, in [0, 1].
+        independent: scores of independent models, in [0, 1].
+        form: the file format.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        figure, axes = _canvas()
+        edges = np.unique(np.concatenate([derived, independent, [0.0, 1.0]]))
+        middles = (edges[1:] + edges[:-1]) / 2
+        robustness = (derived[None, :] >= middles[:, None]).mean(axis=1)
+        uniqueness = (independent[None, :] < middles[:, None]).mean(axis=1)
+        axes.stairs(np.minimum(robustness, uniqueness), edges, fill=True, color=QUIET, alpha=0.3)
+        axes.stairs(robustness, edges, baseline=None, color=DERIVED, linewidth=1.6, label="robustness")
+        axes.stairs(
+            uniqueness, edges, baseline=None, color=INDEPENDENT, linestyle="--", linewidth=1.6, label="uniqueness"
+        )
+        axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="threshold of the score", ylabel="share of models")
         axes.legend(**_LEGEND)
         return _written(figure, form)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metav_audit.fingerprint.fitprint import margins
 from metav_audit.fingerprint.joint import JointSettings, JointVerifier
+from metav_audit.fingerprint.local import LocalVerifiers
 from metav_audit.outputs import LOG_FLOOR
 from metav_audit.responses import Features
 from metav_audit.targeted import OwnerMark, target_bits
@@ -155,3 +157,68 @@ def test_unanswered_queries_have_no_bits():
     three = speller([[1], [-1], [1]], [[[1, -1]]] * 3)
     masks = np.array([[True, True, True], [True, False, True], [False, False, False]])[:, :, None] & np.ones(2, bool)
     assert np.allclose(three.scores(np.repeat(values, 3, axis=0), masks), [2 / 3, 1.0, 0.0])
+
+
+@settings(max_examples=60)
+@given(SIZES, st.integers(0, 2**31))
+def test_local_verifiers_in_numpy_equal_torch(sizes, seed):
+    """The score is the mean over queries of the logits' sigmoids, within 1e-5 of torch."""
+    models, queries, classes, _ = sizes
+    torch.manual_seed(seed)
+    verifiers, reference = LocalVerifiers(queries, make_task(classes).output), torch.rand(queries, classes) * LOG_FLOOR
+    answers = torch.rand(models, queries, classes) * LOG_FLOOR
+    with torch.no_grad():
+        expected = torch.sigmoid(verifiers(answers, reference)).mean(dim=1).numpy()
+    scores = verifiers.export(reference).scores(answers.numpy(), np.ones(answers.shape, bool))
+    assert np.abs(scores - expected).max() <= 1e-5
+
+
+def test_local_verifiers_are_averaged_over_what_was_shown():
+    """A hidden class counts as the target's own, an unanswered query not at all, and nothing shown is a score of 0."""
+    tensors = {
+        "reference": np.full((2, 2), -1, np.float32),
+        "scale": np.ones((2, 2), np.float32),
+        "weight": np.ones((2, 2), np.float32),
+        "bias": np.array([0, np.log(3)], np.float32),
+    }
+    values = np.full((4, 2, 2), -1, np.float32)
+    values[1, 0] = 1e6
+    masks = np.ones((4, 2, 2), bool)
+    masks[1:, 0] = False
+    masks[3, 1] = False
+    masks[2, 1, 0] = False
+    scores = MetaVerifier(VerifierKind.LOCAL, tensors).scores(values, masks)
+    assert np.allclose(scores, [0.625, 0.75, 0.75, 0.0])
+
+
+def correlator(*answers):
+    return MetaVerifier(VerifierKind.CORRELATION, {"reference": logs(*answers)[0]})
+
+
+def test_correlations_are_cosines_of_probabilities():
+    """Two equal answers where the target's are at a right angle are off by 1, its own by nothing."""
+    one = correlator([1.0, 1e-9], [1e-9, 1.0])
+    values = np.concatenate([logs([1.0, 1e-9], [1e-9, 1.0]), logs([1.0, 1e-9], [1.0, 1e-9])])
+    assert np.allclose(one.scores(values, np.ones(values.shape, bool)), [1.0, 0.0], atol=1e-6)
+
+
+def test_correlations_do_not_see_a_renaming_of_the_classes():
+    """The score of answers with two classes exchanged throughout is that of the answers."""
+    reference, other = (
+        [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]],
+        [[0.5, 0.4, 0.1], [0.2, 0.7, 0.1], [1 / 3] * 3],
+    )
+    values = np.concatenate([logs(*other), logs(*other)[:, :, [1, 0, 2]]])
+    scores = correlator(*reference).scores(values, np.ones(values.shape, bool))
+    assert scores[0] == pytest.approx(scores[1], abs=1e-9)
+    assert 0 < scores[0] < 1
+
+
+def test_correlations_are_taken_over_pairs_that_were_shown():
+    """A query of which nothing was shown is in no pair; a label alone has the direction of its class."""
+    one = correlator([1.0, 1e-9], [1e-9, 1.0], [0.5, 0.5])
+    values = np.repeat(logs([1.0, 1e-9], [1e-9, 1.0], [1.0, 1e-9]), 2, axis=0)
+    masks = np.ones(values.shape, bool)
+    masks[0, 2] = False
+    masks[1] = [[True, False], [False, True], [False, False]]
+    assert np.allclose(one.scores(values, masks), 1.0, atol=1e-5)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "label")
+
 
 @click.command()
 @click.argument("projects", nargs=-1, required=True, metavar="PROJECT...", type=click.Path(path_type=Path))
@@ -14,9 +16,25 @@ import click
 @click.option(
     "--format", "form", type=click.Choice(["text", "markdown", "csv", "json"]), default="text", show_default=True
 )
-@click.option("--figures", type=click.Path(path_type=Path), help="A folder for Tippett and PAV plots, SVG and PNG.")
+@click.option("--view", "views", multiple=True, type=click.Choice(VIEWS), help="What an API shows; may be repeated.")
+@click.option("--queries", "budgets", multiple=True, type=click.IntRange(1), help="Fingerprint size; may be repeated.")
+@click.option(
+    "--held-out",
+    "held_out",
+    multiple=True,
+    type=click.Choice(["family", "architecture"]),
+    help="Leave each out of fit and calibration in turn, and test it.",
+)
+@click.option("--figures", type=click.Path(path_type=Path), help="A folder for curves, as SVG and PNG.")
 def command(
-    projects: tuple[Path, ...], methods: tuple[str, ...], jobs: int | None, form: str, figures: Path | None
+    projects: tuple[Path, ...],
+    methods: tuple[str, ...],
+    jobs: int | None,
+    form: str,
+    views: tuple[str, ...],
+    budgets: tuple[int, ...],
+    held_out: tuple[str, ...],
+    figures: Path | None,
 ) -> None:
     """Measure methods on test surrogates that neither fit nor calibration saw.
 
@@ -31,39 +49,51 @@ def command(
     of derived models with LR < 1 and of independent ones with LR > 1. Then, by
     stratum, the AUC and the share of wrong verdicts; and the error rates by
     lineage, with their 95 % Clopper-Pearson interval, beside the stated ones.
+    Then, for several projects, the first method less each other one, in pairs.
 
-    Methods: metav, fitprint, ipguard. For fitprint the bit-error rates follow,
-    of derived (+) and of independent models (-): their mean, and the rate of
-    the model nearest the other side.
+    With --view and --queries a table follows by what is shown and asked; views
+    are full, top5, top3, top1, 3-decimals, 2-decimals and label. --held-out
+    family adds figures for fine-tuning, retraining, pruning and distillation,
+    each unknown to the zoo; --held-out architecture the rate of false matches
+    on independents of each architecture, unknown likewise.
+
+    Methods: metav, best, local, fitprint, and the baselines ipguard, akh, sac and
+    random. For fitprint the bit-error rates follow, of derived (+) and of
+    independent models (-): their mean, and the rate of the model nearest the
+    other side. The figures are Tippett and PAV plots, and robustness with
+    uniqueness.
     """
     import json
     from dataclasses import asdict
 
     from metav_audit.fingerprint import evaluate, tables
+    from metav_audit.fingerprint.comparisons import all_rows
     from metav_audit.fingerprint.curves import write_curves
-    from metav_audit.fingerprint.fit import check_method
+    from metav_audit.fingerprint.heldout import HeldOut, evaluate_held_out
+    from metav_audit.fingerprint.methods import method_for
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import load_project
 
-    for method in methods:
-        check_method(method)
     loaded = [load_project(project) for project in projects]
-    results = []
+    for one in loaded:
+        evaluate.check_views(views, one.task.output.kind)
+        for method in methods:
+            method_for(one.task.output.kind, method)
+    conditions = evaluate.conditions_of(views, budgets)
+    results: list[evaluate.TestScores] = []
+    left_out: dict[str, list[evaluate.TestScores]] = {what: [] for what in held_out}
     for project in loaded:
-        progress = ProgressLine(f"{project.settings.name}, seed {project.settings.seed}: models trained")
-        results += evaluate.evaluate_project(project, methods, jobs=jobs, progress=progress)
+        name = f"{project.settings.name}, seed {project.settings.seed}"
+        line = ProgressLine(f"{name}: models trained")
+        results += evaluate.evaluate_project(project, methods, conditions, jobs=jobs, progress=line)
+        for what, found in left_out.items():
+            fits = ProgressLine(f"{name}: {what} left out")
+            found.extend(evaluate_held_out(project, methods, HeldOut(what), conditions, jobs=jobs, progress=fits))
     if figures is not None:
         click.echo(f"{len(write_curves(results, figures))} figures in {figures}", err=True)
-    found: list[tables.Rows] = [
-        evaluate.target_rows(results),
-        evaluate.weight_rows(results),
-        evaluate.stratum_rows(results),
-        evaluate.error_rows(results),
-    ]
-    if spelled := evaluate.spelling_rows(results):
-        found.append(spelled)
+    rows = all_rows(results, left_out)
     if form == "json":
-        click.echo(json.dumps([[asdict(row) for row in rows] for rows in found], indent=1))
+        click.echo(json.dumps([[asdict(row) for row in each] for each in rows], indent=1))
     else:
         write = {"text": tables.as_text, "markdown": tables.as_markdown, "csv": tables.as_csv}[form]
-        click.echo("\n".join(write(rows) for rows in found), nl=False)
+        click.echo("\n".join(write(each) for each in rows), nl=False)

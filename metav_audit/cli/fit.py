@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("project", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder; NAME.bundle by default.")
-@click.option("--method", default="metav", show_default=True, help="metav, fitprint, or the baseline ipguard.")
+@click.option(
+    "--method", default="metav", show_default=True, help="metav, fitprint, or a baseline; see docs/methods.md."
+)
 @click.option("--identity", metavar="TEXT", help="Who claims the model, for fitprint.")
 @click.option("--nonce", metavar="HEX", help="32 bytes in hexadecimal, for fitprint; from the seed by default.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
@@ -33,13 +35,14 @@ def command(
 
     from metav_audit.bundle import check_place
     from metav_audit.errors import ConfigurationError
-    from metav_audit.fingerprint.fit import check_method, fit_bundle
+    from metav_audit.fingerprint.fit import fit_bundle
+    from metav_audit.fingerprint.methods import method_for
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project, open_workshop
 
     loaded = replace(load_project(project), identity=identity, nonce=nonce)
-    check_method(method, loaded.task.output.kind)
+    method_for(loaded.task.output.kind, method)
     if method == "fitprint":
         _ = loaded.owner_mark
     elif identity or nonce:

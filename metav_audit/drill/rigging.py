@@ -13,8 +13,9 @@ import numpy as np
 from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle
 from metav_audit.drill.stage import Player, Stage, with_table
 from metav_audit.fingerprint.features import features_of_all
-from metav_audit.fingerprint.fit import choose_starts, joint_settings, models_of, seal_bundle
+from metav_audit.fingerprint.fit import choose_starts, models_of, seal_bundle
 from metav_audit.fingerprint.joint import optimise_jointly
+from metav_audit.fingerprint.methods import joint_settings
 from metav_audit.outputs import LOG_FLOOR
 from metav_audit.responses import FloatArray
 from metav_audit.verdict import calibration_scores

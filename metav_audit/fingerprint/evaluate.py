@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from metav_audit.bundle import ErrorRates, FingerprintBundle, ModelCard
-from metav_audit.errors import DataError
+from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.fingerprint import metrics
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import fit_bundle, models_of
 from metav_audit.fingerprint.metrics import Scores
 from metav_audit.fingerprint.tables import ErrorRow, Row
+from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
+from metav_audit.responses import Features
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson
 from metav_audit.targeted import FITPRINT
 from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
+from metav_audit.views import FULL_VIEW, OutputView
 from metav_audit.weight import WeightTable
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.plan import Split
@@ -27,6 +30,49 @@ from metav_audit.zoo.surrogates import SurrogateZoo
 
 MINIMUM_MODELS = 5
 """Below this number of test models on either side no figure is given."""
+
+
+VIEWS: dict[str, OutputView] = {
+    "full": FULL_VIEW,
+    "top5": OutputView(top=5),
+    "top3": OutputView(top=3),
+    "top1": OutputView(top=1),
+    "3-decimals": OutputView(decimals=3),
+    "2-decimals": OutputView(decimals=2),
+    "label": OutputView(label_only=True),
+}
+"""What an API may show of an output, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What test models show, and how many queries they are asked.
+
+    Attributes:
+        view: a name in ``VIEWS``; test and calibration models are seen through it.
+        queries: the fingerprint's size; the project's own if None.
+    """
+
+    view: str = "full"
+    queries: int | None = None
+
+
+def check_views(views: Sequence[str], kind: OutputKind) -> None:
+    """Raise ConfigurationError unless outputs of this kind can be seen through all these views."""
+    for name in views:
+        view = VIEWS[name]
+        if kind is not OutputKind.CLASSIFICATION and (view.label_only or view.top is not None):
+            raise ConfigurationError(f"--view {name} is for classes, and a {kind} has none: use 2-decimals, 3-decimals")
+
+
+def conditions_of(views: Sequence[str], budgets: Sequence[int]) -> list[Condition]:
+    """Return every view, the full one first, at the project's number of queries and then at each other number."""
+    sizes = (None, *dict.fromkeys(budgets))
+    return [Condition(view, size) for size in sizes for view in dict.fromkeys(("full", *views))]
+
+
+USUAL = Condition()
+"""Everything is shown, and the project's own number of queries asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +85,10 @@ class TestScores:
         models: one card a test model.
         scores: float64 of shape (T,).
         outcomes: the verdict on each.
-        weight: the bundle's table of likelihood ratios.
+        weight: the likelihood ratios that belong to what was shown.
         rates: the error rates that the bundle promises.
+        condition: what was shown, and of how many queries.
+        left_out: the family or architecture that fit and calibration did without; None where nothing was left out.
     """
 
     project: str
@@ -50,6 +98,8 @@ class TestScores:
     outcomes: tuple[VerdictOutcome, ...]
     weight: WeightTable
     rates: ErrorRates
+    condition: Condition = Condition()
+    left_out: str | None = None
 
     def side(self, *, derived: bool) -> Scores:
         """Return the scores of one side."""
@@ -67,43 +117,91 @@ class TestScores:
 
 
 def evaluate_project(
-    project: Project, methods: Sequence[str], *, jobs: int | None = None, progress: Progress = silent
+    project: Project,
+    methods: Sequence[str],
+    conditions: Sequence[Condition] = (USUAL,),
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
 ) -> list[TestScores]:
     """Train what the zoo lacks, fit what bundles lack, and score the test split with each method.
 
     Bundles are kept beside the project, in ``bundles/``, and used again.
 
+    Args:
+        project: the owner's project.
+        methods: names of methods.
+        conditions: under each of which test models are scored.
+        jobs: worker processes for the zoo; all cores by default.
+        progress: told of every model trained.
+
     Raises:
         DataError: the zoo's test split is too small; the preset "quick" has none.
     """
+    workshop, zoo = open_evaluation(project, jobs=jobs, progress=progress)
+    return [
+        score_test_split(workshop, zoo, keep_bundle(workshop, zoo, method, condition), condition)
+        for condition in conditions
+        for method in methods
+    ]
+
+
+def open_evaluation(
+    project: Project, *, jobs: int | None = None, progress: Progress = silent
+) -> tuple[Workshop, SurrogateZoo]:
+    """Return the project's workshop and zoo, trained where it lacks models, with enough test models.
+
+    Raises:
+        DataError: the zoo's test split is too small.
+    """
     zoo = build_zoo(project, jobs=jobs, progress=progress)
-    workshop = open_workshop(project)
     for side in (True, False):
         if len(zoo.select(Split.TEST, derived=side)) < MINIMUM_MODELS:
             raise DataError(
                 f"the zoo of {project.path} has fewer than {MINIMUM_MODELS} useful test models of a side: "
                 'set preset = "standard" below [zoo]'
             )
-    folder = project.folder / "bundles"
-    bundles = [fit_bundle(workshop, zoo, _bundle_path(folder, method), method)[0] for method in methods]
-    return [score_test_split(workshop, zoo, bundle) for bundle in bundles]
+    return open_workshop(project), zoo
 
 
-def score_test_split(workshop: Workshop, zoo: SurrogateZoo, bundle: FingerprintBundle) -> TestScores:
-    """Score and judge the test models as an auditor would, given their full answers."""
+def keep_bundle(
+    workshop: Workshop, zoo: SurrogateZoo, method: str, condition: Condition = USUAL, without: str = ""
+) -> FingerprintBundle:
+    """Return the bundle of a method, fitted unless it stands beside the project.
+
+    Args:
+        workshop: the owner's.
+        zoo: the surrogates to fit and calibrate with.
+        method: the method's name.
+        condition: whose number of queries the fingerprint has.
+        without: what was left out of the zoo, for the bundle's name; its making is known by the zoo's content.
+    """
+    parts = [method, "" if condition.queries is None else f"{condition.queries}", without and f"without-{without}"]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, parts)))
+    path = workshop.project.folder / "bundles" / f"{name}.bundle"
+    return fit_bundle(workshop, zoo, path, method, queries=condition.queries)[0]
+
+
+def score_test_split(
+    workshop: Workshop,
+    zoo: SurrogateZoo,
+    bundle: FingerprintBundle,
+    condition: Condition = USUAL,
+    left_out: str | None = None,
+) -> TestScores:
+    """Score and judge the test models as an auditor would, given what the condition shows of their answers."""
     surrogates = zoo.select(Split.TEST, derived=True) + zoo.select(Split.TEST, derived=False)
     answers = features_of_all(models_of(workshop, surrogates), bundle.inputs, bundle.task.output)
-    scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_))
-    held_out = calibration_scores(bundle)
-    outcomes = tuple(judge(score, held_out, bundle.rates, bundle.weight).outcome for score in scores.tolist())
+    view = VIEWS[condition.view]
+    shown = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), bundle.task.output)
+    scores = bundle.verifier.scores(shown.values, shown.mask)
+    held_out = calibration_scores(bundle, view)
+    weight = bundle.weight if view == FULL_VIEW else held_out.fit_weight()
+    outcomes = tuple(judge(score, held_out, bundle.rates, weight).outcome for score in scores.tolist())
     settings = workshop.project.settings
     name = f"{settings.name} {settings.seed}"
     cards = tuple(one.card for one in surrogates)
-    return TestScores(name, bundle.method, cards, scores, outcomes, bundle.weight, bundle.rates)
-
-
-def _bundle_path(folder: Path, method: str) -> Path:
-    return folder / f"{method}.bundle"
+    return TestScores(name, bundle.method, cards, scores, outcomes, weight, bundle.rates, condition, left_out)
 
 
 COLUMNS: dict[str, Callable[[TestScores], float]] = {
@@ -215,7 +313,8 @@ def _stratum_row(method: str, results: Sequence[TestScores], stratum: str, *, de
         rates.append(np.mean([outcome is wrong for outcome, is_in in zip(one.outcomes, inside, strict=True) if is_in]))
         members, others = members + int(inside.sum()), others + len(other_side)
     counts = (members, others) if derived else (others, members)
-    return Row(stratum, method, *counts, {"AUC": float(np.mean(aucs)), "wrong": float(np.mean(rates))})
+    figures = {"AUC": float(np.mean(aucs)), "wrong": float(np.mean(rates))}
+    return Row(stratum, method, *counts, figures, "stratum")
 
 
 def _row(one: TestScores, figures: dict[str, float]) -> Row:
@@ -233,7 +332,7 @@ def error_rows(results: Sequence[TestScores]) -> list[ErrorRow]:
     for method in dict.fromkeys(one.method for one in results):
         own = [one for one in results if one.method == method]
         for derived in (True, False):
-            wrongs = [_wrong_lineages(one, derived=derived) for one in own]
+            wrongs = [wrong_by_lineage(one, derived=derived) for one in own]
             promised = [one.rates.false_no_match if derived else one.rates.false_match for one in own]
             for stratum in ("all", *sorted(set().union(*wrongs) - {"all"})):
                 lineages = [wrong for each in wrongs for wrong in each.get(stratum, {}).values()]
@@ -242,7 +341,7 @@ def error_rows(results: Sequence[TestScores]) -> list[ErrorRow]:
     return rows
 
 
-def _wrong_lineages(one: TestScores, *, derived: bool) -> dict[str, dict[str, bool]]:
+def wrong_by_lineage(one: TestScores, *, derived: bool) -> dict[str, dict[str, bool]]:
     """Return, by stratum and lineage, whether any verdict on it is wrong; the stratum "all" is the whole side."""
     wrong = VerdictOutcome.NO_MATCH if derived else VerdictOutcome.MATCH
     found: dict[str, dict[str, bool]] = {}

@@ -14,15 +14,12 @@ from torch import nn
 from metav_audit import __version__
 from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBundle, check_place
 from metav_audit.domains.base import Inputs
-from metav_audit.errors import BundleError, ConfigurationError, DataError
+from metav_audit.errors import BundleError, DataError
 from metav_audit.fingerprint.features import features_of_all
-from metav_audit.fingerprint.fitprint import SpellingSettings, optimise_spelling
-from metav_audit.fingerprint.ipguard import optimise_boundary
-from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
+from metav_audit.fingerprint.methods import DEFAULT_METHOD, Materials, joint_settings, method_for
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
-from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
-from metav_audit.targeted import FITPRINT, target_bits
+from metav_audit.targeted import FITPRINT
 from metav_audit.verdict import (
     CalibrationScores,
     Judgement,
@@ -41,27 +38,16 @@ from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 FIT_VERSION = 3
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
 
-METHODS = ("metav", "ipguard", FITPRINT)
-BY_LABELS = ("ipguard", FITPRINT)
-"""Methods that compare classes, and so serve classifications alone."""
-
-
-def check_method(method: str, kind: OutputKind = OutputKind.CLASSIFICATION) -> None:
-    """Raise ConfigurationError unless the method is known, and serves outputs of this kind."""
-    if method not in METHODS:
-        raise ConfigurationError(f"method {method!r} is unknown: use one of {', '.join(METHODS)}")
-    if method in BY_LABELS and kind is not OutputKind.CLASSIFICATION:
-        raise ConfigurationError(f"method {method!r} compares classes, and a {kind} has none: use metav")
-
 
 def fit_bundle(
     workshop: Workshop,
     zoo: SurrogateZoo,
     path: Path,
-    method: str = "metav",
+    method: str = DEFAULT_METHOD,
     progress: Progress = silent,
     *,
     seed: int | None = None,
+    queries: int | None = None,
 ) -> tuple[FingerprintBundle, bool]:
     """Fit a bundle and save it, unless ``path`` already holds the bundle of the same making.
 
@@ -74,12 +60,12 @@ def fit_bundle(
         ConfigurationError: the method is unknown, or ``path`` cannot be written.
         DataError: the zoo lacks a side in a split.
     """
-    making = making_of(workshop, zoo, method, workshop.project.settings.seed if seed is None else seed)
+    making = making_of(workshop, zoo, method, workshop.project.settings.seed if seed is None else seed, queries)
     check_place(path)
     standing = standing_bundle(path, making)
     if standing is not None:
         return standing, False
-    bundle = make_bundle(workshop, zoo, method, progress, seed=seed)
+    bundle = make_bundle(workshop, zoo, method, progress, seed=seed, queries=queries)
     bundle.save(path)
     return bundle, True
 
@@ -98,28 +84,36 @@ def standing_bundle(path: Path, making: str) -> FingerprintBundle | None:
 def make_bundle(
     workshop: Workshop,
     zoo: SurrogateZoo,
-    method: str = "metav",
+    method: str = DEFAULT_METHOD,
     progress: Progress = silent,
     *,
     seed: int | None = None,
+    queries: int | None = None,
 ) -> FingerprintBundle:
     """Optimise fingerprint and verifier on the fit split and calibrate on the calibration split.
 
     Args:
         workshop: the owner's model and data.
         zoo: the trained surrogates.
-        method: one of METHODS.
+        method: the name of one in ``methods.METHODS``.
         progress: told of every step.
         seed: of the optimisation; the project's if None.
+        queries: how many the fingerprint has; the project's number if None.
     """
     torch.set_num_threads(1)
     seed = workshop.project.settings.seed if seed is None else seed
-    inputs, verifier = _optimise(workshop, zoo, method, progress, seed)
-    return seal_bundle(workshop, zoo, method, seed, inputs, verifier)
+    inputs, verifier = _optimise(workshop, zoo, method, progress, seed, queries)
+    return seal_bundle(workshop, zoo, method, seed, inputs, verifier, queries)
 
 
 def seal_bundle(
-    workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, inputs: Inputs, verifier: MetaVerifier
+    workshop: Workshop,
+    zoo: SurrogateZoo,
+    method: str,
+    seed: int,
+    inputs: Inputs,
+    verifier: MetaVerifier,
+    queries: int | None = None,
 ) -> FingerprintBundle:
     """Calibrate fingerprint and verifier on the calibration split, and put all together."""
     settings = workshop.project.settings
@@ -134,7 +128,7 @@ def seal_bundle(
         calibration=calibration,
         weight=fit_table(scores_in_full(verifier, calibration)),
         rates=ErrorRates(settings.rates.false_match, settings.rates.false_no_match),
-        provenance=_provenance(workshop, zoo, method, seed),
+        provenance=_provenance(workshop, zoo, method, seed, queries),
     )
 
 
@@ -174,50 +168,35 @@ def _share(held_out: CalibrationScores, rates: ErrorRates, wanted: VerdictOutcom
     return float(np.mean(hits))
 
 
-def joint_settings(workshop: Workshop) -> JointSettings:
-    """Return the settings of the joint optimisation that the project asks for."""
-    return JointSettings(steps=workshop.project.settings.fingerprint.steps)
-
-
-def spelling_settings(workshop: Workshop) -> SpellingSettings:
-    """Return the settings of the method fitprint that the project asks for."""
-    return SpellingSettings(steps=workshop.project.settings.fingerprint.steps)
-
-
-def bits_a_query(workshop: Workshop) -> int:
-    """Return how many target bits a query spells; C classes can spell no more than C - 1."""
-    return min(workshop.project.settings.fingerprint.bits, workshop.target.task.output.size - 1)
-
-
 def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.Module]:
     """Load surrogates' models, frozen."""
     return [load_model(workshop, surrogate.plan) for surrogate in surrogates]
 
 
-def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> str:
-    """Return the hash of everything that decides a bundle."""
-    check_method(method, workshop.target.task.output.kind)
+def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, queries: int | None = None) -> str:
+    """Return the hash of everything that decides a bundle; the zoo's own tells what was filtered out of it."""
+    own = method_for(workshop.target.task.output.kind, method)
     settings = workshop.project.settings
+    fingerprint = settings.fingerprint.model_dump(exclude={"identity", "nonce", "bits"})
     parts = {
         "zoo": zoo.sha256,
         "method": method,
         "name": settings.name,
         "seed": seed,
-        "fingerprint": settings.fingerprint.model_dump(exclude={"identity", "nonce", "bits"}),
+        "fingerprint": fingerprint if queries is None else {**fingerprint, "queries": queries},
         "joint": asdict(joint_settings(workshop)),
         "rates": settings.rates.model_dump(),
         "version": FIT_VERSION,
         "torch": torch.__version__,
     }
-    if method == FITPRINT:
-        mark = asdict(workshop.project.owner_mark)
-        parts["spelling"] = {**mark, **asdict(spelling_settings(workshop)), "bits": bits_a_query(workshop)}
+    if method not in ("metav", "ipguard"):
+        parts["spelling" if method == FITPRINT else "settings"] = own.parts(workshop)
     return content_address(parts)
 
 
-def choose_starts(workshop: Workshop, seed: int) -> Inputs:
+def choose_starts(workshop: Workshop, seed: int, queries: int | None = None) -> Inputs:
     """Draw the queries' starts from the validation data, which no model was trained on; noise fills up."""
-    count = workshop.project.settings.fingerprint.queries
+    count = workshop.project.settings.fingerprint.queries if queries is None else queries
     domain, pool = workshop.target.task.domain, workshop.data.validation.inputs
     rng = np.random.default_rng(seed)
     chosen = pool[rng.permutation(len(pool))[:count]]
@@ -226,18 +205,22 @@ def choose_starts(workshop: Workshop, seed: int) -> Inputs:
 
 
 def _optimise(
-    workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress, seed: int
+    workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress, seed: int, queries: int | None
 ) -> tuple[Inputs, MetaVerifier]:
     target = workshop.target
-    starts = choose_starts(workshop, seed)
-    if method == "ipguard":
-        return optimise_boundary(target.network, target.task, starts, progress)
-    derived, independent = (models_of(workshop, _of(zoo, Split.FIT, derived=side)) for side in (True, False))
-    given = (target.network, derived, independent, target.task, starts)
-    if method == FITPRINT:
-        wanted = target_bits(workshop.project.owner_mark, len(starts), bits_a_query(workshop), target.task.output.size)
-        return optimise_spelling(*given, wanted, spelling_settings(workshop), seed, progress)
-    return optimise_jointly(*given, joint_settings(workshop), seed, progress)
+    own = method_for(target.task.output.kind, method)
+    sides = [models_of(workshop, _of(zoo, Split.FIT, derived=side)) if own.uses_zoo else [] for side in (True, False)]
+    given = Materials(
+        target=target.network,
+        derived=sides[0],
+        independent=sides[1],
+        task=target.task,
+        starts=choose_starts(workshop, seed, queries),
+        data=workshop.data,
+        seed=seed,
+        progress=progress,
+    )
+    return own.optimise(given, own.settings(workshop))
 
 
 def _calibrate(workshop: Workshop, zoo: SurrogateZoo, inputs: Inputs) -> Calibration:
@@ -254,14 +237,14 @@ def _of(zoo: SurrogateZoo, split: Split, *, derived: bool) -> tuple[Surrogate, .
     return found
 
 
-def _provenance(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int) -> dict[str, Any]:
+def _provenance(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, queries: int | None) -> dict[str, Any]:
     mark = asdict(workshop.project.owner_mark) if method == FITPRINT else {}
     return {
         **mark,
         "target_sha256": zoo.target_sha256,
         "zoo_sha256": zoo.sha256,
         "zoo_left_out": zoo.left_out,
-        "making_sha256": making_of(workshop, zoo, method, seed),
+        "making_sha256": making_of(workshop, zoo, method, seed, queries),
         "seed": seed,
         "versions": {
             "metav_audit": __version__,

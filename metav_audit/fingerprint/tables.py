@@ -19,6 +19,7 @@ class Row:
         derived: number of derived models.
         independent: number of independent models.
         figures: by column name; NaN where there is none.
+        head: what the labels of the table are.
     """
 
     COUNTED: ClassVar = "+/-"
@@ -27,6 +28,7 @@ class Row:
     derived: int
     independent: int
     figures: dict[str, float]
+    head: str = "target"
 
     @property
     def counts(self) -> str:
@@ -44,6 +46,7 @@ class ErrorRow:
         wrong: lineages with a wrong verdict on any of their models.
         lineages: number of lineages.
         figures: by column name.
+        head: what the labels of the table are.
     """
 
     COUNTED: ClassVar = "wrong"
@@ -52,6 +55,7 @@ class ErrorRow:
     wrong: int
     lineages: int
     figures: dict[str, float]
+    head: str = "stratum"
 
     @property
     def counts(self) -> str:
@@ -92,7 +96,7 @@ def _brief(value: float) -> str:
 
 def _lines(rows: Rows, number: Callable[[float], str]) -> list[list[str]]:
     names = list(rows[0].figures)
-    lines = [["stratum" if ":" in rows[0].label else "target", "method", rows[0].COUNTED, *names]]
+    lines = [[rows[0].head, "method", rows[0].COUNTED, *names]]
     for row in rows:
         figures = ["" if np.isnan(row.figures[name]) else number(row.figures[name]) for name in names]
         lines.append([row.label, row.method, row.counts, *figures])

@@ -18,6 +18,21 @@ _MADE = {
         "bits. The bits, and the split of the classes that reads each, follow from the hash of the owner's identity "
         "and a nonce. This meta-verifier gives the share of bits spelled right (after FIT-Print)."
     ),
+    VerifierKind.LOCAL: (
+        "Each question was optimised together with a small verifier of its own on models of known origin, and this "
+        "meta-verifier gives the mean of what these say (after LiteGuard, ICLR 2026)."
+    ),
+    VerifierKind.CORRELATION: (
+        "This meta-verifier compares how alike the endpoint's answers to different questions are with how alike the "
+        "protected model's own answers to them are (SAC, NeurIPS 2022)."
+    ),
+    VerifierKind.COMMITTEE: (
+        "Questions and meta-verifier were optimised together on models of known origin and on answers made up between "
+        "theirs (after MetaV: Pan, Yan, Zhang and Yang, KDD 2022). This meta-verifier is the mean of several: how far "
+        "the answers are from the protected model's own, with and without small probabilities; a linear rule a "
+        "question; one network on all answers; and the share of top labels that agree. Where an endpoint shows labels "
+        "alone, the last one counts alone."
+    ),
 }
 _STEPS = (
     (

@@ -22,10 +22,11 @@ from metav_audit.fingerprint.evaluate import (
     target_rows,
     weight_rows,
 )
-from metav_audit.fingerprint.fit import METHODS, choose_starts, fit_bundle, make_bundle, making_of
+from metav_audit.fingerprint.fit import choose_starts, fit_bundle, make_bundle, making_of
+from metav_audit.fingerprint.methods import METHODS
 from metav_audit.fingerprint.metrics import roc_auc
 from metav_audit.fingerprint.tables import as_markdown, as_text
-from metav_audit.plots import pav_plot, tippett_plot
+from metav_audit.plots import pav_plot, robustness_plot, tippett_plot
 from metav_audit.statistics import clopper_pearson
 from metav_audit.targeted import OwnerMark, check_target_bits, nonce_of
 from metav_audit.verdict import VerdictOutcome, calibration_scores
@@ -304,13 +305,17 @@ def test_every_table_fits_a_terminal(results):
 
 
 def test_figures_are_written_for_each_target_and_method(results, tmp_path):
-    """Tippett and PAV plots, SVG and PNG, under names without blanks; nothing else."""
-    paths = write_curves(results, tmp_path / "figures")
-    names = [f"toy-7-{method}-{name}.{form}" for method in METHODS for name in ("tippett", "pav") for form in FORMS]
+    """Three plots, SVG and PNG, under names without blanks, of what is shown in full alone; nothing else."""
+    labels = dataclasses.replace(results[0], condition=evaluate.Condition("label"))
+    paths = write_curves([*results, labels], tmp_path / "figures")
+    plots = ("tippett", "pav", "robustness")
+    names = [f"toy-7-{method}-{name}.{form}" for method in METHODS for name in plots for form in FORMS]
     assert [path.name for path in paths] == names
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(names)
     assert paths[0].read_bytes() == tippett_plot(*results[0].log10_lrs(), "svg")
     assert paths[3].read_bytes() == pav_plot(*results[0].log10_lrs(), "png")
+    sides = (results[0].side(derived=True), results[0].side(derived=False))
+    assert paths[4].read_bytes() == robustness_plot(*sides, "svg")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,0 +1,118 @@
+"""The registry of methods, and the methods that are no joint optimisation."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from metav_audit.errors import ConfigurationError
+from metav_audit.fingerprint import methods
+from metav_audit.fingerprint.features import features_of_all
+from metav_audit.fingerprint.fit import make_bundle, making_of
+from metav_audit.fingerprint.local import LocalSettings, local_loss, optimise_locally
+from metav_audit.fingerprint.methods import METHODS, find_method, method_for
+from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided
+from metav_audit.outputs import OutputKind
+from metav_audit.verifier import VerifierKind
+from metav_audit.zoo.data import LabelledData, OwnerData
+from tests.fingerprint.test_joint import DERIVED, DOMAIN, INDEPENDENT, SPACE, STARTS, TARGET, TASK, model
+
+
+def test_every_method_is_known_by_its_name_and_one_line():
+    """Names are the registry's keys, summaries are short, and an unknown name is answered with all that there are."""
+    assert all(name == method.name and 0 < len(method.summary) < 90 for name, method in METHODS.items())
+    with pytest.raises(ConfigurationError, match=f"use one of {', '.join(METHODS)}"):
+        find_method("magic")
+
+
+def test_a_method_is_refused_where_it_cannot_serve_the_output(monkeypatch):
+    """The message names the methods that can."""
+    none = dataclasses.replace(METHODS["akh"], outputs=frozenset())
+    monkeypatch.setattr(methods, "METHODS", {"metav": METHODS["metav"], "akh": none})
+    with pytest.raises(ConfigurationError, match="'akh' cannot serve a task of classification: use one of metav"):
+        method_for(OutputKind.CLASSIFICATION, "akh")
+
+
+def test_the_settings_of_a_method_decide_its_bundle_and_no_other(toy, monkeypatch):
+    """Other steps of the method local are another making of its own, and the same of metav."""
+    before = {name: making_of(toy.workshop, toy.zoo, name, 7) for name in ("metav", "local")}
+    other = dataclasses.replace(METHODS["local"], settings=lambda _: LocalSettings(steps=3))
+    monkeypatch.setattr(methods, "METHODS", {**METHODS, "local": other})
+    after = {name: making_of(toy.workshop, toy.zoo, name, 7) for name in ("metav", "local")}
+    assert after["metav"] == before["metav"]
+    assert after["local"] != before["local"]
+
+
+def test_the_local_loss_weighs_its_three_terms():
+    """0.5 for the target, 1 for the mean of derived, 1.5 for the mean of independent models, summed over queries."""
+    logits = torch.tensor([[0.3, -2.0], [1.0, 0.0], [3.0, 1.0], [-1.0, 0.5]], dtype=torch.float64)
+
+    def cost(logit):
+        return math.log1p(math.exp(-logit))
+
+    by_hand = sum(
+        0.5 * cost(own) + (cost(first) + cost(second)) / 2 + 1.5 * cost(-rival)
+        for own, first, second, rival in logits.T.tolist()
+    )
+    assert float(local_loss(logits, 2, LocalSettings())) == pytest.approx(by_hand)
+
+
+def test_local_verifiers_separate():
+    """Fresh derived models score above every fresh independent one; the inputs are valid; the seed decides."""
+    torch.set_num_threads(1)
+    settings = LocalSettings(steps=80, models=3, input_rate=6e-3, verifier_rate=1e-2)
+    given = (TARGET, DERIVED, INDEPENDENT, TASK, STARTS, settings)
+    fingerprint, verifier = optimise_locally(*given, 0)
+    assert verifier.kind is VerifierKind.LOCAL
+    assert np.array_equal(DOMAIN.project(fingerprint), fingerprint)
+    fresh = [TARGET, *(model(seed, distance=0.1) for seed in range(20, 28))]
+    strangers = [model(seed, distance=3.0) for seed in range(200, 208)]
+    high, low = (features_of_all(side, fingerprint, SPACE) for side in (fresh, strangers))
+    scores = [verifier.scores(side, np.ones(side.shape, bool)) for side in (high, low)]
+    assert scores[0].min() > scores[1].max()
+    assert np.array_equal(optimise_locally(*given, 0)[0], fingerprint)
+    assert not np.array_equal(optimise_locally(*given, 1)[0], fingerprint)
+
+
+def labelled(seed, count, wrong):
+    """Inputs with the target's labels, the first ``wrong`` of them wrong."""
+    inputs = DOMAIN.sample(count, np.random.default_rng(seed))
+    labels = features_of_all([TARGET], inputs, SPACE)[0].argmax(axis=1)
+    labels[:wrong] = (labels[:wrong] + 1) % 4
+    return LabelledData(inputs, labels)
+
+
+def test_mistakes_come_first_and_narrow_escapes_follow():
+    """The validation data's mistakes, the held-out ones', then validation data by rising margin, then noise."""
+    validation, heldout = labelled(1, 8, 2), labelled(2, 8, 3)
+    chosen = choose_mistakes(TARGET, DOMAIN, OwnerData(heldout, heldout, validation), 13)
+    known = {each.tobytes(): name for name, part in (("v", validation), ("h", heldout)) for each in part.inputs}
+    assert "".join(known.get(each.tobytes(), "n") for each in chosen) == "vvhhhvvvvvvnn"
+    ranked = np.sort(features_of_all([TARGET], chosen[5:11], SPACE)[0], axis=1)
+    gaps = ranked[:, -1] - ranked[:, -2]
+    assert (np.diff(gaps) >= 0).all()
+
+
+def test_baselines_ask_the_same_mistakes_and_random_ones_ask_the_starts(toy):
+    """akh and sac share their queries; a model that answers like the target has the score 1 with each."""
+    bundles = {name: make_bundle(toy.workshop, toy.zoo, name) for name in ("akh", "sac", "random")}
+    assert np.array_equal(bundles["akh"].inputs, bundles["sac"].inputs)
+    assert not np.array_equal(bundles["akh"].inputs, bundles["random"].inputs)
+    for bundle in bundles.values():
+        own = bundle.reference[None]
+        assert bundle.verifier.scores(own, np.ones(own.shape, bool))[0] == pytest.approx(1.0)
+
+
+def test_undecided_starts_lie_between_two_classes():
+    """Half of the twice as many least decided inputs; the seed draws them, and noise fills up."""
+    pool = labelled(3, 40, 0).inputs
+    chosen = choose_undecided(TARGET, DOMAIN, pool, 5, 0)
+    ranked = np.sort(features_of_all([TARGET], pool, SPACE)[0], axis=1)
+    undecided = {pool[row].tobytes() for row in np.argsort(ranked[:, -1] - ranked[:, -2])[:10]}
+    assert len({each.tobytes() for each in chosen} & undecided) == 5
+    assert not np.array_equal(choose_undecided(TARGET, DOMAIN, pool, 5, 1), chosen)
+    assert choose_undecided(TARGET, DOMAIN, pool, 45, 0).shape == (45, 1, 3, 3)
