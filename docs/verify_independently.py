@@ -72,9 +72,85 @@ def share_of_bits(part, values, mask):
     return (right & answered[:, :, None]).sum((1, 2)) / np.maximum(answered.sum(1) * right.shape[2], 1)
 
 
+def sigmoid(odds):
+    return 0.5 * (1 + np.tanh(odds / 2))
+
+
+def weighted_mean(values, weights):
+    return (values * weights).sum((1, 2)) / np.maximum(weights.sum((1, 2)), 1e-12)
+
+
+def mean_of_lines(part, relative, shown):
+    """The mean over queries of what a linear verifier says of each answer."""
+    each = sigmoid((relative * part["weight"]).sum(2) + part["bias"])
+    return (each * shown).sum(1) / np.maximum(shown.sum(1), 1)
+
+
+def nearness_of_correlations(part, values, mask):
+    """1 less the mean distance of the cosines between answers from those between the target's."""
+
+    def cosines(outputs):
+        unit = outputs / np.linalg.norm(outputs, axis=-1, keepdims=True)
+        return unit @ np.swapaxes(unit, -1, -2)
+
+    rest = 1 - np.where(mask, np.exp(np.where(mask, values, 0)), 0).sum(2, keepdims=True)
+    logs = np.where(mask, values, np.log(np.maximum(rest / np.maximum((~mask).sum(2, keepdims=True), 1), 1e-6)))
+    shown = mask.any(2)
+    pairs = shown[:, :, None] & shown[:, None, :] & ~np.eye(shown.shape[1], dtype=bool)
+    apart = np.abs(cosines(np.exp(logs)) - cosines(np.exp(part["reference"]))) * pairs
+    return 1 - apart.sum((1, 2)) / np.maximum(pairs.sum((1, 2)), 1)
+
+
+def as_near_as_shown(values, mask, reference, shown):
+    """Answers as sharp as the target's, with hidden classes as near to it as what was shown allows."""
+    floor = np.log(1e-6)
+    left = 1 - np.where(mask, np.exp(np.where(mask, values, 0)), 0).sum(2, keepdims=True)
+    bound = np.minimum(np.where(mask, values, 0).min(2, keepdims=True), np.log(np.maximum(left, 1e-6)))
+    above = mask & (values > floor + 1e-4)
+    told = np.where(above, values, 0).min((1, 2), keepdims=True)
+    told = np.where((mask & ~above).any((1, 2), keepdims=True), told, floor)
+    filled, own = np.maximum(np.where(mask, values, np.minimum(reference, bound)), told), np.maximum(reference, told)
+    sharp = [(each.std(2, ddof=1) * shown).sum(1) / np.maximum(shown.sum(1), 1) for each in (own, filled)]
+    matched = filled * np.clip(sharp[0] / (sharp[1] + 1e-3), 1 / 4, 4)[:, None, None]
+    matched = matched - matched.max(2, keepdims=True)
+    return np.maximum(matched - np.log(np.exp(matched).sum(2, keepdims=True)), told), own
+
+
+def committee(part, values, mask):
+    """The mean vote of a distance, a coarse one, lines, a perceptron and labels; the second and the last of classes."""
+    shown, classes, own = mask.any(2), "labels.weight" in part, part["reference"]
+    known, answers = mask, np.where(mask, values, own)
+    if classes:
+        known, (answers, own) = shown[:, :, None] & np.ones_like(mask), as_near_as_shown(values, mask, own, shown)
+    relative = np.where(known, (answers - own) / part["scale"], 0)
+    votes = [-weighted_mean(np.abs(relative), part["distance.weight"] * known)]
+    if classes:
+        coarse = (np.maximum(answers, np.log(1 / 200)) - np.maximum(own, np.log(1 / 200))) / part["scale"]
+        votes.append(-weighted_mean(np.abs(coarse), part["coarse.weight"] * known))
+    lines = {"weight": part["local.weight"], "bias": part["local.bias"]}
+    share = np.clip(mean_of_lines(lines, relative, shown), 1e-4, 1 - 1e-4)
+    hidden = relative.reshape(len(values), -1) @ part["joint.hidden.weight"].T + part["joint.hidden.bias"]
+    joint = np.maximum(hidden, 0) @ part["joint.output.weight"].T + part["joint.output.bias"]
+    votes += [np.log(share) - np.log1p(-share), joint[:, 0]]
+    graded = (mask & (values < -1e-3)).any((1, 2)) if classes else shown.any(1)
+    weights = graded[:, None] * part["line"][:, 2]
+    if classes:
+        agrees = np.where(mask, values, -np.inf).argmax(2) == part["reference"].argmax(1)
+        votes.append(weighted_mean(agrees[:, :, None], part["labels.weight"][:, None] * shown[:, :, None]))
+        weights[:, -1] = shown.any(1) * part["line"][-1, 2]
+    odds, total = np.stack(votes, 1) * part["line"][:, 0] + part["line"][:, 1], weights.sum(1)
+    return np.where(total > 0, sigmoid((odds * weights).sum(1) / np.where(total > 0, total, 1)), 0)
+
+
 def score(kind, tensors, values, mask):
-    """The meta-verifier: a perceptron on all answers at once, the share of labels that agree, or of bits right."""
+    """The meta-verifier: a perceptron on all answers at once, the share of labels that agree, or of bits right, ..."""
     part = {name[9:]: array.astype(float) for name, array in tensors.items() if name.startswith("verifier.")}
+    if kind == "committee":
+        return committee(part, values, mask)
+    if kind == "correlation":
+        return nearness_of_correlations(part, values, mask)
+    if kind == "local":
+        return mean_of_lines(part, np.where(mask, (values - part["reference"]) / part["scale"], 0), mask.any(2))
     if kind == "agreement":
         shown = mask.any(2)
         agrees = (np.where(mask, values, -np.inf).argmax(2) == part["labels"]) & shown

@@ -31,6 +31,9 @@ _GRADED = -1e-3
 """Answers that show no log-probability below this are labels alone."""
 
 
+Tensors = Mapping[str, NDArray[np.float64]]
+
+
 class VerifierKind(StrEnum):
     """The form of a meta-verifier."""
 
@@ -72,24 +75,25 @@ class MetaVerifier:
         Returns:
             float64 of shape (M,), in [0, 1].
         """
-        return _FORWARD[self.kind](self.tensors, np.asarray(values, np.float64), mask)
+        exact = {name: np.asarray(tensor, np.float64) for name, tensor in self.tensors.items()}
+        return _FORWARD[self.kind](exact, np.asarray(values, np.float64), mask)
 
 
-def _joint(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+def _joint(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
     standard = np.where(mask, (values - tensors["reference"]) / tensors["scale"], 0.0)
     hidden = standard.reshape(len(values), -1) @ tensors["hidden.weight"].T + tensors["hidden.bias"]
     logits = np.maximum(hidden, 0.0) @ tensors["output.weight"].T + tensors["output.bias"]
     return _sigmoid(logits[:, 0])
 
 
-def _agreement(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+def _agreement(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
     shown = mask.any(axis=2)
     labels = np.where(mask, values, -np.inf).argmax(axis=2)
     agrees = (labels == tensors["labels"].astype(np.int64)) & shown
     return np.asarray(agrees.sum(axis=1) / np.maximum(shown.sum(axis=1), 1), dtype=np.float64)
 
 
-def _bits(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+def _bits(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
     logs = _with_hidden_classes(values, mask)
     plus = tensors["splits"] > 0
     weights = plus / plus.sum(axis=2, keepdims=True) - ~plus / (~plus).sum(axis=2, keepdims=True)
@@ -100,25 +104,23 @@ def _bits(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: 
     return np.asarray(right.sum(axis=(1, 2)) / np.maximum(counted, 1), dtype=np.float64)
 
 
-def _local(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+def _local(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
     relative = np.where(mask, (values - tensors["reference"]) / tensors["scale"], 0.0)
     each = _sigmoid((relative * tensors["weight"]).sum(axis=2) + tensors["bias"])
     shown = mask.any(axis=2)
     return np.asarray((each * shown).sum(axis=1) / np.maximum(shown.sum(axis=1), 1), dtype=np.float64)
 
 
-def _correlation(
-    tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray
-) -> NDArray[np.float64]:
+def _correlation(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
     """Score 1 less the mean distance of cosines, over all pairs of queries of which anything was shown."""
-    own = _cosines(np.exp(np.asarray(tensors["reference"], np.float64)))
+    own = _cosines(np.exp(tensors["reference"]))
     shown = np.asarray(mask.any(axis=2))
     apart = np.abs(_cosines(np.exp(_with_hidden_classes(values, mask))) - own)
     pairs = shown[:, :, None] & shown[:, None, :] & ~np.eye(len(own), dtype=np.bool_)
     return np.asarray(1.0 - (apart * pairs).sum(axis=(1, 2)) / np.maximum(pairs.sum(axis=(1, 2)), 1), dtype=np.float64)
 
 
-def _committee(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+def _committee(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
     """Take the weighted mean of the votes' log-odds; where labels alone are shown, the vote on labels alone counts."""
     shown = np.asarray(mask.any(axis=2))
     labelled = "labels.weight" in tensors
@@ -134,10 +136,10 @@ def _committee(tensors: Mapping[str, FloatArray], values: NDArray[np.float64], m
 
 
 def _votes(
-    tensors: Mapping[str, FloatArray], values: NDArray[np.float64], mask: BoolArray, shown: BoolArray
+    tensors: Tensors, values: NDArray[np.float64], mask: BoolArray, shown: BoolArray
 ) -> Iterator[NDArray[np.float64]]:
     """Yield each verifier's vote of shape (M,), in the order of the tensor "line"."""
-    reference = np.asarray(tensors["reference"], np.float64)
+    reference = tensors["reference"]
     if "labels.weight" in tensors:
         answers, own = _as_near_as_shown(values, mask, reference, shown)
         known = np.broadcast_to(shown[:, :, None], mask.shape)
