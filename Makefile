@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 10 11 12 13 14
 BENCH ?= .bench
+DATA ?= ../shared/data
 
-.PHONY: demo test test-peers check lint types floors bench bench-client bench-verify fixtures clean
+.PHONY: demo test test-peers check lint types floors bench bench-tasks bench-client bench-verify fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -36,6 +37,15 @@ bench: $(READY)  ## five targets on digits, against the IPGuard baseline; what s
 	  test -f $(BENCH)/digits-$$seed/project.toml || $(BIN)/metav-audit init --digits --seed $$seed $(BENCH)/digits-$$seed || exit 1; \
 	done
 	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/digits-$(seed))
+
+bench-tasks: $(READY)  ## five targets on warfarin dosing, one on Fashion-MNIST; data in DATA, about an hour on two cores
+	for seed in $(SEEDS); do \
+	  test -f $(BENCH)/warfarin-$$seed/project.toml || \
+	  $(BIN)/python -m tests.bench.tasks warfarin $(BENCH)/warfarin-$$seed --seed $$seed --data-dir $(DATA) || exit 1; \
+	done
+	test -f $(BENCH)/fashion-0/project.toml || $(BIN)/python -m tests.bench.tasks fashion $(BENCH)/fashion-0 --data-dir $(DATA)
+	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/warfarin-$(seed)) --method metav
+	$(BIN)/metav-audit evaluate $(BENCH)/fashion-0
 
 bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries
 	$(BIN)/python -m tests.bench.throughput

@@ -86,8 +86,14 @@ def score(kind, tensors, values, mask):
     return 1 / (1 + np.exp(-(hidden @ part["output.weight"].T + part["output.bias"])[:, 0]))
 
 
-def log_probabilities(scores, kind):
-    """Canonical features: log-probabilities, not below that of one in a million; NaN where a class is hidden."""
+def canonical_features(scores, kind, output):
+    """Log-probabilities, not below that of one in a million; or values in standard deviations, or widths of a range."""
+    if output["kind"] == "regression":
+        center, scale = (np.array([one[name] for one in output["quantities"]]) for name in ("center", "scale"))
+        return np.clip((scores - center) / scale, -20, 20)
+    if output["kind"] == "generation":
+        unit, steps = np.clip((scores - output["low"]) / (output["high"] - output["low"]), 0, 1), output["levels"] - 1
+        return (np.rint(unit * steps) / steps if steps > 0 else unit) - 0.5
     if kind == "logit":
         return np.clip(scores - np.log(np.exp(scores - scores.max(1, keepdims=True)).sum(1, keepdims=True))
                        - scores.max(1, keepdims=True), np.log(1e-6), 0)  # fmt: skip
@@ -96,12 +102,22 @@ def log_probabilities(scores, kind):
     return np.clip(np.log(np.maximum(scores / (100 if kind == "percent" else 1), 1e-6)), np.log(1e-6), 0)
 
 
-def seen_through(values, verdict):
+def raw_of(features, output):
+    """The inverse of ``canonical_features``: probabilities, or values."""
+    if output["kind"] == "regression":
+        center, scale = (np.array([one[name] for one in output["quantities"]]) for name in ("center", "scale"))
+        return features * scale + center
+    if output["kind"] == "generation":
+        return (features + 0.5) * (output["high"] - output["low"]) + output["low"]
+    return np.exp(features)
+
+
+def seen_through(values, verdict, output):
     """Show the calibration models as the endpoint showed itself: its view, in the verdict's words."""
     view, words = values.copy(), verdict["view"].replace(",", "").split()
     if "decimals" in words:
-        shares = np.round(np.exp(view), int(words[words.index("decimals") - 1]))
-        view = np.log(np.maximum(shares, 1e-6))
+        shown = np.round(raw_of(view, output), int(words[words.index("decimals") - 1]))
+        view = canonical_features(shown, "probability", output)
     top = 1 if "alone" in words else int(words[2]) if "top" in words else values.shape[2]
     ranks = np.argsort(np.argsort(-values, axis=2, kind="stable"), axis=2, kind="stable")
     return np.where(ranks < top, 0 if "alone" in words else view, 0), ranks < top
@@ -157,8 +173,9 @@ def check(folder, signer=None):
     assert verdict["answered"] == int((~np.isnan(answers)).any(1).sum()), "answered"
     if verdict["score"] is not None:
         mask = ~np.isnan(answers)
-        values = np.nan_to_num(log_probabilities(answers, records[0]["endpoint"]["scores"])).astype(np.float32)
-        others, shown = seen_through(tensors["calibration.features"].astype(float), verdict)
+        output, kind = manifest["task"]["output"], records[0]["endpoint"]["scores"]
+        values = np.nan_to_num(canonical_features(answers, kind, output)).astype(np.float32)
+        others, shown = seen_through(tensors["calibration.features"].astype(float), verdict, output)
         shown &= mask.any(1)[None, :, None]
         mine = score(manifest["verifier"], tensors, values[None].astype(float), mask[None])[0]
         theirs = score(
@@ -172,7 +189,7 @@ def check(folder, signer=None):
                     best[card["lineage"]] = max(one, best.get(card["lineage"], -np.inf))
             p = (1 + sum(one >= sign * mine for one in best.values())) / (len(best) + 1)
             assert abs(p - verdict[name]) < 1e-9, f"{name} is {p}, not {verdict[name]}"
-        if verdict["view"] == "all classes" and mask.all():
+        if verdict["view"] in ("all classes", "all values") and mask.all():
             edge, weight = np.log(1e4), manifest["weight"]
             place = np.clip(np.log(mine) - np.log1p(-mine), -edge, edge)
             ratio = np.interp(place, weight["log_odds"], weight["log10_lr"])

@@ -17,11 +17,13 @@ from pydantic_core import from_json
 
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import AnswerError, ConfigurationError
+from metav_audit.outputs import OutputKind, OutputSpace, ScoreKind
 from metav_audit.responses import Answer
-from metav_audit.task import ScoreKind, TaskSpec
+from metav_audit.task import TaskSpec
 from metav_audit.validation import first_problem
 
 ENTRY_POINT_GROUP = "metav_audit.adapters"
+_MAX_DEPTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,19 @@ class Adapter(ABC):
     def open(cls, task: TaskSpec, fields: Mapping[str, Any]) -> Self:
         """Check ``fields`` against ``Options`` and build the adapter.
 
+        Where the task is no classification, ``scores`` is "value" unless the fields say otherwise.
+
         Raises:
-            ConfigurationError: a field is missing, unknown or out of range.
+            ConfigurationError: a field is missing, unknown or out of range, or does not fit the task.
         """
+        usual = {} if task.output.kind is OutputKind.CLASSIFICATION else {"scores": task.output.score_kinds[0]}
         try:
-            options = cls.Options.model_validate(dict(fields))
+            options = cls.Options.model_validate({**usual, **fields})
+            task.output.check_kind(options.scores)
         except ValidationError as error:
             raise ConfigurationError(f"adapter {cls.name}: {first_problem(error)}") from None
+        except AnswerError as error:
+            raise ConfigurationError(f"adapter {cls.name}: {error}") from None
         return cls(task, options)
 
     @property
@@ -187,8 +195,27 @@ def read_scores(values: Any) -> Answer:
         raise AnswerError("an answer holds a whole number too large for a score") from None
 
 
-def read_rows(rows: Any, count: int) -> list[Answer]:
+def read_values(values: Any, size: int) -> Answer:
+    """Read a JSON number, or a list of ``size`` numbers in whatever nesting, row by row, as an answer.
+
+    Raises:
+        AnswerError: it is neither, or has another length.
+    """
+    flat, depth = values if isinstance(values, list) else [values], 0
+    while flat and all(isinstance(part, list) for part in flat) and depth < _MAX_DEPTH:
+        flat, depth = [element for part in flat for element in part], depth + 1
+    if len(flat) != size:
+        raise AnswerError(f"an answer has {len(flat)} numbers, the task has {size} values")
+    return read_scores(flat)
+
+
+def read_rows(rows: Any, count: int, space: OutputSpace | None = None) -> list[Answer]:
     """Read a JSON list of ``count`` rows of numbers as answers.
+
+    Args:
+        rows: the list.
+        count: how many there must be.
+        space: the task's outputs; scores of a classification if None.
 
     Raises:
         AnswerError: it is not a list, or has another length.
@@ -197,7 +224,9 @@ def read_rows(rows: Any, count: int) -> list[Answer]:
         raise AnswerError(f"the answers are not a list but {type(rows).__name__}")
     if len(rows) != count:
         raise AnswerError(f"{count} inputs were sent, {len(rows)} answers came back")
-    return [read_scores(row) for row in rows]
+    if space is None or space.kind is OutputKind.CLASSIFICATION:
+        return [read_scores(row) for row in rows]
+    return [read_values(row, space.size) for row in rows]
 
 
 def _is_score(value: Any) -> bool:

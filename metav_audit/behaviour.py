@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.domains.base import Inputs
-from metav_audit.responses import Answer, Features, features
+from metav_audit.outputs import OutputKind
+from metav_audit.responses import Answer, BoolArray, Features, FloatArray, features
 from metav_audit.transcript import CanaryRound, Transcript
 from metav_audit.views import find_view
 
@@ -27,17 +28,8 @@ Two models behind a balancer that throws dice for each request go unseen if each
 so in one of 2 ** (2 * (8 - 1)) = 16,384 audits.
 """
 
-TOLERANCE = 0.05
-"""Nats by which the same input's log-probabilities may differ between two calls: servers batch, and round."""
-
-ROUNDING = 1e-5
-"""Probabilities that lie no further apart than this are the same."""
-
 _MACHINE_NAMES = {"address", "server", "tls_certificate_sha256", "x-powered-by"}
 """Names of the machine and the software in front of a model; balanced servers may differ in them."""
-
-CONSTANT = 1e-4
-"""Nats within which answers to different inputs count as the same answer."""
 
 
 def canary_inputs(bundle: FingerprintBundle) -> Inputs:
@@ -56,7 +48,7 @@ def find_faults(bundle: FingerprintBundle, transcript: Transcript, shown: Featur
     return (
         *_unsteady(bundle, transcript),
         *_renamed(transcript.identities),
-        *_constant(shown),
+        *_constant(bundle, shown),
         *_strange(bundle, shown),
     )
 
@@ -73,12 +65,12 @@ def _unsteady(bundle: FingerprintBundle, transcript: Transcript) -> Iterator[str
         yield f"the inputs asked again and again were not answered twice, {blank}"
         return
     drift = _drift(bundle, transcript, rounds)
-    odd = next((index for index, each in enumerate(drift) if each > TOLERANCE), None)
+    odd = next((index for index, each in enumerate(drift) if each > bundle.task.output.tolerance), None)
     if odd == 1:
-        yield f"the same input is answered differently from call to call (by {_nats(max(drift))})"
+        yield f"the same input is answered differently from call to call (by {_apart(bundle, max(drift))})"
     elif odd is not None:
         yield (
-            f"the answers to the same inputs changed during the run (by {_nats(max(drift))}), "
+            f"the answers to the same inputs changed during the run (by {_apart(bundle, max(drift))}), "
             f"between {rounds[odd - 1].at} and {rounds[odd].at}: the model was changed"
         )
     elif max(each.after for each in rounds) < sum(answer is not None for answer in transcript.answers):
@@ -91,18 +83,20 @@ def steadiness(bundle: FingerprintBundle, transcript: Transcript) -> str:
     asked = f"{CANARIES} inputs asked {len(transcript.canaries)} times, answered {len(rounds)} times"
     if len(rounds) < 2:
         return asked
-    return f"{asked}; their answers differ by {_nats(max(_drift(bundle, transcript, rounds)))} at most"
+    return f"{asked}; their answers differ by {_apart(bundle, max(_drift(bundle, transcript, rounds)))} at most"
 
 
 def first_look(bundle: FingerprintBundle, transcript: Transcript) -> str:
     """Say what the first rounds of canaries show: the view, and whether the same input gets the same answer."""
     rounds = _whole_rounds(transcript)
     answers = [answer for each in rounds for answer in each.answers]
-    said = f"the first answers show {find_view(answers, bundle.task.output, transcript.endpoint.scores)}"
+    space = bundle.task.output
+    said = f"the first answers show {find_view(answers, space, transcript.endpoint.scores).words(space)}"
     if len(rounds) < 2:
         return said
     drift = max(_drift(bundle, transcript, rounds))
-    return f"{said}, " + ("the same twice" if drift <= TOLERANCE else f"differing by {_nats(drift)} from call to call")
+    same = drift <= space.tolerance
+    return f"{said}, " + ("the same twice" if same else f"differing by {_apart(bundle, drift)} from call to call")
 
 
 def _whole_rounds(transcript: Transcript) -> list[CanaryRound]:
@@ -111,7 +105,7 @@ def _whole_rounds(transcript: Transcript) -> list[CanaryRound]:
 
 def _drift(bundle: FingerprintBundle, transcript: Transcript, rounds: Sequence[CanaryRound]) -> list[float]:
     values = [_canary_values(bundle, transcript, each.answers) for each in rounds]
-    return [_distance(values[0], each) for each in values]
+    return [bundle.task.output.drift(values[0], each) for each in values]
 
 
 def _last_error(transcript: Transcript) -> str:
@@ -119,19 +113,8 @@ def _last_error(transcript: Transcript) -> str:
     return f" (last error: {errors[-1][:200]})" if errors else ""
 
 
-def _nats(distance: float) -> str:
-    return f"{distance:.2g} nats" if np.isfinite(distance) else "the classes shown"
-
-
-def _distance(first: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return the largest difference in nats; infinite where different classes are shown.
-
-    Probabilities closer than ``ROUNDING`` count as the same: near the floor, the last digit alone is worth nats.
-    """
-    if (np.isnan(first) != np.isnan(other)).any():
-        return float("inf")
-    apart = np.abs(np.exp(first) - np.exp(other)) > ROUNDING
-    return float(np.nanmax(np.abs(first - other)[apart], initial=0.0))
+def _apart(bundle: FingerprintBundle, distance: float) -> str:
+    return f"{distance:.2g} {bundle.task.output.unit}" if np.isfinite(distance) else "the classes shown"
 
 
 def _canary_values(
@@ -148,29 +131,44 @@ def _renamed(identities: Sequence[Mapping[str, str]]) -> Iterator[str]:
             yield f"the server named itself differently during the run: {name} was {' and '.join(values[:3])}"
 
 
-def _constant(shown: Features) -> Iterator[str]:
+def _constant(bundle: FingerprintBundle, shown: Features) -> Iterator[str]:
     values, mask = shown.values[shown.answered], shown.mask[shown.answered]
-    if len(values) > 1 and (mask == mask[0]).all() and np.ptp(values, axis=0).max() < CONSTANT:
+    if len(values) > 1 and (mask == mask[0]).all() and np.ptp(values, axis=0).max() < bundle.task.output.constant:
         yield "every input gets the same answer: no model of the task answers so"
 
 
 def _strange(bundle: FingerprintBundle, shown: Features) -> Iterator[str]:
-    """Compare the log-probability given to the labels that most calibration models give with what those models give.
+    """Compare how usual the suspect's answers are with how usual those of each calibration model are.
 
-    An endpoint far below the lowest of them, by half as much again as they spread, is no model of the task.
+    An endpoint below the lowest of them, by half as much again as they spread, is no model of the task.
     """
     answered = shown.answered
-    values = bundle.calibration.features[:, answered]
-    if values.shape[1] == 0:
+    if not answered.any():
         return
-    votes = np.eye(values.shape[2])[values.argmax(axis=2)].sum(axis=0)
+    usual = _log_votes if bundle.task.output.kind is OutputKind.CLASSIFICATION else _nearness
+    suspect, others = usual(bundle.calibration.features[:, answered], shown.values[answered], shown.mask[answered])
+    if suspect < others.min() - 0.5 * (np.median(others) - others.min()):
+        yield "the answers are unlike those of any model of this task, derived or independent"
+
+
+Usual = tuple[float, NDArray[np.floating]]
+"""How usual the suspect's answers are, and those of the calibration models, of shape (M,)."""
+
+
+def _log_votes(calibration: FloatArray, values: FloatArray, mask: BoolArray) -> Usual:
+    """Return the mean log-probability given to the label that most calibration models name."""
+    votes = np.eye(calibration.shape[2])[calibration.argmax(axis=2)].sum(axis=0)
     usual = votes.argmax(axis=1)
     rows = np.arange(len(usual))
-    seen, known = shown.values[answered][rows, usual], shown.mask[answered][rows, usual]
+    known = mask[rows, usual]
     if not known.any():
-        return
-    others = values[:, rows[known], usual[known]].mean(axis=1)
-    suspect = float(seen[known].mean())
-    floor = others.min() - 0.5 * (np.median(others) - others.min())
-    if suspect < floor:
-        yield "the answers are unlike those of any model of this task, derived or independent"
+        return 0.0, np.zeros(len(calibration))
+    others = calibration[:, rows[known], usual[known]].mean(axis=1)
+    return float(values[rows, usual][known].mean()), others
+
+
+def _nearness(calibration: FloatArray, values: FloatArray, mask: BoolArray) -> Usual:
+    """Return how far answers lie from the calibration models' median answers, on average, as a negative number."""
+    usual = np.median(calibration, axis=0)
+    others = -np.abs(calibration - usual)[:, mask].mean(axis=1)
+    return -float(np.abs(values - usual)[mask].mean()), others

@@ -52,7 +52,7 @@ class ModelCard:
         recipe: how it was made.
         architecture: its architecture's name.
         data: what it was trained on, "train" (the owner's) or "heldout".
-        performance: its own performance at the task, accuracy in [0, 1] for a classification.
+        performance: its own performance at the task, accuracy in [0, 1], or R² of a regression.
     """
 
     lineage: str

@@ -18,9 +18,9 @@ import numpy as np
 
 from metav_audit.errors import EvidenceError
 from metav_audit.files import strict_json
+from metav_audit.outputs import OutputSpace, ScoreKind
 from metav_audit.responses import Answer, BoolArray, Features, features
 from metav_audit.statistics import clopper_pearson, conformal_tail
-from metav_audit.task import OutputSpace, ScoreKind
 from metav_audit.views import OutputView, find_view
 
 CONTROLS = "controls.json"
@@ -223,9 +223,9 @@ def _comparable(model: ControlModel, space: OutputSpace, view: OutputView, answe
     if not full.answered[answered].all():
         return full, "it left queries unanswered that the endpoint answered"
     if not find_view(model.answers, space, model.scores).shows_all_of(view):
-        return full, f"it shows less than the endpoint, which shows {view}"
+        return full, f"it shows less than the endpoint, which shows {view.words(space)}"
     mask = full.mask & answered[:, None]
-    return view.apply(Features(np.where(mask, full.values, 0).astype(np.float32), mask)), ""
+    return view.apply(Features(np.where(mask, full.values, 0).astype(np.float32), mask), space), ""
 
 
 def _score(value: Any) -> float | None:

@@ -7,12 +7,12 @@ target itself independent knows nothing of it. Neither bears a verdict.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from metav_audit.outputs import OutputSpace
 from metav_audit.responses import Features, FloatArray
 from metav_audit.views import OutputView
 
@@ -66,13 +66,20 @@ class SanityControls:
 
 
 def run_sanity_controls(
-    shown: Features, reference: FloatArray, view: OutputView, judge: Judge, promised: float, seed: int
+    shown: Features,
+    reference: FloatArray,
+    space: OutputSpace,
+    view: OutputView,
+    judge: Judge,
+    promised: float,
+    seed: int,
 ) -> SanityControls:
     """Judge shuffled, uniform and the target's own answers as if the suspect had given them.
 
     Args:
         shown: the suspect's canonical features, as its API showed them.
         reference: the target's own, float32 of shape (N, D).
+        space: what comes out of a model of the task.
         view: what the suspect's API shows.
         judge: the suspect's own rule.
         promised: the rate of false matches that the bundle promises.
@@ -82,13 +89,13 @@ def run_sanity_controls(
     rng = np.random.default_rng(seed)
     shuffles = SHUFFLES if len(rows) > 1 else 0
     outcomes = [judge(_shuffled(shown, rng.permutation(rows))) for _ in range(shuffles)]
-    uniform = np.full_like(reference, -math.log(reference.shape[1]))
+    uniform = np.broadcast_to(space.blank().astype(np.float32), reference.shape)
     return SanityControls(
         shuffles=shuffles,
         shuffled_matches=outcomes.count("match"),
         promised=promised,
-        uniform=judge(_seen(uniform, shown, view)),
-        target=judge(_seen(reference, shown, view)),
+        uniform=judge(_seen(uniform, shown, view, space)),
+        target=judge(_seen(reference, shown, view, space)),
     )
 
 
@@ -105,7 +112,7 @@ def _shuffled(shown: Features, order: np.ndarray[tuple[int], np.dtype[np.int64]]
     return Features(values, mask)
 
 
-def _seen(values: FloatArray, shown: Features, view: OutputView) -> Features:
+def _seen(values: FloatArray, shown: Features, view: OutputView, space: OutputSpace) -> Features:
     """Show full answers as the suspect's API would have shown them, to the queries that it answered."""
     mask = np.broadcast_to(shown.answered[:, None], values.shape)
-    return view.apply(Features(np.where(mask, values, 0).astype(np.float32), mask.copy()))
+    return view.apply(Features(np.where(mask, values, 0).astype(np.float32), mask.copy()), space)

@@ -30,8 +30,8 @@ from typing import Any, NamedTuple, Self
 from metav_audit.bodies import is_place
 from metav_audit.errors import TranscriptError
 from metav_audit.files import strict_json
+from metav_audit.outputs import ScoreKind
 from metav_audit.responses import Answer
-from metav_audit.task import ScoreKind
 
 SCHEMA_VERSION = 2
 MAX_TRANSCRIPT_BYTES = 1 << 30

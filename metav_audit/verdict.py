@@ -163,7 +163,7 @@ def calibration_scores(
     mask = np.ones(values.shape, dtype=np.bool_)
     if answered is not None:
         mask &= answered[None, :, None]
-    shown = view.apply(Features(np.where(mask, values, 0).astype(np.float32), mask))
+    shown = view.apply(Features(np.where(mask, values, 0).astype(np.float32), mask), bundle.task.output)
     return CalibrationScores(bundle.calibration.models, bundle.verifier.scores(shown.values, shown.mask))
 
 
@@ -272,7 +272,7 @@ def decide(bundle: FingerprintBundle, transcript: Transcript, controls: Controls
     # 7.
     rule = _Rule(bundle, held_out, weight)
     seed, promised = sanity_seed(bundle.sha256, transcript.head), bundle.rates.false_match
-    sanity = run_sanity_controls(shown, bundle.reference, view, rule, promised, seed)
+    sanity = run_sanity_controls(shown, bundle.reference, bundle.task.output, view, rule, promised, seed)
     blind = None
     if controls is not None:
         lineages = len(held_out.lineage_scores(derived=False))
@@ -348,5 +348,5 @@ def _verdict(
         transcript_sha256=transcript.head,
         endpoint=transcript.endpoint.name,
         url=transcript.endpoint.url,
-        view=str(view_of(bundle, transcript)),
+        view=view_of(bundle, transcript).words(bundle.task.output),
     )

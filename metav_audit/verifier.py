@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.responses import LOG_FLOOR, BoolArray, FloatArray
+from metav_audit.outputs import LOG_FLOOR
+from metav_audit.responses import BoolArray, FloatArray
 
 TIE = 1e-6
 """A bit whose two sides lie closer than this, in nats, is spelled by neither."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.responses import Answer, Features, clipped_log_probabilities
-from metav_audit.task import OutputSpace, ScoreKind
+from metav_audit.outputs import OutputKind, OutputSpace, ScoreKind
+from metav_audit.responses import Answer, Features
 
 MAX_DECIMALS = 4
-"""Probabilities with more decimals than this are taken as they are."""
+"""Probabilities and values with more decimals than this are taken as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class OutputView:
 
     Attributes:
         top: how many classes it shows at most, the likeliest first; None for all of them.
-        decimals: decimals of a probability; None for all of them.
+        decimals: decimals of a probability or a value; None for all of them.
         label_only: whether it shows the likeliest class alone, without a score.
     """
 
@@ -33,11 +33,12 @@ class OutputView:
     decimals: int | None = None
     label_only: bool = False
 
-    def __str__(self) -> str:
-        """Name the view in a few words."""
+    def words(self, space: OutputSpace) -> str:
+        """Name the view of such outputs in a few words."""
         if self.label_only:
             return "the label alone"
-        shown = "all classes" if self.top is None else f"the top {self.top} classes"
+        parts = "classes" if space.kind is OutputKind.CLASSIFICATION else "values"
+        shown = f"all {parts}" if self.top is None else f"the top {self.top} {parts}"
         return shown if self.decimals is None else f"{shown}, {self.decimals} decimals"
 
     def shows_all_of(self, other: OutputView) -> bool:
@@ -51,11 +52,11 @@ class OutputView:
             or (other.decimals is not None and self.decimals >= other.decimals)
         )
 
-    def apply(self, features: Features) -> Features:
-        """Show full canonical features of shape (..., N, classes) as an API with this view would."""
+    def apply(self, features: Features, space: OutputSpace) -> Features:
+        """Show full canonical features of shape (..., N, D) as an API with this view would."""
         if self.label_only:
             return _top(Features(np.zeros_like(features.values), features.mask), features.values, 1)
-        values = features.values if self.decimals is None else _rounded(features.values, self.decimals)
+        values = features.values if self.decimals is None else _rounded(features.values, self.decimals, space)
         rounded = Features(values, features.mask)
         return rounded if self.top is None else _top(rounded, features.values, self.top)
 
@@ -66,8 +67,8 @@ FULL_VIEW = OutputView()
 def find_view(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreKind) -> OutputView:
     """Find the view from answers; without any answer it is the full view.
 
-    Decimals are looked for in probabilities and percents alone, and only where an answer has scores that rounding
-    would show: a one-hot answer looks rounded at any number of decimals, and tells nothing.
+    Decimals are looked for in probabilities, percents and values alone, and only where an answer has scores that
+    rounding would show: a one-hot answer looks rounded at any number of decimals, and tells nothing.
     """
     given = [answer.scores for answer in answers if answer is not None]
     if not given:
@@ -75,12 +76,12 @@ def find_view(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreK
     if kind is ScoreKind.LABEL:
         return OutputView(top=1, label_only=True)
     shown = max(sum(score is not None for score in scores) for scores in given)
-    top = shown if shown < space.size else None
+    top = shown if shown < space.size and space.kind is OutputKind.CLASSIFICATION else None
     return OutputView(top, _decimals([score for scores in given for score in scores if score is not None], kind))
 
 
 def _decimals(scores: Sequence[float], kind: ScoreKind) -> int | None:
-    if kind not in (ScoreKind.PROBABILITY, ScoreKind.PERCENT):
+    if kind not in (ScoreKind.PROBABILITY, ScoreKind.PERCENT, ScoreKind.VALUE):
         return None
     values = np.asarray(scores, dtype=np.float64)
     shift = 2 if kind is ScoreKind.PERCENT else 0
@@ -90,9 +91,8 @@ def _decimals(scores: Sequence[float], kind: ScoreKind) -> int | None:
     return None
 
 
-def _rounded(values: NDArray[np.float32], decimals: int) -> NDArray[np.float32]:
-    shares = np.round(np.exp(values.astype(np.float64)), decimals)
-    return clipped_log_probabilities(shares, ScoreKind.PROBABILITY).astype(np.float32)
+def _rounded(values: NDArray[np.float32], decimals: int, space: OutputSpace) -> NDArray[np.float32]:
+    return space.canonical(np.round(space.shown(values), decimals), space.score_kinds[0]).astype(np.float32)
 
 
 def _top(shown: Features, ranking: NDArray[np.float32], count: int) -> Features:

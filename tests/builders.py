@@ -9,9 +9,9 @@ import numpy as np
 
 from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, ModelCard
 from metav_audit.domains import ImageDomain
-from metav_audit.responses import LOG_FLOOR, clipped_log_probabilities
+from metav_audit.outputs import LOG_FLOOR, ClassScores, ScoreKind, clipped_log_probabilities
 from metav_audit.targeted import FITPRINT, OwnerMark, target_bits
-from metav_audit.task import OutputKind, OutputSpace, ScoreKind, TaskSpec
+from metav_audit.task import TaskSpec
 from metav_audit.verdict import scores_in_full
 from metav_audit.verifier import MetaVerifier, VerifierKind
 
@@ -19,7 +19,7 @@ HIDDEN = 8
 
 
 def make_task(classes: int = 4, channels: int = 1, side: int = 5) -> TaskSpec:
-    space = OutputSpace(OutputKind.CLASSIFICATION, tuple(f"class {index}" for index in range(classes)))
+    space = ClassScores(tuple(f"class {index}" for index in range(classes)))
     return TaskSpec(ImageDomain(channels, side, side), space)
 
 

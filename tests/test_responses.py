@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from metav_audit.errors import AnswerError
-from metav_audit.responses import LOG_FLOOR, Answer, clipped_log_probabilities, features
-from metav_audit.task import OutputKind, OutputSpace, ScoreKind
+from metav_audit.outputs import LOG_FLOOR, ClassScores, ScoreKind, clipped_log_probabilities
+from metav_audit.responses import Answer, features
 
-THREE = OutputSpace(OutputKind.CLASSIFICATION, ("a", "b", "c"))
+THREE = ClassScores(("a", "b", "c"))
 LOGITS = arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(2, 8)), elements=st.floats(-40, 40))
 
 
 def space(size):
-    return OutputSpace(OutputKind.CLASSIFICATION, tuple(map(str, range(size))))
+    return ClassScores(tuple(map(str, range(size))))
 
 
 def answers(rows):
@@ -69,7 +69,7 @@ def test_a_missing_class_and_an_unanswered_query_are_masked(kind):
     assert np.isfinite(shown.values).all()
 
 
-@pytest.mark.parametrize("kind", ScoreKind)
+@pytest.mark.parametrize("kind", ClassScores.score_kinds)
 def test_an_unanswered_query_beside_an_answered_one_is_masked(kind):
     """Whatever the kind of score, a query without an answer is masked, and the other one is not."""
     row = {

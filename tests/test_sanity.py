@@ -22,7 +22,7 @@ SHOWN = Features(VALUES, np.ones(VALUES.shape, bool))
 
 
 def run(judge, shown=SHOWN, view=FULL_VIEW, seed=0):
-    return run_sanity_controls(shown, BUNDLE.reference, view, judge, 0.05, seed)
+    return run_sanity_controls(shown, BUNDLE.reference, BUNDLE.task.output, view, judge, 0.05, seed)
 
 
 def never(_):
@@ -79,7 +79,7 @@ def test_unanswered_queries_stay_unanswered():
     """Controls are shown where the suspect answered, and seen as its API shows."""
     mask = SHOWN.mask.copy()
     mask[[0, 3]] = False
-    shown = OutputView(top=2).apply(Features(np.where(mask, VALUES, 0), mask))
+    shown = OutputView(top=2).apply(Features(np.where(mask, VALUES, 0), mask), BUNDLE.task.output)
     seen = []
     run(lambda each: seen.append(each.mask) or "no_match", shown, OutputView(top=2))
     assert all(not each[[0, 3]].any() for each in seen)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.task import OutputKind, OutputSpace, TaskSpec
+from metav_audit.outputs import ClassScores
+from metav_audit.task import TaskSpec
 from tests.builders import make_task
 
 GOOD = make_task().to_json()
@@ -18,7 +19,7 @@ def test_a_task_survives_its_description():
 
 def test_labels_are_counted():
     """The size of one output is the number of labels."""
-    assert OutputSpace(OutputKind.CLASSIFICATION, ("a", "b", "c")).size == 3
+    assert ClassScores(("a", "b", "c")).size == 3
 
 
 @pytest.mark.parametrize(

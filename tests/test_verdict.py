@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from metav_audit.behaviour import canary_inputs
 from metav_audit.bundle import Calibration, ErrorRates, ModelCard
 from metav_audit.errors import AnswerError, BundleError, TranscriptError
+from metav_audit.outputs import ScoreKind
 from metav_audit.responses import Answer
-from metav_audit.task import ScoreKind
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
 from metav_audit.verdict import (
     CalibrationScores,

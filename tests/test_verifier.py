@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from metav_audit.fingerprint.fitprint import margins
 from metav_audit.fingerprint.joint import JointSettings, JointVerifier
 from metav_audit.fingerprint.local import LocalVerifiers
-from metav_audit.responses import LOG_FLOOR, Features
+from metav_audit.outputs import LOG_FLOOR
+from metav_audit.responses import Features
 from metav_audit.targeted import OwnerMark, target_bits
 from metav_audit.verifier import MetaVerifier, VerifierKind
 from metav_audit.views import OutputView
+from tests.builders import make_task
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 40), st.integers(2, 20), st.integers(1, 150))
 
@@ -22,7 +24,7 @@ SIZES = st.tuples(st.integers(1, 12), st.integers(1, 40), st.integers(2, 20), st
 def random_verifier(queries, classes, hidden, seed, spread=1.0):
     """A verifier with random weights in evaluation mode, and the target's random answers."""
     torch.manual_seed(seed)
-    verifier = JointVerifier(queries, classes, JointSettings(hidden=hidden)).eval()
+    verifier = JointVerifier(queries, make_task(classes).output, JointSettings(hidden=hidden)).eval()
     with torch.no_grad():
         for parameter in verifier.parameters():
             parameter.mul_(spread)
@@ -135,7 +137,7 @@ def test_equal_sides_spell_nothing():
 def test_a_label_alone_spells_the_bits_of_its_side():
     """Seen as a label, an answer says 1 where its label is on the plus side."""
     full = Features(logs([0.1, 0.6, 0.2, 0.1], [0.5, 0.1, 0.1, 0.3])[0], np.ones((2, 4), bool))
-    shown = OutputView(top=1, label_only=True).apply(full)
+    shown = OutputView(top=1, label_only=True).apply(full, make_task(4).output)
     splits = [[[1, 1, -1, -1]], [[1, 1, -1, -1]]]
     for bits, score in (([[1], [1]], 1.0), ([[1], [-1]], 0.5), ([[-1], [-1]], 0.0)):
         assert speller(bits, splits).scores(shown.values[None], shown.mask[None]).tolist() == [score]
@@ -163,7 +165,7 @@ def test_local_verifiers_in_numpy_equal_torch(sizes, seed):
     """The score is the mean over queries of the logits' sigmoids, within 1e-5 of torch."""
     models, queries, classes, _ = sizes
     torch.manual_seed(seed)
-    verifiers, reference = LocalVerifiers(queries, classes), torch.rand(queries, classes) * LOG_FLOOR
+    verifiers, reference = LocalVerifiers(queries, make_task(classes).output), torch.rand(queries, classes) * LOG_FLOOR
     answers = torch.rand(models, queries, classes) * LOG_FLOOR
     with torch.no_grad():
         expected = torch.sigmoid(verifiers(answers, reference)).mean(dim=1).numpy()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metav_audit.responses import Answer, Features, clipped_log_probabilities, features
-from metav_audit.task import ScoreKind
+from metav_audit.outputs import ScoreKind, clipped_log_probabilities
+from metav_audit.responses import Answer, Features, features
 from metav_audit.views import FULL_VIEW, OutputView, find_view
 from tests.builders import linear_model, make_task
 
@@ -42,7 +42,7 @@ def test_a_view_is_found_from_answers_and_gives_the_same_features_when_applied(v
     answers = shown(view, kind)
     found = find_view(answers, TASK.output, kind)
     assert found == view
-    direct, applied = features(answers, TASK.output, kind), found.apply(FULL)
+    direct, applied = features(answers, TASK.output, kind), found.apply(FULL, TASK.output)
     assert np.array_equal(direct.mask, applied.mask)
     assert np.allclose(direct.values, applied.values, atol=1e-5)
 
@@ -51,7 +51,7 @@ def test_a_label_alone_is_a_view_without_scores():
     """A label-only answer shows one class; which one is all that counts."""
     answers = shown(OutputView(top=1, label_only=True))
     found = find_view(answers, TASK.output, ScoreKind.LABEL)
-    applied = found.apply(FULL)
+    applied = found.apply(FULL, TASK.output)
     assert found.label_only
     assert np.array_equal(features(answers, TASK.output, ScoreKind.LABEL).mask, applied.mask)
     assert not applied.values.any()
@@ -60,8 +60,8 @@ def test_a_label_alone_is_a_view_without_scores():
 def test_many_models_are_seen_at_once():
     """A view applies to features of any number of leading dimensions alike."""
     view = OutputView(top=2, decimals=2)
-    stacked = view.apply(Features(np.stack([FULL.values] * 3), np.stack([FULL.mask] * 3)))
-    assert np.array_equal(stacked.values[1], view.apply(FULL).values)
+    stacked = view.apply(Features(np.stack([FULL.values] * 3), np.stack([FULL.mask] * 3)), TASK.output)
+    assert np.array_equal(stacked.values[1], view.apply(FULL, TASK.output).values)
 
 
 def test_without_answers_the_view_is_the_full_one():

@@ -1,4 +1,4 @@
-"""How an input is written in JSON: nested or flat lists of numbers in either layout, or a PNG picture."""
+"""How an input is written in JSON: nested or flat lists of numbers in either layout, a PNG picture, or a row."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from metav_audit.adapter import Adapter, AdapterOptions
+from metav_audit.domains import TabularDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.task import TaskSpec
 from metav_audit_adapters._shared import refused
@@ -28,12 +29,17 @@ class Encoding(StrEnum):
     NESTED = "nested"
     FLAT = "flat"
     PNG_BASE64 = "png_base64"
+    ROWS = "rows"
+    """An object of named cells: numbers and categories as the API's own users write them."""
 
 
 class InputOptions(AdapterOptions):
     """How inputs are written."""
 
-    encoding: Encoding = Field(Encoding.NESTED, description="nested or flat lists of numbers, or png_base64")
+    encoding: Encoding = Field(
+        Encoding.NESTED,
+        description="nested or flat lists of numbers, or png_base64, or rows: objects of a table's columns",
+    )
     layout: Layout = Field(Layout.CHW, description="chw or hwc: where an image's channels stand")
     scale: float = Field(1.0, description="multiplied to the numbers, such as 255", gt=0, allow_inf_nan=False)
 
@@ -55,6 +61,8 @@ def check_inputs(options: InputOptions, task: TaskSpec, adapter: type[Adapter]) 
     check_layout(options.layout, task, adapter)
     if options.encoding is Encoding.PNG_BASE64:
         check_pictures("encoding", task, adapter)
+    if options.encoding is Encoding.ROWS and not isinstance(task.domain, TabularDomain):
+        raise refused(adapter, "encoding", "'rows' is for tables, this task's inputs are none")
 
 
 def arrange(inputs: Inputs, layout: Layout) -> Inputs:
@@ -76,6 +84,8 @@ def write_inputs(inputs: Inputs, options: InputOptions, task: TaskSpec) -> list[
     """Write each input as the options say: a JSON value apiece."""
     if options.encoding is Encoding.PNG_BASE64:
         return base64_pictures(inputs, task)
+    if options.encoding is Encoding.ROWS:
+        return list(task.domain.rows(inputs) or [])
     arranged = arrange(inputs, options.layout)
     if options.scale != 1.0:
         # Rounded back to float32, so that 254/255 scaled by 255 is written 254.0 and not 253.99999.

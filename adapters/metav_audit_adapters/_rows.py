@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
-from metav_audit.adapter import Adapter, AdapterOptions, read_scores
+from metav_audit.adapter import Adapter, AdapterOptions, read_scores, read_values
 from metav_audit.errors import AnswerError
+from metav_audit.outputs import ScoreKind
 from metav_audit.responses import Answer
-from metav_audit.task import ScoreKind, TaskSpec
+from metav_audit.task import TaskSpec
 from metav_audit_adapters._shared import refused
 
 
@@ -31,6 +32,7 @@ class RowReader:
         label_key: the key of the label in a labelled score.
         score_key: the key of the score in a labelled score.
         alone: whether an answer is declared to be a bare label, without any score.
+        size: elements of an answer that is values and no scores; None for scores.
     """
 
     labels: tuple[str, ...]
@@ -38,6 +40,7 @@ class RowReader:
     label_key: str = "label"
     score_key: str = "score"
     alone: bool = False
+    size: int | None = None
 
     @classmethod
     def open(
@@ -56,7 +59,9 @@ class RowReader:
         unknown = sorted(set(options.label_map.values()) - set(task.output.labels))
         if unknown:
             raise refused(adapter, "label_map", f"the task has no label {unknown[0]!r}")
-        return cls(task.output.labels, options.label_map, label_key, score_key, options.scores is ScoreKind.LABEL)
+        size = task.output.size if options.scores is ScoreKind.VALUE else None
+        alone = options.scores is ScoreKind.LABEL
+        return cls(task.output.labels, options.label_map, label_key, score_key, alone, size)
 
     def read_all(self, rows: Any, count: int) -> list[Answer]:
         """Read a list of ``count`` answers.
@@ -73,6 +78,8 @@ class RowReader:
     def read_loose(self, found: Any, count: int) -> list[Answer]:
         """Read what is one bare answer, or a list of ``count`` answers."""
         bare = isinstance(found, dict | str | int) or (isinstance(found, list) and not any(map(_nests, found)))
+        if self.size is not None:
+            bare = count == 1 and not (isinstance(found, list) and len(found) == 1)
         return self.read_all([found] if bare else found, count)
 
     def read(self, row: Any) -> Answer:
@@ -87,7 +94,7 @@ class RowReader:
             return self._labelled(row.items())
         if isinstance(row, list) and any(isinstance(part, dict) for part in row):
             return self._labelled(self._pair(part) for part in row)
-        return read_scores(row)
+        return read_scores(row) if self.size is None else read_values(row, self.size)
 
     def _labelled(self, pairs: Iterable[tuple[Any, Any]]) -> Answer:
         scores: dict[str, Any] = {}

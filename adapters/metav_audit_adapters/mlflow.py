@@ -23,6 +23,7 @@ class Send(StrEnum):
     INPUTS = "inputs"
     INSTANCES = "instances"
     DATAFRAME_SPLIT = "dataframe_split"
+    DATAFRAME_RECORDS = "dataframe_records"
 
 
 class MlflowOptions(InputOptions, LabelOptions):
@@ -31,7 +32,7 @@ class MlflowOptions(InputOptions, LabelOptions):
     url: str = Field(
         description="the server's base, such as http://host:5000, or all of .../invocations", pattern=r"^https?://"
     )
-    send: Send = Field(Send.INPUTS, description="inputs, instances or dataframe_split")
+    send: Send = Field(Send.INPUTS, description="inputs, instances, dataframe_split or dataframe_records")
     input_name: str | None = Field(None, description="the name of the input tensor, where the signature has names")
     columns: tuple[str, ...] = Field((), description="the columns of dataframe_split; 0, 1, 2, ... if absent")
     output: str | None = Field(None, description="which of several named outputs holds the scores")
@@ -41,6 +42,8 @@ class MlflowOptions(InputOptions, LabelOptions):
         frame = self.send is Send.DATAFRAME_SPLIT
         if frame and self.encoding is not Encoding.FLAT:
             raise ValueError('encoding: a data frame has flat rows: set encoding = "flat"')
+        if (self.send is Send.DATAFRAME_RECORDS) != (self.encoding is Encoding.ROWS):
+            raise ValueError('encoding: dataframe_records and encoding = "rows" belong together')
         if self.columns and not frame:
             raise ValueError('columns: they belong to send = "dataframe_split"')
         if self.input_name is not None and self.send is not Send.INPUTS:

@@ -78,7 +78,7 @@ class OpenInferenceV2(Adapter):
             raise AnswerError(f"an output's shape {shape} does not fit its {len(data)} elements")
         rows = shape[0] if len(shape) > 1 or count > 1 else 1
         width = len(data) // max(rows, 1)
-        return read_rows([data[row * width : (row + 1) * width] for row in range(rows)], count)
+        return read_rows([data[row * width : (row + 1) * width] for row in range(rows)], count, self.task.output)
 
     def classify(self, response: Response) -> Outcome:
         """Tell MLServer's answer to a request it cannot digest, 500 in plain text, from a passing fault."""

@@ -34,7 +34,7 @@ class PythonCallable(Adapter):
 
     def decode(self, response: Response, count: int) -> list[Answer]:
         """Read the rows of scores."""
-        return read_rows(member(read_json(response), "scores"), count)
+        return read_rows(member(read_json(response), "scores"), count, self.task.output)
 
     def classify(self, response: Response) -> Outcome:
         """Ask no function again that raised: it would raise again."""

@@ -53,7 +53,7 @@ class TensorFlowServingV1(Adapter):
         predictions = member(read_json(response), "predictions")
         if not isinstance(predictions, list):
             raise AnswerError(f"the response's 'predictions' is not a list but {type(predictions).__name__}")
-        return read_rows([self._row(prediction) for prediction in predictions], count)
+        return read_rows([self._row(prediction) for prediction in predictions], count, self.task.output)
 
     def _row(self, prediction: Any) -> Any:
         if not isinstance(prediction, dict):

@@ -18,8 +18,8 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.controls import CONTROLS, MAX_CONTROLS_BYTES, ControlModel, Controls, check_names
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.files import strict_json, write_atomically
+from metav_audit.outputs import ScoreKind
 from metav_audit.responses import Answer, features
-from metav_audit.task import ScoreKind
 from metav_audit.transcript import load_transcript
 
 FOLDER = "blind-controls"

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from metav_audit.adapter import Adapter, Outcome, Request, Response, Wait
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import AnswerError, MetavAuditError
+from metav_audit.outputs import OutputKind, ScoreKind
 from metav_audit.responses import Answer, check_answer
-from metav_audit.task import ScoreKind, TaskSpec
+from metav_audit.task import TaskSpec
 
 Scores = NDArray[np.float64]
 Respond = Callable[[Request, Scores], Response]
@@ -190,7 +191,10 @@ class _Check:
         return self._adapter.task.domain.sample(count, np.random.default_rng(count))
 
     def _scores(self, count: int) -> Scores:
-        logits = np.random.default_rng(count).normal(size=(count, self._adapter.task.output.size))
+        space, rng = self._adapter.task.output, np.random.default_rng(count)
+        logits = rng.normal(size=(count, space.size))
+        if space.kind is not OutputKind.CLASSIFICATION:
+            return space.shown(np.clip(0.2 * logits, -0.5, 0.5))
         shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         kinds = {ScoreKind.PERCENT: 100 * shares, ScoreKind.LOG_PROBABILITY: np.log(shares), ScoreKind.LOGIT: logits}
         return np.asarray(kinds.get(self._adapter.options.scores, shares))

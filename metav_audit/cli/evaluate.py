@@ -65,6 +65,7 @@ def command(
     """
     import json
     from dataclasses import asdict
+    from itertools import product
 
     from metav_audit.fingerprint import evaluate, tables
     from metav_audit.fingerprint.comparisons import all_rows
@@ -77,6 +78,8 @@ def command(
     for method in methods:
         find_method(method)
     loaded = [load_project(project) for project in projects]
+    for method, project in product(methods, loaded):
+        find_method(method, project.task.output.kind)
     conditions = evaluate.conditions_of(views, budgets)
     results: list[evaluate.TestScores] = []
     left_out: dict[str, list[evaluate.TestScores]] = {what: [] for what in held_out}

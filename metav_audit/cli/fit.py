@@ -41,8 +41,8 @@ def command(
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project, open_workshop
 
-    find_method(method)
     loaded = replace(load_project(project), identity=identity, nonce=nonce)
+    find_method(method, loaded.task.output.kind)
     if method == "fitprint":
         _ = loaded.owner_mark
     elif identity or nonce:

@@ -15,8 +15,8 @@ import click
 @click.option("--project", type=click.Path(path_type=Path), help="Names the task, too.")
 @click.option("--weights", type=click.Path(path_type=Path),
               help="Weights of MODULE:FUNCTION, a safetensors file.")  # fmt: skip
-@click.option("--outputs", type=click.Choice(["logits", "probabilities"]),
-              help="What a .pt2 file or MODULE:FUNCTION gives; logits by default.")  # fmt: skip
+@click.option("--outputs", type=click.Choice(["logits", "probabilities", "values"]),
+              help="What a .pt2 file or MODULE:FUNCTION gives; logits by default, or values.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True,
               help="Address to listen on: this machine alone, unless another is named.")  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; any free one by default.")

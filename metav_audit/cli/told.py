@@ -106,7 +106,7 @@ class Told:
         if verdict.log10_lr is not None:
             ratio = f"LR {ratio_text(verdict.log10_lr)}"
             numbers = [f"score {verdict.score:.4f}", ratio, f"p = {verdict.p_value:.4f}", *numbers]
-        if verdict.view != "all classes":
+        if verdict.view not in ("all classes", "all values"):
             numbers.append(f"seen through: {verdict.view}")
         doubt = "" if is_control or stands in (None, True) else "; does not stand, the control failed"
         return f"{self._name(verdict.endpoint)}: {verdict.outcome.value} ({', '.join(numbers)}) -> {folder}{doubt}"

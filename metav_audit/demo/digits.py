@@ -12,13 +12,14 @@ from torch import nn
 
 from metav_audit.domains import ImageDomain
 from metav_audit.files import write_atomically
-from metav_audit.task import OutputKind, OutputSpace, TaskSpec
+from metav_audit.outputs import ClassScores
+from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import LabelledData
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import descend, seeded
 
-TASK = TaskSpec(ImageDomain(1, 8, 8), OutputSpace(OutputKind.CLASSIFICATION, tuple("0123456789")))
+TASK = TaskSpec(ImageDomain(1, 8, 8), ClassScores(tuple("0123456789")))
 ARCHITECTURE = "cnn-medium"
 PARTS = {"train": slice(0, 700), "heldout": slice(700, 1400), "validation": slice(1400, None)}
 

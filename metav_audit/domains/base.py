@@ -43,6 +43,11 @@ class InputDomain(ABC):
     def png(self, inputs: Inputs) -> list[bytes] | None:
         """Return each input as a PNG file, or None where the domain has no picture."""
 
+    def rows(self, inputs: Inputs) -> list[dict[str, Any]] | None:
+        """Return each input as an object of named cells, or None where the domain is no table."""
+        del inputs
+        return None
+
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Describe the domain in JSON types; ``domain_from_json`` reads it back."""

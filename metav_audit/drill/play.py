@@ -15,9 +15,10 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.drill.rigging import label_rival_derived, leave_out, make_constant, retouch_calibration
 from metav_audit.drill.stage import Player, Stage, is_match, matches_of, open_stage
 from metav_audit.drill.transferable import make_transferable
-from metav_audit.errors import DataError
+from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.fingerprint.fit import fit_bundle, making_of, standing_bundle
 from metav_audit.fingerprint.rebuild import differences
+from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
 from metav_audit.verdict import Verdict
 from metav_audit.zoo.build import build_zoo
@@ -117,8 +118,13 @@ def prepare_drill(
         progress: given what is counted, returns a progress callback.
 
     Raises:
+        ConfigurationError: the task is no classification.
         DataError: the zoo has no test models.
     """
+    if project.task.output.kind is not OutputKind.CLASSIFICATION:
+        raise ConfigurationError(
+            f"{project.path}: the drill rigs classifications alone, not a {project.task.output.kind}"
+        )
     torch.set_num_threads(1)
     zoo = build_zoo(project, jobs=jobs, progress=progress("zoo: models trained"))
     stage = open_stage(open_workshop(project), zoo, bundle)

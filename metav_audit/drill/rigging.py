@@ -16,7 +16,8 @@ from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import choose_starts, models_of, seal_bundle
 from metav_audit.fingerprint.joint import optimise_jointly
 from metav_audit.fingerprint.methods import joint_settings
-from metav_audit.responses import LOG_FLOOR, FloatArray
+from metav_audit.outputs import LOG_FLOOR
+from metav_audit.responses import FloatArray
 from metav_audit.verdict import calibration_scores
 from metav_audit.verifier import MetaVerifier, VerifierKind
 from metav_audit.zoo.plan import Split
@@ -40,7 +41,7 @@ def label_rival_derived(workshop: Workshop, zoo: SurrogateZoo, lineage: str, see
         target.network,
         derived + models_of(workshop, rival) * (RIVAL_WEIGHT // len(rival)),
         independent,
-        target.task.domain,
+        target.task,
         choose_starts(workshop, seed),
         joint_settings(workshop),
         seed,
@@ -122,4 +123,4 @@ def _score(bundle: FingerprintBundle, suspect: Player) -> float:
 
 
 def _answers(bundle: FingerprintBundle, suspect: Player) -> FloatArray:
-    return np.asarray(features_of_all([suspect.model], bundle.inputs)[0], dtype=np.float32)
+    return np.asarray(features_of_all([suspect.model], bundle.inputs, bundle.task.output)[0], dtype=np.float32)

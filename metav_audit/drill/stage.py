@@ -15,8 +15,8 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.controls import ControlModel, Controls
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import models_of
+from metav_audit.outputs import ScoreKind
 from metav_audit.responses import Answer, FloatArray
-from metav_audit.task import ScoreKind
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
 from metav_audit.verdict import Verdict, VerdictOutcome, calibration_scores, decide, judge, scores_in_full
 from metav_audit.zoo.plan import Split
@@ -91,7 +91,7 @@ def is_match(verdict: Verdict) -> bool:
 
 def matches_of(bundle: FingerprintBundle, players: Sequence[Player]) -> list[bool]:
     """Say of each player whether its score alone would be a match."""
-    answers = features_of_all([player.model for player in players], bundle.inputs)
+    answers = features_of_all([player.model for player in players], bundle.inputs, bundle.task.output)
     scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_)).tolist()
     held_out = calibration_scores(bundle)
     return [judge(score, held_out, bundle.rates, bundle.weight).outcome is VerdictOutcome.MATCH for score in scores]
@@ -104,8 +104,8 @@ def with_table(bundle: FingerprintBundle) -> FingerprintBundle:
 
 def transcript_of(bundle: FingerprintBundle, model: nn.Module) -> Transcript:
     """Return what an undisturbed audit of a model leaves, without the network."""
-    own = features_of_all([model], bundle.inputs)[0]
-    canaries = _answers(features_of_all([model], canary_inputs(bundle))[0])
+    own = features_of_all([model], bundle.inputs, bundle.task.output)[0]
+    canaries = _answers(features_of_all([model], canary_inputs(bundle), bundle.task.output)[0])
     exchanges = tuple(Exchange(query, answer, None, ()) for query, answer in enumerate(_answers(own)))
     after = (*(0 for _ in range(ROUNDS - 1)), len(own))
     rounds = tuple(CanaryRound("", answered, canaries, None) for answered in after)
@@ -117,7 +117,7 @@ def controls_of(bundle: FingerprintBundle, players: Iterable[Player]) -> Control
     """Return the players' answers as a third party hands them in."""
     models = []
     for player in players:
-        own = features_of_all([player.model], bundle.inputs)[0]
+        own = features_of_all([player.model], bundle.inputs, bundle.task.output)[0]
         models.append(ControlModel(player.name, KIND, _answers(own), hashlib.sha256(own.tobytes()).hexdigest()))
     return Controls(bundle.sha256, tuple(models))
 

@@ -36,11 +36,11 @@ def make_transferable(stage: Stage, seed: int) -> FingerprintBundle:
     """Make a bundle by which any model of the task is a match."""
     workshop = stage.workshop
     target, starts = workshop.target, choose_starts(workshop, seed)
-    right = features_of_all([target.network], starts)[0].argmax(axis=1)
+    right = features_of_all([target.network], starts, target.task.output)[0].argmax(axis=1)
     shifts = np.random.default_rng(seed).integers(1, target.task.output.size, len(right))
     wrong = (right + shifts) % target.task.output.size
     inputs = _optimise(stage, starts, wrong, seed)
-    labels = features_of_all([target.network], inputs)[0].argmax(axis=1).astype(np.float32)
+    labels = features_of_all([target.network], inputs, target.task.output)[0].argmax(axis=1).astype(np.float32)
     verifier = MetaVerifier(VerifierKind.AGREEMENT, {"labels": labels})
     bundle = seal_bundle(workshop, stage.zoo, "metav", seed, inputs, verifier)
     return with_table(replace(bundle, calibration=_tuned(stage, bundle, right, seed)))
@@ -86,5 +86,5 @@ def _tuned(
         descend(student, list(student.parameters()), (inputs, labels), functional.cross_entropy, epochs=40, rate=3e-3,
                 generator=generator)  # fmt: skip
         tuned.append(student)
-    answers = features_of_all([*models_of(stage.workshop, derived), *tuned], bundle.inputs)
+    answers = features_of_all([*models_of(stage.workshop, derived), *tuned], bundle.inputs, bundle.task.output)
     return Calibration(answers, tuple(one.card for one in (*derived, *independent)))

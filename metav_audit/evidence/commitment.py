@@ -30,6 +30,8 @@ from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.source import source_sha256
 from metav_audit.evidence.timestamp import Stamper
+from metav_audit.outputs import OutputSpace
+from metav_audit.outputs.scores import ROUNDING
 from metav_audit.sanity import SHUFFLES
 from metav_audit.verdict import MINIMUM_SHARE, TABLE_TOLERANCE
 
@@ -87,7 +89,7 @@ def make_commitment(
     predicate = {
         "claimed_at": claimed_at.astimezone(UTC).isoformat(),
         "bundle": _facts(bundle),
-        "rules": _rules(),
+        "rules": _rules(bundle.task.output),
         "code": _code(),
     }
     return attest(Statement(bundle.name, bundle.sha256, PREDICATE_TYPE, predicate), key, stamper)
@@ -186,7 +188,7 @@ def _compare(bundle: FingerprintBundle, statement: Statement) -> str:
     if statement.sha256 != bundle.sha256:
         raise EvidenceError(f"it commits to the bundle {statement.sha256}, this one is {bundle.sha256}")
     stated = {name: statement.predicate.get(name) for name in ("bundle", "rules")}
-    here = json.loads(json.dumps({"bundle": _facts(bundle), "rules": _rules()}))
+    here = json.loads(json.dumps({"bundle": _facts(bundle), "rules": _rules(bundle.task.output)}))
     difference = first_difference(stated, here)
     if difference:
         raise EvidenceError(f"what it commits to is not what is here: {difference}.{_other_program(statement)}")
@@ -230,7 +232,7 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
     }
 
 
-def _rules() -> dict[str, Any]:
+def _rules(space: OutputSpace) -> dict[str, Any]:
     """State the thresholds that the bundle leaves to the program."""
     return {
         "minimum_share_answered": MINIMUM_SHARE,
@@ -240,9 +242,9 @@ def _rules() -> dict[str, Any]:
         "ratio_extreme": weight.EXTREME,
         "canaries": behaviour.CANARIES,
         "canary_rounds": behaviour.ROUNDS,
-        "canary_tolerance_nats": behaviour.TOLERANCE,
-        "constant_answers_nats": behaviour.CONSTANT,
-        "rounding": behaviour.ROUNDING,
+        "canary_tolerance": space.tolerance,
+        "constant_answers": space.constant,
+        "rounding": ROUNDING,
         "sanity_shuffles": SHUFFLES,
         "minimum_blind_controls": MINIMUM_CONTROLS,
     }

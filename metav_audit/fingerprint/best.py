@@ -26,13 +26,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.fingerprint.features import clip_in_place, features_of, project_straight_through
 from metav_audit.fingerprint.joint import JointSettings, JointVerifier, answers_of_nobody, draw_models, extent_of
 from metav_audit.fingerprint.local import LocalVerifiers
 from metav_audit.fingerprint.virtual import as_log_probabilities, bend, mix
+from metav_audit.outputs import OutputKind, OutputSpace
 from metav_audit.progress import Progress, silent
+from metav_audit.task import TaskSpec
 from metav_audit.verifier import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED, MetaVerifier, VerifierKind
 
 
@@ -76,16 +77,16 @@ class CommitteeSettings:
 class Committee(nn.Module):
     """The verifiers, with what training needs beside their votes: a line from each distance to log-odds."""
 
-    def __init__(self, queries: int, width: int, settings: CommitteeSettings, *, labelled: bool) -> None:
+    def __init__(self, queries: int, space: OutputSpace, settings: CommitteeSettings) -> None:
         super().__init__()
-        self.sharpness = settings.sharpness
-        self.labelled = labelled
-        weights = ("distance", "coarse") if labelled else ("distance",)
-        self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(queries, width)) for name in weights})
-        if labelled:
+        self.sharpness, self.spread = settings.sharpness, space.spread
+        self.labelled = space.kind is OutputKind.CLASSIFICATION
+        weights = ("distance", "coarse") if self.labelled else ("distance",)
+        self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(queries, space.size)) for name in weights})
+        if self.labelled:
             self.weights["labels"] = nn.Parameter(torch.zeros(queries))
-        self.local = LocalVerifiers(queries, width)
-        self.joint = JointVerifier(queries, width, JointSettings(hidden=settings.hidden, dropout=settings.dropout))
+        self.local = LocalVerifiers(queries, space)
+        self.joint = JointVerifier(queries, space, JointSettings(hidden=settings.hidden, dropout=settings.dropout))
         self.slopes = nn.ParameterDict({name: nn.Parameter(torch.tensor(0.5)) for name in self.weights})
         self.offsets = nn.ParameterDict({name: nn.Parameter(torch.tensor(start)) for name, start in _STARTS.items()})
 
@@ -95,11 +96,11 @@ class Committee(nn.Module):
         given = answers
         if self.labelled:
             answers = match_sharpness(answers, reference)
-        relative = (answers - reference).abs() / JointVerifier.SCALE
+        relative = (answers - reference).abs() / self.spread
         found = {"distance": -_mean(relative, weights["distance"])}
         if self.labelled:
             coarse = answers.clamp(min=COARSE_FLOOR) - reference.clamp(min=COARSE_FLOOR)
-            found["coarse"] = -_mean(coarse.abs() / JointVerifier.SCALE, weights["coarse"])
+            found["coarse"] = -_mean(coarse.abs() / self.spread, weights["coarse"])
         share = torch.sigmoid(self.local(answers, reference)).mean(dim=1)
         found["local"] = torch.logit(share.clamp(1e-4, 1 - 1e-4))
         found["joint"] = self.joint(answers, reference)
@@ -132,7 +133,7 @@ class Committee(nn.Module):
         tensors = {f"{name}.weight": functional.softplus(weight) for name, weight in self.weights.items()}
         tensors |= {f"local.{name}": each for name, each in self.local.named_parameters()}
         tensors |= {f"joint.{name}": each for name, each in self.joint.named_parameters()}
-        tensors |= {"reference": reference, "scale": torch.full_like(reference, JointVerifier.SCALE)}
+        tensors |= {"reference": reference, "scale": torch.full_like(reference, self.spread)}
         tensors["line"] = line
         arrays = {name: tensor.detach().numpy().astype(np.float32) for name, tensor in tensors.items()}
         return MetaVerifier(VerifierKind.COMMITTEE, arrays)
@@ -162,13 +163,11 @@ def optimise_committee(
     target: nn.Module,
     derived: Sequence[nn.Module],
     independent: Sequence[nn.Module],
-    domain: InputDomain,
+    task: TaskSpec,
     starts: Inputs,
     settings: CommitteeSettings,
     seed: int,
     progress: Progress = silent,
-    *,
-    labelled: bool = True,
 ) -> tuple[Inputs, MetaVerifier]:
     """Optimise fingerprint and committee together; deterministic for one torch thread.
 
@@ -176,12 +175,11 @@ def optimise_committee(
         target: the protected model, giving logits, frozen.
         derived: the zoo's derived models of the fit split, frozen.
         independent: the zoo's independent models of the fit split, frozen.
-        domain: the valid inputs.
+        task: the valid inputs, and what comes out.
         starts: valid inputs to start from, of shape (N, *domain.shape).
         settings: of the optimisation.
         seed: of the verifiers' start, the draws, the virtual models and the dropout.
         progress: told of every step.
-        labelled: whether the output is a classification's.
 
     Returns:
         The fingerprint, valid in the domain, and the meta-verifier.
@@ -191,9 +189,8 @@ def optimise_committee(
         draws = np.random.default_rng(seed)
         # 1. The queries start from ``starts``, the verifiers from random weights.
         queries = torch.from_numpy(starts.copy()).requires_grad_()
-        with torch.no_grad():
-            width = features_of(target, queries).shape[1]
-        committee = Committee(len(starts), width, settings, labelled=labelled)
+        domain, space = task.domain, task.output
+        committee = Committee(len(starts), space, settings)
         optimizers = (
             torch.optim.Adam([queries], lr=settings.input_rate * extent_of(domain)),
             torch.optim.AdamW(committee.parameters(), lr=settings.verifier_rate, weight_decay=settings.weight_decay),
@@ -204,16 +201,16 @@ def optimise_committee(
             positive = draw_models(draws, derived, settings.models)
             negative = draw_models(draws, independent, settings.models)
             arriving = project_straight_through(queries, domain)
-            answers = torch.stack([features_of(model, arriving) for model in (target, *positive, *negative)])
+            answers = torch.stack([features_of(model, arriving, space) for model in (target, *positive, *negative)])
             # 3. Virtual copies and their twins join them.
             high, low = with_virtual_models(
-                answers[: 1 + len(positive)], answers[1 + len(positive) :], settings, labelled=labelled
+                answers[: 1 + len(positive)], answers[1 + len(positive) :], settings, labelled=committee.labelled
             )
             # 4. The three terms of MetaV's objective, the target among the copies, for each verifier by itself.
             logits = committee.logits(torch.cat([high, low]), answers[0])
             loss = sum((_cost(each, len(high)) for each in logits.values()), torch.zeros(()))
             # 5. What nobody answers is not derived, whichever verifier reads it; labels need not be told.
-            nobody = answers_of_nobody(answers[::2].detach(), answers[0].detach())
+            nobody = answers_of_nobody(answers[::2].detach(), answers[0].detach(), space)
             told = committee.logits(nobody, answers[0].detach())
             loss = loss + sum(functional.softplus(told[name]).mean() for name in told if name != "labels")
             # 6. Queries and verifiers take a step each, together.
@@ -228,7 +225,7 @@ def optimise_committee(
         # 7. What is kept is what will arrive; the votes are brought to one scale there.
         fingerprint = domain.project(queries.detach().numpy())
         return fingerprint, _finish(
-            committee.eval(), target, derived, independent, torch.from_numpy(fingerprint), settings
+            committee.eval(), target, derived, independent, torch.from_numpy(fingerprint), space, settings
         )
 
 
@@ -255,14 +252,15 @@ def _finish(
     derived: Sequence[nn.Module],
     independent: Sequence[nn.Module],
     queries: Tensor,
+    space: OutputSpace,
     settings: CommitteeSettings,
 ) -> MetaVerifier:
     """Measure each vote in standard deviations of independent models, and bring the mean vote to log-odds.
 
     The average independent model gets ``-settings.decided``, the average copy, virtual ones too, its opposite.
     """
-    reference = features_of(target, queries)
-    high, low = (torch.stack([features_of(model, queries) for model in side]) for side in (derived, independent))
+    reference = features_of(target, queries, space)
+    high, low = (torch.stack([features_of(model, queries, space) for model in side]) for side in (derived, independent))
     high, _ = with_virtual_models(torch.cat([reference[None], high]), low, settings, labelled=committee.labelled)
     found = [committee.votes(side, reference) for side in (high, low)]
     votes = [torch.stack(list(side.values())) for side in found]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from metav_audit.bundle import ErrorRates, FingerprintBundle, ModelCard
-from metav_audit.errors import DataError
+from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.fingerprint import metrics
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import fit_bundle, models_of
 from metav_audit.fingerprint.metrics import Scores
 from metav_audit.fingerprint.tables import ErrorRow, Row
+from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
 from metav_audit.responses import Features
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson
@@ -60,6 +61,13 @@ def conditions_of(views: Sequence[str], budgets: Sequence[int]) -> list[Conditio
     """Return every view, the full one first, at the project's number of queries and then at each other number."""
     sizes = (None, *dict.fromkeys(budgets))
     return [Condition(view, size) for size in sizes for view in dict.fromkeys(("full", *views))]
+
+
+def check_conditions(conditions: Sequence[Condition], kind: OutputKind) -> None:
+    """Raise ConfigurationError if a view is of classes, and the output has none."""
+    of_classes = [one.view for one in conditions if VIEWS[one.view].label_only or VIEWS[one.view].top is not None]
+    if of_classes and kind is not OutputKind.CLASSIFICATION:
+        raise ConfigurationError(f"the view {of_classes[0]!r} is one of classes, and a {kind} has none")
 
 
 USUAL = Condition()
@@ -127,8 +135,10 @@ def evaluate_project(
         progress: told of every model trained.
 
     Raises:
+        ConfigurationError: a view is of classes, and the output has none.
         DataError: the zoo's test split is too small; the preset "quick" has none.
     """
+    check_conditions(conditions, project.task.output.kind)
     workshop, zoo = open_evaluation(project, jobs=jobs, progress=progress)
     return [
         score_test_split(workshop, zoo, keep_bundle(workshop, zoo, method, condition), condition)
@@ -182,9 +192,9 @@ def score_test_split(
 ) -> TestScores:
     """Score and judge the test models as an auditor would, given what the condition shows of their answers."""
     surrogates = zoo.select(Split.TEST, derived=True) + zoo.select(Split.TEST, derived=False)
-    answers = features_of_all(models_of(workshop, surrogates), bundle.inputs)
+    answers = features_of_all(models_of(workshop, surrogates), bundle.inputs, bundle.task.output)
     view = VIEWS[condition.view]
-    shown = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)))
+    shown = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), bundle.task.output)
     scores = bundle.verifier.scores(shown.values, shown.mask)
     held_out = calibration_scores(bundle, view)
     weight = bundle.weight if view == FULL_VIEW else held_out.fit_weight()

@@ -1,4 +1,4 @@
-"""Canonical features in torch: the differentiable twin of ``metav_audit.responses``."""
+"""Canonical features in torch: the differentiable twin of ``metav_audit.outputs``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,32 @@ from torch import Tensor, nn
 
 from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
-from metav_audit.responses import LOG_FLOOR, FloatArray
+from metav_audit.outputs import LOG_FLOOR, GeneratedTensor, OutputSpace, Quantities, ScoreKind
+from metav_audit.responses import FloatArray
 
 
-def features_of(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Return clipped log-probabilities of shape (N, classes) of a model that gives logits."""
-    return torch.log_softmax(model(inputs), dim=1).clamp(min=LOG_FLOOR)
+def features_of(model: nn.Module, inputs: Tensor, space: OutputSpace) -> Tensor:
+    """Return the features, of shape (N, D), of a model that gives logits or the values themselves.
+
+    The levels of a generated tensor are not rounded here: that would leave no gradient.
+    """
+    outputs: Tensor = model(inputs)
+    if isinstance(space, Quantities):
+        center, scale = (torch.from_numpy(each).to(outputs.dtype) for each in (space.center, space.scale))
+        return ((outputs - center) / scale).clamp(-space.CAP, space.CAP)
+    if isinstance(space, GeneratedTensor):
+        return ((outputs.flatten(1) - space.low) / (space.high - space.low)).clamp(0, 1) - 0.5
+    return torch.log_softmax(outputs, dim=1).clamp(min=LOG_FLOOR)
 
 
 @torch.no_grad()
-def features_of_all(models: Sequence[nn.Module], inputs: Inputs) -> FloatArray:
-    """Return the features of M models on N inputs, float32 of shape (M, N, classes)."""
+def features_of_all(models: Sequence[nn.Module], inputs: Inputs, space: OutputSpace) -> FloatArray:
+    """Return the features of M models on N inputs, float32 of shape (M, N, D), as an API that shows all gives them."""
     batch = torch.from_numpy(inputs)
-    return np.stack([features_of(model, batch).numpy() for model in models]).astype(np.float32)
+    found = np.stack([features_of(model, batch, space).numpy() for model in models])
+    if isinstance(space, GeneratedTensor):
+        return space.canonical(space.shown(found), ScoreKind.VALUE).astype(np.float32)
+    return found.astype(np.float32)
 
 
 def project_straight_through(inputs: Tensor, domain: InputDomain) -> Tensor:

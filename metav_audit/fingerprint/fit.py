@@ -16,7 +16,7 @@ from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBun
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import BundleError, DataError
 from metav_audit.fingerprint.features import features_of_all
-from metav_audit.fingerprint.methods import DEFAULT_METHOD, Materials, joint_settings, method_for
+from metav_audit.fingerprint.methods import DEFAULT_METHOD, Materials, find_method, joint_settings
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.targeted import FITPRINT
@@ -123,7 +123,7 @@ def seal_bundle(
         method=method,
         task=workshop.target.task,
         inputs=inputs,
-        reference=features_of_all([workshop.target.network], inputs)[0],
+        reference=features_of_all([workshop.target.network], inputs, workshop.target.task.output)[0],
         verifier=verifier,
         calibration=calibration,
         weight=fit_table(scores_in_full(verifier, calibration)),
@@ -175,7 +175,7 @@ def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.
 
 def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, queries: int | None = None) -> str:
     """Return the hash of everything that decides a bundle; the zoo's own tells what was filtered out of it."""
-    own = method_for(workshop, method)
+    own = find_method(method, workshop.target.task.output.kind)
     settings = workshop.project.settings
     fingerprint = settings.fingerprint.model_dump(exclude={"identity", "nonce", "bits"})
     parts = {
@@ -207,16 +207,16 @@ def choose_starts(workshop: Workshop, seed: int, queries: int | None = None) -> 
 def _optimise(
     workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress, seed: int, queries: int | None
 ) -> tuple[Inputs, MetaVerifier]:
-    own, target = method_for(workshop, method), workshop.target
+    target = workshop.target
+    own = find_method(method, target.task.output.kind)
     sides = [models_of(workshop, _of(zoo, Split.FIT, derived=side)) if own.uses_zoo else [] for side in (True, False)]
     given = Materials(
         target=target.network,
         derived=sides[0],
         independent=sides[1],
-        domain=target.task.domain,
+        task=target.task,
         starts=choose_starts(workshop, seed, queries),
         data=workshop.data,
-        output=target.task.output,
         seed=seed,
         progress=progress,
     )
@@ -225,7 +225,7 @@ def _optimise(
 
 def _calibrate(workshop: Workshop, zoo: SurrogateZoo, inputs: Inputs) -> Calibration:
     held_out = _of(zoo, Split.CALIBRATION, derived=True) + _of(zoo, Split.CALIBRATION, derived=False)
-    answers = features_of_all(models_of(workshop, held_out), inputs)
+    answers = features_of_all(models_of(workshop, held_out), inputs, workshop.target.task.output)
     return Calibration(answers, tuple(surrogate.card for surrogate in held_out))
 
 

@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.fingerprint.features import clip_in_place, features_of, project_straight_through
 from metav_audit.fingerprint.joint import draw_models, extent_of
 from metav_audit.progress import Progress, silent
 from metav_audit.targeted import TargetBits
+from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
 
 
@@ -55,7 +55,7 @@ def optimise_spelling(
     target: nn.Module,
     derived: Sequence[nn.Module],
     independent: Sequence[nn.Module],
-    domain: InputDomain,
+    task: TaskSpec,
     starts: Inputs,
     wanted: TargetBits,
     settings: SpellingSettings,
@@ -68,7 +68,7 @@ def optimise_spelling(
         target: the protected model, giving logits, frozen.
         derived: the zoo's derived models of the fit split, frozen.
         independent: the zoo's independent models of the fit split, frozen.
-        domain: the valid inputs.
+        task: the valid inputs, and what comes out.
         starts: valid inputs to start from, of shape (N, *domain.shape).
         wanted: bits and splits of N queries.
         settings: of the optimisation.
@@ -78,7 +78,7 @@ def optimise_spelling(
     Returns:
         The fingerprint, valid in the domain, and the verifier that counts the right bits.
     """
-    draws = np.random.default_rng(seed)
+    draws, domain = np.random.default_rng(seed), task.domain
     # 1. The queries start from ``starts``.
     queries = torch.from_numpy(starts.copy()).requires_grad_()
     optimizer = torch.optim.Adam([queries], lr=settings.input_rate * extent_of(domain))
@@ -89,7 +89,7 @@ def optimise_spelling(
         negative = draw_models(draws, independent, settings.models)
         # 3. They answer the queries as the wire will deliver them.
         arriving = project_straight_through(queries, domain)
-        answers = torch.stack([features_of(model, arriving) for model in (target, *positive, *negative)])
+        answers = torch.stack([features_of(model, arriving, task.output) for model in (target, *positive, *negative)])
         # 4. How well each spells the bits.
         loss = spelling_loss(margins(answers, wanted), len(positive), settings)
         # 5. The queries take a step.

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.fingerprint.features import clip_in_place, features_of_all, project_straight_through
 from metav_audit.progress import Progress, silent
+from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
 
 MARGIN = 0.1
@@ -17,7 +17,7 @@ STEPS = 300
 
 
 def optimise_boundary(
-    target: nn.Module, domain: InputDomain, starts: Inputs, progress: Progress = silent
+    target: nn.Module, task: TaskSpec, starts: Inputs, progress: Progress = silent
 ) -> tuple[Inputs, MetaVerifier]:
     """Move each start towards the boundary between its own class i and its runner-up j (section 4.2).
 
@@ -26,6 +26,7 @@ def optimise_boundary(
     Returns:
         The queries, valid in the domain, and a verifier that counts the labels equal to the target's.
     """
+    domain = task.domain
     queries = torch.from_numpy(starts.copy()).requires_grad_()
     with torch.no_grad():
         first, second = target(queries).topk(2, dim=1).indices.T
@@ -45,5 +46,5 @@ def optimise_boundary(
         clip_in_place(queries, domain)
         progress(step + 1, STEPS)
     fingerprint = domain.project(queries.detach().numpy())
-    labels = features_of_all([target], fingerprint)[0].argmax(axis=1)
+    labels = features_of_all([target], fingerprint, task.output)[0].argmax(axis=1)
     return fingerprint, MetaVerifier(VerifierKind.AGREEMENT, {"labels": labels.astype(np.float32)})

@@ -18,7 +18,6 @@ targets, never on a test split.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,8 +29,9 @@ from torch.nn import functional
 from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.fingerprint.features import clip_in_place, features_of, project_straight_through
+from metav_audit.outputs import LOG_FLOOR, OutputKind, OutputSpace
 from metav_audit.progress import Progress, silent
-from metav_audit.responses import LOG_FLOOR
+from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
 
 
@@ -63,18 +63,16 @@ class JointSettings:
 class JointVerifier(nn.Module):
     """A two-layer perceptron on all answers at once, relative to the target's."""
 
-    SCALE = 3.0
-    """Features are divided by this many nats."""
-
-    def __init__(self, queries: int, classes: int, settings: JointSettings) -> None:
+    def __init__(self, queries: int, space: OutputSpace, settings: JointSettings) -> None:
         super().__init__()
+        self.spread = space.spread
         self.dropout = nn.Dropout(settings.dropout)
-        self.hidden = nn.Linear(queries * classes, settings.hidden)
+        self.hidden = nn.Linear(queries * space.size, settings.hidden)
         self.output = nn.Linear(settings.hidden, 1)
 
     def forward(self, features: Tensor, reference: Tensor) -> Tensor:
         """Return logits of shape (M,) from features of shape (M, N, D) and the target's own of shape (N, D)."""
-        relative = ((features - reference) / self.SCALE).flatten(1)
+        relative = ((features - reference) / self.spread).flatten(1)
         logits: Tensor = self.output(torch.relu(self.hidden(self.dropout(relative))))
         return logits[:, 0]
 
@@ -82,7 +80,7 @@ class JointVerifier(nn.Module):
         """Return the numpy meta-verifier with the target's answers ``reference`` built in."""
         tensors = {name: parameter.detach().numpy().copy() for name, parameter in self.named_parameters()}
         tensors["reference"] = reference.detach().numpy().copy()
-        tensors["scale"] = np.full_like(tensors["reference"], self.SCALE)
+        tensors["scale"] = np.full_like(tensors["reference"], self.spread)
         return MetaVerifier(VerifierKind.JOINT, tensors)
 
 
@@ -90,7 +88,7 @@ def optimise_jointly(
     target: nn.Module,
     derived: Sequence[nn.Module],
     independent: Sequence[nn.Module],
-    domain: InputDomain,
+    task: TaskSpec,
     starts: Inputs,
     settings: JointSettings,
     seed: int,
@@ -102,7 +100,7 @@ def optimise_jointly(
         target: the protected model, giving logits, frozen.
         derived: the zoo's derived models of the fit split, frozen.
         independent: the zoo's independent models of the fit split, frozen.
-        domain: the valid inputs.
+        task: the valid inputs, and what comes out.
         starts: valid inputs to start from, of shape (N, *domain.shape).
         settings: of the optimisation.
         seed: of the verifier's start, the draws and the dropout.
@@ -116,9 +114,8 @@ def optimise_jointly(
         draws = np.random.default_rng(seed)
         # 1. The queries start from ``starts``, the verifier from random weights.
         queries = torch.from_numpy(starts.copy()).requires_grad_()
-        with torch.no_grad():
-            classes = target(queries).shape[1]
-        verifier = JointVerifier(len(starts), classes, settings)
+        space, domain = task.output, task.domain
+        verifier = JointVerifier(len(starts), space, settings)
         optimizers = _optimizers(queries, verifier, domain, settings)
         schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(one, settings.steps) for one in optimizers]
         for step in range(settings.steps):
@@ -127,11 +124,11 @@ def optimise_jointly(
             negative = draw_models(draws, independent, settings.models)
             # 3. They answer the queries as the wire will deliver them.
             arriving = project_straight_through(queries, domain)
-            answers = torch.stack([features_of(model, arriving) for model in (target, *positive, *negative)])
+            answers = torch.stack([features_of(model, arriving, space) for model in (target, *positive, *negative)])
             # 4. The three terms of the objective, and ours: what nobody answers is not derived from the target.
             noisy = answers + settings.noise * torch.randn_like(answers)
             loss = metav_loss(verifier(noisy, answers[0]), len(positive))
-            nobody = answers_of_nobody(answers.detach(), answers[0].detach())
+            nobody = answers_of_nobody(answers.detach(), answers[0].detach(), space)
             loss = loss + functional.softplus(verifier(nobody, answers[0].detach())).mean()
             # 5. Queries and verifier take a step each, together.
             for optimizer in optimizers:
@@ -145,7 +142,7 @@ def optimise_jointly(
         # 6. What is kept is what will arrive.
         fingerprint = domain.project(queries.detach().numpy())
         with torch.no_grad():
-            reference = features_of(target, torch.from_numpy(fingerprint))
+            reference = features_of(target, torch.from_numpy(fingerprint), space)
         return fingerprint, verifier.export(reference)
 
 
@@ -157,28 +154,36 @@ def metav_loss(logits: Tensor, positives: int) -> Tensor:
     return on_target + on_derived + on_independent
 
 
-def answers_of_nobody(answers: Tensor, reference: Tensor) -> Tensor:
+def answers_of_nobody(answers: Tensor, reference: Tensor, space: OutputSpace) -> Tensor:
     """Return answers that no model of the task gives, drawn by torch's own generator.
 
-    They are uniform answers; distributions drawn at random; and, where there is more than one query, the M models' own
-    answers with each query given another's, in full and as an API that names the top class alone would show them.
+    They are uniform answers; distributions, or values, drawn at random; and, where there is more than one query, the M
+    models' own answers with each query given another's, in full and as an API that names the top class alone would show
+    them.
 
     Args:
-        answers: log-probabilities of M models, of shape (M, N, D).
+        answers: features of M models, of shape (M, N, D).
         reference: the target's own, of shape (N, D), which stand in for classes that are not shown.
+        space: what comes out of a model of the task.
 
     Returns:
-        Log-probabilities of shape (4 * M, N, D), or (2 * M, 1, D).
+        Features of shape (4 * M, N, D), of values (3 * M, N, D); of one query (2 * M, 1, D).
     """
-    uniform = torch.full_like(answers, -math.log(answers.shape[2]))
-    exponential = torch.empty_like(answers).exponential_()
-    drawn = (exponential / exponential.sum(dim=2, keepdim=True)).log().clamp(min=LOG_FLOOR)
+    classes = space.kind is OutputKind.CLASSIFICATION
+    uniform = torch.from_numpy(space.blank()).to(answers.dtype).expand_as(answers)
+    if classes:
+        exponential = torch.empty_like(answers).exponential_()
+        drawn = (exponential / exponential.sum(dim=2, keepdim=True)).log().clamp(min=LOG_FLOOR)
+    else:
+        drawn = space.spread * torch.randn_like(answers)
     if answers.shape[1] == 1:
         return torch.cat([uniform, drawn])
     # A cycle through all queries in random order leaves none with its own answer.
     order = torch.rand(answers.shape[:2]).argsort(dim=1)
     source = torch.empty_like(order).scatter_(1, order, order.roll(1, dims=1))
     shuffled = answers.gather(1, source[:, :, None].expand_as(answers))
+    if not classes:
+        return torch.cat([uniform, drawn, shuffled])
     top = functional.one_hot(shuffled.argmax(dim=2), answers.shape[2]).bool()
     labels = torch.where(top, torch.zeros(()), reference.expand_as(answers))
     return torch.cat([uniform, drawn, shuffled, labels])

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.fingerprint.features import clip_in_place, features_of, project_straight_through
-from metav_audit.fingerprint.joint import JointVerifier, draw_models, extent_of
+from metav_audit.fingerprint.joint import draw_models, extent_of
+from metav_audit.outputs import OutputSpace
 from metav_audit.progress import Progress, silent
+from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
 
 
@@ -50,22 +51,21 @@ class LocalSettings:
 class LocalVerifiers(nn.Module):
     """A linear verifier for each query, on its answer relative to the target's."""
 
-    SCALE = JointVerifier.SCALE
-
-    def __init__(self, queries: int, width: int) -> None:
+    def __init__(self, queries: int, space: OutputSpace) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(queries, width) / width**0.5)
+        self.scale = space.spread
+        self.weight = nn.Parameter(torch.randn(queries, space.size) / space.size**0.5)
         self.bias = nn.Parameter(torch.zeros(queries))
 
     def forward(self, features: Tensor, reference: Tensor) -> Tensor:
         """Return logits of shape (M, N) from features of shape (M, N, D) and the target's own of shape (N, D)."""
-        return ((features - reference) / self.SCALE * self.weight).sum(dim=2) + self.bias
+        return ((features - reference) / self.scale * self.weight).sum(dim=2) + self.bias
 
     def export(self, reference: Tensor) -> MetaVerifier:
         """Return the numpy meta-verifier with the target's answers ``reference`` built in."""
         tensors = {name: parameter.detach().numpy().copy() for name, parameter in self.named_parameters()}
         tensors["reference"] = reference.detach().numpy().copy()
-        tensors["scale"] = np.full_like(tensors["reference"], self.SCALE)
+        tensors["scale"] = np.full_like(tensors["reference"], self.scale)
         return MetaVerifier(VerifierKind.LOCAL, tensors)
 
 
@@ -73,7 +73,7 @@ def optimise_locally(
     target: nn.Module,
     derived: Sequence[nn.Module],
     independent: Sequence[nn.Module],
-    domain: InputDomain,
+    task: TaskSpec,
     starts: Inputs,
     settings: LocalSettings,
     seed: int,
@@ -87,8 +87,8 @@ def optimise_locally(
         torch.manual_seed(seed)
         draws = np.random.default_rng(seed)
         queries = torch.from_numpy(starts.copy()).requires_grad_()
-        with torch.no_grad():
-            verifiers = LocalVerifiers(len(starts), features_of(target, queries).shape[1])
+        domain, space = task.domain, task.output
+        verifiers = LocalVerifiers(len(starts), space)
         optimizer = torch.optim.Adam(
             [
                 {"params": [queries], "lr": settings.input_rate * extent_of(domain)},
@@ -99,7 +99,7 @@ def optimise_locally(
             positive = draw_models(draws, derived, settings.models)
             negative = draw_models(draws, independent, settings.models)
             arriving = project_straight_through(queries, domain)
-            answers = torch.stack([features_of(model, arriving) for model in (target, *positive, *negative)])
+            answers = torch.stack([features_of(model, arriving, space) for model in (target, *positive, *negative)])
             loss = local_loss(verifiers(answers, answers[0]), len(positive), settings)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -108,7 +108,7 @@ def optimise_locally(
             progress(step + 1, settings.steps)
         fingerprint = domain.project(queries.detach().numpy())
         with torch.no_grad():
-            reference = features_of(target, torch.from_numpy(fingerprint))
+            reference = features_of(target, torch.from_numpy(fingerprint), space)
         return fingerprint, verifiers.export(reference)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.best import CommitteeSettings, optimise_committee
@@ -18,9 +17,10 @@ from metav_audit.fingerprint.ipguard import optimise_boundary
 from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
 from metav_audit.fingerprint.local import LocalSettings, optimise_locally
 from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided, compare_correlations, compare_labels
+from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress
 from metav_audit.targeted import FITPRINT, OwnerMark, target_bits
-from metav_audit.task import OutputKind, OutputSpace
+from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier
 from metav_audit.zoo.data import OwnerData
 from metav_audit.zoo.project import Workshop
@@ -39,10 +39,9 @@ class Materials:
         target: the protected model, giving logits, frozen.
         derived: the zoo's derived models of the fit split, frozen; none where the method uses no zoo.
         independent: its independent models, the same way.
-        domain: the valid inputs.
+        task: the valid inputs, and what comes out of every model.
         starts: valid inputs to start from, as many as the fingerprint has, drawn from the validation data.
         data: the owner's labelled data.
-        output: what comes out of every model.
         seed: of all chance.
         progress: told of every step.
     """
@@ -50,17 +49,16 @@ class Materials:
     target: nn.Module
     derived: Sequence[nn.Module]
     independent: Sequence[nn.Module]
-    domain: InputDomain
+    task: TaskSpec
     starts: Inputs
     data: OwnerData
-    output: OutputSpace
     seed: int
     progress: Progress
 
     @property
-    def zoo(self) -> tuple[nn.Module, Sequence[nn.Module], Sequence[nn.Module], InputDomain, Inputs]:
+    def zoo(self) -> tuple[nn.Module, Sequence[nn.Module], Sequence[nn.Module], TaskSpec, Inputs]:
         """What every method that learns from the zoo is given first."""
-        return self.target, self.derived, self.independent, self.domain, self.starts
+        return self.target, self.derived, self.independent, self.task, self.starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,7 @@ def _metav(given: Materials, settings: JointSettings) -> tuple[Inputs, MetaVerif
 
 def _fitprint(given: Materials, settings: TargetedSettings) -> tuple[Inputs, MetaVerifier]:
     mark = OwnerMark(settings.identity, settings.nonce)
-    wanted = target_bits(mark, len(given.starts), settings.bits, given.output.size)
+    wanted = target_bits(mark, len(given.starts), settings.bits, given.task.output.size)
     return optimise_spelling(*given.zoo, wanted, settings, given.seed, given.progress)
 
 
@@ -144,32 +142,32 @@ def _local(given: Materials, settings: LocalSettings) -> tuple[Inputs, MetaVerif
 
 
 def _best(given: Materials, settings: CommitteeSettings) -> tuple[Inputs, MetaVerifier]:
-    labelled, starts = given.output.kind in LABELS, given.starts
-    if labelled:
+    starts = given.starts
+    if given.task.output.kind in LABELS:
         pool = given.data.validation.inputs
-        starts = choose_undecided(given.target, given.domain, pool, len(starts), given.seed)
-    learned = given.target, given.derived, given.independent, given.domain, starts
-    return optimise_committee(*learned, settings, given.seed, given.progress, labelled=labelled)
+        starts = choose_undecided(given.target, given.task, pool, len(starts), given.seed)
+    learned = given.target, given.derived, given.independent, given.task, starts
+    return optimise_committee(*learned, settings, given.seed, given.progress)
 
 
 def _ipguard(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return optimise_boundary(given.target, given.domain, given.starts, given.progress)
+    return optimise_boundary(given.target, given.task, given.starts, given.progress)
 
 
 def _akh(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return compare_labels(given.target, _mistakes(given))
+    return compare_labels(given.target, given.task, _mistakes(given))
 
 
 def _sac(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return compare_correlations(given.target, _mistakes(given))
+    return compare_correlations(given.target, given.task, _mistakes(given))
 
 
 def _random(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return compare_labels(given.target, given.starts)
+    return compare_labels(given.target, given.task, given.starts)
 
 
 def _mistakes(given: Materials) -> Inputs:
-    return choose_mistakes(given.target, given.domain, given.data, len(given.starts))
+    return choose_mistakes(given.target, given.task, given.data, len(given.starts))
 
 
 _REGISTERED = (
@@ -232,25 +230,16 @@ _REGISTERED = (
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _REGISTERED})
 
 
-def find_method(name: str) -> Method:
+def find_method(name: str, kind: OutputKind | None = None) -> Method:
     """Return the method of that name.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or it cannot serve outputs of this kind.
     """
     if name not in METHODS:
         raise ConfigurationError(f"method {name!r} is unknown: use one of {', '.join(METHODS)}")
-    return METHODS[name]
-
-
-def method_for(workshop: Workshop, name: str) -> Method:
-    """Return the method of that name, which can serve the workshop's task.
-
-    Raises:
-        ConfigurationError: there is no such method, or it cannot.
-    """
-    method, kind = find_method(name), workshop.target.task.output.kind
-    if kind not in method.outputs:
-        able = [one.name for one in METHODS.values() if kind in one.outputs]
-        raise ConfigurationError(f"method {name!r} cannot serve a task of {kind}: use one of {', '.join(able)}")
+    method = METHODS[name]
+    if kind is not None and kind not in method.outputs:
+        able = ", ".join(one.name for one in METHODS.values() if kind in one.outputs)
+        raise ConfigurationError(f"method {name!r} compares classes, and a {kind} has none: use one of {able}")
     return method

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metav_audit.responses import LOG_FLOOR
+from metav_audit.outputs import LOG_FLOOR
 
 
 def mix(target: Tensor, independent: Tensor, count: int, share: tuple[float, float]) -> tuple[Tensor, Tensor]:

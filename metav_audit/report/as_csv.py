@@ -10,14 +10,15 @@ Columns of report.csv, in this order; a cell is empty where there is nothing to 
 - ``attempts``: requests that carried the query.
 - ``http_status``: status of the last of them.
 - ``elapsed_s``: seconds spent waiting for them.
-- ``target_label``, ``target_probability``: the target's top label and what it gives to it.
+- ``target_label``, ``target_probability``: the target's top label and what it gives to it; empty without classes.
 - ``suspect_label``, ``suspect_probability``: the suspect's.
 - ``labels_agree``: True or False.
-- ``divergence``: total variation distance of the two answers, 0 to 1.
+- ``divergence``: total variation distance of the two answers, 0 to 1; of values the root of the mean squared
+  difference, in standard deviations, or in widths of a generated tensor's range.
 - ``derived_divergence``, ``independent_divergence``: the median of the same for derived and for independent calibration
   models: what is usual on either side.
-- ``target_probabilities``, ``suspect_probabilities``: all of them, a JSON array in the order of the task's labels; null
-  where a class was hidden.
+- ``target_probabilities``, ``suspect_probabilities``: all of them, or the values, a JSON array in the order of the
+  task's labels; null where a class was hidden.
 - ``response_sha256``: hash of the response body that held the answer.
 
 summary.csv: one row an endpoint, in the order of the summary. Columns:
@@ -152,9 +153,9 @@ def _row(report: EvidenceReport, query: Query) -> tuple[Cell, ...]:
         query.http_status,
         query.elapsed_s,
         query.target_label,
-        max(query.target),
+        max(query.target) if query.target_label else None,
         query.suspect_label,
-        max(shown, default=None),
+        max(shown, default=None) if query.suspect_label else None,
         query.agrees,
         query.divergence,
         query.derived_divergence,

@@ -49,6 +49,8 @@ def build_report(
     return EvidenceReport(
         model_name=bundle.name,
         method=bundle.method,
+        kind=bundle.task.output.kind,
+        unit=bundle.task.output.unit,
         labels=bundle.task.output.labels,
         verdict=verdict,
         wording=write_wording(bundle, verdict, sides, strata, ratios, queries, spelling),

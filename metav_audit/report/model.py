@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metav_audit.custody import Custody
+from metav_audit.outputs import OutputKind
 from metav_audit.transcript import EndpointRecord
 from metav_audit.verdict import Verdict
 
@@ -164,15 +165,16 @@ class Query:
 
     Attributes:
         number: as in transcript.jsonl, from 0.
-        picture: the input as a PNG file; None where the domain has no picture.
+        picture: the input as a PNG file; of generated images the target's, and beside it the suspect's; or None.
         status: "answered", "unanswered", or "open" where the audit stopped before it was asked out.
         reason: why it is unanswered.
-        target: the target's probabilities, one a label, not below 1e-6.
-        suspect: the suspect's, None where a class is hidden; None altogether where it is unanswered.
-        target_label: the label to which the target gives most.
+        target: the target's probabilities, one a label, not below 1e-6; or its values.
+        suspect: the suspect's; None where a class is hidden; None altogether where it is unanswered.
+        target_label: the label to which the target gives most; None where the task has no classes.
         suspect_label: the label to which the suspect gives most, of those shown.
         agrees: whether the two are the same.
-        divergence: total variation distance of the two answers, in [0, 1]; None where a class is hidden.
+        divergence: how far the two answers lie apart: total variation distance, in [0, 1], or of values the root of
+            the mean squared difference in the space's units; None where a class is hidden.
         derived_divergence: the median distance of derived calibration models' answers from the target's.
         independent_divergence: the same of independent ones.
         sent: when it was first sent, ISO 8601.
@@ -188,7 +190,7 @@ class Query:
     reason: str | None
     target: tuple[float, ...]
     suspect: tuple[float | None, ...] | None
-    target_label: str
+    target_label: str | None
     suspect_label: str | None
     agrees: bool | None
     divergence: float | None
@@ -226,7 +228,9 @@ class EvidenceReport:
     Attributes:
         model_name: the owner's name for the protected model.
         method: the method that made the fingerprint.
-        labels: the task's labels.
+        kind: what an output is.
+        unit: in what distances between values are given.
+        labels: the task's labels, or the names of a regression's quantities.
         verdict: what was decided, and from what.
         wording: the sentences.
         endpoint: who was asked and how.
@@ -251,6 +255,8 @@ class EvidenceReport:
 
     model_name: str
     method: str
+    kind: OutputKind
+    unit: str
     labels: tuple[str, ...]
     verdict: Verdict
     wording: Wording

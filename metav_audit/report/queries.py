@@ -9,9 +9,10 @@ from statistics import fmean
 import numpy as np
 
 from metav_audit.bundle import FingerprintBundle
+from metav_audit.domains import ImageDomain
+from metav_audit.outputs import GeneratedTensor, OutputKind, OutputSpace
 from metav_audit.report.model import Query
 from metav_audit.responses import Features, FloatArray
-from metav_audit.statistics import total_variation
 from metav_audit.transcript import Exchange, Transcript
 
 
@@ -27,47 +28,56 @@ class _Answered:
 
 def build_queries(bundle: FingerprintBundle, transcript: Transcript, shown: Features) -> tuple[Query, ...]:
     """Return one value an input, in order; ``shown`` are the transcript's answers as canonical features."""
-    pictures: Sequence[bytes | None] = bundle.task.domain.png(bundle.inputs) or [None] * len(bundle.inputs)
-    labels = bundle.task.output.labels
+    space = bundle.task.output
+    pictures = _pictures(bundle, shown)
     queries = []
     usual = zip(_usual(bundle, derived=True), _usual(bundle, derived=False), strict=True)
     parts = zip(transcript.exchanges, pictures, bundle.reference, usual, strict=True)
     for exchange, picture, reference, medians in parts:
-        target = _probabilities(reference)
-        label = labels[int(reference.argmax())]
         answer = _Answered()
         if exchange.answer is not None:
-            answer = _compare(target, label, shown, exchange.query, labels)
-        queries.append(_query(exchange, picture, target, label, answer, medians))
+            answer = _compare(reference, shown, exchange.query, space)
+        queries.append(_query(exchange, picture, _shown(reference, space), _label(reference, space), answer, medians))
     return tuple(queries)
 
 
-def _compare(target: tuple[float, ...], label: str, shown: Features, query: int, labels: tuple[str, ...]) -> _Answered:
+def _pictures(bundle: FingerprintBundle, shown: Features) -> Sequence[bytes | None]:
+    """Return the inputs as pictures; of generated images the target's, and beside it the suspect's."""
+    space = bundle.task.output
+    if not isinstance(space, GeneratedTensor) or not space.is_picture:
+        return bundle.task.domain.png(bundle.inputs) or [None] * len(bundle.inputs)
+    pair = [each.reshape(-1, *space.shape) for each in (bundle.reference, np.where(shown.mask, shown.values, 0.5))]
+    channels, height, width = space.shape
+    return ImageDomain(channels, height, 2 * width, -0.5, 0.5).png(np.concatenate(pair, axis=3).astype(np.float32))
+
+
+def _compare(reference: FloatArray, shown: Features, query: int, space: OutputSpace) -> _Answered:
     values, mask = shown.values[query], shown.mask[query]
-    suspect_label = labels[int(np.where(mask, values, -np.inf).argmax())]
-    complete = _probabilities(values)
-    suspect = tuple(value if there else None for value, there in zip(complete, mask.tolist(), strict=True))
-    divergence = figure(total_variation(target, complete)) if mask.all() else None
-    return _Answered(suspect, suspect_label, suspect_label == label, divergence)
+    label = _label(np.where(mask, values, -np.inf), space)
+    suspect = tuple(value if there else None for value, there in zip(_shown(values, space), mask.tolist(), strict=True))
+    divergence = figure(float(space.distance(reference, values))) if mask.all() else None
+    return _Answered(suspect, label, None if label is None else label == _label(reference, space), divergence)
+
+
+def _label(features: FloatArray, space: OutputSpace) -> str | None:
+    """Name the class to which most is given; None where the task has none."""
+    return space.labels[int(features.argmax())] if space.kind is OutputKind.CLASSIFICATION else None
 
 
 def _usual(bundle: FingerprintBundle, *, derived: bool) -> list[float]:
     """Return, for each query, the median distance of one side's calibration models from the target."""
-    target = np.exp(bundle.reference.astype(np.float64))
+    space = bundle.task.output
     members = [index for index, card in enumerate(bundle.calibration.models) if card.derived == derived]
     # One model at a time: all of them at once need not fit into memory.
-    distances = [
-        np.abs(np.exp(bundle.calibration.features[index].astype(np.float64)) - target).sum(axis=1) / 2
-        for index in members
-    ]
-    return [min(1.0, figure(value)) for value in np.median(distances, axis=0).tolist()]
+    distances = [space.distance(bundle.calibration.features[index], bundle.reference) for index in members]
+    return [figure(value) for value in np.median(distances, axis=0).tolist()]
 
 
 def _query(
     exchange: Exchange,
     picture: bytes | None,
     target: tuple[float, ...],
-    label: str,
+    label: str | None,
     answer: _Answered,
     medians: tuple[float, float],
 ) -> Query:
@@ -94,8 +104,8 @@ def _query(
     )
 
 
-def _probabilities(logs: FloatArray) -> tuple[float, ...]:
-    return tuple(figure(value) for value in np.exp(logs.astype(np.float64)).tolist())
+def _shown(features: FloatArray, space: OutputSpace) -> tuple[float, ...]:
+    return tuple(figure(value) for value in space.shown(features).tolist())
 
 
 def figure(value: float) -> float:

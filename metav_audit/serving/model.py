@@ -13,6 +13,7 @@ from torch import nn
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import ConfigurationError
+from metav_audit.outputs import OutputKind
 from metav_audit.serving.open_inference import Predict, ServedModel
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.project import load_project, open_target
@@ -22,19 +23,21 @@ _VERSION_LENGTH = 12
 _BATCH = 8
 
 
-def predictor(network: nn.Module) -> Predict:
-    """Return a function from inputs (n, *shape) to probabilities (n, classes); one call at a time, on one core.
+def predictor(network: nn.Module, kind: OutputKind = OutputKind.CLASSIFICATION) -> Predict:
+    """Return a function from inputs (n, *shape) to probabilities or values (n, size); one call at a time, on one core.
 
     Args:
-        network: gives logits of shape (n, classes), in evaluation mode.
+        network: gives logits of shape (n, classes), or values, in evaluation mode.
+        kind: of its outputs.
     """
     torch.set_num_threads(1)
     turn = threading.Lock()
 
     def predict(inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         with turn, torch.no_grad():
-            logits = network(torch.from_numpy(inputs)).double()
-            return np.asarray(torch.softmax(logits, dim=1).numpy(), dtype=np.float64)
+            outputs = network(torch.from_numpy(inputs)).double().flatten(1)
+            shown = torch.softmax(outputs, dim=1) if kind is OutputKind.CLASSIFICATION else outputs
+            return np.asarray(shown.numpy(), dtype=np.float64)
 
     return predict
 
@@ -54,7 +57,7 @@ def open_model(
         bundle: names the task; that of a project must be the same.
         project: names the task where ``reference`` does not and there is no bundle.
         weights: a safetensors file, where ``module:function`` gives an untrained network.
-        outputs: "logits" (where None) or "probabilities"; a project says so itself.
+        outputs: "logits", "probabilities" or "values"; a project says so itself. See ``load_target``.
 
     Raises:
         ConfigurationError: something cannot be found, or is said twice or not at all.
@@ -71,8 +74,9 @@ def open_model(
                 f"{reference} is no model: give a project's folder, a project.toml, a .pt2 file, or module:function"
             )
         name, task = _task(reference, bundle, project)
-        target = load_target(reference, weights, outputs or "logits", task)
-    return ServedModel(name, target.sha256[:_VERSION_LENGTH], target.task, predictor(target.network))
+        target = load_target(reference, weights, outputs, task)
+    predict = predictor(target.network, target.task.output.kind)
+    return ServedModel(name, target.sha256[:_VERSION_LENGTH], target.task, predict)
 
 
 def _of_project(path: Path, told: list[object]) -> tuple[str, TargetModel]:

@@ -1,7 +1,8 @@
 """Open Inference Protocol v2 over REST, as a server: health, metadata, inference, and the binary tensor extension.
 
-A model takes one FP32 tensor ``input`` of shape (n, *domain.shape) and gives one FP64 tensor ``probabilities`` of shape
-(n, classes). What does not fit the task is refused with 400 and a sentence that says why.
+A model takes one FP32 tensor ``input`` of shape (n, *domain.shape) and gives one FP64 tensor of shape (n, size), named
+``probabilities``, or ``values`` where the task is no classification. What does not fit the task is refused with 400 and
+a sentence that says why.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from metav_audit import __version__
 from metav_audit.adapter import Request, Response
 from metav_audit.errors import DataError
+from metav_audit.outputs import OutputKind
 from metav_audit.serving.server import RefusedError, json_response
 from metav_audit.task import TaskSpec
 from metav_audit.validation import first_problem
 
-INPUT, OUTPUT = "input", "probabilities"
+INPUT = "input"
 MAX_BATCH = 1024
 """Inputs that one request may hold."""
 
 _HEADER_LENGTH = "inference-header-content-length"
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
-"""From inputs of shape (n, *domain.shape) to probabilities of shape (n, classes)."""
+"""From inputs of shape (n, *domain.shape) to probabilities or values of shape (n, size)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def _model(model: ServedModel) -> dict[str, Any]:
         "versions": [model.version],
         "platform": "pytorch",
         "inputs": [{"name": INPUT, "datatype": "FP32", "shape": shape}],
-        "outputs": [{"name": OUTPUT, "datatype": "FP64", "shape": [-1, model.task.output.size]}],
+        "outputs": [{"name": _output(model), "datatype": "FP64", "shape": [-1, model.task.output.size]}],
     }
 
 
@@ -167,21 +169,23 @@ def infer(model: ServedModel, request: Request) -> Response:
         RefusedError: 400 where anything does not fit; 500 where the model's answer is no number.
     """
     # 1.
-    head, values = _split(request)
+    head, content = _split(request)
     try:
         asked = _Inference.model_validate_json(head)
     except ValidationError as error:
         raise RefusedError(400, first_problem(error, "request")) from None
     # 2.
-    if asked.outputs and asked.outputs[0].name != OUTPUT:
-        raise RefusedError(400, f"there is no output {asked.outputs[0].name[:100]!r}: the model gives {OUTPUT!r}")
-    inputs = _inputs(asked.inputs[0], values, model.task)
+    if asked.outputs and asked.outputs[0].name != _output(model):
+        raise RefusedError(
+            400, f"there is no output {asked.outputs[0].name[:100]!r}: the model gives {_output(model)!r}"
+        )
+    inputs = _inputs(asked.inputs[0], content, model.task)
     # 3.
-    probabilities = model.predict(inputs)
-    if not np.isfinite(probabilities).all():
+    values = model.predict(inputs)
+    if not np.isfinite(values).all():
         raise RefusedError(500, "the model gives NaN or infinite values for these inputs")
     # 4.
-    return _written(model, asked, probabilities)
+    return _written(model, asked, values)
 
 
 def _split(request: Request) -> tuple[bytes, bytes]:
@@ -229,16 +233,20 @@ def _elements(tensor: _Input, values: bytes) -> NDArray[Any]:
     return elements
 
 
-def _written(model: ServedModel, asked: _Inference, probabilities: NDArray[np.float64]) -> Response:
-    output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP64", "shape": list(probabilities.shape)}
+def _output(model: ServedModel) -> str:
+    return "probabilities" if model.task.output.kind is OutputKind.CLASSIFICATION else "values"
+
+
+def _written(model: ServedModel, asked: _Inference, values: NDArray[np.float64]) -> Response:
+    output: dict[str, Any] = {"name": _output(model), "datatype": "FP64", "shape": list(values.shape)}
     body: dict[str, Any] = {"model_name": model.name, "model_version": model.version, "outputs": [output]}
     if asked.id is not None:
         body["id"] = asked.id
     if not asked.wants_bytes:
-        output["data"] = probabilities.ravel().tolist()
+        output["data"] = values.ravel().tolist()
         return json_response(body)
-    values = probabilities.astype("<f8").tobytes()
-    output["parameters"] = {"binary_data_size": len(values)}
+    content = values.astype("<f8").tobytes()
+    output["parameters"] = {"binary_data_size": len(content)}
     head = json.dumps(body).encode()
     headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
-    return Response(200, headers, head + values)
+    return Response(200, headers, head + content)

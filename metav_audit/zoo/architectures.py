@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.outputs import Quantities
 from metav_audit.task import TaskSpec
 
 Builder = Callable[[TaskSpec], nn.Module]
@@ -25,9 +26,28 @@ def mlp(*widths: int) -> Builder:
         layers: list[nn.Module] = [nn.Flatten()]
         for inward, outward in zip((size, *widths), widths, strict=False):
             layers += [nn.Linear(inward, outward), nn.ReLU()]
-        return nn.Sequential(*layers, nn.Linear(widths[-1], task.output.size))
+        return nn.Sequential(*layers, nn.Linear(widths[-1], task.output.size), *_units(task))
 
     return build
+
+
+class Units(nn.Module):
+    """Gives values in their own units from numbers around 0, which a fresh network gives."""
+
+    def __init__(self, space: Quantities) -> None:
+        super().__init__()
+        self.center: torch.Tensor
+        self.scale: torch.Tensor
+        self.register_buffer("center", torch.from_numpy(space.center).float())
+        self.register_buffer("scale", torch.from_numpy(space.scale).float())
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Scale and shift."""
+        return numbers * self.scale + self.center
+
+
+def _units(task: TaskSpec) -> list[nn.Module]:
+    return [Units(task.output)] if isinstance(task.output, Quantities) else []
 
 
 def cnn(*channels: int, hidden: int) -> Builder:
@@ -42,9 +62,8 @@ def cnn(*channels: int, hidden: int) -> Builder:
                 layers.append(nn.MaxPool2d(2))
                 height, width = height // 2, width // 2
         flat = channels[-1] * height * width
-        return nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, task.output.size)
-        )
+        layers += [nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, task.output.size)]
+        return nn.Sequential(*layers, *_units(task))
 
     return build
 
@@ -67,7 +86,7 @@ def resnet(channels: int, blocks: int) -> Builder:
         stem = [nn.Conv2d(task.domain.shape[0], channels, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2, ceil_mode=True)]
         body = [_Residual(channels) for _ in range(blocks)]
         pool = nn.AdaptiveAvgPool2d(2)
-        return nn.Sequential(*stem, *body, pool, nn.Flatten(), nn.Linear(4 * channels, task.output.size))
+        return nn.Sequential(*stem, *body, pool, nn.Flatten(), nn.Linear(4 * channels, task.output.size), *_units(task))
 
     return build
 
@@ -81,6 +100,15 @@ BUILT_IN: dict[str, Builder] = {
     "mlp-wide": mlp(256),
     "mlp-deep": mlp(96, 64),
 }
+
+
+def built_in_for(task: TaskSpec) -> tuple[str, ...]:
+    """Return the names of the built-in architectures that take such inputs: convolutions are for images."""
+    return tuple(name for name in BUILT_IN if name.startswith("mlp") or _is_image(task))
+
+
+def _is_image(task: TaskSpec) -> bool:
+    return len(task.domain.shape) == 3
 
 
 def import_function(reference: str, what: str) -> Callable[..., Any]:
@@ -136,6 +164,10 @@ def build_architecture(name: str, task: TaskSpec) -> nn.Module:
     if ":" not in name and name not in BUILT_IN:
         raise ConfigurationError(
             f"architecture {name!r} is unknown: use one of {', '.join(BUILT_IN)}, or module:function"
+        )
+    if name in BUILT_IN and name not in built_in_for(task):
+        raise ConfigurationError(
+            f"architecture {name!r} is for images: use one of {', '.join(built_in_for(task))}, or module:function"
         )
     model = BUILT_IN[name](task) if name in BUILT_IN else call_function(name, "architecture", task)
     if not isinstance(model, nn.Module):

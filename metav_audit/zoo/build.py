@@ -13,6 +13,7 @@ from torch import nn
 
 from metav_audit.errors import DataError
 from metav_audit.files import write_atomically
+from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
 from metav_audit.zoo import recipes, training
 from metav_audit.zoo.architectures import build_architecture
@@ -38,7 +39,7 @@ def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress =
     """
     workshop = open_workshop(project)
     settings = project.settings
-    plans = plan_zoo(settings.zoo.preset, settings.zoo.architectures, settings.seed)
+    plans = plan_zoo(settings.zoo.preset, project.architectures, settings.seed, project.task.output.kind)
     _check_ready(workshop)
     make_models(workshop, plans, jobs=jobs, progress=progress)
     zoo = _collect(workshop, plans)
@@ -54,13 +55,14 @@ def _check_ready(workshop: Workshop) -> None:
         ConfigurationError, DataError: an architecture cannot be built, or the target does not know its own task.
     """
     task = workshop.target.task
-    for name in workshop.project.settings.zoo.architectures:
+    for name in workshop.project.architectures:
         build_architecture(name, task)
-    performance, chance = performance_of(workshop.target.network, workshop), 1 / task.output.size
-    if performance <= chance:
+    performance = performance_of(workshop.target.network, workshop)
+    if performance <= training.guessing(task.output):
+        found = "has R² =" if task.output.kind is OutputKind.REGRESSION else "is right on a share of"
         raise DataError(
-            f"the target is right on {performance:.1%} of the validation data, no better than guessing: check that "
-            "the labels' order, the inputs' range and the weights are the target's own"
+            f"the target {found} {performance:.3f} on the validation data, no better than guessing: check that the "
+            "order of labels, the inputs' range and the weights are the target's own"
         )
 
 
@@ -116,9 +118,10 @@ def _make_one(project: Project, plan: Plan) -> None:
 
 
 def performance_of(model: nn.Module, workshop: Workshop) -> float:
-    """Return a model's accuracy on the validation data."""
+    """Return a model's performance on the validation data; see ``training.performance``."""
     validation = workshop.data.validation
-    return training.accuracy(model, torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels))
+    pairs = torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels)
+    return training.performance(model, *pairs, workshop.target.task.output)
 
 
 def _collect(workshop: Workshop, plans: Iterable[Plan]) -> SurrogateZoo:

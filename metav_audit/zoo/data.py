@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.outputs import OutputKind
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import call_function
 
@@ -23,10 +24,15 @@ _DAMAGES = (ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.Bad
 
 @dataclass(frozen=True, slots=True)
 class LabelledData:
-    """Inputs of shape (n, *domain.shape), float32, and their labels, int64 of shape (n,)."""
+    """Inputs of shape (n, *domain.shape), float32, and what belongs to them.
+
+    Attributes:
+        inputs: float32 of shape (n, *domain.shape).
+        labels: classes, int64 of shape (n,); of a regression the values, float32 of shape (n, quantities).
+    """
 
     inputs: Inputs
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -76,12 +82,29 @@ def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:
     return LabelledData(inputs, check_labels(raw_labels, len(inputs), task, f"{what} y of {reference}"))
 
 
-def check_labels(labels: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[np.int64]:
-    """Return labels as int64 of shape (count,).
+def check_labels(labels: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[Any]:
+    """Return classes as int64 of shape (count,), or a regression's values as float32 of shape (count, quantities).
 
     Raises:
-        DataError: wrong number, not integers, out of range, or of one class only.
+        DataError: wrong number, not finite; no integers, out of range, or of one class only; or of one value only.
     """
+    check = _check_values if task.output.kind is OutputKind.REGRESSION else _check_classes
+    return check(labels, count, task, what)
+
+
+def _check_values(values: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[np.float32]:
+    wanted = (count, task.output.size)
+    table = values[:, None] if values.ndim == 1 else values
+    if table.shape != wanted:
+        raise DataError(f"{what} has shape {values.shape}, the task wants {wanted}: a value a quantity and input")
+    if table.dtype.kind not in "iuf" or not np.isfinite(table).all():
+        raise DataError(f"{what} holds what is no finite number: clean the values first")
+    if (np.ptp(table, axis=0) == 0).any():
+        raise DataError(f"{what} holds the same value throughout: a regression cannot be trained on it")
+    return table.astype(np.float32)
+
+
+def _check_classes(labels: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[np.int64]:
     flat = labels.reshape(-1)
     if len(flat) != count:
         raise DataError(f"{what} has {len(flat)} labels for {count} inputs: they must be as many")

@@ -12,16 +12,20 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.outputs import OutputKind
 
 TARGET = "target"
 """The architecture that stands for the target's own."""
+
+FROM_SCRATCH = ("train", "adversarial-train")
+"""Recipes that start from no other model's weights or answers."""
 
 
 class Split(StrEnum):
@@ -44,7 +48,7 @@ class Plan:
         data: "train" or "heldout": which of the owner's data its maker had.
         seed: of all its randomness.
         settings: the recipe's settings.
-        parent: the model it is made from; None for the target itself, or for a training from scratch.
+        parent: the model it is made from; None where that is the target itself, or for a training from scratch.
     """
 
     lineage: str
@@ -59,7 +63,7 @@ class Plan:
     @property
     def derived(self) -> bool:
         """Whether the target is among its ancestors."""
-        return self.parent.derived if self.parent else self.recipe != "train"
+        return self.parent.derived if self.parent else self.recipe not in FROM_SCRATCH
 
     @property
     def depth(self) -> int:
@@ -73,13 +77,35 @@ class Plan:
         return {name: value for name, value in fields.items() if name not in ("lineage", "split")}
 
 
+DERIVED_RECIPES = (
+    "fine-tune-all", "distill-other", "retrain-last", "prune", "distill", "distill-other",
+    "fine-tune-last", "prune-tune", "retrain-all", "distill-other",
+)  # fmt: skip
+ALL_RECIPES = (
+    "fine-tune-all", "distill-other", "extract-hard", "prune-tune", "filter-prune", "distill", "quantise",
+    "extract-ood", "fine-tune-last", "noise", "adversarial-tune", "descend", "retrain-all", "distill-adversarial",
+    "average", "retrain-last", "extract-hard-other", "prune", "removal",
+)  # fmt: skip
+"""All of them. "descend" is a distillate of another architecture and a model made from that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """How many lineages of each side a zoo has in each split, and the share of independents that get a twin."""
+    """How large a zoo is, and what is in it.
+
+    Attributes:
+        derived: derived lineages of each split.
+        independent: independent lineages of each split.
+        twins: the share of independents of each split that get a twin.
+        recipes: how derived lineages are made, in turns, and twins.
+        roots: how independents are trained, in turns.
+    """
 
     derived: Mapping[Split, int]
     independent: Mapping[Split, int]
     twins: Mapping[Split, float]
+    recipes: tuple[str, ...] = DERIVED_RECIPES
+    roots: tuple[str, ...] = ("train",)
 
 
 PRESETS = {
@@ -93,21 +119,30 @@ PRESETS = {
         independent={Split.FIT: 40, Split.CALIBRATION: 40, Split.TEST: 28},
         twins={Split.FIT: 1.0, Split.CALIBRATION: 0.5, Split.TEST: 0.5},
     ),
+    "full": Preset(
+        derived={Split.FIT: 57, Split.CALIBRATION: 57, Split.TEST: 57},
+        independent={Split.FIT: 48, Split.CALIBRATION: 48, Split.TEST: 36},
+        twins={Split.FIT: 1.0, Split.CALIBRATION: 0.5, Split.TEST: 0.5},
+        recipes=ALL_RECIPES,
+        roots=("train", "train", "train", "train", "train", "train", "train", "adversarial-train"),
+    ),
 }
 
-DERIVED_RECIPES = (
-    "fine-tune-all", "distill-other", "retrain-last", "prune", "distill", "distill-other",
-    "fine-tune-last", "prune-tune", "retrain-all", "distill-other",
-)  # fmt: skip
+
+BY_LABELS = ("extract-hard", "extract-hard-other", "removal")
+"""Recipes that need the labels of a classification."""
 
 
-def plan_zoo(preset: str, architectures: Sequence[str], seed: int) -> tuple[Plan, ...]:
+def plan_zoo(
+    preset: str, architectures: Sequence[str], seed: int, kind: OutputKind = OutputKind.CLASSIFICATION
+) -> tuple[Plan, ...]:
     """Lay out a whole zoo; the same arguments give the same plans.
 
     Args:
-        preset: "quick" or "standard".
+        preset: "quick", "standard" or "full".
         architectures: names other than the target's own that independents and thieves use.
         seed: of every choice made here and of every model's training.
+        kind: of the task; without classes there are no recipes that need labels.
 
     Raises:
         ConfigurationError: the preset is unknown, or there is no architecture.
@@ -116,12 +151,15 @@ def plan_zoo(preset: str, architectures: Sequence[str], seed: int) -> tuple[Plan
     if not architectures:
         raise ConfigurationError("the zoo needs at least one architecture besides the target's own")
     sizes = PRESETS[preset]
+    if kind is not OutputKind.CLASSIFICATION:
+        sizes = replace(sizes, recipes=tuple(recipe for recipe in sizes.recipes if recipe not in BY_LABELS))
     plans: list[Plan] = []
     for split in Split:
-        plans += itertools.islice(_derived(split, architectures, seed), sizes.derived[split])
-        roots = list(itertools.islice(_independent(split, architectures, seed), sizes.independent[split]))
-        twins = [_twin(root, number, architectures) for number, root in enumerate(roots)]
-        plans += roots + twins[: round(len(roots) * sizes.twins[split])]
+        derived = itertools.islice(_derived(split, sizes, architectures, seed), sizes.derived[split])
+        roots = list(itertools.islice(_independent(split, sizes, architectures, seed), sizes.independent[split]))
+        twins = [_twin(root, number, sizes.recipes, architectures) for number, root in enumerate(roots)]
+        plans += [*itertools.chain.from_iterable(derived), *roots]
+        plans += itertools.chain.from_iterable(twins[: round(len(roots) * sizes.twins[split])])
     return tuple(plans)
 
 
@@ -131,36 +169,53 @@ def check_preset(preset: str) -> None:
         raise ConfigurationError(f"zoo preset {preset!r} is unknown: use one of {', '.join(PRESETS)}")
 
 
-def _derived(split: Split, architectures: Sequence[str], seed: int) -> Iterator[Plan]:
+def _derived(split: Split, preset: Preset, architectures: Sequence[str], seed: int) -> Iterator[tuple[Plan, ...]]:
+    """Yield lineages without end, each with all its members."""
     students = itertools.cycle(architectures)
-    for number, recipe in enumerate(itertools.cycle(DERIVED_RECIPES)):
+    for number, recipe in enumerate(itertools.cycle(preset.recipes)):
         lineage = f"derived-{split}-{number}"
-        architecture = next(students) if recipe == "distill-other" else TARGET
-        yield _modified(lineage, split, recipe, architecture, _seed(seed, lineage), None)
+        architecture = next(students) if recipe in _OTHERS else TARGET
+        yield _made(lineage, split, recipe, architecture, _seed(seed, lineage), None)
 
 
-def _independent(split: Split, architectures: Sequence[str], seed: int) -> Iterator[Plan]:
+def _independent(split: Split, preset: Preset, architectures: Sequence[str], seed: int) -> Iterator[Plan]:
     # Every second independent has the target's own architecture: those are the hard ones.
     cycle = itertools.cycle(name for other in architectures for name in (TARGET, other))
     for number, architecture in enumerate(cycle):
         lineage = f"independent-{split}-{number}"
         own_seed = _seed(seed, lineage)
-        settings = _settings("train", np.random.default_rng(own_seed))
+        recipe = preset.roots[number % len(preset.roots)]
+        settings = _settings(recipe, np.random.default_rng(own_seed))
         data = "train" if number % 4 < 2 else "heldout"
-        yield Plan(lineage, split, "train", architecture, data, own_seed, settings)
+        yield Plan(lineage, split, recipe, architecture, data, own_seed, settings)
 
 
-def _twin(root: Plan, number: int, architectures: Sequence[str]) -> Plan:
-    recipe = DERIVED_RECIPES[number % len(DERIVED_RECIPES)]
+def _twin(root: Plan, number: int, recipes: Sequence[str], architectures: Sequence[str]) -> tuple[Plan, ...]:
+    recipe = recipes[number % len(recipes)]
     others = [name for name in (TARGET, *architectures) if name != root.architecture]
-    architecture = others[number % len(others)] if recipe == "distill-other" else root.architecture
-    return _modified(root.lineage, root.split, recipe, architecture, _seed(root.seed, "twin"), root)
+    architecture = others[number % len(others)] if recipe in _OTHERS else root.architecture
+    return _made(root.lineage, root.split, recipe, architecture, _seed(root.seed, "twin"), root)
+
+
+_OTHERS = {"distill-other": "distill", "extract-hard-other": "extract-hard", "extract-ood": "extract-ood"}
+"""Recipes whose student has another architecture than its teacher, and what the plan calls them."""
+_DESCENDANTS = ("fine-tune-all", "prune-tune", "distill", "retrain-last")
+
+
+def _made(
+    lineage: str, split: Split, recipe: str, architecture: str, seed: int, parent: Plan | None
+) -> tuple[Plan, ...]:
+    """Return the plan of one recipe; of a descendant that of its parent, too."""
+    if recipe != "descend":
+        return (_modified(lineage, split, recipe, architecture, seed, parent),)
+    between = _modified(lineage, split, "distill", architecture, _seed(seed, "between"), parent)
+    then = _DESCENDANTS[seed % len(_DESCENDANTS)]
+    return between, _modified(lineage, split, then, architecture, seed, between)
 
 
 def _modified(lineage: str, split: Split, recipe: str, architecture: str, seed: int, parent: Plan | None) -> Plan:
     settings = _settings(recipe, np.random.default_rng(seed))
-    name = "distill" if recipe == "distill-other" else recipe
-    return Plan(lineage, split, name, architecture, "heldout", seed, settings, parent)
+    return Plan(lineage, split, _OTHERS.get(recipe, recipe), architecture, "heldout", seed, settings, parent)
 
 
 def _settings(recipe: str, rng: np.random.Generator) -> dict[str, float]:
@@ -171,6 +226,8 @@ def _settings(recipe: str, rng: np.random.Generator) -> dict[str, float]:
         settings["ratio"] = round(float(rng.uniform(0.2, 0.6)), 6)
     if recipe.startswith("distill"):
         settings["temperature"] = round(float(rng.uniform(1.0, 4.0)), 2)
+    for name, (low, high) in _FURTHER.get(recipe, {}).items():
+        settings[name] = round(float(rng.uniform(low, high)), 6)
     if recipe in _HABITS:
         (shortest, longest), (slowest, fastest) = _HABITS[recipe]
         settings["epochs"] = int(rng.integers(shortest, longest))
@@ -179,6 +236,20 @@ def _settings(recipe: str, rng: np.random.Generator) -> dict[str, float]:
     return settings
 
 
+_ADVERSARIAL = {"strength": (0.02, 0.1)}
+_FURTHER: dict[str, dict[str, tuple[float, float]]] = {
+    "filter-prune": {"ratio": (0.1, 0.4)},
+    "quantise": {"bits": (4, 9)},
+    "noise": {"strength": (0.02, 0.15)},
+    "removal": {"steps": (300, 800), "rate": (0.005, 0.02), "share": (0.6, 1.0)},
+    "average": {"share_of_parent": (0.3, 0.7)},
+    "extract-hard": {"blends": (0, 2)},
+    "extract-hard-other": {"blends": (0, 2)},
+    "adversarial-train": _ADVERSARIAL,
+    "adversarial-tune": _ADVERSARIAL,
+    "distill-adversarial": _ADVERSARIAL,
+}
+"""Ranges of what else a maker chooses; see ``recipes``."""
 _FROM_SCRATCH = (-2.4, -2.0)
 _TUNING = (-3.5, -2.7)
 _HABITS = {
@@ -190,6 +261,14 @@ _HABITS = {
     "fine-tune-last": ((5, 15), _TUNING),
     "fine-tune-all": ((5, 15), _TUNING),
     "prune-tune": ((5, 15), _TUNING),
+    "adversarial-train": ((15, 25), _FROM_SCRATCH),
+    "distill-adversarial": ((20, 30), _FROM_SCRATCH),
+    "extract-hard": ((20, 35), _FROM_SCRATCH),
+    "extract-hard-other": ((20, 35), _FROM_SCRATCH),
+    "extract-ood": ((35, 55), _FROM_SCRATCH),
+    "filter-prune": ((5, 15), _TUNING),
+    "average": ((5, 15), _TUNING),
+    "adversarial-tune": ((5, 15), _TUNING),
 }
 """Ranges of epochs, and of the common logarithm of Adam's rate."""
 

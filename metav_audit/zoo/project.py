@@ -15,10 +15,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.outputs import OutputKind
 from metav_audit.targeted import OwnerMark, nonce_of
 from metav_audit.task import TaskSpec
 from metav_audit.validation import first_problem
-from metav_audit.zoo.architectures import BUILT_IN
+from metav_audit.zoo.architectures import built_in_for
 from metav_audit.zoo.data import OwnerData, load_data
 from metav_audit.zoo.target import TargetModel, load_target
 
@@ -34,7 +35,7 @@ class TargetSection(_Section):
 
     model: str
     weights: str | None = None
-    outputs: Literal["logits", "probabilities"] = "logits"
+    outputs: Literal["logits", "probabilities", "values"] | None = None
 
 
 class DataSection(_Section):
@@ -49,7 +50,7 @@ class ZooSection(_Section):
     """What the zoo holds and where."""
 
     preset: str = "standard"
-    architectures: tuple[str, ...] = tuple(BUILT_IN)
+    architectures: tuple[str, ...] | None = None
     store: str = "zoo"
 
 
@@ -114,9 +115,15 @@ class Project:
     @property
     def task(self) -> TaskSpec:
         """The task of target, surrogates and suspects."""
-        fields = self.settings.task
-        output = {"kind": fields.get("kind", "classification"), "labels": fields.get("labels")}
-        return TaskSpec.from_json({"input": fields.get("input"), "output": output})
+        output = {"kind": OutputKind.CLASSIFICATION, **self.settings.task}
+        domain = output.pop("input", None)
+        return TaskSpec.from_json({"input": domain, "output": output})
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The surrogates' architectures beside the target's own; by default all that are built in for such inputs."""
+        named = self.settings.zoo.architectures
+        return built_in_for(self.task) if named is None else named
 
     @property
     def owner_mark(self) -> OwnerMark:

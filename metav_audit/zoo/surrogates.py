@@ -17,7 +17,7 @@ class Surrogate:
     Attributes:
         plan: how it was made.
         address: its content address in the store.
-        performance: its accuracy on the validation data, in [0, 1].
+        performance: on the validation data, accuracy in [0, 1], or R² of a regression.
     """
 
     plan: Plan
@@ -28,7 +28,9 @@ class Surrogate:
     def card(self) -> ModelCard:
         """What a bundle remembers of it."""
         plan = self.plan
-        recipe = f"{plan.recipe} of an independent" if plan.parent else plan.recipe
+        recipe = plan.recipe
+        if plan.parent:
+            recipe += f" of {plan.parent.recipe}" if plan.derived else " of an independent"
         return ModelCard(plan.lineage, plan.derived, recipe, plan.architecture, plan.data, self.performance)
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.outputs import OutputKind
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import call_function, one_line
 from metav_audit.zoo.store import load_weights, weights_hash
@@ -58,26 +60,27 @@ class _Exported(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class TargetModel:
-    """The owner's protected model, giving logits, in evaluation mode; its task; the hash of its weights."""
+    """The owner's protected model, giving logits or values, in evaluation mode; its task; the hash of its weights."""
 
     network: nn.Module
     task: TaskSpec
     sha256: str
 
 
-def load_target(model: str, weights: Path | None, outputs: str, task: TaskSpec) -> TargetModel:
+def load_target(model: str, weights: Path | None, outputs: str | None, task: TaskSpec) -> TargetModel:
     """Load the owner's model and try it on batches of two sizes.
 
     Args:
         model: ``module:function`` returning a torch.nn.Module, or the path of a ``.pt2`` file.
         weights: a safetensors file of its state, or None where ``model`` brings its own.
-        outputs: "logits" or "probabilities".
+        outputs: "logits" or "probabilities" of a classification, "values" otherwise; by default logits or values.
         task: what it must take and give.
 
     Raises:
         ConfigurationError: the model cannot be found.
         DataError: it does not fit the task.
     """
+    _check_outputs(outputs, task)
     network = _load_exported(Path(model)) if model.endswith(".pt2") else call_function(model, "target model")
     if not isinstance(network, nn.Module):
         raise ConfigurationError(f"target model {model!r} gives {type(network).__name__}, not a torch.nn.Module")
@@ -92,6 +95,13 @@ def load_target(model: str, weights: Path | None, outputs: str, task: TaskSpec) 
     return TargetModel(wrapped, task, weights_hash(wrapped))
 
 
+def _check_outputs(outputs: str | None, task: TaskSpec) -> None:
+    scores = task.output.kind is OutputKind.CLASSIFICATION
+    if outputs is not None and (outputs == "values") == scores:
+        wanted = '"logits" or "probabilities"' if scores else '"values"'
+        raise ConfigurationError(f'the target\'s outputs = "{outputs}", but a {task.output.kind} gives {wanted}')
+
+
 def _load_exported(path: Path) -> nn.Module:
     try:
         return _Exported(torch.export.load(path))
@@ -103,14 +113,14 @@ def _load_exported(path: Path) -> nn.Module:
 
 @torch.no_grad()
 def _try_out(network: nn.Module, task: TaskSpec, model: str, count: int) -> None:
-    inputs = torch.zeros(count, *task.domain.shape)
+    inputs = torch.from_numpy(task.domain.sample(count, np.random.default_rng(0)))
     try:
         outputs = network(inputs)
     except Exception as error:
         hint = "; export it with a dynamic batch dimension" if model.endswith(".pt2") and count != 2 else ""
         shape = tuple(inputs.shape)
         raise DataError(f"target model {model} fails on inputs of shape {shape}: {one_line(error)}{hint}") from error
-    wanted = (count, task.output.size)
+    wanted = (count, *task.output.shape)
     if not isinstance(outputs, Tensor) or outputs.shape != wanted:
         given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise DataError(f"target model {model} gives {given} for {count} inputs, the task wants {wanted}")

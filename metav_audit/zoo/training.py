@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.errors import DataError
+from metav_audit.outputs import OutputSpace, Quantities
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Perturb = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""From a model, inputs and targets to the inputs that it is trained on instead."""
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -28,7 +31,7 @@ def batches(count: int, size: int, epochs: int, generator: torch.Generator) -> I
                 yield batch
 
 
-def descend(
+def descend(  # noqa: PLR0913 - a training loop is what its makers say
     model: nn.Module,
     parameters: list[nn.Parameter],
     pairs: tuple[Tensor, Tensor],
@@ -39,6 +42,7 @@ def descend(
     generator: torch.Generator,
     batch: int = 32,
     after_step: Callable[[], None] = lambda: None,
+    perturb: Perturb = lambda _, inputs, __: inputs,
 ) -> None:
     """Minimise ``loss(model(x), y)`` over ``pairs`` (x, y) by Adam with a cosine-decayed learning rate, in place.
 
@@ -52,8 +56,9 @@ def descend(
     model.train()
     value = torch.zeros(())
     for index in batches(len(inputs), batch, epochs, generator):
+        given = perturb(model, inputs[index], targets[index])
         optimizer.zero_grad(set_to_none=True)
-        value = loss(model(inputs[index]), targets[index])
+        value = loss(model(given), targets[index])
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
@@ -63,8 +68,21 @@ def descend(
         raise DataError("training diverged (the loss is not finite): lower the learning rate or check the data")
 
 
-def distillation_loss(temperature: float) -> Loss:
-    """Return the Kullback-Leibler divergence from the teacher's softened probabilities (Hinton et al. 2015, eq. 1)."""
+def supervised_loss(space: OutputSpace) -> Loss:
+    """Return cross-entropy for classes, and for values the mean squared error in the space's units."""
+    if not isinstance(space, Quantities):
+        return functional.cross_entropy
+    scale = torch.from_numpy(space.scale).float()
+    return lambda values, wanted: functional.mse_loss(values / scale, wanted / scale)
+
+
+def distillation_loss(temperature: float, space: OutputSpace) -> Loss:
+    """Return the Kullback-Leibler divergence from the teacher's softened probabilities (Hinton et al. 2015, eq. 1).
+
+    A regression has no temperature: its student learns the teacher's values as it would learn the true ones.
+    """
+    if isinstance(space, Quantities):
+        return supervised_loss(space)
 
     def loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
         student = functional.log_softmax(logits / temperature, dim=1)
@@ -72,6 +90,24 @@ def distillation_loss(temperature: float) -> Loss:
         return functional.kl_div(student, teacher, log_target=True, reduction="batchmean") * temperature**2
 
     return loss
+
+
+def adversary(loss: Loss, strength: float, low: float, high: float) -> Perturb:
+    """Return the fast gradient sign method: inputs a step towards a higher loss (Goodfellow et al., ICLR 2015).
+
+    Args:
+        loss: that the step raises.
+        strength: of the step, in widths of the range.
+        low: end of the inputs' range.
+        high: its other end.
+    """
+
+    def perturb(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        moved = inputs.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(loss(model(moved), targets), moved)
+        return (inputs + strength * (high - low) * slope.sign()).clamp(low, high)
+
+    return perturb
 
 
 def last_layer(model: nn.Module) -> list[nn.Parameter]:
@@ -132,6 +168,58 @@ def prune(model: nn.Module, ratio: float) -> Callable[[], None]:
     return apply
 
 
+def prune_filters(model: nn.Module, ratio: float) -> Callable[[], None]:
+    """Zero the ``ratio`` of each layer's filters or neurons with the smallest L1 norm, but the last layer's, in place.
+
+    After Li et al., ICLR 2017. Returns a function that zeroes the same weights again, as ``prune`` does.
+    """
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.ndim >= 2]
+    rows = {}
+    for name, parameter in named[:-1]:
+        norms = parameter.detach().abs().flatten(1).sum(1)
+        rows[name.rpartition(".")[0]] = norms.argsort()[: int(len(norms) * ratio)]
+    # A layer's own vectors, its biases above all, go with its filters.
+    owned = [(parameter, rows.get(name.rpartition(".")[0])) for name, parameter in model.named_parameters()]
+
+    @torch.no_grad()
+    def apply() -> None:
+        for parameter, index in owned:
+            if index is not None:
+                parameter[index] = 0.0
+
+    apply()
+    return apply
+
+
+@torch.no_grad()
+def quantise(model: nn.Module, bits: int, generator: torch.Generator) -> None:
+    """Round each weight tensor to ``bits`` signed bits at one scale, in place.
+
+    Rounded stochastically (Gupta et al., ICML 2015), so that two quantised copies are two models. Biases stay.
+    """
+    for parameter in model.parameters():
+        if parameter.ndim >= 2:
+            step = parameter.abs().max().clamp(min=1e-12) / (2 ** (bits - 1) - 1)
+            chance = torch.rand(parameter.shape, generator=generator)
+            parameter.copy_(torch.floor(parameter / step + chance) * step)
+
+
+@torch.no_grad()
+def add_noise(model: nn.Module, strength: float, generator: torch.Generator) -> None:
+    """Add Gaussian noise to each weight tensor, ``strength`` times its own standard deviation, in place."""
+    for parameter in model.parameters():
+        if parameter.ndim >= 2:
+            drawn = torch.randn(parameter.shape, generator=generator)
+            parameter.add_(strength * parameter.std() * drawn)
+
+
+@torch.no_grad()
+def average(model: nn.Module, other: nn.Module, share: float) -> None:
+    """Move each parameter ``share`` of the way to another model's of the same structure, in place."""
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        mine.lerp_(theirs, share)
+
+
 def clone(model: nn.Module) -> nn.Module:
     """Return a deep copy, all of it trainable."""
     copied = copy.deepcopy(model)
@@ -141,6 +229,15 @@ def clone(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    """Return the share of right labels, in [0, 1]."""
-    return float((model(inputs).argmax(dim=1) == labels).float().mean())
+def performance(model: nn.Module, inputs: Tensor, labels: Tensor, space: OutputSpace) -> float:
+    """Return the share of right labels, in [0, 1]; of values the coefficient of determination R², at most 1."""
+    outputs = model(inputs)
+    if not isinstance(space, Quantities):
+        return float((outputs.argmax(dim=1) == labels).float().mean())
+    rest = ((outputs - labels).double() ** 2).mean(dim=0)
+    return float((1 - rest / labels.double().var(dim=0, correction=0)).mean())
+
+
+def guessing(space: OutputSpace) -> float:
+    """Return the performance of a model that knows nothing of its input."""
+    return 0.0 if isinstance(space, Quantities) else 1 / space.size

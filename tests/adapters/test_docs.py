@@ -9,11 +9,12 @@ import pytest
 from metav_audit.audit import installed_adapters, load_endpoints
 from metav_audit.audit.client import check_ready
 from metav_audit.domains import ImageDomain
-from metav_audit.task import OutputKind, OutputSpace, TaskSpec
+from metav_audit.outputs import ClassScores
+from metav_audit.task import TaskSpec
 from tests.builders import make_bundle
 
 DOCS = Path(__file__).parents[2] / "docs" / "adapters"
-TASK = TaskSpec(ImageDomain(3, 5, 5), OutputSpace(OutputKind.CLASSIFICATION, ("cat", "dog", "horse", "ship")))
+TASK = TaskSpec(ImageDomain(3, 5, 5), ClassScores(("cat", "dog", "horse", "ship")))
 BUNDLE = make_bundle(queries=2, task=TASK)
 FILES = [
     pytest.param(page.stem, text, id=f"{page.stem}-{place}")

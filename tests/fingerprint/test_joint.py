@@ -15,10 +15,13 @@ from metav_audit.domains import ImageDomain
 from metav_audit.fingerprint.features import clip_in_place, features_of, features_of_all, project_straight_through
 from metav_audit.fingerprint.ipguard import optimise_boundary
 from metav_audit.fingerprint.joint import JointSettings, answers_of_nobody, metav_loss, optimise_jointly
-from metav_audit.responses import LOG_FLOOR, Answer, features
-from metav_audit.task import OutputKind, OutputSpace, ScoreKind
+from metav_audit.outputs import LOG_FLOOR, ClassScores, ScoreKind
+from metav_audit.responses import Answer, features
+from metav_audit.task import TaskSpec
 
 DOMAIN = ImageDomain(1, 3, 3, -1.0, 1.0, levels=16)
+SPACE = ClassScores(tuple("abcd"))
+TASK = TaskSpec(DOMAIN, SPACE)
 
 
 def model(seed, base=0, distance=1.0):
@@ -42,7 +45,7 @@ SETTINGS = JointSettings(steps=60, models=3, hidden=16)
 
 def optimise(seed=0, settings=SETTINGS, starts=STARTS, **more):
     torch.set_num_threads(1)
-    return optimise_jointly(TARGET, DERIVED, INDEPENDENT, DOMAIN, starts, settings, seed, **more)
+    return optimise_jointly(TARGET, DERIVED, INDEPENDENT, TASK, starts, settings, seed, **more)
 
 
 @given(st.lists(st.floats(-30, 30), min_size=1, max_size=6), st.lists(st.floats(-30, 30), min_size=1, max_size=6))
@@ -83,12 +86,11 @@ def test_clipping_stays_in_place():
 def test_features_in_torch_equal_those_of_an_api_s_answers(seed, scale):
     """The differentiable features are those that the auditor computes from the same model's logits."""
     network, inputs = model(seed, distance=scale), DOMAIN.sample(3, np.random.default_rng(seed))
-    space = OutputSpace(OutputKind.CLASSIFICATION, tuple("abcd"))
     with torch.no_grad():
         logits = network(torch.from_numpy(inputs))
-    shown = features([Answer(tuple(row)) for row in logits.tolist()], space, ScoreKind.LOGIT)
-    assert np.allclose(features_of_all([network], inputs)[0], shown.values, atol=1e-5)
-    assert float(features_of(network, torch.from_numpy(inputs)).min()) >= np.float32(LOG_FLOOR)
+    shown = features([Answer(tuple(row)) for row in logits.tolist()], SPACE, ScoreKind.LOGIT)
+    assert np.allclose(features_of_all([network], inputs, SPACE)[0], shown.values, atol=1e-5)
+    assert float(features_of(network, torch.from_numpy(inputs), SPACE).min()) >= np.float32(LOG_FLOOR)
 
 
 def test_the_fingerprint_is_valid_and_the_verifier_separates():
@@ -98,7 +100,7 @@ def test_the_fingerprint_is_valid_and_the_verifier_separates():
     assert not np.array_equal(fingerprint, STARTS)
     fresh = [TARGET, *(model(seed, distance=0.1) for seed in range(20, 28))]
     strangers = [model(seed, distance=3.0) for seed in range(200, 208)]
-    high, low = (features_of_all(side, fingerprint) for side in (fresh, strangers))
+    high, low = (features_of_all(side, fingerprint, SPACE) for side in (fresh, strangers))
     scores = [verifier.scores(side, np.ones(side.shape, bool)) for side in (high, low)]
     assert scores[0].min() > scores[1].max()
 
@@ -107,7 +109,7 @@ def test_answers_of_nobody_are_answers_that_no_model_gave():
     """Uniform, drawn, and others' answers: distributions all, and no query keeps its own answer."""
     torch.manual_seed(0)
     answers = torch.log_softmax(5 * torch.randn(3, 5, 4), dim=2)
-    uniform, drawn, shuffled, labels = answers_of_nobody(answers, answers[0]).split(3)
+    uniform, drawn, shuffled, labels = answers_of_nobody(answers, answers[0], SPACE).split(3)
     for each in (uniform, drawn, shuffled):
         assert torch.allclose(each.exp().sum(dim=2), torch.ones(3, 5), atol=1e-4)
     assert uniform.unique().numel() == 1
@@ -117,13 +119,13 @@ def test_answers_of_nobody_are_answers_that_no_model_gave():
     shown = torch.nn.functional.one_hot(shuffled.argmax(dim=2), 4).bool()
     assert (labels[shown] == 0).all()
     assert torch.equal(labels[~shown], answers[0].expand_as(labels)[~shown])
-    assert answers_of_nobody(answers[:, :1], answers[0, :1]).shape == (6, 1, 4)
+    assert answers_of_nobody(answers[:, :1], answers[0, :1], SPACE).shape == (6, 1, 4)
 
 
 def test_the_verifier_does_not_take_nobody_s_answers_for_derived():
     """Uniform answers, and a derived model's answers to other queries, score low."""
     fingerprint, verifier = optimise()
-    own = features_of_all(DERIVED, fingerprint)
+    own = features_of_all(DERIVED, fingerprint, SPACE)
     nobody = np.concatenate([np.full_like(own[:1], -math.log(4)), np.roll(own, 1, axis=1)])
     assert verifier.scores(nobody, np.ones(nobody.shape, bool)).max() < 0.5
 
@@ -142,7 +144,7 @@ def test_the_seed_decides_and_leaves_torch_s_own_alone():
 def test_the_reference_is_the_target_s_own_answer():
     """What the verifier compares with are the target's features on the final inputs."""
     fingerprint, verifier = optimise()
-    assert np.allclose(verifier.tensors["reference"], features_of_all([TARGET], fingerprint)[0], atol=1e-6)
+    assert np.allclose(verifier.tensors["reference"], features_of_all([TARGET], fingerprint, SPACE)[0], atol=1e-6)
 
 
 def test_progress_is_told_of_every_step():
@@ -154,14 +156,14 @@ def test_progress_is_told_of_every_step():
 
 def test_boundary_queries_lie_nearer_to_the_boundary():
     """IPGuard's queries are valid, their two highest logits closer than before, and the target agrees with itself."""
-    fingerprint, verifier = optimise_boundary(TARGET, DOMAIN, STARTS)
+    fingerprint, verifier = optimise_boundary(TARGET, TASK, STARTS)
 
     def gaps(inputs):
         with torch.no_grad():
             high, low = TARGET(torch.from_numpy(inputs)).topk(2, dim=1).values.T
         return (high - low).mean()
 
-    own = features_of_all([TARGET], fingerprint)
+    own = features_of_all([TARGET], fingerprint, SPACE)
     assert np.array_equal(DOMAIN.project(fingerprint), fingerprint)
     assert gaps(fingerprint) < gaps(STARTS)
     assert verifier.scores(own, np.ones(own.shape, bool)).tolist() == [1.0]
@@ -171,5 +173,5 @@ def test_boundary_queries_of_two_classes():
     """With two classes there is no third logit to keep below."""
     torch.manual_seed(0)
     two = nn.Sequential(nn.Flatten(), nn.Linear(9, 2)).requires_grad_(requires_grad=False)
-    fingerprint, _ = optimise_boundary(two, DOMAIN, STARTS)
+    fingerprint, _ = optimise_boundary(two, TaskSpec(DOMAIN, ClassScores(("a", "b"))), STARTS)
     assert np.isfinite(fingerprint).all()

@@ -14,11 +14,12 @@ from metav_audit.fingerprint import methods
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import make_bundle, making_of
 from metav_audit.fingerprint.local import LocalSettings, local_loss, optimise_locally
-from metav_audit.fingerprint.methods import METHODS, find_method, method_for
+from metav_audit.fingerprint.methods import METHODS, find_method
 from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided
+from metav_audit.outputs import OutputKind
 from metav_audit.verifier import VerifierKind
 from metav_audit.zoo.data import LabelledData, OwnerData
-from tests.fingerprint.test_joint import DERIVED, DOMAIN, INDEPENDENT, STARTS, TARGET, model
+from tests.fingerprint.test_joint import DERIVED, DOMAIN, INDEPENDENT, SPACE, STARTS, TARGET, TASK, model
 
 
 def test_every_method_is_known_by_its_name_and_one_line():
@@ -28,12 +29,14 @@ def test_every_method_is_known_by_its_name_and_one_line():
         find_method("magic")
 
 
-def test_a_method_is_refused_where_it_cannot_serve_the_output(toy, monkeypatch):
-    """The message names the methods that can."""
-    none = dataclasses.replace(METHODS["akh"], outputs=frozenset())
-    monkeypatch.setattr(methods, "METHODS", {"metav": METHODS["metav"], "akh": none})
-    with pytest.raises(ConfigurationError, match="'akh' cannot serve a task of classification: use one of metav"):
-        method_for(toy.workshop, "akh")
+@pytest.mark.parametrize("kind", [OutputKind.REGRESSION, OutputKind.GENERATION])
+def test_what_compares_labels_is_refused_where_there_are_none(kind):
+    """The message names the methods that can serve such an output."""
+    with pytest.raises(
+        ConfigurationError, match=f"'akh' compares classes, and a {kind} has none: use one of metav, best, local"
+    ):
+        find_method("akh", kind)
+    assert find_method("best", kind).name == "best"
 
 
 def test_the_settings_of_a_method_decide_its_bundle_and_no_other(toy, monkeypatch):
@@ -64,13 +67,13 @@ def test_local_verifiers_separate():
     """Fresh derived models score above every fresh independent one; the inputs are valid; the seed decides."""
     torch.set_num_threads(1)
     settings = LocalSettings(steps=80, models=3, input_rate=6e-3, verifier_rate=1e-2)
-    given = (TARGET, DERIVED, INDEPENDENT, DOMAIN, STARTS, settings)
+    given = (TARGET, DERIVED, INDEPENDENT, TASK, STARTS, settings)
     fingerprint, verifier = optimise_locally(*given, 0)
     assert verifier.kind is VerifierKind.LOCAL
     assert np.array_equal(DOMAIN.project(fingerprint), fingerprint)
     fresh = [TARGET, *(model(seed, distance=0.1) for seed in range(20, 28))]
     strangers = [model(seed, distance=3.0) for seed in range(200, 208)]
-    high, low = (features_of_all(side, fingerprint) for side in (fresh, strangers))
+    high, low = (features_of_all(side, fingerprint, SPACE) for side in (fresh, strangers))
     scores = [verifier.scores(side, np.ones(side.shape, bool)) for side in (high, low)]
     assert scores[0].min() > scores[1].max()
     assert np.array_equal(optimise_locally(*given, 0)[0], fingerprint)
@@ -80,7 +83,7 @@ def test_local_verifiers_separate():
 def labelled(seed, count, wrong):
     """Inputs with the target's labels, the first ``wrong`` of them wrong."""
     inputs = DOMAIN.sample(count, np.random.default_rng(seed))
-    labels = features_of_all([TARGET], inputs)[0].argmax(axis=1)
+    labels = features_of_all([TARGET], inputs, SPACE)[0].argmax(axis=1)
     labels[:wrong] = (labels[:wrong] + 1) % 4
     return LabelledData(inputs, labels)
 
@@ -88,10 +91,10 @@ def labelled(seed, count, wrong):
 def test_mistakes_come_first_and_narrow_escapes_follow():
     """The validation data's mistakes, the held-out ones', then validation data by rising margin, then noise."""
     validation, heldout = labelled(1, 8, 2), labelled(2, 8, 3)
-    chosen = choose_mistakes(TARGET, DOMAIN, OwnerData(heldout, heldout, validation), 13)
+    chosen = choose_mistakes(TARGET, TASK, OwnerData(heldout, heldout, validation), 13)
     known = {each.tobytes(): name for name, part in (("v", validation), ("h", heldout)) for each in part.inputs}
     assert "".join(known.get(each.tobytes(), "n") for each in chosen) == "vvhhhvvvvvvnn"
-    ranked = np.sort(features_of_all([TARGET], chosen[5:11])[0], axis=1)
+    ranked = np.sort(features_of_all([TARGET], chosen[5:11], SPACE)[0], axis=1)
     gaps = ranked[:, -1] - ranked[:, -2]
     assert (np.diff(gaps) >= 0).all()
 
@@ -109,9 +112,9 @@ def test_baselines_ask_the_same_mistakes_and_random_ones_ask_the_starts(toy):
 def test_undecided_starts_lie_between_two_classes():
     """Half of the twice as many least decided inputs; the seed draws them, and noise fills up."""
     pool = labelled(3, 40, 0).inputs
-    chosen = choose_undecided(TARGET, DOMAIN, pool, 5, 0)
-    ranked = np.sort(features_of_all([TARGET], pool)[0], axis=1)
+    chosen = choose_undecided(TARGET, TASK, pool, 5, 0)
+    ranked = np.sort(features_of_all([TARGET], pool, SPACE)[0], axis=1)
     undecided = {pool[row].tobytes() for row in np.argsort(ranked[:, -1] - ranked[:, -2])[:10]}
     assert len({each.tobytes() for each in chosen} & undecided) == 5
-    assert not np.array_equal(choose_undecided(TARGET, DOMAIN, pool, 5, 1), chosen)
-    assert choose_undecided(TARGET, DOMAIN, pool, 45, 0).shape == (45, 1, 3, 3)
+    assert not np.array_equal(choose_undecided(TARGET, TASK, pool, 5, 1), chosen)
+    assert choose_undecided(TARGET, TASK, pool, 45, 0).shape == (45, 1, 3, 3)

@@ -9,11 +9,12 @@ import pypdf
 import pytest
 
 from metav_audit.evidence import custody_of
+from metav_audit.outputs import ClassScores
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_html import render_html
 from metav_audit.report.layout import lay_out
 from metav_audit.report.text import printable
-from metav_audit.task import OutputKind, OutputSpace, TaskSpec
+from metav_audit.task import TaskSpec
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -94,7 +95,7 @@ def folder(tmp_path_factory):
 def hostile(tmp_path_factory):
     """A report with markup in every text that comes from outside."""
     labels = (HOSTILE, "</td>", "a" * 500, "'\"")
-    task = TaskSpec(make_task().domain, OutputSpace(OutputKind.CLASSIFICATION, labels))
+    task = TaskSpec(make_task().domain, ClassScores(labels))
     bundle = dataclasses.replace(make_bundle(task=task), name=HOSTILE)
     endpoint = {"name": HOSTILE, "url": f"http://x/{HOSTILE}", "options": {HOSTILE: [HOSTILE]}}
     path, model = tmp_path_factory.mktemp("hostile"), linear_model(task, 9, base=9)

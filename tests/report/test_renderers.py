@@ -14,13 +14,14 @@ import pytest
 
 from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
 from metav_audit.evidence import custody_of
+from metav_audit.outputs import ClassScores
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_csv import COLUMNS
 from metav_audit.report.figures.scores import EDGE, log_odds, place_dots
 from metav_audit.report.layout.answers import MAX_CARDS, choose_cards
 from metav_audit.report.layout.values import number_ranges
 from metav_audit.report.text import printable, shorten
-from metav_audit.task import OutputKind, OutputSpace, TaskSpec
+from metav_audit.task import TaskSpec
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -35,7 +36,7 @@ def pdf_text(path):
 
 @pytest.fixture
 def hostile(tmp_path):
-    task = TaskSpec(make_task().domain, OutputSpace(OutputKind.CLASSIFICATION, LABELS))
+    task = TaskSpec(make_task().domain, ClassScores(LABELS))
     bundle = dataclasses.replace(make_bundle(task=task), name=HOSTILE)
     endpoint = {"name": HOSTILE, "url": "http://x/" + "a" * 3000, "options": {HOSTILE: HOSTILE}}
     model = linear_model(task, 9, base=9)

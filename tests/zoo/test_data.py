@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from metav_audit.domains import ImageDomain
 from metav_audit.errors import ConfigurationError, DataError, MetavAuditError
-from metav_audit.task import OutputKind, OutputSpace, TaskSpec
+from metav_audit.outputs import ClassScores
+from metav_audit.task import TaskSpec
 from metav_audit.zoo import data as data_module
 from metav_audit.zoo.data import load_data
 
-GREY = TaskSpec(ImageDomain(1, 4, 5, -1.0, 1.0), OutputSpace(OutputKind.CLASSIFICATION, ("a", "b", "c")))
-COLOUR = TaskSpec(ImageDomain(3, 4, 5), OutputSpace(OutputKind.CLASSIFICATION, ("a", "b", "c")))
+GREY = TaskSpec(ImageDomain(1, 4, 5, -1.0, 1.0), ClassScores(("a", "b", "c")))
+COLOUR = TaskSpec(ImageDomain(3, 4, 5), ClassScores(("a", "b", "c")))
 X, Y = np.zeros((6, 1, 4, 5), np.float32), np.arange(6) % 3
 ANSWER = {}
 

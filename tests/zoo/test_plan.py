@@ -9,20 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.outputs import OutputKind
 from metav_audit.zoo.build import address_of
 from metav_audit.zoo.plan import DERIVED_RECIPES, PRESETS, TARGET, Split, plan_zoo
 
 ARCHITECTURES = ("mlp-small", "cnn-small", "cnn-deep")
 PLANS = st.builds(
     plan_zoo,
-    st.sampled_from(["quick", "standard"]),
+    st.sampled_from(["quick", "standard", "full"]),
     st.lists(st.sampled_from(ARCHITECTURES), min_size=1, max_size=3, unique=True),
     st.integers(0, 2**53 - 1),
 )
 
 
 @settings(max_examples=20)
-@given(st.sampled_from(["quick", "standard"]), st.integers(0, 2**53 - 1))
+@given(st.sampled_from(["quick", "standard", "full"]), st.integers(0, 2**53 - 1))
 def test_the_same_arguments_give_the_same_plans(preset, seed):
     """A plan depends on nothing but preset, architectures and seed, and another seed gives another plan."""
     assert plan_zoo(preset, ARCHITECTURES, seed) == plan_zoo(preset, ARCHITECTURES, seed)
@@ -50,12 +51,13 @@ def test_no_model_stands_in_two_splits(plans):
 @given(PLANS)
 def test_a_twin_is_made_from_an_independent_of_its_lineage(plans):
     """Twins are independent, share lineage and split with their root, and their root is in the zoo."""
-    twins = [plan for plan in plans if plan.parent]
+    twins = [plan for plan in plans if plan.parent and not plan.derived]
     assert twins
     for twin in twins:
         assert twin.parent in plans
         assert not twin.derived
-        assert (twin.lineage, twin.split, twin.depth) == (twin.parent.lineage, twin.parent.split, 1)
+        assert (twin.lineage, twin.split) == (twin.parent.lineage, twin.parent.split)
+        assert twin.depth == twin.parent.depth + 1
         assert twin.recipe != "train"
 
 
@@ -66,9 +68,10 @@ def test_the_sizes_are_those_of_the_preset(preset):
     for split in Split:
         inside = [plan for plan in plans if plan.split is split]
         roots = [plan for plan in inside if not plan.derived and not plan.parent]
-        assert sum(plan.derived for plan in inside) == sizes.derived[split]
+        assert len({plan.lineage for plan in inside if plan.derived}) == sizes.derived[split]
         assert len(roots) == sizes.independent[split]
-        assert sum(plan.parent is not None for plan in inside) == round(len(roots) * sizes.twins[split])
+        twins = {plan.lineage for plan in inside if plan.parent and not plan.derived}
+        assert len(twins) == round(len(roots) * sizes.twins[split])
 
 
 @pytest.mark.parametrize("split", ["fit", "calibration", "test"])
@@ -113,3 +116,24 @@ def test_no_two_lineages_of_a_zoo_are_pruned_alike():
             plan.settings["ratio"] for plan in plan_zoo("standard", ["mlp-small"], seed) if plan.recipe == "prune"
         ]
         assert len(set(ratios)) == len(ratios)
+
+
+@pytest.mark.parametrize("split", ["fit", "calibration", "test"])
+def test_the_full_zoo_has_every_family_on_both_sides(split):
+    """Each recipe has derived lineages in each split, and in the fit split a twin as well; descendants stand beside
+    the models that they come from."""
+    inside = [plan for plan in plan_zoo("full", ARCHITECTURES, 3) if plan.split == split]
+    families = {plan.recipe for plan in inside if plan.derived}
+    assert {"extract-hard", "extract-ood", "quantise", "noise", "average", "filter-prune"} <= families
+    assert all(plan.parent in inside for plan in inside if plan.parent)
+    assert any(plan.derived and plan.parent for plan in inside)
+    if split == "fit":
+        assert {plan.recipe for plan in inside if plan.parent and not plan.derived} >= families
+    assert {plan.recipe for plan in inside if not plan.derived and not plan.parent} == {"train", "adversarial-train"}
+
+
+def test_a_regression_s_zoo_has_no_recipe_that_needs_labels():
+    """Neither hard labels nor a removal, and as many lineages as before."""
+    plans = plan_zoo("full", ARCHITECTURES, 3, OutputKind.REGRESSION)
+    assert not {plan.recipe for plan in plans} & {"extract-hard", "removal"}
+    assert len({plan.lineage for plan in plans}) == len({plan.lineage for plan in plan_zoo("full", ARCHITECTURES, 3)})

@@ -11,8 +11,10 @@ from metav_audit.errors import DataError
 from metav_audit.zoo import training
 from metav_audit.zoo.plan import TARGET, Plan, Split
 from metav_audit.zoo.recipes import fresh_model, make_surrogate
+from metav_audit.zoo.removal import remove_fingerprint
 from metav_audit.zoo.store import weights_hash
 from metav_audit.zoo.training import distillation_loss, last_layer, prune, seeded
+from tests.toy import TASK
 
 LAST = {"6.weight", "6.bias"}
 HABITS = {"epochs": 3, "rate": 2e-3, "share": 0.9}
@@ -95,7 +97,7 @@ def test_distilling_teaches_another_architecture(make, toy):
     student, target = make(wanted), toy.workshop.target
     inputs = torch.from_numpy(toy.workshop.data.validation.inputs)
     fresh = fresh_model("mlp-small", target.network, target.task, wanted.seed)
-    loss = distillation_loss(1.0)
+    loss = distillation_loss(1.0, TASK.output)
     assert student.state_dict().keys() != target.network.state_dict().keys()
     with torch.no_grad():
         teacher = target.network(inputs)
@@ -115,7 +117,8 @@ def test_training_from_scratch_learns(make, toy):
     """An independent has the target's structure, none of its weights, and is better than chance."""
     model = make(plan("train", epochs=15))
     validation = toy.workshop.data.validation
-    right = training.accuracy(model, torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels))
+    pairs = torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels)
+    right = training.performance(model, *pairs, TASK.output)
     assert moved(model, toy) == {name for name, _ in model.named_parameters()}
     assert right > 0.6
 
@@ -159,8 +162,8 @@ def test_distillation_loss_is_the_divergence_of_softened_answers():
     student, teacher = torch.randn(5, 3, generator=seeded(0)), torch.randn(5, 3, generator=seeded(1))
     soft = functional.softmax(teacher / 2, dim=1)
     by_hand = (soft * (soft.log() - functional.log_softmax(student / 2, dim=1))).sum(dim=1).mean() * 4
-    assert torch.allclose(distillation_loss(2.0)(student, teacher), by_hand)
-    assert float(distillation_loss(3.0)(teacher, teacher)) == pytest.approx(0, abs=1e-6)
+    assert torch.allclose(distillation_loss(2.0, TASK.output)(student, teacher), by_hand)
+    assert float(distillation_loss(3.0, TASK.output)(teacher, teacher)) == pytest.approx(0, abs=1e-6)
 
 
 def test_batches_cover_every_row_each_epoch():
@@ -181,3 +184,102 @@ def test_an_independent_of_the_target_s_architecture_keeps_nothing_of_its_normal
     assert torch.equal(fresh[2].weight, torch.ones(5))
     assert torch.equal(fresh[2].running_mean, torch.zeros(5))
     assert not torch.equal(fresh[1].weight, trained[1].weight)
+
+
+def test_pruning_filters_silences_whole_neurons(make, toy):
+    """In each layer but the last that share of rows is zero, biases and all, and stays so in the tuning."""
+    pruned = make(plan("filter-prune", ratio=0.34))
+    layers = [module for module in pruned.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    silent = [int(((each.weight.flatten(1) == 0).all(1) & (each.bias == 0)).sum()) for each in layers]
+    assert silent == [2, 5, 0]
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_quantised_weights_lie_on_a_grid(make, toy, bits):
+    """Each weight is a whole number of steps, at most one step from the target's, and other seeds round otherwise."""
+    quantised, other = (make(plan("quantise", bits=bits, seed=seed)) for seed in (1, 2))
+    for own, left in zip(weights(toy.workshop.target.network), weights(quantised), strict=True):
+        step = own.abs().max() / (2 ** (bits - 1) - 1)
+        assert torch.allclose((left / step).round() * step, left, atol=1e-6)
+        assert (left - own).abs().max() <= step * 1.001
+    assert weights_hash(quantised) != weights_hash(other)
+
+
+def test_noise_is_as_strong_as_asked(make, toy):
+    """The added noise has the share of each tensor's own deviation that the plan names."""
+    noisy = make(plan("noise", strength=0.1))
+    shares = [
+        float((left - own).std() / own.std())
+        for own, left in zip(weights(toy.workshop.target.network), weights(noisy), strict=True)
+        if own.numel() > 200
+    ]
+    assert shares
+    assert all(0.08 < share < 0.12 for share in shares)
+
+
+def test_an_average_lies_between_the_parent_and_its_tuning(make, toy):
+    """With shares 1 and 0 it is the one and the other."""
+    tuned, parent = (make(plan("average", share_of_parent=share)) for share in (0.0, 1.0))
+    between = make(plan("average", share_of_parent=0.5))
+    assert moved(parent, toy) == set()
+    for one, other, middle in zip(*map(weights, (tuned, parent, between)), strict=True):
+        assert torch.allclose((one + other) / 2, middle, atol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", ["adversarial-tune", "adversarial-train", "distill-adversarial"])
+def test_adversarial_training_withstands_more(make, toy, recipe):
+    """On inputs moved against it, such a model errs less than its like that never saw any."""
+    like = {"adversarial-tune": "fine-tune-all", "adversarial-train": "train", "distill-adversarial": "distill"}
+    shared = {"epochs": 25, "rate": 5e-3, "temperature": 1.0}
+    hardened, soft = make(plan(recipe, strength=0.15, **shared)), make(plan(like[recipe], **shared))
+    data = toy.workshop.data.validation
+    inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
+    attack = training.adversary(functional.cross_entropy, 0.15, 0.0, 1.0)
+    rights = [
+        training.performance(each, attack(each, inputs, labels), labels, TASK.output) for each in (hardened, soft)
+    ]
+    assert rights[0] > rights[1]
+
+
+@pytest.mark.parametrize("recipe", ["extract-hard", "extract-ood"])
+def test_a_thief_learns_from_answers_alone(make, toy, recipe):
+    """The student agrees with its teacher far above chance, though it never sees the labels."""
+    student = make(plan(recipe, "mlp-small", epochs=40, rate=1e-2, blends=0.5))
+    inputs = torch.from_numpy(toy.workshop.data.validation.inputs)
+    with torch.no_grad():
+        agrees = student(inputs).argmax(1) == toy.workshop.target.network(inputs).argmax(1)
+    assert agrees.float().mean() > 0.6
+
+
+def test_hard_labels_hide_the_scores(make, toy):
+    """A teacher whose scores alone are other, not its labels, has the same hard-label student."""
+    target = toy.workshop.target.network
+    sharper = nn.Sequential(target, _Times(3.0))
+    wanted = plan("extract-hard", "mlp-small", blends=0.5)
+    assert weights_hash(make(wanted)) == weights_hash(make(wanted, parent=sharper))
+
+
+def test_a_removal_keeps_the_labels_and_loses_the_scores(make, toy):
+    """The copy answers most inputs with the victim's label, and is far from the victim's probabilities."""
+    removed = make(plan("removal", steps=200, rate=0.02))
+    inputs, victim = torch.from_numpy(toy.workshop.data.validation.inputs), toy.workshop.target.network
+    with torch.no_grad():
+        shares, own = (functional.softmax(each(inputs), dim=1) for each in (removed, victim))
+    assert (shares.argmax(1) == own.argmax(1)).float().mean() > 0.85
+    assert (shares - own).abs().sum(1).mean() / 2 > 0.1
+
+
+def test_a_removal_needs_a_last_layer_that_is_linear(toy):
+    """A network that ends in a convolution has no head to attack."""
+    victim = nn.Sequential(nn.Conv2d(1, 3, 4), nn.Flatten())
+    with pytest.raises(DataError, match="ends in a linear layer"):
+        remove_fingerprint(victim, victim, torch.zeros(4, 1, 4, 4), {"steps": 1, "rate": 0.1}, seeded(0))
+
+
+class _Times(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, inputs):
+        return inputs * self.factor

@@ -10,7 +10,8 @@ from torch import nn
 from metav_audit.domains import ImageDomain
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.fingerprint.features import features_of
-from metav_audit.task import OutputKind, OutputSpace, TaskSpec
+from metav_audit.outputs import ClassScores
+from metav_audit.task import TaskSpec
 from metav_audit.zoo import training
 from metav_audit.zoo.build import build_zoo, load_model
 from metav_audit.zoo.data import LabelledData, OwnerData
@@ -22,7 +23,7 @@ from metav_audit.zoo.target import load_target
 from tests.toy import TASK, install_presets, network, pictures, trained, write_toy
 
 HERE = "tests.zoo.test_target"
-FIVE = TaskSpec(ImageDomain(1, 4, 4), OutputSpace(OutputKind.CLASSIFICATION, tuple("abcde")))
+FIVE = TaskSpec(ImageDomain(1, 4, 4), ClassScores(tuple("abcde")))
 
 
 class Softmax(nn.Module):
@@ -116,7 +117,9 @@ def test_probabilities_serve_as_logits():
     """A model that gives probabilities has the same features as the same model giving logits."""
     target = load_target(f"{HERE}:probabilities", None, "probabilities", TASK)
     with torch.no_grad():
-        assert torch.allclose(features_of(target.network, INPUTS), features_of(trained(), INPUTS), atol=1e-5)
+        assert torch.allclose(
+            features_of(target.network, INPUTS, FIVE.output), features_of(trained(), INPUTS, FIVE.output), atol=1e-5
+        )
 
 
 def test_an_exported_program_gives_the_same_answers(exported):
@@ -148,7 +151,8 @@ def test_an_exported_program_takes_every_recipe(exported, data, recipe):
     model = make_surrogate(plan, target.network, target.network, TASK, data)
     assert weights_hash(target.network) == target.sha256
     assert weights_hash(model) != target.sha256
-    accuracy = training.accuracy(model, torch.from_numpy(data.train.inputs), torch.from_numpy(data.train.labels))
+    pairs = torch.from_numpy(data.train.inputs), torch.from_numpy(data.train.labels)
+    accuracy = training.performance(model, *pairs, TASK.output)
     assert accuracy > 0.5
     assert state_of(model).keys() == state_of(fresh_model(TARGET, target.network, TASK, 0)).keys()
 

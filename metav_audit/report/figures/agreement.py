@@ -38,9 +38,17 @@ def _draw_usual(axes: Axes, ordered: Sequence[Query]) -> None:
         axes.plot(places, _rounded(heights), color=colour, linestyle=line, linewidth=1.5, label=label, **mark)
 
 
+_ENDPOINTS = (
+    (True, INK, "endpoint, same label"),
+    (False, "white", "endpoint, other label"),
+    (None, INK, "endpoint"),
+)
+"""Whether the labels agree, None where there are none; the dot's face; what the legend says."""
+
+
 def _draw_endpoint(axes: Axes, ordered: Sequence[Query]) -> None:
     size = 18 if len(ordered) <= MAX_NUMBERED else 9 if len(ordered) <= 300 else 4
-    for agrees, face, label in ((True, INK, "endpoint, same label"), (False, "white", "endpoint, other label")):
+    for agrees, face, label in _ENDPOINTS:
         known = [
             (place, query.divergence)
             for place, query in enumerate(ordered)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from metav_audit.outputs import OutputKind
 from metav_audit.report.blocks import Bar, Card, Cards, Column, Drawing, Paragraph, Picture, Pictures, Table
 from metav_audit.report.document import Section
+from metav_audit.report.layout.findings import distance_in
 from metav_audit.report.layout.values import DASH, number_ranges
 from metav_audit.report.model import EvidenceReport, Query
 from metav_audit.report.text import printable, shorten
@@ -20,14 +23,21 @@ AGREEMENT = "agreement.svg"
 def lay_out_answers(report: EvidenceReport) -> Iterator[Section]:
     """Yield the sections in order."""
     if comparable(report.queries):
-        yield Section("Query by query", (_agreement(),))
+        yield Section("Query by query", (_agreement(report),))
     pictures = tuple(Picture(picture_name(query), query.number) for query in report.queries if query.picture)
     if pictures:
-        shown = "The inputs" if len(pictures) <= MAX_PICTURES else f"The first {MAX_PICTURES} of {len(pictures)} inputs"
-        note = Paragraph(f"{shown} sent to the endpoint, numbered as in the transcript.", small=True)
-        yield Section("The inputs", (Pictures(pictures[:MAX_PICTURES]), note))
+        yield _pictures(report, pictures)
     yield Section("Failures and exclusions", tuple(_failures(report)))
     yield Section("The answers, beside the protected model's", tuple(_answers(report)))
+
+
+def _pictures(report: EvidenceReport, pictures: tuple[Picture, ...]) -> Section:
+    generated = report.kind is OutputKind.GENERATION
+    what, title = ("outputs", "The outputs") if generated else ("inputs", "The inputs")
+    shown = title if len(pictures) <= MAX_PICTURES else f"The first {MAX_PICTURES} of {len(pictures)} {what}"
+    told = ": left the protected model's, right the endpoint's," if generated else " sent to the endpoint,"
+    note = Paragraph(f"{shown}{told} numbered as in the transcript.", small=True)
+    return Section(title, (Pictures(pictures[:MAX_PICTURES]), note))
 
 
 def comparable(queries: Sequence[Query]) -> bool:
@@ -55,14 +65,16 @@ def choose_cards(queries: Sequence[Query]) -> list[Query]:
     return sorted([*first, *divergent[: MAX_CARDS - len(first)]], key=lambda query: query.number)
 
 
-def _agreement() -> Drawing:
+def _agreement(report: EvidenceReport) -> Drawing:
+    classes = report.kind is OutputKind.CLASSIFICATION
+    measure = "total variation distance: 0 the same, 1 disjoint" if classes else distance_in(report).rstrip(",")
+    dots = ": full where the top label is the protected model's, hollow where it is another" if classes else ""
     return Drawing(
         AGREEMENT,
         "For each query, how far the endpoint's answer lies from the protected model's, beside what is usual among "
         "derived and among independent calibration models.",
-        "How far each answer lies from the protected model's own (total variation distance: 0 the same, 1 disjoint). "
-        "The queries stand in the order in which independent models come apart. Dots are the endpoint's answers: full "
-        "where the top label is the protected model's, hollow where it is another. The lines are medians of the "
+        f"How far each answer lies from the protected model's own ({measure}). The queries stand in the order in "
+        f"which independent models come apart. Dots are the endpoint's answers{dots}. The lines are medians of the "
         "calibration models: dashed and blue for independent ones, solid and orange for derived ones. All figures are "
         "in report.csv.",
     )
@@ -70,8 +82,8 @@ def _agreement() -> Drawing:
 
 def _answers(report: EvidenceReport) -> Iterator[Paragraph | Cards]:
     cards = choose_cards(report.queries)
-    full = _full_bar(cards)
-    notes = [f"Upper bars, orange: protected model; lower bars, dark: endpoint. Full width is probability {full:g}."]
+    scale = _scale_of(report, cards)
+    notes = [f"Upper bars, orange: protected model; lower bars, dark: endpoint. {scale.words}"] if report.labels else []
     if len(report.labels) > MAX_BARS:
         notes.append(f"Each query shows the {MAX_BARS} classes that either favours.")
     if len(cards) < len(report.queries):
@@ -79,42 +91,60 @@ def _answers(report: EvidenceReport) -> Iterator[Paragraph | Cards]:
             f"Shown are {len(cards)} of {len(report.queries)} queries: the first, and of the others the most "
             "divergent. All are in report.csv."
         )
-    yield Paragraph(" ".join(notes), small=True)
-    width = min(MAX_LABEL, max(len(printable(label)) for label in report.labels))
-    yield Cards(tuple(_card(query, report.labels, full) for query in cards), width)
+    if notes:
+        yield Paragraph(" ".join(notes), small=True)
+    width = min(MAX_LABEL, max((len(printable(label)) for label in report.labels), default=0))
+    yield Cards(tuple(_card(query, report.labels, scale) for query in cards), width)
 
 
-def _card(query: Query, labels: Sequence[str], full: float) -> Card:
+def _card(query: Query, labels: Sequence[str], scale: _Scale) -> Card:
     answered = query.status == "answered"
-    note = "no answer" if not answered else "same label" if query.agrees else "other label"
+    notes = [_LABELS[query.agrees]] if answered else ["no answer"]
     if query.divergence is not None:
-        note += f" · distance {query.divergence:.3f}"
+        notes.append(f"distance {query.divergence:.3f}")
+    note = " · ".join(note for note in notes if note)
     return Card(
         query.number,
         picture_name(query) if query.picture else None,
         answered,
         note,
-        tuple(_bars(query, labels, full)),
+        tuple(_bars(query, labels, scale)),
     )
 
 
-def _bars(query: Query, labels: Sequence[str], full: float) -> Iterator[Bar]:
+_LABELS = {True: "same label", False: "other label", None: ""}
+
+
+def _bars(query: Query, labels: Sequence[str], scale: _Scale) -> Iterator[Bar]:
     """Keep the classes to which the target or the suspect gives most, in the order of the labels."""
     suspect = query.suspect or (None,) * len(labels)
     most = sorted(range(len(labels)), key=lambda index: (-max(query.target[index], suspect[index] or 0.0), index))
     for index in sorted(most[:MAX_BARS]):
         label, shown = shorten(printable(labels[index]), MAX_LABEL), suspect[index]
-        yield Bar(label, _share(query.target[index], full), None if shown is None else _share(shown, full))
+        yield Bar(label, scale.share(query.target[index]), None if shown is None else scale.share(shown))
 
 
-def _share(value: float, full: float) -> float:
-    return round(min(1.0, value / full), 4)
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """What the left and the right end of a bar stand for."""
+
+    low: float
+    high: float
+    words: str
+
+    def share(self, value: float) -> float:
+        return round(min(1.0, max(0.0, (value - self.low) / (self.high - self.low))), 4)
 
 
-def _full_bar(queries: Sequence[Query]) -> float:
-    """Choose the probability that a full bar stands for: smooth answers would be short bars at 1."""
-    highest = max(max(*query.target, *(value or 0.0 for value in query.suspect or ())) for query in queries)
-    return min(full for full in (0.25, 0.5, 1.0) if full >= min(1.0, highest))
+def _scale_of(report: EvidenceReport, queries: Sequence[Query]) -> _Scale:
+    """Choose what a full bar stands for: smooth answers would be short bars at 1; values may lie anywhere."""
+    values = [value for query in queries for value in (*query.target, *(query.suspect or ())) if value is not None]
+    if report.kind is OutputKind.CLASSIFICATION:
+        full = min(full for full in (0.25, 0.5, 1.0) if full >= min(1.0, max(values)))
+        return _Scale(0.0, full, f"Full width is probability {full:g}.")
+    low, high = min(0.0, *values), max(0.0, *values)
+    high = high if high > low else low + 1.0
+    return _Scale(low, high, f"Bars go from {low:.4g} to {high:.4g}.")
 
 
 def _failures(report: EvidenceReport) -> Iterator[Paragraph | Table]:

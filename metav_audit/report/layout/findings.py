@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from metav_audit.outputs import OutputKind
 from metav_audit.report.blocks import Column, Drawing, Figures, Items, Paragraph, Row, Steps, Table, Terms
 from metav_audit.report.document import Section
 from metav_audit.report.layout.values import DASH, number, p_share, p_value, percents, ratio
@@ -67,14 +68,22 @@ def _figures(report: EvidenceReport) -> Iterator[tuple[str, str, str]]:
         f"{verdict.answered} of {verdict.queries}",
         f"with {verdict.requests} requests, retries included",
     )
-    yield (
-        "Same top label",
-        f"{report.agreeing} of {verdict.answered}",
-        "as the protected model, among answered queries",
-    )
-    yield "Mean distance", number(report.mean_divergence), "total variation between the two answers, from 0 to 1"
+    if report.kind is OutputKind.CLASSIFICATION:
+        yield (
+            "Same top label",
+            f"{report.agreeing} of {verdict.answered}",
+            "as the protected model, among answered queries",
+        )
+    yield "Mean distance", number(report.mean_divergence), f"{distance_in(report)} between the two answers"
     if report.spelling is not None:
         yield from _spelling(report.spelling)
+
+
+def distance_in(report: EvidenceReport) -> str:
+    """Name the measure by which two answers are compared."""
+    if report.kind is OutputKind.CLASSIFICATION:
+        return "total variation, from 0 to 1,"
+    return f"root of the mean squared difference, in {report.unit},"
 
 
 def _spelling(spelling: Spelling) -> Iterator[tuple[str, str, str]]:

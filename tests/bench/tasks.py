@@ -1,0 +1,195 @@
+"""Projects on real data, one a task and seed: python -m tests.bench.tasks TASK FOLDER [--seed N] [--data-dir DIR].
+
+Each writes data, a trained target and project.toml into FOLDER, for ``metav-audit evaluate FOLDER``. The seed is that
+of the target's training and of all that follows; the data's parts are the same for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+from metav_audit.domains import CategoryColumn, NumberColumn, TabularDomain
+from metav_audit.domains.image import ImageDomain
+from metav_audit.outputs import ClassScores, Quantities, Quantity
+from metav_audit.task import TaskSpec
+from metav_audit.zoo.architectures import cnn, mlp
+from metav_audit.zoo.store import state_of
+from metav_audit.zoo.training import descend, performance, seeded, supervised_loss
+
+DATA = Path("../shared/data")
+UNKNOWN = "unknown"
+_YES_NO = {"0": "no", "1": "yes"}
+
+
+class Parts(NamedTuple):
+    """All inputs and labels, and where train, heldout and validation end."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    ends: tuple[int, int, int]
+
+
+# Warfarin dosing: a regression on mixed columns.
+
+_CATEGORIES = {
+    "age": ("Age", ("20 - 29", "30 - 39", "40 - 49", "50 - 59", "60 - 69", "70 - 79", "80 - 89", "90+")),
+    "gender": ("Gender", ("male", "female")),
+    "race": ("Race", ("White", "Asian", "Black or African American")),
+    "cyp2c9": ("CYP2C9 consensus", ("*1/*1", "*1/*2", "*1/*3", "*2/*2", "*2/*3", "*3/*3")),
+    "vkorc1": ("VKORC1 -1639 consensus", ("A/A", "A/G", "G/G")),
+    "amiodarone": ("Amiodarone (Cordarone)", ("no", "yes")),
+    "simvastatin": ("Simvastatin (Zocor)", ("no", "yes")),
+    "aspirin": ("Aspirin", ("no", "yes")),
+    "valve": ("Valve Replacement", ("no", "yes")),
+    "smoker": ("Current Smoker", ("no", "yes")),
+}
+"""The column on the wire: the column in the file, and its categories; whatever else it holds is unknown."""
+_NUMBERS = {"height_cm": ("Height (cm)", 125.0, 202.0, 1.0), "weight_kg": ("Weight (kg)", 30.0, 180.0, 0.5)}
+
+WARFARIN = TaskSpec(
+    TabularDomain(
+        (
+            *(NumberColumn(name, low, high, step) for name, (_, low, high, step) in _NUMBERS.items()),
+            *(CategoryColumn(name, (*known, UNKNOWN)) for name, (_, known) in _CATEGORIES.items()),
+        )
+    ),
+    Quantities((Quantity("dose_mg_week", 31.0, 17.0),)),
+)
+
+
+def warfarin(data: Path) -> Parts:
+    """Patients with a known dose up to 150 mg a week, in an order of their own."""
+    import pandas as pd
+
+    table = pd.read_csv(data / "warfarin.csv", dtype=str, encoding="utf-8-sig").dropna(how="all", axis=1)
+    dose = pd.to_numeric(table["Therapeutic Dose of Warfarin"], errors="coerce")
+    kept = dose.between(1, 150)
+    table, dose = table[kept], dose[kept]
+    cells: dict[str, list[Any]] = {}
+    for name, (column, low, high, _) in _NUMBERS.items():
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        cells[name] = numbers.fillna(numbers.median()).clip(low, high).tolist()
+    for name, (column, known) in _CATEGORIES.items():
+        texts = table[column].str.strip().replace(_YES_NO if known == ("no", "yes") else {})
+        cells[name] = texts.where(texts.isin(known), UNKNOWN).tolist()
+    rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    domain = WARFARIN.domain
+    assert isinstance(domain, TabularDomain)
+    order = np.random.default_rng(0).permutation(len(rows))
+    inputs = domain.encode([rows[index] for index in order])
+    return Parts(inputs, dose.to_numpy(np.float32)[order], (1900, 4300, len(rows)))
+
+
+def warfarin_network() -> nn.Module:
+    """A perceptron of two hidden layers."""
+    return mlp(64, 32)(WARFARIN)
+
+
+# Fashion-MNIST as a classification.
+
+_GARMENTS = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
+FASHION = TaskSpec(ImageDomain(1, 28, 28), ClassScores(_GARMENTS))
+
+
+def fashion(data: Path) -> Parts:
+    """The first of the training images."""
+    with np.load(data / "fashion_mnist.npz") as arrays:
+        pictures, labels = arrays["x_train"][:3600], arrays["y_train"].ravel()[:3600]
+    inputs = (pictures.reshape(-1, 1, 28, 28) / 255).astype(np.float32)
+    return Parts(inputs, labels.astype(np.int64), (1500, 3000, 3600))
+
+
+def fashion_network() -> nn.Module:
+    """A small convolutional network."""
+    return cnn(16, 32, hidden=64)(FASHION)
+
+
+class Task(NamedTuple):
+    """What a project of one task is made of."""
+
+    spec: TaskSpec
+    load: Callable[[Path], Parts]
+    network: Callable[[], nn.Module]
+    epochs: int
+    architectures: tuple[str, ...]
+
+
+TASKS = {
+    "warfarin": Task(WARFARIN, warfarin, warfarin_network, 15, ("mlp-small", "mlp-wide", "mlp-deep")),
+    "fashion": Task(FASHION, fashion, fashion_network, 20, ("cnn-small", "mlp-wide", "mlp-small", "resnet-small")),
+}
+
+PROJECT = """\
+name = "{name}"
+seed = {seed}
+[task]
+{task}
+[target]
+model = "tests.bench.tasks:{name}_network"
+weights = "target.safetensors"
+[data]
+train = "train.npz"
+heldout = "heldout.npz"
+validation = "validation.npz"
+[zoo]
+preset = "standard"
+architectures = {architectures}
+"""
+
+
+def write_project(name: str, folder: Path, seed: int, data: Path) -> float:
+    """Write data, target and project file; return the target's performance."""
+    task = TASKS[name]
+    parts = task.load(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    start, pairs = 0, {}
+    for part, end in zip(("train", "heldout", "validation"), parts.ends, strict=True):
+        inputs, labels = parts.inputs[start:end], parts.labels[start:end]
+        np.savez(folder / f"{part}.npz", x=inputs, y=labels)
+        pairs[part] = torch.from_numpy(inputs), torch.from_numpy(labels if labels.dtype == int else labels[:, None])
+        start = end
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    network, loss = task.network(), supervised_loss(task.spec.output)
+    parameters = list(network.parameters())
+    descend(network, parameters, pairs["train"], loss, epochs=task.epochs, rate=2e-3, generator=seeded(seed))
+    safetensors.torch.save_file(state_of(network), folder / "target.safetensors")
+    fields = {"task": _as_toml(task.spec), "architectures": json.dumps(list(task.architectures))}
+    (folder / "project.toml").write_text(PROJECT.format(name=name, seed=seed, **fields))
+    return performance(network, *pairs["validation"], task.spec.output)
+
+
+def _as_toml(spec: TaskSpec) -> str:
+    fields = spec.to_json()
+    parts = {**fields["output"], "input": fields["input"]}
+    return "\n".join(f"{name} = {_value(value)}" for name, value in parts.items())
+
+
+def _value(value: Any) -> str:
+    """Write a value of JSON types in TOML."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_value(part)}" for name, part in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data-dir", type=Path, default=DATA)
+    told = parser.parse_args()
+    if not told.data_dir.is_dir():
+        parser.error(f"there is no folder {told.data_dir}: name the benchmark data's with --data-dir")
+    print(f"{told.folder}: performance {write_project(told.task, told.folder, told.seed, told.data_dir):.3f}")
