@@ -54,10 +54,11 @@ def command(
     With --view and --queries a table follows by what is shown and asked; views
     are full, top5, top3, top1, 3-decimals, 2-decimals and label. --held-out
     family adds figures for fine-tuning, retraining, pruning and distillation,
-    each unknown to the zoo; --held-out architecture the rate of false matches
-    on independents of each architecture, unknown likewise.
+    each unknown to the zoo: their mean AUC, the lowest of any target (min), TPR
+    at 5 % FPR (@5%) and the shares of verdicts; --held-out architecture the
+    rate of false matches on independents of each architecture, unknown likewise.
 
-    Methods: metav, best, local, fitprint, and the baselines ipguard, akh, sac and
+    Methods: best, metav, local, fitprint, and the baselines ipguard, akh, sac and
     random. For fitprint the bit-error rates follow, of derived (+) and of
     independent models (-): their mean, and the rate of the model nearest the
     other side. The figures are Tippett and PAV plots, and robustness with

@@ -185,7 +185,7 @@ def test_what_was_left_out_has_a_row_and_all_together_the_worst(families):
     rows = [row for row in comparisons.left_out_rows([*families, *other]) if row.method == "metav"]
     assert [row.label for row in rows] == [*(one.left_out for one in families[::2]), "all"]
     assert rows[-1].figures["AUC"] == pytest.approx(0.5)
-    assert rows[-1].figures["worst"] == min(row.figures["worst"] for row in rows[:-1])
+    assert rows[-1].figures["min"] == min(row.figures["min"] for row in rows[:-1])
 
 
 def test_comparing_tables_fit_a_terminal(pair, families):
