@@ -27,6 +27,7 @@ from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import descend, performance, seeded, supervised_loss
 from tests.evidence.test_independent import load_script
 from tests.servers import PROTOCOLS, ModelServer
+from tests.toy import typical_suspect
 
 DOMAIN = TabularDomain(
     (
@@ -149,17 +150,7 @@ def test_the_bundle_survives_the_disk(chain):
 def test_an_endpoint_behind_a_schema_is_told_from_the_other_side(chain, tmp_path, capsys, derived, outcome, code):
     """Held-out models behind a strict API get the right verdict; the folder verifies, by the script as well."""
     folder, workshop, zoo, bundle = chain
-    models = [load_model(workshop, one.plan) for one in zoo.select(Split.TEST, derived=derived)]
-    every = np.ones((1, *bundle.reference.shape), bool)
-    from metav_audit.fingerprint.features import features_of_all
-
-    scores = [bundle.verifier.scores(features_of_all([m], bundle.inputs, TASK.output), every)[0] for m in models]
-    middle = models[int(np.argsort(scores)[len(scores) // 2])]
-
-    def model(inputs):
-        with torch.no_grad():
-            return middle(torch.from_numpy(inputs)).double().numpy()
-
+    model = typical_suspect(workshop, zoo, bundle, derived=derived)
     PROTOCOLS["patients"] = checked
     with ModelServer(model, "patients") as server:
         fields = {

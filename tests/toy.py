@@ -10,6 +10,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from metav_audit.fingerprint.features import features_of_all
+from metav_audit.zoo.build import load_model
 from metav_audit.zoo.plan import PRESETS, Preset, Split
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import descend, seeded
@@ -112,3 +114,17 @@ def changed(line: str, changes: dict[str, str]) -> str:
     if name not in changes:
         return line
     return f"{name} = {changes[name]}" if changes[name] else ""
+
+
+def typical_suspect(workshop, zoo, bundle, *, derived: bool):
+    """A test model of one side as a function of inputs: the one whose score lies in the side's middle."""
+    models = [load_model(workshop, one.plan) for one in zoo.select(Split.TEST, derived=derived)]
+    answers = features_of_all(models, bundle.inputs, bundle.task.output)
+    scores = bundle.verifier.scores(answers, np.ones(answers.shape, bool))
+    chosen = models[int(np.argsort(scores)[len(scores) // 2])]
+
+    def answer(inputs: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return chosen(torch.from_numpy(inputs)).double().numpy()
+
+    return answer

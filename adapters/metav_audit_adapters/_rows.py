@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from metav_audit.adapter import Adapter, AdapterOptions, read_scores, read_values
 from metav_audit.errors import AnswerError
-from metav_audit.outputs import ScoreKind
+from metav_audit.outputs import GeneratedTensor, OutputSpace, ScoreKind
 from metav_audit.responses import Answer
 from metav_audit.task import TaskSpec
 from metav_audit_adapters._shared import refused
@@ -32,7 +33,7 @@ class RowReader:
         label_key: the key of the label in a labelled score.
         score_key: the key of the score in a labelled score.
         alone: whether an answer is declared to be a bare label, without any score.
-        size: elements of an answer that is values and no scores; None for scores.
+        values: the output space of answers that are values and no scores; None for scores.
     """
 
     labels: tuple[str, ...]
@@ -40,7 +41,7 @@ class RowReader:
     label_key: str = "label"
     score_key: str = "score"
     alone: bool = False
-    size: int | None = None
+    values: OutputSpace | None = None
 
     @classmethod
     def open(
@@ -59,9 +60,9 @@ class RowReader:
         unknown = sorted(set(options.label_map.values()) - set(task.output.labels))
         if unknown:
             raise refused(adapter, "label_map", f"the task has no label {unknown[0]!r}")
-        size = task.output.size if options.scores is ScoreKind.VALUE else None
+        values = task.output if options.scores is ScoreKind.VALUE else None
         alone = options.scores is ScoreKind.LABEL
-        return cls(task.output.labels, options.label_map, label_key, score_key, alone, size)
+        return cls(task.output.labels, options.label_map, label_key, score_key, alone, values)
 
     def read_all(self, rows: Any, count: int) -> list[Answer]:
         """Read a list of ``count`` answers.
@@ -78,7 +79,7 @@ class RowReader:
     def read_loose(self, found: Any, count: int) -> list[Answer]:
         """Read what is one bare answer, or a list of ``count`` answers."""
         bare = isinstance(found, dict | str | int) or (isinstance(found, list) and not any(map(_nests, found)))
-        if self.size is not None:
+        if self.values is not None:
             bare = count == 1 and not (isinstance(found, list) and len(found) == 1)
         return self.read_all([found] if bare else found, count)
 
@@ -94,7 +95,11 @@ class RowReader:
             return self._labelled(row.items())
         if isinstance(row, list) and any(isinstance(part, dict) for part in row):
             return self._labelled(self._pair(part) for part in row)
-        return read_scores(row) if self.size is None else read_values(row, self.size)
+        if self.values is None:
+            return read_scores(row)
+        if isinstance(row, str) and isinstance(self.values, GeneratedTensor):
+            return read_scores(self.values.from_picture(_from_base64(row)))
+        return read_values(row, self.values.size)
 
     def _labelled(self, pairs: Iterable[tuple[Any, Any]]) -> Answer:
         scores: dict[str, Any] = {}
@@ -119,6 +124,14 @@ class RowReader:
         if label not in self.labels:
             raise AnswerError(f"an answer names the label {str(remote)[:60]!r}, which the task lacks: mend label_map")
         return label
+
+
+def _from_base64(text: str) -> bytes:
+    """Decode base64, which may stand in a data URL."""
+    try:
+        return base64.b64decode(text.rpartition(",")[2], validate=True)
+    except ValueError:
+        raise AnswerError("an answer is a text, but no picture in base64") from None
 
 
 def _nests(part: Any) -> bool:

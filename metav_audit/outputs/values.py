@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, prod
@@ -165,6 +166,26 @@ class GeneratedTensor(_Numbers):
     def is_picture(self) -> bool:
         """Whether it is a grey or colour image."""
         return len(self.sizes) == 3 and self.sizes[0] in (1, 3)
+
+    def from_picture(self, content: bytes) -> list[float]:
+        """Return the elements of an answer that is a PNG or JPEG file, row by row.
+
+        Raises:
+            AnswerError: it is none, or has another size.
+        """
+        from PIL import Image, UnidentifiedImageError
+
+        channels, height, width = self.sizes if self.is_picture else (0, 0, 0)
+        try:
+            with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
+                if picture.size != (width, height):
+                    raise AnswerError(f"an answer is a picture of {picture.size}, the task says {(width, height)}")
+                levels = np.asarray(picture.convert("L" if channels == 1 else "RGB"), dtype=np.float64)
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+            raise AnswerError(f"an answer is no PNG or JPEG file: {type(error).__name__}") from None
+        channels_first = np.moveaxis(levels.reshape(height, width, channels), -1, 0)
+        elements: list[float] = (self.low + channels_first / 255 * (self.high - self.low)).ravel().tolist()
+        return elements
 
     def check(self, shown: Sequence[float], *, complete: bool, kind: ScoreKind) -> None:
         """Check that the elements lie in the range, but for rounding."""

@@ -166,6 +166,7 @@ class Query:
     Attributes:
         number: as in transcript.jsonl, from 0.
         picture: the input as a PNG file; of generated images the target's, and beside it the suspect's; or None.
+        row: the input as named cells; None where the domain is no table.
         status: "answered", "unanswered", or "open" where the audit stopped before it was asked out.
         reason: why it is unanswered.
         target: the target's probabilities, one a label, not below 1e-6; or its values.
@@ -186,6 +187,7 @@ class Query:
 
     number: int
     picture: bytes | None
+    row: Mapping[str, Any] | None
     status: str
     reason: str | None
     target: tuple[float, ...]

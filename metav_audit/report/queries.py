@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -29,15 +31,15 @@ class _Answered:
 def build_queries(bundle: FingerprintBundle, transcript: Transcript, shown: Features) -> tuple[Query, ...]:
     """Return one value an input, in order; ``shown`` are the transcript's answers as canonical features."""
     space = bundle.task.output
-    pictures = _pictures(bundle, shown)
+    seen = zip(_pictures(bundle, shown), bundle.task.domain.rows(bundle.inputs) or repeat(None), strict=False)
     queries = []
     usual = zip(_usual(bundle, derived=True), _usual(bundle, derived=False), strict=True)
-    parts = zip(transcript.exchanges, pictures, bundle.reference, usual, strict=True)
-    for exchange, picture, reference, medians in parts:
+    parts = zip(transcript.exchanges, seen, bundle.reference, usual, strict=True)
+    for exchange, looks, reference, medians in parts:
         answer = _Answered()
         if exchange.answer is not None:
             answer = _compare(reference, shown, exchange.query, space)
-        queries.append(_query(exchange, picture, _shown(reference, space), _label(reference, space), answer, medians))
+        queries.append(_query(exchange, looks, _shown(reference, space), _label(reference, space), answer, medians))
     return tuple(queries)
 
 
@@ -75,7 +77,7 @@ def _usual(bundle: FingerprintBundle, *, derived: bool) -> list[float]:
 
 def _query(
     exchange: Exchange,
-    picture: bytes | None,
+    looks: tuple[bytes | None, Mapping[str, Any] | None],
     target: tuple[float, ...],
     label: str | None,
     answer: _Answered,
@@ -85,7 +87,8 @@ def _query(
     status = "answered" if answer.suspect else "unanswered" if exchange.reason else "open"
     return Query(
         number=exchange.query,
-        picture=picture,
+        picture=looks[0],
+        row=looks[1],
         status=status,
         reason=exchange.reason,
         target=target,

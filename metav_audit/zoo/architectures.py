@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.outputs import Quantities
+from metav_audit.outputs import GeneratedTensor, OutputKind, OutputSpace, Quantities
 from metav_audit.task import TaskSpec
 
 Builder = Callable[[TaskSpec], nn.Module]
@@ -91,6 +91,63 @@ def resnet(channels: int, blocks: int) -> Builder:
     return build
 
 
+def dcgan(width: int) -> Builder:
+    """Return a builder of image generators: a projection, then transposed convolutions (Radford et al., ICLR 2016)."""
+
+    def build(task: TaskSpec) -> nn.Module:
+        depth, height, width_out = task.output.shape
+        rows, columns = -(-height // 4), -(-width_out // 4)
+        flat = 2 * width * rows * columns
+        return nn.Sequential(
+            nn.Linear(task.domain.shape[0], flat),
+            nn.BatchNorm1d(flat),
+            nn.ReLU(),
+            nn.Unflatten(1, (2 * width, rows, columns)),
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, depth, 4, stride=2, padding=1),
+            InRange(task.output, (height, width_out)),
+        )
+
+    return build
+
+
+def decoder(*widths: int) -> Builder:
+    """Return a builder of generators that are perceptrons with these hidden widths."""
+
+    def build(task: TaskSpec) -> nn.Module:
+        layers: list[nn.Module] = []
+        for inward, outward in zip((task.domain.shape[0], *widths), widths, strict=False):
+            layers += [nn.Linear(inward, outward), nn.BatchNorm1d(outward), nn.ReLU()]
+        shape = task.output.shape
+        return nn.Sequential(
+            *layers, nn.Linear(widths[-1], task.output.size), nn.Unflatten(1, shape), InRange(task.output)
+        )
+
+    return build
+
+
+class InRange(nn.Module):
+    """Brings any numbers into a generated tensor's range, and cuts an image to its size."""
+
+    def __init__(self, space: OutputSpace, size: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        assert isinstance(space, GeneratedTensor)
+        self.low, self.width, self.size = space.low, space.high - space.low, size
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Squash, scale and cut."""
+        cut = numbers if self.size is None else numbers[..., : self.size[0], : self.size[1]]
+        return self.low + self.width * torch.sigmoid(cut)
+
+
+GENERATORS: dict[str, Builder] = {
+    "dcgan-small": dcgan(8),
+    "dcgan-wide": dcgan(24),
+    "decoder-small": decoder(64),
+    "decoder-deep": decoder(128, 256),
+}
 BUILT_IN: dict[str, Builder] = {
     "cnn-small": cnn(8, 16, hidden=32),
     "cnn-medium": cnn(16, 32, hidden=64),
@@ -103,12 +160,10 @@ BUILT_IN: dict[str, Builder] = {
 
 
 def built_in_for(task: TaskSpec) -> tuple[str, ...]:
-    """Return the names of the built-in architectures that take such inputs: convolutions are for images."""
-    return tuple(name for name in BUILT_IN if name.startswith("mlp") or _is_image(task))
-
-
-def _is_image(task: TaskSpec) -> bool:
-    return len(task.domain.shape) == 3
+    """Return the names of the built-in architectures that suit such inputs and outputs."""
+    if task.output.kind is OutputKind.GENERATION:
+        return tuple(name for name in GENERATORS if len(task.output.shape) == 3 or name.startswith("decoder"))
+    return tuple(name for name in BUILT_IN if len(task.domain.shape) == 3 or name.startswith("mlp"))
 
 
 def import_function(reference: str, what: str) -> Callable[..., Any]:
@@ -161,15 +216,11 @@ def build_architecture(name: str, task: TaskSpec) -> nn.Module:
         ConfigurationError: the name is unknown, or the function does not give a torch module.
         DataError: the function fails.
     """
-    if ":" not in name and name not in BUILT_IN:
-        raise ConfigurationError(
-            f"architecture {name!r} is unknown: use one of {', '.join(BUILT_IN)}, or module:function"
-        )
-    if name in BUILT_IN and name not in built_in_for(task):
-        raise ConfigurationError(
-            f"architecture {name!r} is for images: use one of {', '.join(built_in_for(task))}, or module:function"
-        )
-    model = BUILT_IN[name](task) if name in BUILT_IN else call_function(name, "architecture", task)
+    fitting = built_in_for(task)
+    if ":" not in name and name not in fitting:
+        what = "does not suit the task" if name in BUILT_IN | GENERATORS else "is unknown"
+        raise ConfigurationError(f"architecture {name!r} {what}: use one of {', '.join(fitting)}, or module:function")
+    model = call_function(name, "architecture", task) if ":" in name else (BUILT_IN | GENERATORS)[name](task)
     if not isinstance(model, nn.Module):
         raise ConfigurationError(f"architecture {name!r} gives {type(model).__name__}, not a torch.nn.Module")
     return model

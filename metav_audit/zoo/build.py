@@ -59,11 +59,17 @@ def _check_ready(workshop: Workshop) -> None:
         build_architecture(name, task)
     performance = performance_of(workshop.target.network, workshop)
     if performance <= training.guessing(task.output):
-        found = "has R² =" if task.output.kind is OutputKind.REGRESSION else "is right on a share of"
         raise DataError(
-            f"the target {found} {performance:.3f} on the validation data, no better than guessing: check that the "
-            "order of labels, the inputs' range and the weights are the target's own"
+            f"the target {_FIGURES[task.output.kind]} {performance:.3f} on the validation data, no better than "
+            "guessing: check that the order of labels, the inputs' range and the weights are the target's own"
         )
+
+
+_FIGURES = {
+    OutputKind.CLASSIFICATION: "is right on a share of",
+    OutputKind.REGRESSION: "has R² =",
+    OutputKind.GENERATION: "has a quality of",
+}
 
 
 def make_models(workshop: Workshop, plans: Iterable[Plan], *, jobs: int | None, progress: Progress = silent) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metav_audit.domains import ImageDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.outputs import OutputKind
+from metav_audit.outputs import GeneratedTensor, OutputKind
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import call_function
 
@@ -28,7 +29,9 @@ class LabelledData:
 
     Attributes:
         inputs: float32 of shape (n, *domain.shape).
-        labels: classes, int64 of shape (n,); of a regression the values, float32 of shape (n, quantities).
+        labels: classes, int64 of shape (n,); of a regression the values, float32 of shape (n, quantities); of a
+            generator real examples, float32 of shape (n, *output.shape), to which the inputs, latent vectors, have no
+            relation.
     """
 
     inputs: Inputs
@@ -66,20 +69,38 @@ class OwnerData:
 def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:
     """Load ``x`` and ``y`` from an ``.npz`` file, or from ``module:function`` returning (x, y).
 
-    8-bit images are brought into the domain's range; grey images may lack the channel dimension, colour images may
-    have it last.
+    For a generator ``x`` are real examples, and there is no ``y``: the function returns (x, None). 8-bit images are
+    brought into the task's range; grey images may lack the channel dimension, colour images may have it last.
 
     Raises:
         ConfigurationError: the file or function cannot be found.
         DataError: the arrays do not fit the task.
     """
-    raw = _read_npz(Path(reference)) if reference.endswith(".npz") else _call(reference, what)
+    generation = task.output.kind is OutputKind.GENERATION
+    names = ("x",) if generation else ("x", "y")
+    raw = _read_npz(Path(reference), names) if reference.endswith(".npz") else _call(reference, what)
     try:
-        raw_inputs, raw_labels = map(np.asarray, raw)
+        raw_inputs, raw_labels = (np.asarray(each) for each in (*raw, None)[:2])
     except ValueError as error:
         raise DataError(f"{what} data {reference} is no pair of plain arrays: {error}") from error
+    if generation:
+        return _examples(raw_inputs, task, f"{what} x of {reference}")
     inputs = task.domain.check(_in_range(_in_shape(raw_inputs, task), task), f"{what} x of {reference}")
     return LabelledData(inputs, check_labels(raw_labels, len(inputs), task, f"{what} y of {reference}"))
+
+
+def _examples(raw: NDArray[Any], task: TaskSpec, what: str) -> LabelledData:
+    """Return a generator's real examples, and as many latent vectors drawn from its domain."""
+    space = task.output
+    assert isinstance(space, GeneratedTensor)
+    examples = _scaled(_channels_first(raw, space.shape), space.low, space.high)
+    if examples.shape[1:] != space.shape or len(examples) < 2 or examples.dtype.kind not in "biuf":
+        raise DataError(f"{what} has shape {raw.shape}, the task generates (n, {', '.join(map(str, space.shape))})")
+    values = examples.astype(np.float32)
+    if not np.isfinite(values).all() or values.min() < space.low - 1e-5 or values.max() > space.high + 1e-5:
+        raise DataError(f"{what} leaves the range {space.low:g} .. {space.high:g}: rescale it, or mend low and high")
+    latents = task.domain.sample(len(values), np.random.default_rng(len(values)))
+    return LabelledData(latents, values)
 
 
 def check_labels(labels: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[Any]:
@@ -127,7 +148,7 @@ def _call(reference: str, what: str) -> tuple[Any, Any]:
     return result
 
 
-def _read_npz(path: Path) -> tuple[Any, Any]:
+def _read_npz(path: Path, names: tuple[str, ...]) -> tuple[Any, ...]:
     try:
         if path.stat().st_size > MAX_DATA_BYTES:
             raise DataError(f"{path} is larger than {MAX_DATA_BYTES} bytes: give a smaller sample")
@@ -135,7 +156,7 @@ def _read_npz(path: Path) -> tuple[Any, Any]:
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} holds a single array: it must hold x and y (numpy.savez)")
-            return arrays["x"], arrays["y"]
+            return tuple(arrays[name] for name in names)
     except OSError as error:
         raise ConfigurationError(f"cannot read the data {path}: {error.strerror or error}") from error
     except KeyError as error:
@@ -145,19 +166,28 @@ def _read_npz(path: Path) -> tuple[Any, Any]:
 
 
 def _in_shape(inputs: NDArray[Any], task: TaskSpec) -> NDArray[Any]:
-    shape = task.domain.shape
-    if inputs.shape[1:] == shape or len(shape) != 3:
-        return inputs
-    if shape[0] == 1 and inputs.shape[1:] == shape[1:]:
-        return inputs[:, None]
-    if inputs.shape[1:] == (*shape[1:], shape[0]):
-        return np.moveaxis(inputs, -1, 1)
-    return inputs
+    return _channels_first(inputs, task.domain.shape)
+
+
+def _channels_first(arrays: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Bring images that lack their one channel, or have their channels last, into the task's shape."""
+    if arrays.shape[1:] == shape or len(shape) != 3:
+        return arrays
+    if shape[0] == 1 and arrays.shape[1:] == shape[1:]:
+        return arrays[:, None]
+    if arrays.shape[1:] == (*shape[1:], shape[0]):
+        return np.moveaxis(arrays, -1, 1)
+    return arrays
 
 
 def _in_range(inputs: NDArray[Any], task: TaskSpec) -> NDArray[Any]:
-    domain = task.domain.to_json()
-    if inputs.dtype != np.uint8 or "levels" not in domain:
-        return inputs
-    unit = inputs.astype(np.float32) / 255
-    return np.asarray(domain["low"] + unit * (domain["high"] - domain["low"]), dtype=np.float32)
+    domain = task.domain
+    return _scaled(inputs, domain.low, domain.high) if isinstance(domain, ImageDomain) else inputs
+
+
+def _scaled(arrays: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+    """Bring 8-bit elements into a range; others are left as they are."""
+    if arrays.dtype != np.uint8:
+        return arrays
+    unit = arrays.astype(np.float32) / 255
+    return np.asarray(low + unit * (high - low), dtype=np.float32)

@@ -129,8 +129,14 @@ PRESETS = {
 }
 
 
-BY_LABELS = ("extract-hard", "extract-hard-other", "removal")
-"""Recipes that need the labels of a classification."""
+_BY_LABELS = {"extract-hard", "extract-hard-other", "removal"}
+_ADVERSE = {"adversarial-tune", "distill-adversarial"}
+MISSING = {
+    OutputKind.CLASSIFICATION: set[str](),
+    OutputKind.REGRESSION: _BY_LABELS,
+    OutputKind.GENERATION: _BY_LABELS | _ADVERSE,
+}
+"""Recipes that make no sense for a kind of output: those that need labels, and adversarial inputs to a generator."""
 
 
 def plan_zoo(
@@ -142,7 +148,7 @@ def plan_zoo(
         preset: "quick", "standard" or "full".
         architectures: names other than the target's own that independents and thieves use.
         seed: of every choice made here and of every model's training.
-        kind: of the task; without classes there are no recipes that need labels.
+        kind: of the task, which not every recipe suits.
 
     Raises:
         ConfigurationError: the preset is unknown, or there is no architecture.
@@ -151,8 +157,9 @@ def plan_zoo(
     if not architectures:
         raise ConfigurationError("the zoo needs at least one architecture besides the target's own")
     sizes = PRESETS[preset]
-    if kind is not OutputKind.CLASSIFICATION:
-        sizes = replace(sizes, recipes=tuple(recipe for recipe in sizes.recipes if recipe not in BY_LABELS))
+    sizes = replace(sizes, recipes=tuple(recipe for recipe in sizes.recipes if recipe not in MISSING[kind]))
+    if kind is OutputKind.GENERATION:
+        sizes = replace(sizes, roots=("train",))
     plans: list[Plan] = []
     for split in Split:
         derived = itertools.islice(_derived(split, sizes, architectures, seed), sizes.derived[split])

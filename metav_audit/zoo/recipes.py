@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metav_audit.outputs import OutputKind
 from metav_audit.task import TaskSpec
 from metav_audit.zoo import training
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import LabelledData, OwnerData
+from metav_audit.zoo.generative import descend_against
 from metav_audit.zoo.plan import FROM_SCRATCH, TARGET, Plan
 from metav_audit.zoo.removal import remove_fingerprint
 from metav_audit.zoo.training import seeded
@@ -63,7 +65,7 @@ def make_surrogate(plan: Plan, parent: nn.Module, target: nn.Module, task: TaskS
     makers = _Makers(plan, task, _sample(plan, data))
     if plan.recipe in FROM_SCRATCH:
         model = fresh_model(plan.architecture, target, task, plan.seed)
-        return makers.train(model, list(model.parameters()), makers.pairs, makers.loss)
+        return makers.train(model, list(model.parameters()))
     if plan.recipe in STUDENTS:
         return _teach(makers, fresh_model(plan.architecture, target, task, plan.seed), parent)
     if plan.recipe == "removal":
@@ -88,6 +90,20 @@ class _Makers:
         return training.supervised_loss(self.task.output)
 
     def train(
+        self, model: nn.Module, parameters: list[nn.Parameter], after_step: Callable[[], None] = lambda: None
+    ) -> nn.Module:
+        """Train on the maker's own data; a generator against a discriminator."""
+        if self.task.output.kind is not OutputKind.GENERATION:
+            return self.learn(model, parameters, self.pairs, self.loss, after_step)
+        latents, examples = self.pairs
+        settings, chance = self.plan.settings, seeded(self.plan.seed + 1)
+        descend_against(
+            model, parameters, examples, latents, epochs=int(settings["epochs"]), rate=settings["rate"],
+            generator=chance, after_step=after_step,
+        )  # fmt: skip
+        return model
+
+    def learn(
         self,
         model: nn.Module,
         parameters: list[nn.Parameter],
@@ -125,7 +141,7 @@ def _modify(makers: _Makers, model: nn.Module, parent: nn.Module) -> nn.Module:
     if plan.recipe in UNTRAINED:
         return model.eval()
     tuned = training.last_layer(model) if plan.recipe.endswith("last") else list(model.parameters())
-    makers.train(model, tuned, makers.pairs, makers.loss, keep)
+    makers.train(model, tuned, keep)
     if plan.recipe == "average":
         training.average(model, parent, settings["share_of_parent"])
     return model
@@ -144,7 +160,7 @@ def _teach(makers: _Makers, student: nn.Module, teacher: nn.Module) -> nn.Module
     loss = training.distillation_loss(plan.settings.get("temperature", 1.0), space)
     if plan.recipe == "extract-hard":
         answers, loss = answers.argmax(dim=1), makers.loss
-    return makers.train(student, list(student.parameters()), (inputs, answers), loss)
+    return makers.learn(student, list(student.parameters()), (inputs, answers), loss)
 
 
 def _blended(makers: _Makers, inputs: Tensor, times: float) -> Tensor:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.errors import DataError
-from metav_audit.outputs import OutputSpace, Quantities
+from metav_audit.outputs import GeneratedTensor, OutputKind, OutputSpace, Quantities
+from metav_audit.zoo.batches import batches
+from metav_audit.zoo.generative import quality
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Perturb = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -21,14 +23,6 @@ Perturb = Callable[[nn.Module, Tensor, Tensor], Tensor]
 def seeded(seed: int) -> torch.Generator:
     """Return a generator of random numbers on the CPU."""
     return torch.Generator().manual_seed(seed)
-
-
-def batches(count: int, size: int, epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield index batches, reshuffled each epoch; a last batch of one is left out."""
-    for _ in range(epochs):
-        for batch in torch.split(torch.randperm(count, generator=generator), size):
-            if len(batch) > 1 or count == 1:
-                yield batch
 
 
 def descend(  # noqa: PLR0913 - a training loop is what its makers say
@@ -70,18 +64,19 @@ def descend(  # noqa: PLR0913 - a training loop is what its makers say
 
 def supervised_loss(space: OutputSpace) -> Loss:
     """Return cross-entropy for classes, and for values the mean squared error in the space's units."""
-    if not isinstance(space, Quantities):
+    if space.kind is OutputKind.CLASSIFICATION:
         return functional.cross_entropy
-    scale = torch.from_numpy(space.scale).float()
+    size = space.high - space.low if isinstance(space, GeneratedTensor) else 1.0
+    scale = torch.from_numpy(space.scale).float() if isinstance(space, Quantities) else torch.tensor(size)
     return lambda values, wanted: functional.mse_loss(values / scale, wanted / scale)
 
 
 def distillation_loss(temperature: float, space: OutputSpace) -> Loss:
     """Return the Kullback-Leibler divergence from the teacher's softened probabilities (Hinton et al. 2015, eq. 1).
 
-    A regression has no temperature: its student learns the teacher's values as it would learn the true ones.
+    Values have no temperature: their student learns the teacher's as it would learn the true ones.
     """
-    if isinstance(space, Quantities):
+    if space.kind is not OutputKind.CLASSIFICATION:
         return supervised_loss(space)
 
     def loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -177,15 +172,16 @@ def prune_filters(model: nn.Module, ratio: float) -> Callable[[], None]:
     rows = {}
     for name, parameter in named[:-1]:
         norms = parameter.detach().abs().flatten(1).sum(1)
-        rows[name.rpartition(".")[0]] = norms.argsort()[: int(len(norms) * ratio)]
+        rows[name.rpartition(".")[0]] = norms < norms.sort().values[int(len(norms) * ratio)]
     # A layer's own vectors, its biases above all, go with its filters.
     owned = [(parameter, rows.get(name.rpartition(".")[0])) for name, parameter in model.named_parameters()]
 
     @torch.no_grad()
     def apply() -> None:
-        for parameter, index in owned:
-            if index is not None:
-                parameter[index] = 0.0
+        for parameter, silent in owned:
+            # Of a transposed convolution the rows are its inputs, and its biases are of another number.
+            if silent is not None and len(silent) == len(parameter):
+                parameter[silent] = 0.0
 
     apply()
     return apply
@@ -230,7 +226,9 @@ def clone(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def performance(model: nn.Module, inputs: Tensor, labels: Tensor, space: OutputSpace) -> float:
-    """Return the share of right labels, in [0, 1]; of values the coefficient of determination R², at most 1."""
+    """Return the share of right labels, in [0, 1]; or at most 1, R² of a regression, ``quality`` of a generator."""
+    if space.kind is OutputKind.GENERATION:
+        return quality(model, inputs, labels)
     outputs = model(inputs)
     if not isinstance(space, Quantities):
         return float((outputs.argmax(dim=1) == labels).float().mean())
@@ -240,4 +238,4 @@ def performance(model: nn.Module, inputs: Tensor, labels: Tensor, space: OutputS
 
 def guessing(space: OutputSpace) -> float:
     """Return the performance of a model that knows nothing of its input."""
-    return 0.0 if isinstance(space, Quantities) else 1 / space.size
+    return 1 / space.size if space.kind is OutputKind.CLASSIFICATION else 0.0

@@ -17,11 +17,13 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from metav_audit.domains import CategoryColumn, NumberColumn, TabularDomain
+from metav_audit.domains import CategoryColumn, LatentDomain, NumberColumn, TabularDomain
 from metav_audit.domains.image import ImageDomain
-from metav_audit.outputs import ClassScores, Quantities, Quantity
+from metav_audit.outputs import ClassScores, GeneratedTensor, OutputKind, Quantities, Quantity
 from metav_audit.task import TaskSpec
-from metav_audit.zoo.architectures import cnn, mlp
+from metav_audit.zoo.architectures import cnn, dcgan, mlp
+from metav_audit.zoo.data import load_data
+from metav_audit.zoo.generative import descend_against
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import descend, performance, seeded, supervised_loss
 
@@ -113,6 +115,23 @@ def fashion_network() -> nn.Module:
     return cnn(16, 32, hidden=64)(FASHION)
 
 
+# Fashion-MNIST as a generation: from a latent vector to a garment.
+
+GARMENTS = TaskSpec(LatentDomain(32), GeneratedTensor((1, 28, 28), 0.0, 1.0, 256))
+
+
+def garments(data: Path) -> Parts:
+    """The first of the training images, without labels."""
+    with np.load(data / "fashion_mnist.npz") as arrays:
+        pictures = arrays["x_train"][:3000].reshape(-1, 1, 28, 28)
+    return Parts((pictures / 255).astype(np.float32), np.zeros(len(pictures)), (1200, 2400, 3000))
+
+
+def garments_network() -> nn.Module:
+    """A small DCGAN's generator."""
+    return dcgan(16)(GARMENTS)
+
+
 class Task(NamedTuple):
     """What a project of one task is made of."""
 
@@ -125,6 +144,7 @@ class Task(NamedTuple):
 
 TASKS = {
     "warfarin": Task(WARFARIN, warfarin, warfarin_network, 15, ("mlp-small", "mlp-wide", "mlp-deep")),
+    "garments": Task(GARMENTS, garments, garments_network, 30, ("dcgan-small", "dcgan-wide", "decoder-deep")),
     "fashion": Task(FASHION, fashion, fashion_network, 20, ("cnn-small", "mlp-wide", "mlp-small", "resnet-small")),
 }
 
@@ -155,17 +175,27 @@ def write_project(name: str, folder: Path, seed: int, data: Path) -> float:
     for part, end in zip(("train", "heldout", "validation"), parts.ends, strict=True):
         inputs, labels = parts.inputs[start:end], parts.labels[start:end]
         np.savez(folder / f"{part}.npz", x=inputs, y=labels)
-        pairs[part] = torch.from_numpy(inputs), torch.from_numpy(labels if labels.dtype == int else labels[:, None])
+        held = load_data(str(folder / f"{part}.npz"), task.spec, part)
+        pairs[part] = torch.from_numpy(held.inputs), torch.from_numpy(held.labels)
         start = end
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    network, loss = task.network(), supervised_loss(task.spec.output)
-    parameters = list(network.parameters())
-    descend(network, parameters, pairs["train"], loss, epochs=task.epochs, rate=2e-3, generator=seeded(seed))
+    network = task.network()
+    _train(network, task, pairs["train"], seed)
     safetensors.torch.save_file(state_of(network), folder / "target.safetensors")
     fields = {"task": _as_toml(task.spec), "architectures": json.dumps(list(task.architectures))}
     (folder / "project.toml").write_text(PROJECT.format(name=name, seed=seed, **fields))
     return performance(network, *pairs["validation"], task.spec.output)
+
+
+def _train(network: nn.Module, task: Task, pairs: tuple[torch.Tensor, torch.Tensor], seed: int) -> None:
+    parameters, chance = list(network.parameters()), seeded(seed)
+    if task.spec.output.kind is OutputKind.GENERATION:
+        latents, examples = pairs
+        descend_against(network, parameters, examples, latents, epochs=task.epochs, rate=4e-3, generator=chance)
+    else:
+        loss = supervised_loss(task.spec.output)
+        descend(network, parameters, pairs, loss, epochs=task.epochs, rate=2e-3, generator=chance)
 
 
 def _as_toml(spec: TaskSpec) -> str:

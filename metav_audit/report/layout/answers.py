@@ -17,6 +17,7 @@ MAX_CARDS = 32
 MAX_BARS = 5
 MAX_PICTURES = 120
 MAX_LABEL = 15
+MAX_ROW = 600
 AGREEMENT = "agreement.svg"
 
 
@@ -27,6 +28,8 @@ def lay_out_answers(report: EvidenceReport) -> Iterator[Section]:
     pictures = tuple(Picture(picture_name(query), query.number) for query in report.queries if query.picture)
     if pictures:
         yield _pictures(report, pictures)
+    if any(query.row for query in report.queries):
+        yield _rows(report.queries)
     yield Section("Failures and exclusions", tuple(_failures(report)))
     yield Section("The answers, beside the protected model's", tuple(_answers(report)))
 
@@ -38,6 +41,15 @@ def _pictures(report: EvidenceReport, pictures: tuple[Picture, ...]) -> Section:
     told = ": left the protected model's, right the endpoint's," if generated else " sent to the endpoint,"
     note = Paragraph(f"{shown}{told} numbered as in the transcript.", small=True)
     return Section(title, (Pictures(pictures[:MAX_PICTURES]), note))
+
+
+def _rows(queries: Sequence[Query]) -> Section:
+    rows = tuple(
+        (str(query.number), shorten("; ".join(f"{name}: {cell}" for name, cell in query.row.items()), MAX_ROW))
+        for query in queries[:MAX_PICTURES]
+        if query.row
+    )
+    return Section("The inputs", (Table((Column("query", 15), Column("what was sent to the endpoint")), rows),))
 
 
 def comparable(queries: Sequence[Query]) -> bool:
