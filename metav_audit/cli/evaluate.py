@@ -11,7 +11,7 @@ VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "label")
 
 @click.command()
 @click.argument("projects", nargs=-1, required=True, metavar="PROJECT...", type=click.Path(path_type=Path))
-@click.option("--method", "methods", multiple=True, default=("metav", "ipguard"), show_default=True)
+@click.option("--method", "methods", multiple=True, default=("best", "metav", "ipguard"), show_default=True)
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "markdown", "csv", "json"]), default="text", show_default=True

@@ -25,7 +25,7 @@ from metav_audit.verifier import MetaVerifier
 from metav_audit.zoo.data import OwnerData
 from metav_audit.zoo.project import Workshop
 
-DEFAULT_METHOD = "metav"
+DEFAULT_METHOD = "best"
 ANY_OUTPUT = frozenset(OutputKind)
 LABELS = frozenset({OutputKind.CLASSIFICATION})
 """The outputs that have a label: what compares labels serves no other."""

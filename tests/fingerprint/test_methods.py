@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
 
 import numpy as np
@@ -118,3 +119,10 @@ def test_undecided_starts_lie_between_two_classes():
     assert len({each.tobytes() for each in chosen} & undecided) == 5
     assert not np.array_equal(choose_undecided(TARGET, TASK, pool, 5, 1), chosen)
     assert choose_undecided(TARGET, TASK, pool, 45, 0).shape == (45, 1, 3, 3)
+
+
+def test_the_command_line_s_default_is_the_registry_s():
+    """``fit`` and ``evaluate`` begin with the method that the library takes by itself."""
+    fit, evaluate = (importlib.import_module(f"metav_audit.cli.{name}").command for name in ("fit", "evaluate"))
+    assert next(option.default for option in fit.params if option.name == "method") == methods.DEFAULT_METHOD
+    assert next(option.default for option in evaluate.params if option.name == "methods")[0] == methods.DEFAULT_METHOD
