@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("project", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder; NAME.bundle by default.")
 @click.option(
-    "--method", default="metav", show_default=True, help="metav, fitprint, or a baseline; see docs/methods.md."
+    "--method", default="best", show_default=True, help="best, metav, fitprint or another; see docs/methods.md."
 )
 @click.option("--identity", metavar="TEXT", help="Who claims the model, for fitprint.")
 @click.option("--nonce", metavar="HEX", help="32 bytes in hexadecimal, for fitprint; from the seed by default.")
@@ -42,7 +42,7 @@ def command(
     from metav_audit.zoo.project import load_project, open_workshop
 
     loaded = replace(load_project(project), identity=identity, nonce=nonce)
-    method_for(loaded.task.output.kind, method)
+    find_method(method, loaded.task.output.kind)
     if method == "fitprint":
         _ = loaded.owner_mark
     elif identity or nonce:

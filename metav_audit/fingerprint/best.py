@@ -80,11 +80,10 @@ class Committee(nn.Module):
     def __init__(self, queries: int, space: OutputSpace, settings: CommitteeSettings) -> None:
         super().__init__()
         self.sharpness, self.spread = settings.sharpness, space.spread
-        width, labelled = space.size, space.kind is OutputKind.CLASSIFICATION
-        self.labelled = labelled
-        weights = ("distance", "coarse") if labelled else ("distance",)
-        self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(queries, width)) for name in weights})
-        if labelled:
+        self.labelled = space.kind is OutputKind.CLASSIFICATION
+        weights = ("distance", "coarse") if self.labelled else ("distance",)
+        self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(queries, space.size)) for name in weights})
+        if self.labelled:
             self.weights["labels"] = nn.Parameter(torch.zeros(queries))
         self.local = LocalVerifiers(queries, space)
         self.joint = JointVerifier(queries, space, JointSettings(hidden=settings.hidden, dropout=settings.dropout))
@@ -190,7 +189,7 @@ def optimise_committee(
         draws = np.random.default_rng(seed)
         # 1. The queries start from ``starts``, the verifiers from random weights.
         queries = torch.from_numpy(starts.copy()).requires_grad_()
-        space, domain = task.output, task.domain
+        domain, space = task.domain, task.output
         committee = Committee(len(starts), space, settings)
         optimizers = (
             torch.optim.Adam([queries], lr=settings.input_rate * extent_of(domain)),
@@ -225,12 +224,9 @@ def optimise_committee(
             progress(step + 1, settings.steps)
         # 7. What is kept is what will arrive; the votes are brought to one scale there.
         fingerprint = domain.project(queries.detach().numpy())
-        sides = (target, *derived), independent
-        answered = [
-            torch.stack([features_of(model, torch.from_numpy(fingerprint), space).detach() for model in side])
-            for side in sides
-        ]
-        return fingerprint, _finish(committee.eval(), answered[0], answered[1], settings)
+        return fingerprint, _finish(
+            committee.eval(), target, derived, independent, torch.from_numpy(fingerprint), space, settings
+        )
 
 
 def with_virtual_models(
@@ -250,7 +246,15 @@ def _cost(logits: Tensor, positives: int) -> Tensor:
 
 
 @torch.no_grad()
-def _finish(committee: Committee, derived: Tensor, independent: Tensor, settings: CommitteeSettings) -> MetaVerifier:
+def _finish(
+    committee: Committee,
+    target: nn.Module,
+    derived: Sequence[nn.Module],
+    independent: Sequence[nn.Module],
+    queries: Tensor,
+    space: OutputSpace,
+    settings: CommitteeSettings,
+) -> MetaVerifier:
     """Measure each vote in standard deviations of independent models, and bring the mean vote to log-odds.
 
     The average independent model gets ``-settings.decided``, the average copy, virtual ones too, its opposite.
@@ -261,9 +265,9 @@ def _finish(committee: Committee, derived: Tensor, independent: Tensor, settings
         independent: answers of independent models, of shape (Q, N, D).
         settings: of the optimisation.
     """
-    reference = derived[0]
-    high, _ = with_virtual_models(derived, independent, settings, labelled=committee.labelled)
-    low = independent
+    reference = features_of(target, queries, space)
+    high, low = (torch.stack([features_of(model, queries, space) for model in side]) for side in (derived, independent))
+    high, _ = with_virtual_models(torch.cat([reference[None], high]), low, settings, labelled=committee.labelled)
     found = [committee.votes(side, reference) for side in (high, low)]
     votes = [torch.stack(list(side.values())) for side in found]
     weight = torch.tensor([_WEIGHTS.get(name, 1.0) for name in found[0]])

@@ -71,6 +71,13 @@ def conditions_of(views: Sequence[str], budgets: Sequence[int]) -> list[Conditio
     return [Condition(view, size) for size in sizes for view in dict.fromkeys(("full", *views))]
 
 
+def check_conditions(conditions: Sequence[Condition], kind: OutputKind) -> None:
+    """Raise ConfigurationError if a view is of classes, and the output has none."""
+    of_classes = [one.view for one in conditions if VIEWS[one.view].label_only or VIEWS[one.view].top is not None]
+    if of_classes and kind is not OutputKind.CLASSIFICATION:
+        raise ConfigurationError(f"the view {of_classes[0]!r} is one of classes, and a {kind} has none")
+
+
 USUAL = Condition()
 """Everything is shown, and the project's own number of queries asked."""
 
@@ -136,8 +143,10 @@ def evaluate_project(
         progress: told of every model trained.
 
     Raises:
+        ConfigurationError: a view is of classes, and the output has none.
         DataError: the zoo's test split is too small; the preset "quick" has none.
     """
+    check_conditions(conditions, project.task.output.kind)
     workshop, zoo = open_evaluation(project, jobs=jobs, progress=progress)
     return [
         score_test_split(workshop, zoo, keep_bundle(workshop, zoo, method, condition), condition)

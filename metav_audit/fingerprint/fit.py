@@ -16,7 +16,7 @@ from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBun
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import BundleError, DataError
 from metav_audit.fingerprint.features import features_of_all
-from metav_audit.fingerprint.methods import DEFAULT_METHOD, Materials, joint_settings, method_for
+from metav_audit.fingerprint.methods import DEFAULT_METHOD, Materials, find_method, joint_settings
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.targeted import FITPRINT
@@ -175,7 +175,7 @@ def models_of(workshop: Workshop, surrogates: tuple[Surrogate, ...]) -> list[nn.
 
 def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, queries: int | None = None) -> str:
     """Return the hash of everything that decides a bundle; the zoo's own tells what was filtered out of it."""
-    own = method_for(workshop.target.task.output.kind, method)
+    own = find_method(method, workshop.target.task.output.kind)
     settings = workshop.project.settings
     fingerprint = settings.fingerprint.model_dump(exclude={"identity", "nonce", "bits"})
     parts = {
@@ -208,7 +208,7 @@ def _optimise(
     workshop: Workshop, zoo: SurrogateZoo, method: str, progress: Progress, seed: int, queries: int | None
 ) -> tuple[Inputs, MetaVerifier]:
     target = workshop.target
-    own = method_for(target.task.output.kind, method)
+    own = find_method(method, target.task.output.kind)
     sides = [models_of(workshop, _of(zoo, Split.FIT, derived=side)) if own.uses_zoo else [] for side in (True, False)]
     given = Materials(
         target=target.network,

@@ -23,6 +23,7 @@ from metav_audit.fingerprint.evaluate import (
     USUAL,
     Condition,
     TestScores,
+    check_conditions,
     keep_bundle,
     open_evaluation,
     score_test_split,
@@ -33,14 +34,8 @@ from metav_audit.zoo.project import Project
 from metav_audit.zoo.surrogates import SurrogateZoo
 
 _TWIN = " of an independent"
-_FAMILIES = {
-    "fine-tune": ("fine-tune", "adversarial-tune"),
-    "prune": ("prune", "filter-prune"),
-    "retrain": ("retrain",),
-    "distill": ("distill", "extract-ood"),
-}
-"""Recipes with such beginnings are one family: to know its sister would be no test."""
-_DESCENDANT = "descendant"
+_FAMILIES = ("fine-tune", "retrain", "prune", "distill", "extract")
+"""Recipes with such a word in their name are one family: to know its sister would be no test."""
 
 
 class HeldOut(StrEnum):
@@ -53,11 +48,7 @@ class HeldOut(StrEnum):
 def family_of(card: ModelCard) -> str:
     """Return the family of a model's recipe, the same for a twin; a recipe that is in no known family is its own."""
     recipe = card.recipe.removesuffix(_TWIN)
-    return _DESCENDANT if " of " in recipe else _family(recipe)
-
-
-def _family(recipe: str) -> str:
-    return next((family for family, starts in _FAMILIES.items() if recipe.startswith(starts)), recipe)
+    return next((family for family in _FAMILIES if family in recipe), recipe)
 
 
 def evaluate_held_out(
@@ -84,6 +75,7 @@ def evaluate_held_out(
     Raises:
         DataError: the zoo's test split is too small, or nothing is left of a side to fit or calibrate with.
     """
+    check_conditions(conditions, project.task.output.kind)
     workshop, zoo = open_evaluation(project, jobs=jobs)
     names = tuple(_names(zoo, what))
     found: list[TestScores] = []

@@ -53,19 +53,19 @@ class LocalVerifiers(nn.Module):
 
     def __init__(self, queries: int, space: OutputSpace) -> None:
         super().__init__()
-        self.spread, width = space.spread, space.size
-        self.weight = nn.Parameter(torch.randn(queries, width) / width**0.5)
+        self.scale = space.spread
+        self.weight = nn.Parameter(torch.randn(queries, space.size) / space.size**0.5)
         self.bias = nn.Parameter(torch.zeros(queries))
 
     def forward(self, features: Tensor, reference: Tensor) -> Tensor:
         """Return logits of shape (M, N) from features of shape (M, N, D) and the target's own of shape (N, D)."""
-        return ((features - reference) / self.spread * self.weight).sum(dim=2) + self.bias
+        return ((features - reference) / self.scale * self.weight).sum(dim=2) + self.bias
 
     def export(self, reference: Tensor) -> MetaVerifier:
         """Return the numpy meta-verifier with the target's answers ``reference`` built in."""
         tensors = {name: parameter.detach().numpy().copy() for name, parameter in self.named_parameters()}
         tensors["reference"] = reference.detach().numpy().copy()
-        tensors["scale"] = np.full_like(tensors["reference"], self.spread)
+        tensors["scale"] = np.full_like(tensors["reference"], self.scale)
         return MetaVerifier(VerifierKind.LOCAL, tensors)
 
 
@@ -87,7 +87,7 @@ def optimise_locally(
         torch.manual_seed(seed)
         draws = np.random.default_rng(seed)
         queries = torch.from_numpy(starts.copy()).requires_grad_()
-        space, domain = task.output, task.domain
+        domain, space = task.domain, task.output
         verifiers = LocalVerifiers(len(starts), space)
         optimizer = torch.optim.Adam(
             [

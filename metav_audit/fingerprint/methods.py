@@ -25,7 +25,7 @@ from metav_audit.verifier import MetaVerifier
 from metav_audit.zoo.data import OwnerData
 from metav_audit.zoo.project import Workshop
 
-DEFAULT_METHOD = "metav"
+DEFAULT_METHOD = "best"
 ANY_OUTPUT = frozenset(OutputKind)
 LABELS = frozenset({OutputKind.CLASSIFICATION})
 """The outputs that have a label: what compares labels serves no other."""
@@ -145,7 +145,7 @@ def _best(given: Materials, settings: CommitteeSettings) -> tuple[Inputs, MetaVe
     starts = given.starts
     if given.task.output.kind in LABELS:
         pool = given.data.validation.inputs
-        starts = choose_undecided(given.target, given.task.domain, pool, len(starts), given.seed)
+        starts = choose_undecided(given.target, given.task, pool, len(starts), given.seed)
     learned = given.target, given.derived, given.independent, given.task, starts
     return optimise_committee(*learned, settings, given.seed, given.progress)
 
@@ -155,19 +155,19 @@ def _ipguard(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
 
 
 def _akh(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return compare_labels(given.target, _mistakes(given), given.task.output)
+    return compare_labels(given.target, given.task, _mistakes(given))
 
 
 def _sac(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return compare_correlations(given.target, _mistakes(given), given.task.output)
+    return compare_correlations(given.target, given.task, _mistakes(given))
 
 
 def _random(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return compare_labels(given.target, given.starts, given.task.output)
+    return compare_labels(given.target, given.task, given.starts)
 
 
 def _mistakes(given: Materials) -> Inputs:
-    return choose_mistakes(given.target, given.task.domain, given.data, len(given.starts))
+    return choose_mistakes(given.target, given.task, given.data, len(given.starts))
 
 
 _REGISTERED = (
@@ -230,25 +230,16 @@ _REGISTERED = (
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _REGISTERED})
 
 
-def find_method(name: str) -> Method:
+def find_method(name: str, kind: OutputKind | None = None) -> Method:
     """Return the method of that name.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or it cannot serve outputs of this kind.
     """
     if name not in METHODS:
         raise ConfigurationError(f"method {name!r} is unknown: use one of {', '.join(METHODS)}")
-    return METHODS[name]
-
-
-def method_for(kind: OutputKind, name: str) -> Method:
-    """Return the method of that name, which can serve a task of that kind.
-
-    Raises:
-        ConfigurationError: there is no such method, or it cannot.
-    """
-    method = find_method(name)
-    if kind not in method.outputs:
-        able = [one.name for one in METHODS.values() if kind in one.outputs]
-        raise ConfigurationError(f"method {name!r} cannot serve a task of {kind}: use one of {', '.join(able)}")
+    method = METHODS[name]
+    if kind is not None and kind not in method.outputs:
+        able = ", ".join(one.name for one in METHODS.values() if kind in one.outputs)
+        raise ConfigurationError(f"method {name!r} compares classes, and a {kind} has none: use one of {able}")
     return method

@@ -11,15 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.fingerprint.features import features_of_all
-from metav_audit.outputs import OutputSpace
+from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
 from metav_audit.zoo.data import LabelledData, OwnerData
 
 
-def choose_mistakes(target: nn.Module, domain: InputDomain, data: OwnerData, count: int) -> Inputs:
+def choose_mistakes(target: nn.Module, task: TaskSpec, data: OwnerData, count: int) -> Inputs:
     """Return the inputs on which the target is most wrong, the validation data's mistakes before the held-out ones'.
 
     Where there are too few mistakes, those of the validation data follow that it gets right by the smallest margin;
@@ -32,12 +31,12 @@ def choose_mistakes(target: nn.Module, domain: InputDomain, data: OwnerData, cou
     right = np.argsort(margins[0], kind="stable")
     right = right[margins[0][right] > 0]
     chosen = np.concatenate([*wrong, data.validation.inputs[right]])[:count]
-    noise = domain.sample(count - len(chosen), np.random.default_rng(0))
-    return domain.project(np.concatenate([chosen, noise]))
+    noise = task.domain.sample(count - len(chosen), np.random.default_rng(0))
+    return task.domain.project(np.concatenate([chosen, noise]))
 
 
 @torch.no_grad()
-def choose_undecided(target: nn.Module, domain: InputDomain, pool: Inputs, count: int, seed: int) -> Inputs:
+def choose_undecided(target: nn.Module, task: TaskSpec, pool: Inputs, count: int, seed: int) -> Inputs:
     """Draw from the inputs between whose two likeliest classes the target is least decided, twice as many as wanted.
 
     Noise fills up where the pool is too small.
@@ -46,7 +45,7 @@ def choose_undecided(target: nn.Module, domain: InputDomain, pool: Inputs, count
     first, second = target(torch.from_numpy(pool)).topk(2, dim=1).values.T
     undecided = np.argsort((first - second).numpy(), kind="stable")[: 2 * count]
     chosen = pool[rng.permutation(undecided)[:count]]
-    return domain.project(np.concatenate([chosen, domain.sample(count - len(chosen), rng)]))
+    return task.domain.project(np.concatenate([chosen, task.domain.sample(count - len(chosen), rng)]))
 
 
 @torch.no_grad()
@@ -65,12 +64,14 @@ def _mistakes(margins: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.asarray(order[margins[order] <= 0])
 
 
-def compare_labels(target: nn.Module, inputs: Inputs, space: OutputSpace) -> tuple[Inputs, MetaVerifier]:
+def compare_labels(target: nn.Module, task: TaskSpec, inputs: Inputs) -> tuple[Inputs, MetaVerifier]:
     """Return the inputs, and a verifier that counts the labels equal to the target's."""
-    labels = features_of_all([target], inputs, space)[0].argmax(axis=1)
+    labels = features_of_all([target], inputs, task.output)[0].argmax(axis=1)
     return inputs, MetaVerifier(VerifierKind.AGREEMENT, {"labels": labels.astype(np.float32)})
 
 
-def compare_correlations(target: nn.Module, inputs: Inputs, space: OutputSpace) -> tuple[Inputs, MetaVerifier]:
+def compare_correlations(target: nn.Module, task: TaskSpec, inputs: Inputs) -> tuple[Inputs, MetaVerifier]:
     """Return the inputs, and a verifier that compares the correlations of outputs with the target's."""
-    return inputs, MetaVerifier(VerifierKind.CORRELATION, {"reference": features_of_all([target], inputs, space)[0]})
+    return inputs, MetaVerifier(
+        VerifierKind.CORRELATION, {"reference": features_of_all([target], inputs, task.output)[0]}
+    )

@@ -11,28 +11,25 @@ from hypothesis import strategies as st
 from metav_audit.fingerprint.best import Committee, CommitteeSettings, optimise_committee, with_virtual_models
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.virtual import as_log_probabilities, bend, mix
-from metav_audit.outputs import LOG_FLOOR, ClassScores, Quantities, Quantity
+from metav_audit.outputs import LOG_FLOOR, Quantities, Quantity
 from metav_audit.responses import Features
 from metav_audit.task import TaskSpec
 from metav_audit.verifier import COARSE_FLOOR, MetaVerifier, VerifierKind
 from metav_audit.views import OutputView
-from tests.builders import softmax
+from tests.builders import make_task, softmax
 from tests.fingerprint.test_joint import DERIVED, DOMAIN, INDEPENDENT, SPACE, STARTS, TARGET, TASK, model
 from tests.test_verifier import SIZES
 
 SETTINGS = CommitteeSettings(steps=60, models=3, mixed=3, bent=3, hidden=16)
 
 
+VALUES = TaskSpec(DOMAIN, Quantities(tuple(Quantity(name, 0.0, 5.0) for name in "abcd")))
+"""The same models, taken for regressions."""
+
+
 def optimise(seed=0, task=TASK):
     torch.set_num_threads(1)
     return optimise_committee(TARGET, DERIVED, INDEPENDENT, task, STARTS, SETTINGS, seed)
-
-
-def space_of(width, *, labelled):
-    """Classes, or as many quantities."""
-    if labelled:
-        return ClassScores(tuple(map(str, range(width))))
-    return Quantities(tuple(Quantity(str(index), 0.0, 1.0) for index in range(width)))
 
 
 def distributions(*shape):
@@ -85,7 +82,9 @@ def test_every_virtual_copy_has_a_twin_and_the_target_stands_first():
 def random_committee(queries, width, seed, *, labelled):
     """A committee with random weights in evaluation mode, exported with a random line a vote; the target's answers."""
     torch.manual_seed(seed)
-    committee = Committee(queries, space_of(width, labelled=labelled), CommitteeSettings(hidden=7)).eval()
+    values = Quantities(tuple(Quantity(f"q{index}", 0.0, 1.0) for index in range(width)))
+    space = make_task(width).output if labelled else values
+    committee = Committee(queries, space, CommitteeSettings(hidden=7)).eval()
     with torch.no_grad():
         for parameter in committee.parameters():
             parameter.add_(torch.randn_like(parameter))
@@ -102,7 +101,7 @@ def test_numpy_equals_torch(sizes, seed, labelled):
     committee, reference, line, exported = random_committee(queries, width, seed, labelled=labelled)
     answers = distributions(models, queries, width).clamp(min=LOG_FLOOR + 1e-3)
     with torch.no_grad():
-        votes = committee.votes(answers, reference)
+        votes = committee.double().votes(answers.double(), reference.double())
         odds = [
             weight * (slope * vote + offset) for vote, (slope, offset, weight) in zip(votes.values(), line, strict=True)
         ]
@@ -131,7 +130,12 @@ def fitted():
     fingerprint, verifier = optimise()
     fresh = [TARGET, *(model(seed, distance=0.1) for seed in range(20, 28))]
     strangers = [model(seed, distance=3.0) for seed in range(200, 208)]
-    return fingerprint, verifier, *(features_of_all(side, fingerprint, SPACE) for side in (fresh, strangers))
+    return (
+        fingerprint,
+        verifier,
+        features_of_all(fresh, fingerprint, SPACE),
+        features_of_all(strangers, fingerprint, SPACE),
+    )
 
 
 VIEWS = [OutputView(), OutputView(top=2), OutputView(decimals=2), OutputView(label_only=True)]
@@ -160,10 +164,10 @@ def test_the_fingerprint_is_valid_and_the_seed_decides(fitted):
 
 def test_without_labels_there_are_three_votes():
     """An output that is no classification's is read by distance, local and joint verifiers alone."""
-    fingerprint, verifier = optimise(task=TaskSpec(DOMAIN, space_of(4, labelled=False)))
+    fingerprint, verifier = optimise(task=VALUES)
     assert verifier.tensors["line"].shape == (3, 3)
     assert not {"coarse.weight", "labels.weight"} & set(verifier.tensors)
-    own = features_of_all([TARGET, *INDEPENDENT], fingerprint, space_of(4, labelled=False))
+    own = features_of_all([TARGET, *INDEPENDENT], fingerprint, VALUES.output)
     scores = verifier.scores(own, np.ones(own.shape, bool))
     assert scores[0] > scores[1:].max()
 
@@ -233,7 +237,7 @@ def test_rounding_is_no_distance():
     """A model that answers like the target, to two decimals, is as near as it can be seen to be."""
     reference = np.log([[0.7, 0.299, 1e-3], [0.5, 0.49, 0.01]])
     shown = OutputView(decimals=2).apply(
-        Features(reference.astype(np.float32)[None], np.ones((1, 2, 3), bool)), space_of(3, labelled=True)
+        Features(reference.astype(np.float32)[None], np.ones((1, 2, 3), bool)), make_task(3).output
     )
     assert vote(votes_of("distance", reference), shown.values[0]) > -0.01
 

@@ -9,11 +9,13 @@ import pytest
 
 from metav_audit.bundle import MANIFEST, FingerprintBundle, ModelCard
 from metav_audit.cli import evaluate as command
+from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint import comparisons
 from metav_audit.fingerprint.evaluate import (
     USUAL,
     VIEWS,
     Condition,
+    check_conditions,
     conditions_of,
     evaluate_project,
     keep_bundle,
@@ -22,6 +24,7 @@ from metav_audit.fingerprint.evaluate import (
 from metav_audit.fingerprint.heldout import HeldOut, evaluate_held_out, family_of, without
 from metav_audit.fingerprint.metrics import mean_interval, roc_auc
 from metav_audit.fingerprint.tables import as_text
+from metav_audit.outputs import OutputKind
 from metav_audit.responses import Features
 from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
 from metav_audit.zoo.plan import Split
@@ -33,8 +36,8 @@ def card_of(recipe, architecture="target", derived=True):
 
 def test_sister_recipes_are_one_family():
     """Tuning, retraining, pruning and distillation each, twins among them; any other recipe is a family of its own."""
-    recipes = ("fine-tune-last", "retrain-all", "prune-tune", "distill", "prune of an independent", "steal", "train")
-    families = ["fine-tune", "retrain", "prune", "distill", "prune", "steal", "train"]
+    recipes = ("fine-tune-last", "filter-prune", "prune-tune", "distill", "prune of an independent", "noise", "train")
+    families = ["fine-tune", "prune", "prune", "distill", "prune", "noise", "train"]
     assert [family_of(card_of(recipe)) for recipe in recipes] == families
 
 
@@ -113,6 +116,14 @@ def test_views_and_numbers_of_queries_make_conditions():
     assert tuple(VIEWS) == command.VIEWS
 
 
+@pytest.mark.parametrize("view", ["top3", "label"])
+def test_views_of_classes_are_refused_where_there_are_none(view):
+    """Decimals can be seen of any output."""
+    with pytest.raises(ConfigurationError, match=f"'{view}' is one of classes, and a regression has none"):
+        check_conditions([USUAL, Condition(view)], OutputKind.REGRESSION)
+    check_conditions([USUAL, Condition("2-decimals")], OutputKind.REGRESSION)
+
+
 def test_a_view_is_that_of_test_and_calibration_models_alike(toy):
     """Scores and outcomes are those of an auditor who sees labels alone."""
     bundle = keep_bundle(toy.workshop, toy.zoo, "random")
@@ -174,7 +185,7 @@ def test_what_was_left_out_has_a_row_and_all_together_the_worst(families):
     rows = [row for row in comparisons.left_out_rows([*families, *other]) if row.method == "metav"]
     assert [row.label for row in rows] == [*(one.left_out for one in families[::2]), "all"]
     assert rows[-1].figures["AUC"] == pytest.approx(0.5)
-    assert rows[-1].figures["worst"] == min(row.figures["worst"] for row in rows[:-1])
+    assert rows[-1].figures["min"] == min(row.figures["min"] for row in rows[:-1])
 
 
 def test_comparing_tables_fit_a_terminal(pair, families):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ from metav_audit.fingerprint import methods
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import make_bundle, making_of
 from metav_audit.fingerprint.local import LocalSettings, local_loss, optimise_locally
-from metav_audit.fingerprint.methods import METHODS, find_method, method_for
+from metav_audit.fingerprint.methods import METHODS, find_method
 from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided
 from metav_audit.outputs import OutputKind
 from metav_audit.verifier import VerifierKind
@@ -29,12 +30,14 @@ def test_every_method_is_known_by_its_name_and_one_line():
         find_method("magic")
 
 
-def test_a_method_is_refused_where_it_cannot_serve_the_output(monkeypatch):
-    """The message names the methods that can."""
-    none = dataclasses.replace(METHODS["akh"], outputs=frozenset())
-    monkeypatch.setattr(methods, "METHODS", {"metav": METHODS["metav"], "akh": none})
-    with pytest.raises(ConfigurationError, match="'akh' cannot serve a task of classification: use one of metav"):
-        method_for(OutputKind.CLASSIFICATION, "akh")
+@pytest.mark.parametrize("kind", [OutputKind.REGRESSION, OutputKind.GENERATION])
+def test_what_compares_labels_is_refused_where_there_are_none(kind):
+    """The message names the methods that can serve such an output."""
+    with pytest.raises(
+        ConfigurationError, match=f"'akh' compares classes, and a {kind} has none: use one of metav, best, local"
+    ):
+        find_method("akh", kind)
+    assert find_method("best", kind).name == "best"
 
 
 def test_the_settings_of_a_method_decide_its_bundle_and_no_other(toy, monkeypatch):
@@ -89,7 +92,7 @@ def labelled(seed, count, wrong):
 def test_mistakes_come_first_and_narrow_escapes_follow():
     """The validation data's mistakes, the held-out ones', then validation data by rising margin, then noise."""
     validation, heldout = labelled(1, 8, 2), labelled(2, 8, 3)
-    chosen = choose_mistakes(TARGET, DOMAIN, OwnerData(heldout, heldout, validation), 13)
+    chosen = choose_mistakes(TARGET, TASK, OwnerData(heldout, heldout, validation), 13)
     known = {each.tobytes(): name for name, part in (("v", validation), ("h", heldout)) for each in part.inputs}
     assert "".join(known.get(each.tobytes(), "n") for each in chosen) == "vvhhhvvvvvvnn"
     ranked = np.sort(features_of_all([TARGET], chosen[5:11], SPACE)[0], axis=1)
@@ -110,9 +113,16 @@ def test_baselines_ask_the_same_mistakes_and_random_ones_ask_the_starts(toy):
 def test_undecided_starts_lie_between_two_classes():
     """Half of the twice as many least decided inputs; the seed draws them, and noise fills up."""
     pool = labelled(3, 40, 0).inputs
-    chosen = choose_undecided(TARGET, DOMAIN, pool, 5, 0)
+    chosen = choose_undecided(TARGET, TASK, pool, 5, 0)
     ranked = np.sort(features_of_all([TARGET], pool, SPACE)[0], axis=1)
     undecided = {pool[row].tobytes() for row in np.argsort(ranked[:, -1] - ranked[:, -2])[:10]}
     assert len({each.tobytes() for each in chosen} & undecided) == 5
-    assert not np.array_equal(choose_undecided(TARGET, DOMAIN, pool, 5, 1), chosen)
-    assert choose_undecided(TARGET, DOMAIN, pool, 45, 0).shape == (45, 1, 3, 3)
+    assert not np.array_equal(choose_undecided(TARGET, TASK, pool, 5, 1), chosen)
+    assert choose_undecided(TARGET, TASK, pool, 45, 0).shape == (45, 1, 3, 3)
+
+
+def test_the_command_line_s_default_is_the_registry_s():
+    """``fit`` and ``evaluate`` begin with the method that the library takes by itself."""
+    fit, evaluate = (importlib.import_module(f"metav_audit.cli.{name}").command for name in ("fit", "evaluate"))
+    assert next(option.default for option in fit.params if option.name == "method") == methods.DEFAULT_METHOD
+    assert next(option.default for option in evaluate.params if option.name == "methods")[0] == methods.DEFAULT_METHOD
