@@ -183,4 +183,4 @@ def test_methods_that_compare_classes_say_that_they_cannot(chain, capsys):
         with pytest.raises(SystemExit) as end:
             main(["fit", str(folder), "--method", method, "-o", str(folder / "other.bundle")])
         assert end.value.code == 2
-        assert "cannot serve a task of regression: use one of metav" in capsys.readouterr().err
+        assert "compares classes, and a regression has none" in capsys.readouterr().err

@@ -72,10 +72,12 @@ def command(
     from metav_audit.fingerprint.comparisons import all_rows
     from metav_audit.fingerprint.curves import write_curves
     from metav_audit.fingerprint.heldout import HeldOut, evaluate_held_out
-    from metav_audit.fingerprint.methods import method_for
+    from metav_audit.fingerprint.methods import find_method
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import load_project
 
+    for method in methods:
+        find_method(method)
     loaded = [load_project(project) for project in projects]
     for method, project in product(methods, loaded):
         find_method(method, project.task.output.kind)

@@ -258,12 +258,6 @@ def _finish(
     """Measure each vote in standard deviations of independent models, and bring the mean vote to log-odds.
 
     The average independent model gets ``-settings.decided``, the average copy, virtual ones too, its opposite.
-
-    Args:
-        committee: as trained.
-        derived: answers of the target, which stand first, and of its copies, of shape (1 + P, N, D).
-        independent: answers of independent models, of shape (Q, N, D).
-        settings: of the optimisation.
     """
     reference = features_of(target, queries, space)
     high, low = (torch.stack([features_of(model, queries, space) for model in side]) for side in (derived, independent))

@@ -57,14 +57,6 @@ class Condition:
     queries: int | None = None
 
 
-def check_views(views: Sequence[str], kind: OutputKind) -> None:
-    """Raise ConfigurationError unless outputs of this kind can be seen through all these views."""
-    for name in views:
-        view = VIEWS[name]
-        if kind is not OutputKind.CLASSIFICATION and (view.label_only or view.top is not None):
-            raise ConfigurationError(f"--view {name} is for classes, and a {kind} has none: use 2-decimals, 3-decimals")
-
-
 def conditions_of(views: Sequence[str], budgets: Sequence[int]) -> list[Condition]:
     """Return every view, the full one first, at the project's number of queries and then at each other number."""
     sizes = (None, *dict.fromkeys(budgets))

@@ -34,8 +34,15 @@ from metav_audit.zoo.project import Project
 from metav_audit.zoo.surrogates import SurrogateZoo
 
 _TWIN = " of an independent"
-_FAMILIES = ("fine-tune", "retrain", "prune", "distill", "extract")
-"""Recipes with such a word in their name are one family: to know its sister would be no test."""
+_FAMILIES = {
+    "fine-tune": ("fine-tune", "adversarial-tune"),
+    "retrain": ("retrain",),
+    "prune": ("prune", "filter-prune"),
+    "distill": ("distill", "extract-ood"),
+}
+"""Recipes with such beginnings are one family: to know its sister would be no test."""
+_DESCENDANT = "descendant"
+"""The family of copies of copies, whatever their recipes."""
 
 
 class HeldOut(StrEnum):
@@ -48,7 +55,11 @@ class HeldOut(StrEnum):
 def family_of(card: ModelCard) -> str:
     """Return the family of a model's recipe, the same for a twin; a recipe that is in no known family is its own."""
     recipe = card.recipe.removesuffix(_TWIN)
-    return next((family for family in _FAMILIES if family in recipe), recipe)
+    return _DESCENDANT if " of " in recipe else _family(recipe)
+
+
+def _family(recipe: str) -> str:
+    return next((family for family, starts in _FAMILIES.items() if recipe.startswith(starts)), recipe)
 
 
 def evaluate_held_out(
@@ -102,8 +113,8 @@ def without(zoo: SurrogateZoo, what: HeldOut, name: str) -> SurrogateZoo:
 
     def known(card: ModelCard) -> bool:
         if what is HeldOut.FAMILY:
-            parts = card.recipe.removesuffix(_TWIN).split(" of ")
-            return name in (family_of(card), *map(_family, parts))
+            makers = card.recipe.removesuffix(_TWIN).split(" of ")
+            return name in (family_of(card), *map(_family, makers))
         return card.architecture == name and not (card.derived and name == TARGET)
 
     kept = tuple(one for one in zoo.surrogates if one.plan.split is Split.TEST or not known(one.card))
