@@ -19,7 +19,8 @@ from metav_audit.verdict import decide
 
 @pytest.fixture(scope="module")
 def bundle(toy, tmp_path_factory):
-    return fit_bundle(toy.workshop, toy.zoo, tmp_path_factory.mktemp("bundles") / "toy.bundle")[0]
+    path = tmp_path_factory.mktemp("bundles") / "toy.bundle"
+    return fit_bundle(toy.workshop, toy.zoo, path, "metav")[0]
 
 
 @pytest.fixture(scope="module")
