@@ -11,7 +11,7 @@ VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "label")
 
 @click.command()
 @click.argument("projects", nargs=-1, required=True, metavar="PROJECT...", type=click.Path(path_type=Path))
-@click.option("--method", "methods", multiple=True, default=("best", "metav", "ipguard"), show_default=True)
+@click.option("--method", "methods", multiple=True, help="As often as wanted; by default best, metav and ipguard.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "markdown", "csv", "json"]), default="text", show_default=True
@@ -72,15 +72,17 @@ def command(
     from metav_audit.fingerprint.comparisons import all_rows
     from metav_audit.fingerprint.curves import write_curves
     from metav_audit.fingerprint.heldout import HeldOut, evaluate_held_out
-    from metav_audit.fingerprint.methods import find_method
+    from metav_audit.fingerprint.methods import METHODS, USUAL, find_method
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import load_project
 
     for method in methods:
         find_method(method)
     loaded = [load_project(project) for project in projects]
-    for method, project in product(methods, loaded):
-        find_method(method, project.task.output.kind)
+    kinds = {project.task.output.kind for project in loaded}
+    methods = methods or tuple(name for name in USUAL if all(METHODS[name].serves(kind) for kind in kinds))
+    for method, kind in product(methods, kinds):
+        find_method(method, kind)
     conditions = evaluate.conditions_of(views, budgets)
     results: list[evaluate.TestScores] = []
     left_out: dict[str, list[evaluate.TestScores]] = {what: [] for what in held_out}

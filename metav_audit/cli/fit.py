@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 @click.argument("project", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder; NAME.bundle by default.")
 @click.option(
-    "--method", default="best", show_default=True, help="best, metav, fitprint or another; see docs/methods.md."
+    "--method", help="best, metav, fitprint or another; by default best for classes, metav for values: docs/methods.md."
 )
 @click.option("--identity", metavar="TEXT", help="Who claims the model, for fitprint.")
 @click.option("--nonce", metavar="HEX", help="32 bytes in hexadecimal, for fitprint; from the seed by default.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 def command(
-    project: Path, output: Path | None, method: str, identity: str | None, nonce: str | None, jobs: int | None
+    project: Path, output: Path | None, method: str | None, identity: str | None, nonce: str | None, jobs: int | None
 ) -> None:
     """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
 
@@ -42,7 +42,8 @@ def command(
     from metav_audit.zoo.project import load_project, open_workshop
 
     loaded = replace(load_project(project), identity=identity, nonce=nonce)
-    find_method(method, loaded.task.output.kind)
+    if method is not None:
+        find_method(method, loaded.task.output.kind)
     if method == "fitprint":
         _ = loaded.owner_mark
     elif identity or nonce:

@@ -16,7 +16,7 @@ from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBun
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import BundleError, DataError
 from metav_audit.fingerprint.features import features_of_all
-from metav_audit.fingerprint.methods import DEFAULT_METHOD, Materials, find_method, joint_settings
+from metav_audit.fingerprint.methods import Materials, default_method, find_method, joint_settings
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.targeted import FITPRINT
@@ -43,7 +43,7 @@ def fit_bundle(
     workshop: Workshop,
     zoo: SurrogateZoo,
     path: Path,
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     progress: Progress = silent,
     *,
     seed: int | None = None,
@@ -60,6 +60,7 @@ def fit_bundle(
         ConfigurationError: the method is unknown, or ``path`` cannot be written.
         DataError: the zoo lacks a side in a split.
     """
+    method = method or default_method(workshop.target.task.output.kind)
     making = making_of(workshop, zoo, method, workshop.project.settings.seed if seed is None else seed, queries)
     check_place(path)
     standing = standing_bundle(path, making)
@@ -84,7 +85,7 @@ def standing_bundle(path: Path, making: str) -> FingerprintBundle | None:
 def make_bundle(
     workshop: Workshop,
     zoo: SurrogateZoo,
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     progress: Progress = silent,
     *,
     seed: int | None = None,
@@ -95,12 +96,13 @@ def make_bundle(
     Args:
         workshop: the owner's model and data.
         zoo: the trained surrogates.
-        method: the name of one in ``methods.METHODS``.
+        method: the name of one in ``methods.METHODS``; the default for the task if None.
         progress: told of every step.
         seed: of the optimisation; the project's if None.
         queries: how many the fingerprint has; the project's number if None.
     """
     torch.set_num_threads(1)
+    method = method or default_method(workshop.target.task.output.kind)
     seed = workshop.project.settings.seed if seed is None else seed
     inputs, verifier = _optimise(workshop, zoo, method, progress, seed, queries)
     return seal_bundle(workshop, zoo, method, seed, inputs, verifier, queries)

@@ -25,7 +25,6 @@ from metav_audit.verifier import MetaVerifier
 from metav_audit.zoo.data import OwnerData
 from metav_audit.zoo.project import Workshop
 
-DEFAULT_METHOD = "best"
 ANY_OUTPUT = frozenset(OutputKind)
 LABELS = frozenset({OutputKind.CLASSIFICATION})
 """The outputs that have a label: what compares labels serves no other."""
@@ -80,6 +79,10 @@ class Method:
     optimise: Callable[[Materials, Any], tuple[Inputs, MetaVerifier]]
     uses_zoo: bool = True
     outputs: frozenset[OutputKind] = LABELS
+
+    def serves(self, kind: OutputKind) -> bool:
+        """Say whether it can serve outputs of this kind."""
+        return kind in self.outputs
 
     def parts(self, workshop: Workshop) -> dict[str, Any]:
         """Describe in JSON types the settings that decide a bundle of this method."""
@@ -228,6 +231,15 @@ _REGISTERED = (
     ),
 )
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _REGISTERED})
+
+
+USUAL = ("best", "metav", "ipguard")
+"""Methods that are compared where nothing else is asked for."""
+
+
+def default_method(kind: OutputKind) -> str:
+    """Return the name of the method that does best where nothing else is asked for; docs/methods.md has the figures."""
+    return "best" if kind is OutputKind.CLASSIFICATION else "metav"
 
 
 def find_method(name: str, kind: OutputKind | None = None) -> Method:
