@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+WIRES = ("png", "jpeg-90", "resized")
 VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "label")
 
 
@@ -18,6 +19,7 @@ VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "label")
 )
 @click.option("--view", "views", multiple=True, type=click.Choice(VIEWS), help="What an API shows; may be repeated.")
 @click.option("--queries", "budgets", multiple=True, type=click.IntRange(1), help="Fingerprint size; may be repeated.")
+@click.option("--wire", "wires", multiple=True, type=click.Choice(WIRES), help="What a server does to an input first.")
 @click.option(
     "--held-out",
     "held_out",
@@ -33,6 +35,7 @@ def command(
     form: str,
     views: tuple[str, ...],
     budgets: tuple[int, ...],
+    wires: tuple[str, ...],
     held_out: tuple[str, ...],
     figures: Path | None,
 ) -> None:
@@ -52,7 +55,9 @@ def command(
     Then, for several projects, the first method less each other one, in pairs.
 
     With --view and --queries a table follows by what is shown and asked; views
-    are full, top5, top3, top1, 3-decimals, 2-decimals and label. --held-out
+    are full, top5, top3, top1, 3-decimals, 2-decimals and label. --wire has
+    test models asked with pictures that went through a PNG, a JPEG of quality
+    90, or twice the size and back, of which calibration knows nothing. --held-out
     family adds figures for fine-tuning, retraining, pruning and distillation,
     each unknown to the zoo: their mean AUC, the lowest of any target (min), TPR
     at 5 % FPR (@5%) and the shares of verdicts; --held-out architecture the
@@ -83,7 +88,7 @@ def command(
     methods = methods or tuple(name for name in USUAL if all(METHODS[name].serves(kind) for kind in kinds))
     for method, kind in product(methods, kinds):
         find_method(method, kind)
-    conditions = evaluate.conditions_of(views, budgets)
+    conditions = evaluate.conditions_of(views, budgets, wires)
     results: list[evaluate.TestScores] = []
     left_out: dict[str, list[evaluate.TestScores]] = {what: [] for what in held_out}
     for project in loaded:

@@ -77,7 +77,8 @@ def _condition_row(condition: Condition, method: str, own: Sequence[TestScores])
 
 def name_of(condition: Condition) -> str:
     """Name a condition, such as "top3" or "full, 8"."""
-    return condition.view if condition.queries is None else f"{condition.view}, {condition.queries}"
+    parts = (condition.wire or condition.view, "" if condition.queries is None else str(condition.queries))
+    return ", ".join(filter(None, parts))
 
 
 def pair_rows(results: Sequence[TestScores]) -> list[Row]:

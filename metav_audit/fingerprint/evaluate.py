@@ -15,11 +15,13 @@ from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import fit_bundle, models_of
 from metav_audit.fingerprint.metrics import Scores
 from metav_audit.fingerprint.tables import ErrorRow, Row
+from metav_audit.fingerprint.wire import check_wire, through
 from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
 from metav_audit.responses import Features
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson
 from metav_audit.targeted import FITPRINT
+from metav_audit.task import TaskSpec
 from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
 from metav_audit.views import FULL_VIEW, OutputView
 from metav_audit.weight import WeightTable
@@ -51,20 +53,27 @@ class Condition:
     Attributes:
         view: a name in ``VIEWS``; test and calibration models are seen through it.
         queries: the fingerprint's size; the project's own if None.
+        wire: a name in ``wire.WIRES``, what becomes of an input before a test model sees it; nothing if None. The
+            calibration knows nothing of it.
     """
 
     view: str = "full"
     queries: int | None = None
+    wire: str | None = None
 
 
-def conditions_of(views: Sequence[str], budgets: Sequence[int]) -> list[Condition]:
-    """Return every view, the full one first, at the project's number of queries and then at each other number."""
+def conditions_of(views: Sequence[str], budgets: Sequence[int], wires: Sequence[str] = ()) -> list[Condition]:
+    """Return every view, the full one first, at the project's number of queries and at each other, then every wire."""
     sizes = (None, *dict.fromkeys(budgets))
-    return [Condition(view, size) for size in sizes for view in dict.fromkeys(("full", *views))]
+    seen = [Condition(view, size) for size in sizes for view in dict.fromkeys(("full", *views))]
+    return seen + [Condition(wire=wire) for wire in dict.fromkeys(wires)]
 
 
-def check_conditions(conditions: Sequence[Condition], kind: OutputKind) -> None:
-    """Raise ConfigurationError if a view is of classes, and the output has none."""
+def check_conditions(conditions: Sequence[Condition], task: TaskSpec) -> None:
+    """Raise ConfigurationError if a view is of classes, and the output has none, or a wire of pictures."""
+    kind = task.output.kind
+    for wire in filter(None, (one.wire for one in conditions)):
+        check_wire(wire, task.domain)
     of_classes = [one.view for one in conditions if VIEWS[one.view].label_only or VIEWS[one.view].top is not None]
     if of_classes and kind is not OutputKind.CLASSIFICATION:
         raise ConfigurationError(f"the view {of_classes[0]!r} is one of classes, and a {kind} has none")
@@ -138,7 +147,7 @@ def evaluate_project(
         ConfigurationError: a view is of classes, and the output has none.
         DataError: the zoo's test split is too small; the preset "quick" has none.
     """
-    check_conditions(conditions, project.task.output.kind)
+    check_conditions(conditions, project.task)
     workshop, zoo = open_evaluation(project, jobs=jobs, progress=progress)
     return [
         score_test_split(workshop, zoo, keep_bundle(workshop, zoo, method, condition), condition)
@@ -192,7 +201,8 @@ def score_test_split(
 ) -> TestScores:
     """Score and judge the test models as an auditor would, given what the condition shows of their answers."""
     surrogates = zoo.select(Split.TEST, derived=True) + zoo.select(Split.TEST, derived=False)
-    answers = features_of_all(models_of(workshop, surrogates), bundle.inputs, bundle.task.output)
+    inputs = through(condition.wire, bundle.task.domain, bundle.inputs) if condition.wire else bundle.inputs
+    answers = features_of_all(models_of(workshop, surrogates), inputs, bundle.task.output)
     view = VIEWS[condition.view]
     shown = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), bundle.task.output)
     scores = bundle.verifier.scores(shown.values, shown.mask)

@@ -86,7 +86,7 @@ def evaluate_held_out(
     Raises:
         DataError: the zoo's test split is too small, or nothing is left of a side to fit or calibrate with.
     """
-    check_conditions(conditions, project.task.output.kind)
+    check_conditions(conditions, project.task)
     workshop, zoo = open_evaluation(project, jobs=jobs)
     names = tuple(_names(zoo, what))
     found: list[TestScores] = []

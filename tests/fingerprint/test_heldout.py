@@ -9,6 +9,7 @@ import pytest
 
 from metav_audit.bundle import MANIFEST, FingerprintBundle, ModelCard
 from metav_audit.cli import evaluate as command
+from metav_audit.domains import LatentDomain
 from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint import comparisons
 from metav_audit.fingerprint.evaluate import (
@@ -24,10 +25,13 @@ from metav_audit.fingerprint.evaluate import (
 from metav_audit.fingerprint.heldout import HeldOut, evaluate_held_out, family_of, without
 from metav_audit.fingerprint.metrics import mean_interval, roc_auc
 from metav_audit.fingerprint.tables import as_text
-from metav_audit.outputs import OutputKind
+from metav_audit.outputs import Quantities, Quantity
 from metav_audit.responses import Features
+from metav_audit.task import TaskSpec
 from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
 from metav_audit.zoo.plan import Split
+
+REGRESSION = TaskSpec(LatentDomain(2), Quantities((Quantity("dose", 0.0, 1.0),)))
 
 
 def card_of(recipe, architecture="target", derived=True):
@@ -120,8 +124,8 @@ def test_views_and_numbers_of_queries_make_conditions():
 def test_views_of_classes_are_refused_where_there_are_none(view):
     """Decimals can be seen of any output."""
     with pytest.raises(ConfigurationError, match=f"'{view}' is one of classes, and a regression has none"):
-        check_conditions([USUAL, Condition(view)], OutputKind.REGRESSION)
-    check_conditions([USUAL, Condition("2-decimals")], OutputKind.REGRESSION)
+        check_conditions([USUAL, Condition(view)], REGRESSION)
+    check_conditions([USUAL, Condition("2-decimals")], REGRESSION)
 
 
 def test_a_view_is_that_of_test_and_calibration_models_alike(toy):
