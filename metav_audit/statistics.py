@@ -56,11 +56,6 @@ def rare_boundary(ordered: Sequence[float], rate: float) -> float | None:
     return ordered[extremes[-1]] if extremes else None
 
 
-def total_variation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return half the sum of absolute differences of two distributions, at most 1."""
-    return min(1.0, sum(abs(one - other) for one, other in zip(first, second, strict=True)) / 2)
-
-
 def cllr(derived: NDArray[np.float64], independent: NDArray[np.float64]) -> float:
     """Return the cost of likelihood ratios (Brümmer and du Preez, 2006): 0 for perfect ones, 1 for a constant 1.
 

@@ -18,7 +18,6 @@ from metav_audit.statistics import (
     conformal_tail,
     pool_adjacent_violators,
     rare_boundary,
-    total_variation,
 )
 from metav_audit.verdict import conformal_p_value
 
@@ -49,11 +48,6 @@ def test_boundary_is_where_the_p_value_turns(rate):
         assert conformal_p_value(2.0, independents) > rate
     else:
         assert conformal_p_value(boundary + 1e-9, independents) <= rate < conformal_p_value(boundary, independents)
-
-
-def test_total_variation_is_one_for_disjoint_answers():
-    """Distributions without common ground are at distance 1."""
-    assert total_variation((1.0, 0.0), (0.0, 1.0)) == 1.0
 
 
 def for_lir(derived, independent):
