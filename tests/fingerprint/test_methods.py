@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 
 import numpy as np
@@ -15,7 +14,7 @@ from metav_audit.fingerprint import methods
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import make_bundle, making_of
 from metav_audit.fingerprint.local import LocalSettings, local_loss, optimise_locally
-from metav_audit.fingerprint.methods import METHODS, find_method
+from metav_audit.fingerprint.methods import METHODS, USUAL, default_method, find_method
 from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided
 from metav_audit.outputs import OutputKind
 from metav_audit.verifier import VerifierKind
@@ -121,8 +120,15 @@ def test_undecided_starts_lie_between_two_classes():
     assert choose_undecided(TARGET, TASK, pool, 45, 0).shape == (45, 1, 3, 3)
 
 
-def test_the_command_line_s_default_is_the_registry_s():
-    """``fit`` and ``evaluate`` begin with the method that the library takes by itself."""
-    fit, evaluate = (importlib.import_module(f"metav_audit.cli.{name}").command for name in ("fit", "evaluate"))
-    assert next(option.default for option in fit.params if option.name == "method") == methods.DEFAULT_METHOD
-    assert next(option.default for option in evaluate.params if option.name == "methods")[0] == methods.DEFAULT_METHOD
+@pytest.mark.parametrize("kind", OutputKind)
+def test_the_default_method_can_serve_the_task(kind):
+    """What is taken where nothing is asked for is in the registry, and so are the methods that are compared."""
+    assert METHODS[default_method(kind)].serves(kind)
+    assert set(USUAL) <= set(METHODS)
+    assert any(METHODS[name].serves(kind) for name in USUAL)
+
+
+def test_nothing_asked_for_is_the_default(toy):
+    """A fit without a method's name is the default's, to the hash."""
+    bundle = make_bundle(toy.workshop, toy.zoo)
+    assert bundle.sha256 == make_bundle(toy.workshop, toy.zoo, default_method(OutputKind.CLASSIFICATION)).sha256
