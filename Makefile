@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 10 11 12 13 14
+FULL_SEEDS ?= 10 11 12
 BENCH ?= .bench
 DATA ?= ../shared/data
 
-.PHONY: demo test test-peers check lint types floors bench bench-tasks bench-client bench-verify fixtures clean
+.PHONY: demo test test-peers check lint types floors bench bench-tasks bench-full bench-client bench-verify fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -46,6 +47,14 @@ bench-tasks: $(READY)  ## five targets on warfarin dosing, one on Fashion-MNIST;
 	test -f $(BENCH)/fashion-0/project.toml || $(BIN)/python -m tests.bench.tasks fashion $(BENCH)/fashion-0 --data-dir $(DATA)
 	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/warfarin-$(seed)) --method metav
 	$(BIN)/metav-audit evaluate $(BENCH)/fashion-0
+
+bench-full: $(READY)  ## three targets on digits with every way to copy: in family, by view, and each family left out; about an hour
+	for seed in $(FULL_SEEDS); do \
+	  test -f $(BENCH)/full-$$seed/project.toml || \
+	  $(BIN)/metav-audit init --digits --preset full --seed $$seed $(BENCH)/full-$$seed || exit 1; \
+	done
+	$(BIN)/metav-audit evaluate $(foreach seed,$(FULL_SEEDS),$(BENCH)/full-$(seed)) --method best --method metav \
+	  --view label --view 2-decimals --view top3 --held-out family
 
 bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries
 	$(BIN)/python -m tests.bench.throughput

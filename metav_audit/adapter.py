@@ -195,15 +195,31 @@ def read_scores(values: Any) -> Answer:
         raise AnswerError("an answer holds a whole number too large for a score") from None
 
 
+def flatten(data: Any) -> list[Any]:
+    """Return the elements of a list that may be flat or nested, in row-major order.
+
+    Raises:
+        AnswerError: it is no list, ragged in depth, or nested deeper than any tensor.
+    """
+    for _ in range(_MAX_DEPTH):
+        if not isinstance(data, list):
+            raise AnswerError(f"an output's data is not a list but {type(data).__name__}")
+        nested = [isinstance(part, list) for part in data]
+        if not any(nested):
+            return data
+        if not all(nested):
+            raise AnswerError("an output's data is ragged: numbers stand beside lists")
+        data = [element for part in data for element in part]
+    raise AnswerError(f"an output's data is nested more than {_MAX_DEPTH} deep")
+
+
 def read_values(values: Any, size: int) -> Answer:
     """Read a JSON number, or a list of ``size`` numbers in whatever nesting, row by row, as an answer.
 
     Raises:
         AnswerError: it is neither, or has another length.
     """
-    flat, depth = values if isinstance(values, list) else [values], 0
-    while flat and all(isinstance(part, list) for part in flat) and depth < _MAX_DEPTH:
-        flat, depth = [element for part in flat for element in part], depth + 1
+    flat = flatten(values) if isinstance(values, list) else [values]
     if len(flat) != size:
         raise AnswerError(f"an answer has {len(flat)} numbers, the task has {size} values")
     return read_scores(flat)

@@ -114,7 +114,7 @@ def _last_error(transcript: Transcript) -> str:
 
 
 def _apart(bundle: FingerprintBundle, distance: float) -> str:
-    return f"{distance:.2g} {bundle.task.output.unit}" if np.isfinite(distance) else "the classes shown"
+    return f"{distance:.2g} {bundle.task.output.unit}" if np.isfinite(distance) else "what is shown"
 
 
 def _canary_values(

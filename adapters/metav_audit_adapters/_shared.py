@@ -13,26 +13,6 @@ from pydantic_core import to_json
 from metav_audit.adapter import Adapter, Request, Response, read_json
 from metav_audit.errors import AnswerError, ConfigurationError
 
-_MAX_DEPTH = 8
-
-
-def flatten(data: Any) -> list[Any]:
-    """Return the elements of a list that may be flat or nested, in row-major order.
-
-    Raises:
-        AnswerError: it is no list, ragged in depth, or nested deeper than any tensor.
-    """
-    for _ in range(_MAX_DEPTH):
-        if not isinstance(data, list):
-            raise AnswerError(f"an output's data is not a list but {type(data).__name__}")
-        nested = [isinstance(part, list) for part in data]
-        if not any(nested):
-            return data
-        if not all(nested):
-            raise AnswerError("an output's data is ragged: numbers stand beside lists")
-        data = [element for part in data for element in part]
-    raise AnswerError(f"an output's data is nested more than {_MAX_DEPTH} deep")
-
 
 def member(body: Any, key: str) -> Any:
     """Return ``body[key]`` of a JSON object.

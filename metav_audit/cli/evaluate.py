@@ -71,23 +71,17 @@ def command(
     """
     import json
     from dataclasses import asdict
-    from itertools import product
 
     from metav_audit.fingerprint import evaluate, tables
     from metav_audit.fingerprint.comparisons import all_rows
     from metav_audit.fingerprint.curves import write_curves
     from metav_audit.fingerprint.heldout import HeldOut, evaluate_held_out
-    from metav_audit.fingerprint.methods import METHODS, USUAL, find_method
+    from metav_audit.fingerprint.methods import choose_methods
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import load_project
 
-    for method in methods:
-        find_method(method)
     loaded = [load_project(project) for project in projects]
-    kinds = {project.task.output.kind for project in loaded}
-    methods = methods or tuple(name for name in USUAL if all(METHODS[name].serves(kind) for kind in kinds))
-    for method, kind in product(methods, kinds):
-        find_method(method, kind)
+    methods = choose_methods(methods, {project.task.output.kind for project in loaded})
     conditions = evaluate.conditions_of(views, budgets, wires)
     results: list[evaluate.TestScores] = []
     left_out: dict[str, list[evaluate.TestScores]] = {what: [] for what in held_out}

@@ -35,6 +35,18 @@ class InputDomain(ABC):
     def clip(self, inputs: Inputs) -> Inputs:
         """Bring relaxed inputs back into the domain's continuous range."""
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest value of an element."""
+        low, high = self.clip(np.array([-np.inf, np.inf], dtype=np.float32)).tolist()
+        return low, high
+
+    @property
+    def extent(self) -> float:
+        """Width of the range of an element."""
+        low, high = self.bounds
+        return high - low
+
     @abstractmethod
     def project(self, inputs: Inputs) -> Inputs:
         """Return the nearest valid inputs: exactly what arrives at the other end of the wire. Idempotent."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle
 from metav_audit.drill.stage import Player, Stage, with_table
+from metav_audit.fingerprint.descent import Zoo
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import choose_starts, models_of, seal_bundle
 from metav_audit.fingerprint.joint import optimise_jointly
@@ -37,11 +38,9 @@ def label_rival_derived(workshop: Workshop, zoo: SurrogateZoo, lineage: str, see
     rival = tuple(one for one in zoo.surrogates if one.plan.lineage == lineage and not one.plan.derived)
     derived, independent = (models_of(workshop, zoo.select(Split.FIT, derived=side)) for side in (True, False))
     target = workshop.target
+    with_rival = derived + models_of(workshop, rival) * (RIVAL_WEIGHT // len(rival))
     inputs, verifier = optimise_jointly(
-        target.network,
-        derived + models_of(workshop, rival) * (RIVAL_WEIGHT // len(rival)),
-        independent,
-        target.task,
+        Zoo(target.network, with_rival, independent, target.task),
         choose_starts(workshop, seed),
         joint_settings(workshop),
         seed,

@@ -18,7 +18,6 @@ the fit, never on a test split.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,13 +26,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.domains.base import Inputs
-from metav_audit.fingerprint.features import clip_in_place, features_of, project_straight_through
-from metav_audit.fingerprint.joint import JointSettings, JointVerifier, answers_of_nobody, draw_models, extent_of
+from metav_audit.fingerprint.descent import Zoo, descend_queries
+from metav_audit.fingerprint.features import features_of
+from metav_audit.fingerprint.joint import JointSettings, JointVerifier, answers_of_nobody
 from metav_audit.fingerprint.local import LocalVerifiers
 from metav_audit.fingerprint.virtual import as_log_probabilities, bend, mix
 from metav_audit.outputs import OutputKind, OutputSpace
 from metav_audit.progress import Progress, silent
-from metav_audit.task import TaskSpec
 from metav_audit.verifier import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED, MetaVerifier, VerifierKind
 
 
@@ -160,10 +159,7 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def optimise_committee(
-    target: nn.Module,
-    derived: Sequence[nn.Module],
-    independent: Sequence[nn.Module],
-    task: TaskSpec,
+    zoo: Zoo,
     starts: Inputs,
     settings: CommitteeSettings,
     seed: int,
@@ -172,10 +168,7 @@ def optimise_committee(
     """Optimise fingerprint and committee together; deterministic for one torch thread.
 
     Args:
-        target: the protected model, giving logits, frozen.
-        derived: the zoo's derived models of the fit split, frozen.
-        independent: the zoo's independent models of the fit split, frozen.
-        task: the valid inputs, and what comes out.
+        zoo: who answers.
         starts: valid inputs to start from, of shape (N, *domain.shape).
         settings: of the optimisation.
         seed: of the verifiers' start, the draws, the virtual models and the dropout.
@@ -184,49 +177,34 @@ def optimise_committee(
     Returns:
         The fingerprint, valid in the domain, and the meta-verifier.
     """
+    space = zoo.task.output
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        draws = np.random.default_rng(seed)
-        # 1. The queries start from ``starts``, the verifiers from random weights.
         queries = torch.from_numpy(starts.copy()).requires_grad_()
-        domain, space = task.domain, task.output
         committee = Committee(len(starts), space, settings)
-        optimizers = (
-            torch.optim.Adam([queries], lr=settings.input_rate * extent_of(domain)),
-            torch.optim.AdamW(committee.parameters(), lr=settings.verifier_rate, weight_decay=settings.weight_decay),
-        )
-        schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(one, settings.steps) for one in optimizers]
-        for step in range(settings.steps):
-            # 2. A few models of each side are drawn, and answer the queries as the wire will deliver them.
-            positive = draw_models(draws, derived, settings.models)
-            negative = draw_models(draws, independent, settings.models)
-            arriving = project_straight_through(queries, domain)
-            answers = torch.stack([features_of(model, arriving, space) for model in (target, *positive, *negative)])
-            # 3. Virtual copies and their twins join them.
+
+        def objective(answers: Tensor, positives: int) -> Tensor:
+            # 1. Virtual copies and their twins join the zoo's models.
             high, low = with_virtual_models(
-                answers[: 1 + len(positive)], answers[1 + len(positive) :], settings, labelled=committee.labelled
+                answers[: 1 + positives], answers[1 + positives :], settings, labelled=committee.labelled
             )
-            # 4. The three terms of MetaV's objective, the target among the copies, for each verifier by itself.
+            # 2. The three terms of MetaV's objective, the target among the copies, for each verifier by itself.
             logits = committee.logits(torch.cat([high, low]), answers[0])
             loss = sum((_cost(each, len(high)) for each in logits.values()), torch.zeros(()))
-            # 5. What nobody answers is not derived, whichever verifier reads it; labels need not be told.
+            # 3. What nobody answers is not derived, whichever verifier reads it; labels need not be told.
             nobody = answers_of_nobody(answers[::2].detach(), answers[0].detach(), space)
             told = committee.logits(nobody, answers[0].detach())
-            loss = loss + sum(functional.softplus(told[name]).mean() for name in told if name != "labels")
-            # 6. Queries and verifiers take a step each, together.
-            for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            for optimizer, schedule in zip(optimizers, schedules, strict=True):
-                optimizer.step()
-                schedule.step()
-            clip_in_place(queries, domain)
-            progress(step + 1, settings.steps)
-        # 7. What is kept is what will arrive; the votes are brought to one scale there.
-        fingerprint = domain.project(queries.detach().numpy())
-        return fingerprint, _finish(
-            committee.eval(), target, derived, independent, torch.from_numpy(fingerprint), space, settings
+            return loss + sum(functional.softplus(told[name]).mean() for name in told if name != "labels")
+
+        optimizers = (
+            torch.optim.Adam([queries], lr=settings.input_rate * zoo.task.domain.extent),
+            torch.optim.AdamW(committee.parameters(), lr=settings.verifier_rate, weight_decay=settings.weight_decay),
         )
+        fingerprint = descend_queries(
+            zoo, queries, optimizers, objective,
+            steps=settings.steps, models=settings.models, seed=seed, progress=progress,
+        )  # fmt: skip
+        return fingerprint, _finish(committee.eval(), zoo, torch.from_numpy(fingerprint), settings)
 
 
 def with_virtual_models(
@@ -246,22 +224,15 @@ def _cost(logits: Tensor, positives: int) -> Tensor:
 
 
 @torch.no_grad()
-def _finish(
-    committee: Committee,
-    target: nn.Module,
-    derived: Sequence[nn.Module],
-    independent: Sequence[nn.Module],
-    queries: Tensor,
-    space: OutputSpace,
-    settings: CommitteeSettings,
-) -> MetaVerifier:
+def _finish(committee: Committee, zoo: Zoo, queries: Tensor, settings: CommitteeSettings) -> MetaVerifier:
     """Measure each vote in standard deviations of independent models, and bring the mean vote to log-odds.
 
     The average independent model gets ``-settings.decided``, the average copy, virtual ones too, its opposite.
     """
-    reference = features_of(target, queries, space)
-    high, low = (torch.stack([features_of(model, queries, space) for model in side]) for side in (derived, independent))
-    high, _ = with_virtual_models(torch.cat([reference[None], high]), low, settings, labelled=committee.labelled)
+    sides = ((zoo.target, *zoo.derived), zoo.independent)
+    high, low = (torch.stack([features_of(model, queries, zoo.task.output) for model in side]) for side in sides)
+    reference = high[0]
+    high, _ = with_virtual_models(high, low, settings, labelled=committee.labelled)
     found = [committee.votes(side, reference) for side in (high, low)]
     votes = [torch.stack(list(side.values())) for side in found]
     weight = torch.tensor([_WEIGHTS.get(name, 1.0) for name in found[0]])

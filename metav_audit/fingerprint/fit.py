@@ -15,6 +15,7 @@ from metav_audit import __version__
 from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBundle, check_place
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import BundleError, DataError
+from metav_audit.fingerprint.descent import Zoo
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.methods import Materials, default_method, find_method, joint_settings
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
@@ -213,10 +214,7 @@ def _optimise(
     own = find_method(method, target.task.output.kind)
     sides = [models_of(workshop, _of(zoo, Split.FIT, derived=side)) if own.uses_zoo else [] for side in (True, False)]
     given = Materials(
-        target=target.network,
-        derived=sides[0],
-        independent=sides[1],
-        task=target.task,
+        zoo=Zoo(target.network, sides[0], sides[1], target.task),
         starts=choose_starts(workshop, seed, queries),
         data=workshop.data,
         seed=seed,

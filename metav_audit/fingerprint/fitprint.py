@@ -15,20 +15,16 @@ split.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from metav_audit.domains.base import Inputs
-from metav_audit.fingerprint.features import clip_in_place, features_of, project_straight_through
-from metav_audit.fingerprint.joint import draw_models, extent_of
+from metav_audit.fingerprint.descent import Zoo, descend_queries
 from metav_audit.progress import Progress, silent
 from metav_audit.targeted import TargetBits
-from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
 
 
@@ -52,10 +48,7 @@ class SpellingSettings:
 
 
 def optimise_spelling(
-    target: nn.Module,
-    derived: Sequence[nn.Module],
-    independent: Sequence[nn.Module],
-    task: TaskSpec,
+    zoo: Zoo,
     starts: Inputs,
     wanted: TargetBits,
     settings: SpellingSettings,
@@ -65,10 +58,7 @@ def optimise_spelling(
     """Optimise queries whose answers spell the wanted bits; deterministic for one torch thread.
 
     Args:
-        target: the protected model, giving logits, frozen.
-        derived: the zoo's derived models of the fit split, frozen.
-        independent: the zoo's independent models of the fit split, frozen.
-        task: the valid inputs, and what comes out.
+        zoo: who answers.
         starts: valid inputs to start from, of shape (N, *domain.shape).
         wanted: bits and splits of N queries.
         settings: of the optimisation.
@@ -78,30 +68,13 @@ def optimise_spelling(
     Returns:
         The fingerprint, valid in the domain, and the verifier that counts the right bits.
     """
-    draws, domain = np.random.default_rng(seed), task.domain
-    # 1. The queries start from ``starts``.
     queries = torch.from_numpy(starts.copy()).requires_grad_()
-    optimizer = torch.optim.Adam([queries], lr=settings.input_rate * extent_of(domain))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-    for step in range(settings.steps):
-        # 2. A few models of each side are drawn.
-        positive = draw_models(draws, derived, settings.models)
-        negative = draw_models(draws, independent, settings.models)
-        # 3. They answer the queries as the wire will deliver them.
-        arriving = project_straight_through(queries, domain)
-        answers = torch.stack([features_of(model, arriving, task.output) for model in (target, *positive, *negative)])
-        # 4. How well each spells the bits.
-        loss = spelling_loss(margins(answers, wanted), len(positive), settings)
-        # 5. The queries take a step.
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        clip_in_place(queries, domain)
-        progress(step + 1, settings.steps)
-    # 6. What is kept is what will arrive.
-    tensors = {"bits": wanted.bits, "splits": wanted.splits}
-    return domain.project(queries.detach().numpy()), MetaVerifier(VerifierKind.BITS, tensors)
+    fingerprint = descend_queries(
+        zoo, queries, [torch.optim.Adam([queries], lr=settings.input_rate * zoo.task.domain.extent)],
+        lambda answers, positives: spelling_loss(margins(answers, wanted), positives, settings),
+        steps=settings.steps, models=settings.models, seed=seed, progress=progress,
+    )  # fmt: skip
+    return fingerprint, MetaVerifier(VerifierKind.BITS, {"bits": wanted.bits, "splits": wanted.splits})
 
 
 def margins(answers: Tensor, wanted: TargetBits) -> Tensor:

@@ -18,7 +18,6 @@ targets, never on a test split.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +25,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metav_audit.domains import InputDomain
 from metav_audit.domains.base import Inputs
-from metav_audit.fingerprint.features import clip_in_place, features_of, project_straight_through
+from metav_audit.fingerprint.descent import Zoo, descend_queries
+from metav_audit.fingerprint.features import features_of
 from metav_audit.outputs import LOG_FLOOR, OutputKind, OutputSpace
 from metav_audit.progress import Progress, silent
-from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
 
 
@@ -85,10 +83,7 @@ class JointVerifier(nn.Module):
 
 
 def optimise_jointly(
-    target: nn.Module,
-    derived: Sequence[nn.Module],
-    independent: Sequence[nn.Module],
-    task: TaskSpec,
+    zoo: Zoo,
     starts: Inputs,
     settings: JointSettings,
     seed: int,
@@ -97,10 +92,7 @@ def optimise_jointly(
     """Optimise fingerprint and meta-verifier together; deterministic for one torch thread.
 
     Args:
-        target: the protected model, giving logits, frozen.
-        derived: the zoo's derived models of the fit split, frozen.
-        independent: the zoo's independent models of the fit split, frozen.
-        task: the valid inputs, and what comes out.
+        zoo: who answers.
         starts: valid inputs to start from, of shape (N, *domain.shape).
         settings: of the optimisation.
         seed: of the verifier's start, the draws and the dropout.
@@ -109,40 +101,29 @@ def optimise_jointly(
     Returns:
         The fingerprint, valid in the domain, and the meta-verifier.
     """
+    space = zoo.task.output
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        draws = np.random.default_rng(seed)
-        # 1. The queries start from ``starts``, the verifier from random weights.
         queries = torch.from_numpy(starts.copy()).requires_grad_()
-        space, domain = task.output, task.domain
         verifier = JointVerifier(len(starts), space, settings)
-        optimizers = _optimizers(queries, verifier, domain, settings)
-        schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(one, settings.steps) for one in optimizers]
-        for step in range(settings.steps):
-            # 2. A few models of each side are drawn.
-            positive = draw_models(draws, derived, settings.models)
-            negative = draw_models(draws, independent, settings.models)
-            # 3. They answer the queries as the wire will deliver them.
-            arriving = project_straight_through(queries, domain)
-            answers = torch.stack([features_of(model, arriving, space) for model in (target, *positive, *negative)])
-            # 4. The three terms of the objective, and ours: what nobody answers is not derived from the target.
+
+        def objective(answers: Tensor, positives: int) -> Tensor:
+            # The three terms of the objective, and ours: what nobody answers is not derived from the target.
             noisy = answers + settings.noise * torch.randn_like(answers)
-            loss = metav_loss(verifier(noisy, answers[0]), len(positive))
+            loss = metav_loss(verifier(noisy, answers[0]), positives)
             nobody = answers_of_nobody(answers.detach(), answers[0].detach(), space)
-            loss = loss + functional.softplus(verifier(nobody, answers[0].detach())).mean()
-            # 5. Queries and verifier take a step each, together.
-            for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            for optimizer, schedule in zip(optimizers, schedules, strict=True):
-                optimizer.step()
-                schedule.step()
-            clip_in_place(queries, domain)
-            progress(step + 1, settings.steps)
-        # 6. What is kept is what will arrive.
-        fingerprint = domain.project(queries.detach().numpy())
+            return loss + functional.softplus(verifier(nobody, answers[0].detach())).mean()
+
+        optimizers = (
+            torch.optim.Adam([queries], lr=settings.input_rate * zoo.task.domain.extent),
+            torch.optim.AdamW(verifier.parameters(), lr=settings.verifier_rate, weight_decay=settings.weight_decay),
+        )
+        fingerprint = descend_queries(
+            zoo, queries, optimizers, objective,
+            steps=settings.steps, models=settings.models, seed=seed, progress=progress,
+        )  # fmt: skip
         with torch.no_grad():
-            reference = features_of(target, torch.from_numpy(fingerprint), space)
+            reference = features_of(zoo.target, torch.from_numpy(fingerprint), space)
         return fingerprint, verifier.export(reference)
 
 
@@ -187,23 +168,3 @@ def answers_of_nobody(answers: Tensor, reference: Tensor, space: OutputSpace) ->
     top = functional.one_hot(shuffled.argmax(dim=2), answers.shape[2]).bool()
     labels = torch.where(top, torch.zeros(()), reference.expand_as(answers))
     return torch.cat([uniform, drawn, shuffled, labels])
-
-
-def _optimizers(
-    queries: Tensor, verifier: JointVerifier, domain: InputDomain, settings: JointSettings
-) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    return (
-        torch.optim.Adam([queries], lr=settings.input_rate * extent_of(domain)),
-        torch.optim.AdamW(verifier.parameters(), lr=settings.verifier_rate, weight_decay=settings.weight_decay),
-    )
-
-
-def extent_of(domain: InputDomain) -> float:
-    """Return the width of the domain's range."""
-    return float(np.ptp(domain.clip(np.array([-np.inf, np.inf], dtype=np.float32))))
-
-
-def draw_models(draws: np.random.Generator, models: Sequence[nn.Module], wanted: int) -> list[nn.Module]:
-    """Draw ``wanted`` of the models without repetition, or all where there are fewer."""
-    chosen = draws.choice(len(models), size=min(len(models), wanted), replace=False)
-    return [models[int(index)] for index in chosen]

@@ -8,7 +8,6 @@ the queries start from real inputs, both as in ``joint``; the zoo holds no train
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.domains.base import Inputs
-from metav_audit.fingerprint.features import clip_in_place, features_of, project_straight_through
-from metav_audit.fingerprint.joint import draw_models, extent_of
+from metav_audit.fingerprint.descent import Zoo, descend_queries
+from metav_audit.fingerprint.features import features_of
 from metav_audit.outputs import OutputSpace
 from metav_audit.progress import Progress, silent
-from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier, VerifierKind
 
 
@@ -70,10 +68,7 @@ class LocalVerifiers(nn.Module):
 
 
 def optimise_locally(
-    target: nn.Module,
-    derived: Sequence[nn.Module],
-    independent: Sequence[nn.Module],
-    task: TaskSpec,
+    zoo: Zoo,
     starts: Inputs,
     settings: LocalSettings,
     seed: int,
@@ -83,32 +78,22 @@ def optimise_locally(
 
     The arguments and what is returned are those of ``joint.optimise_jointly``.
     """
+    space = zoo.task.output
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        draws = np.random.default_rng(seed)
         queries = torch.from_numpy(starts.copy()).requires_grad_()
-        domain, space = task.domain, task.output
         verifiers = LocalVerifiers(len(starts), space)
-        optimizer = torch.optim.Adam(
-            [
-                {"params": [queries], "lr": settings.input_rate * extent_of(domain)},
-                {"params": verifiers.parameters(), "lr": settings.verifier_rate},
-            ]
+        optimizers = (
+            torch.optim.Adam([queries], lr=settings.input_rate * zoo.task.domain.extent),
+            torch.optim.Adam(verifiers.parameters(), lr=settings.verifier_rate),
         )
-        for step in range(settings.steps):
-            positive = draw_models(draws, derived, settings.models)
-            negative = draw_models(draws, independent, settings.models)
-            arriving = project_straight_through(queries, domain)
-            answers = torch.stack([features_of(model, arriving, space) for model in (target, *positive, *negative)])
-            loss = local_loss(verifiers(answers, answers[0]), len(positive), settings)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            clip_in_place(queries, domain)
-            progress(step + 1, settings.steps)
-        fingerprint = domain.project(queries.detach().numpy())
+        fingerprint = descend_queries(
+            zoo, queries, optimizers,
+            lambda answers, positives: local_loss(verifiers(answers, answers[0]), positives, settings),
+            steps=settings.steps, models=settings.models, seed=seed, progress=progress, decay=False,
+        )  # fmt: skip
         with torch.no_grad():
-            reference = features_of(target, torch.from_numpy(fingerprint), space)
+            reference = features_of(zoo.target, torch.from_numpy(fingerprint), space)
         return fingerprint, verifiers.export(reference)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
-from torch import nn
-
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.best import CommitteeSettings, optimise_committee
+from metav_audit.fingerprint.descent import Zoo
 from metav_audit.fingerprint.fitprint import SpellingSettings, optimise_spelling
 from metav_audit.fingerprint.ipguard import optimise_boundary
 from metav_audit.fingerprint.joint import JointSettings, optimise_jointly
@@ -20,7 +19,6 @@ from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided, c
 from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress
 from metav_audit.targeted import FITPRINT, OwnerMark, target_bits
-from metav_audit.task import TaskSpec
 from metav_audit.verifier import MetaVerifier
 from metav_audit.zoo.data import OwnerData
 from metav_audit.zoo.project import Workshop
@@ -35,29 +33,18 @@ class Materials:
     """What a method may use; nothing of it is of the calibration or the test split.
 
     Attributes:
-        target: the protected model, giving logits, frozen.
-        derived: the zoo's derived models of the fit split, frozen; none where the method uses no zoo.
-        independent: its independent models, the same way.
-        task: the valid inputs, and what comes out of every model.
+        zoo: the protected model and the zoo's models of the fit split; none of these where the method uses no zoo.
         starts: valid inputs to start from, as many as the fingerprint has, drawn from the validation data.
         data: the owner's labelled data.
         seed: of all chance.
         progress: told of every step.
     """
 
-    target: nn.Module
-    derived: Sequence[nn.Module]
-    independent: Sequence[nn.Module]
-    task: TaskSpec
+    zoo: Zoo
     starts: Inputs
     data: OwnerData
     seed: int
     progress: Progress
-
-    @property
-    def zoo(self) -> tuple[nn.Module, Sequence[nn.Module], Sequence[nn.Module], TaskSpec, Inputs]:
-        """What every method that learns from the zoo is given first."""
-        return self.target, self.derived, self.independent, self.task, self.starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,46 +118,45 @@ def _no_settings(_: Workshop) -> None:
 
 
 def _metav(given: Materials, settings: JointSettings) -> tuple[Inputs, MetaVerifier]:
-    return optimise_jointly(*given.zoo, settings, given.seed, given.progress)
+    return optimise_jointly(given.zoo, given.starts, settings, given.seed, given.progress)
 
 
 def _fitprint(given: Materials, settings: TargetedSettings) -> tuple[Inputs, MetaVerifier]:
     mark = OwnerMark(settings.identity, settings.nonce)
-    wanted = target_bits(mark, len(given.starts), settings.bits, given.task.output.size)
-    return optimise_spelling(*given.zoo, wanted, settings, given.seed, given.progress)
+    wanted = target_bits(mark, len(given.starts), settings.bits, given.zoo.task.output.size)
+    return optimise_spelling(given.zoo, given.starts, wanted, settings, given.seed, given.progress)
 
 
 def _local(given: Materials, settings: LocalSettings) -> tuple[Inputs, MetaVerifier]:
-    return optimise_locally(*given.zoo, settings, given.seed, given.progress)
+    return optimise_locally(given.zoo, given.starts, settings, given.seed, given.progress)
 
 
 def _best(given: Materials, settings: CommitteeSettings) -> tuple[Inputs, MetaVerifier]:
     starts = given.starts
-    if given.task.output.kind in LABELS:
+    if given.zoo.task.output.kind in LABELS:
         pool = given.data.validation.inputs
-        starts = choose_undecided(given.target, given.task, pool, len(starts), given.seed)
-    learned = given.target, given.derived, given.independent, given.task, starts
-    return optimise_committee(*learned, settings, given.seed, given.progress)
+        starts = choose_undecided(given.zoo.target, given.zoo.task, pool, len(starts), given.seed)
+    return optimise_committee(given.zoo, starts, settings, given.seed, given.progress)
 
 
 def _ipguard(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return optimise_boundary(given.target, given.task, given.starts, given.progress)
+    return optimise_boundary(given.zoo.target, given.zoo.task, given.starts, given.progress)
 
 
 def _akh(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return compare_labels(given.target, given.task, _mistakes(given))
+    return compare_labels(given.zoo.target, given.zoo.task, _mistakes(given))
 
 
 def _sac(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return compare_correlations(given.target, given.task, _mistakes(given))
+    return compare_correlations(given.zoo.target, given.zoo.task, _mistakes(given))
 
 
 def _random(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    return compare_labels(given.target, given.task, given.starts)
+    return compare_labels(given.zoo.target, given.zoo.task, given.starts)
 
 
 def _mistakes(given: Materials) -> Inputs:
-    return choose_mistakes(given.target, given.task, given.data, len(given.starts))
+    return choose_mistakes(given.zoo.target, given.zoo.task, given.data, len(given.starts))
 
 
 _REGISTERED = (
@@ -237,6 +223,18 @@ USUAL = ("best", "metav", "ipguard")
 """Methods that are compared where nothing else is asked for."""
 
 
+def choose_methods(asked: Sequence[str], kinds: Collection[OutputKind]) -> tuple[str, ...]:
+    """Return the methods asked for, or the usual ones that can serve all these kinds of output.
+
+    Raises:
+        ConfigurationError: one of those asked for is unknown, or cannot serve one of the kinds.
+    """
+    for name in asked:
+        for kind in kinds:
+            find_method(name, kind)
+    return tuple(asked) or tuple(name for name in USUAL if all(METHODS[name].serves(kind) for kind in kinds))
+
+
 def default_method(kind: OutputKind) -> str:
     """Return the name of the method that does best where nothing else is asked for; docs/methods.md has the figures."""
     return "best" if kind is OutputKind.CLASSIFICATION else "metav"
@@ -251,7 +249,7 @@ def find_method(name: str, kind: OutputKind | None = None) -> Method:
     if name not in METHODS:
         raise ConfigurationError(f"method {name!r} is unknown: use one of {', '.join(METHODS)}")
     method = METHODS[name]
-    if kind is not None and kind not in method.outputs:
-        able = ", ".join(one.name for one in METHODS.values() if kind in one.outputs)
+    if kind is not None and not method.serves(kind):
+        able = ", ".join(one.name for one in METHODS.values() if one.serves(kind))
         raise ConfigurationError(f"method {name!r} compares classes, and a {kind} has none: use one of {able}")
     return method

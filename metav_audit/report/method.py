@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metav_audit.outputs import OutputKind
 from metav_audit.verifier import VerifierKind
 
 _MADE = {
@@ -29,11 +30,16 @@ _MADE = {
     VerifierKind.COMMITTEE: (
         "Questions and meta-verifier were optimised together on models of known origin and on answers made up between "
         "theirs (after MetaV: Pan, Yan, Zhang and Yang, KDD 2022). This meta-verifier is the mean of several: how far "
-        "the answers are from the protected model's own, with and without small probabilities; a linear rule a "
-        "question; one network on all answers; and the share of top labels that agree. Where an endpoint shows labels "
-        "alone, the last one counts alone."
+        "the answers are from the protected model's own; a linear rule a question; and one network on all answers."
     ),
 }
+_OF_CLASSES = {
+    VerifierKind.COMMITTEE: (
+        " Two more are the same distance without small probabilities, and the share of top labels that agree; where an "
+        "endpoint shows labels alone, that share counts alone."
+    ),
+}
+"""What else is said where the task has classes."""
 _STEPS = (
     (
         "A fingerprint is prepared.",
@@ -94,6 +100,7 @@ TERMS = (
 )
 
 
-def steps(kind: VerifierKind) -> tuple[tuple[str, str], ...]:
-    """Return the method's steps, title and text, for one kind of meta-verifier."""
-    return tuple((title, text.replace("{made}", _MADE[kind])) for title, text in _STEPS)
+def steps(kind: VerifierKind, output: OutputKind) -> tuple[tuple[str, str], ...]:
+    """Return the method's steps, title and text, for one kind of meta-verifier and of output."""
+    made = _MADE[kind] + (_OF_CLASSES.get(kind, "") if output is OutputKind.CLASSIFICATION else "")
+    return tuple((title, text.replace("{made}", made)) for title, text in _STEPS)

@@ -67,7 +67,7 @@ def write_wording(
         weight=(*_weight(model, verdict, ratios), *spelling_sentences(spelling)),
         other_side=tuple(_other_side(verdict, sides, strata, queries)),
         limits=LIMITS,
-        method=steps(bundle.verifier.kind),
+        method=steps(bundle.verifier.kind, bundle.task.output.kind),
         terms=TERMS,
     )
 

@@ -115,8 +115,7 @@ class _Makers:
         settings = self.plan.settings
         adversarial: dict[str, Any] = {}
         if "adversarial" in self.plan.recipe:
-            low, high = self.task.domain.clip(np.array([-np.inf, np.inf], dtype=np.float32)).tolist()
-            adversarial["perturb"] = training.adversary(loss, settings["strength"], low, high)
+            adversarial["perturb"] = training.adversary(loss, settings["strength"], *self.task.domain.bounds)
         training.descend(
             model, parameters, pairs, loss, epochs=int(settings["epochs"]), rate=settings["rate"],
             generator=seeded(self.plan.seed + 1), after_step=after_step, **adversarial,

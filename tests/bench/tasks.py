@@ -7,13 +7,13 @@ of the target's training and of all that follows; the data's parts are the same 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.torch
+import tomlkit
 import torch
 from torch import nn
 
@@ -148,23 +148,6 @@ TASKS = {
     "fashion": Task(FASHION, fashion, fashion_network, 20, ("cnn-small", "mlp-wide", "mlp-small", "resnet-small")),
 }
 
-PROJECT = """\
-name = "{name}"
-seed = {seed}
-[task]
-{task}
-[target]
-model = "tests.bench.tasks:{name}_network"
-weights = "target.safetensors"
-[data]
-train = "train.npz"
-heldout = "heldout.npz"
-validation = "validation.npz"
-[zoo]
-preset = "standard"
-architectures = {architectures}
-"""
-
 
 def write_project(name: str, folder: Path, seed: int, data: Path) -> float:
     """Write data, target and project file; return the target's performance."""
@@ -183,8 +166,7 @@ def write_project(name: str, folder: Path, seed: int, data: Path) -> float:
     network = task.network()
     _train(network, task, pairs["train"], seed)
     safetensors.torch.save_file(state_of(network), folder / "target.safetensors")
-    fields = {"task": _as_toml(task.spec), "architectures": json.dumps(list(task.architectures))}
-    (folder / "project.toml").write_text(PROJECT.format(name=name, seed=seed, **fields))
+    (folder / "project.toml").write_text(tomlkit.dumps(_project(name, task, seed)))
     return performance(network, *pairs["validation"], task.spec.output)
 
 
@@ -198,19 +180,16 @@ def _train(network: nn.Module, task: Task, pairs: tuple[torch.Tensor, torch.Tens
         descend(network, parameters, pairs, loss, epochs=task.epochs, rate=2e-3, generator=chance)
 
 
-def _as_toml(spec: TaskSpec) -> str:
-    fields = spec.to_json()
-    parts = {**fields["output"], "input": fields["input"]}
-    return "\n".join(f"{name} = {_value(value)}" for name, value in parts.items())
-
-
-def _value(value: Any) -> str:
-    """Write a value of JSON types in TOML."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_value(part)}" for name, part in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+def _project(name: str, task: Task, seed: int) -> dict[str, Any]:
+    spec = task.spec.to_json()
+    return {
+        "name": name,
+        "seed": seed,
+        "task": {**spec["output"], "input": spec["input"]},
+        "target": {"model": f"tests.bench.tasks:{name}_network", "weights": "target.safetensors"},
+        "data": {part: f"{part}.npz" for part in ("train", "heldout", "validation")},
+        "zoo": {"preset": "standard", "architectures": list(task.architectures)},
+    }
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metav_audit.fingerprint.best import Committee, CommitteeSettings, optimise_committee, with_virtual_models
+from metav_audit.fingerprint.descent import Zoo
 from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.virtual import as_log_probabilities, bend, mix
 from metav_audit.outputs import LOG_FLOOR, Quantities, Quantity
@@ -29,7 +30,7 @@ VALUES = TaskSpec(DOMAIN, Quantities(tuple(Quantity(name, 0.0, 5.0) for name in 
 
 def optimise(seed=0, task=TASK):
     torch.set_num_threads(1)
-    return optimise_committee(TARGET, DERIVED, INDEPENDENT, task, STARTS, SETTINGS, seed)
+    return optimise_committee(Zoo(TARGET, DERIVED, INDEPENDENT, task), STARTS, SETTINGS, seed)
 
 
 def distributions(*shape):

@@ -13,7 +13,7 @@ from metav_audit.fingerprint.fitprint import SpellingSettings, margins, optimise
 from metav_audit.targeted import TargetBits, target_bits
 from metav_audit.verifier import VerifierKind
 from tests.builders import MARK
-from tests.fingerprint.test_joint import DERIVED, DOMAIN, INDEPENDENT, SPACE, TARGET, TASK, model
+from tests.fingerprint.test_joint import DOMAIN, SPACE, TARGET, ZOO, model
 
 STARTS = DOMAIN.sample(20, np.random.default_rng(0))
 WANTED = target_bits(MARK, 20, 2, 4)
@@ -22,7 +22,7 @@ WANTED = target_bits(MARK, 20, 2, 4)
 def optimise(seed=0, wanted=WANTED, **settings):
     torch.set_num_threads(1)
     chosen = SpellingSettings(**{"steps": 60, "models": 3, "input_rate": 0.03, **settings})
-    return optimise_spelling(TARGET, DERIVED, INDEPENDENT, TASK, STARTS, wanted, chosen, seed)
+    return optimise_spelling(ZOO, STARTS, wanted, chosen, seed)
 
 
 def scores(verifier, models, inputs):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from metav_audit.domains import ImageDomain
+from metav_audit.fingerprint.descent import Zoo
 from metav_audit.fingerprint.features import clip_in_place, features_of, features_of_all, project_straight_through
 from metav_audit.fingerprint.ipguard import optimise_boundary
 from metav_audit.fingerprint.joint import JointSettings, answers_of_nobody, metav_loss, optimise_jointly
@@ -40,12 +41,13 @@ TARGET = model(0, distance=0.0)
 DERIVED = [model(seed, distance=0.1) for seed in range(8)]
 INDEPENDENT = [model(seed, distance=3.0) for seed in range(100, 108)]
 STARTS = DOMAIN.sample(5, np.random.default_rng(0))
+ZOO = Zoo(TARGET, DERIVED, INDEPENDENT, TASK)
 SETTINGS = JointSettings(steps=60, models=3, hidden=16)
 
 
 def optimise(seed=0, settings=SETTINGS, starts=STARTS, **more):
     torch.set_num_threads(1)
-    return optimise_jointly(TARGET, DERIVED, INDEPENDENT, TASK, starts, settings, seed, **more)
+    return optimise_jointly(ZOO, starts, settings, seed, **more)
 
 
 @given(st.lists(st.floats(-30, 30), min_size=1, max_size=6), st.lists(st.floats(-30, 30), min_size=1, max_size=6))

@@ -19,7 +19,7 @@ from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided
 from metav_audit.outputs import OutputKind
 from metav_audit.verifier import VerifierKind
 from metav_audit.zoo.data import LabelledData, OwnerData
-from tests.fingerprint.test_joint import DERIVED, DOMAIN, INDEPENDENT, SPACE, STARTS, TARGET, TASK, model
+from tests.fingerprint.test_joint import DOMAIN, SPACE, STARTS, TARGET, TASK, ZOO, model
 
 
 def test_every_method_is_known_by_its_name_and_one_line():
@@ -67,7 +67,7 @@ def test_local_verifiers_separate():
     """Fresh derived models score above every fresh independent one; the inputs are valid; the seed decides."""
     torch.set_num_threads(1)
     settings = LocalSettings(steps=80, models=3, input_rate=6e-3, verifier_rate=1e-2)
-    given = (TARGET, DERIVED, INDEPENDENT, TASK, STARTS, settings)
+    given = (ZOO, STARTS, settings)
     fingerprint, verifier = optimise_locally(*given, 0)
     assert verifier.kind is VerifierKind.LOCAL
     assert np.array_equal(DOMAIN.project(fingerprint), fingerprint)
