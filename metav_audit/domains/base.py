@@ -78,7 +78,8 @@ class InputDomain(ABC):
         if inputs.dtype.kind not in "biuf":
             raise DataError(f"{what} holds no real numbers but {inputs.dtype}: give a numeric array")
         if inputs.ndim != len(self.shape) + 1 or inputs.shape[1:] != self.shape:
-            raise DataError(f"{what} has shape {inputs.shape}, the task wants (n, {', '.join(map(str, self.shape))})")
+            wanted = f"(n, {', '.join(map(str, self.shape))})"
+            raise DataError(f"{what} has shape {inputs.shape}, the task wants {wanted}: bring it into the task's form")
         if len(inputs) == 0:
             raise DataError(f"{what} is empty: give at least one input")
         with np.errstate(over="ignore"):

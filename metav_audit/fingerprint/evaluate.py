@@ -76,7 +76,7 @@ def check_conditions(conditions: Sequence[Condition], task: TaskSpec) -> None:
         check_wire(wire, task.domain)
     of_classes = [one.view for one in conditions if VIEWS[one.view].label_only or VIEWS[one.view].top is not None]
     if of_classes and kind is not OutputKind.CLASSIFICATION:
-        raise ConfigurationError(f"the view {of_classes[0]!r} is one of classes, and a {kind} has none")
+        raise ConfigurationError(f"the view {of_classes[0]!r} is one of classes, and a {kind} has none: use decimals")
 
 
 USUAL = Condition()
