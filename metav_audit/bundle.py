@@ -41,6 +41,9 @@ _FIELDS = {
     "format", "schema_version", "name", "method", "task", "verifier", "rates", "calibration", "weight", "provenance",
 }  # fmt: skip
 
+OWN_ARCHITECTURE = "target"
+"""The architecture on a card that stands for the target's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
@@ -50,9 +53,9 @@ class ModelCard:
         lineage: models that share it are no independent witnesses and count once.
         derived: whether it is derived from the target.
         recipe: how it was made.
-        architecture: its architecture's name.
+        architecture: its architecture's name, or ``OWN_ARCHITECTURE``.
         data: what it was trained on, "train" (the owner's) or "heldout".
-        performance: its own performance at the task, accuracy in [0, 1], or R² of a regression.
+        performance: its own performance at the task; see ``training.performance``.
     """
 
     lineage: str

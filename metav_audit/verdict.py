@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.behaviour import find_faults
-from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, ModelCard
+from metav_audit.bundle import OWN_ARCHITECTURE, Calibration, ErrorRates, FingerprintBundle, ModelCard
 from metav_audit.controls import BlindControls, Controls, score_controls
 from metav_audit.errors import BundleError, TranscriptError
 from metav_audit.responses import BoolArray, Features, features
@@ -138,6 +138,11 @@ class CalibrationScores:
                 by_lineage[card.lineage] = worst(score, by_lineage.get(card.lineage, score))
         return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
 
+    @property
+    def knows_own_architecture(self) -> bool:
+        """Whether some independent model has the target's own architecture."""
+        return any(card.architecture == OWN_ARCHITECTURE and not card.derived for card in self.models)
+
     def fit_weight(self) -> WeightTable:
         """Fit the table of likelihood ratios on one score a lineage."""
         return fit_weight(self.lineage_scores(derived=True), self.lineage_scores(derived=False))
@@ -185,11 +190,18 @@ def conformal_p_value(score: float, others: NDArray[np.float64]) -> float:
     return (1 + int((others >= score).sum())) / (len(others) + 1)
 
 
+_UNKNOWN_ARCHITECTURE = (
+    "none of these independent models has the target's own architecture, and those that have it come nearest: the "
+    "promised rate of false matches does not hold for them"
+)
+
+
 def judge(score: float, held_out: CalibrationScores, rates: ErrorRates, weight: WeightTable) -> Judgement:
     """Judge one score: a match is rare among independents and usual among derived models; a no-match the reverse.
 
     Either stands only where the likelihood ratio supports the same proposition: what one figure says and the other
-    does not is no conclusion.
+    does not is no conclusion. And a match stands only where some independents have the target's own architecture:
+    they are the ones that come near it, and what others score promises nothing of them (docs/methods.md).
     """
     p_value = conformal_p_value(score, held_out.lineage_scores(derived=False))
     p_value_derived = conformal_p_value(-score, -held_out.lineage_scores(derived=True))
@@ -197,7 +209,9 @@ def judge(score: float, held_out: CalibrationScores, rates: ErrorRates, weight: 
     rare_if_derived = p_value_derived <= rates.false_no_match
     outcome, reason = _JUDGEMENTS[rare_if_independent, rare_if_derived]
     log10_lr = float(weight.weigh(score))
-    if outcome in _SUPPORTS and not log10_lr * _SUPPORTS[outcome] > 0:
+    if outcome is VerdictOutcome.MATCH and not held_out.knows_own_architecture:
+        outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {_UNKNOWN_ARCHITECTURE}"
+    elif outcome in _SUPPORTS and not log10_lr * _SUPPORTS[outcome] > 0:
         outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {_CONTRADICTIONS[outcome]}"
     return Judgement(outcome, score, p_value, p_value_derived, log10_lr, (weight.low, weight.high), reason)
 

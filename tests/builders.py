@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, ModelCard
+from metav_audit.bundle import OWN_ARCHITECTURE, Calibration, ErrorRates, FingerprintBundle, ModelCard
 from metav_audit.domains import ImageDomain
 from metav_audit.outputs import LOG_FLOOR, ClassScores, ScoreKind, clipped_log_probabilities
 from metav_audit.targeted import FITPRINT, OwnerMark, target_bits
@@ -67,7 +67,12 @@ def make_bundle(
     independent = [linear_model(task, 2000 + index, distance=spread) for index in range(lineages)]
     cards = tuple(
         ModelCard(
-            f"{side}-{index}", side == "derived", "fine-tune" if side == "derived" else "train", "linear", "train", 0.9
+            f"{side}-{index}",
+            side == "derived",
+            "fine-tune" if side == "derived" else "train",
+            OWN_ARCHITECTURE,
+            "train",
+            0.9,
         )
         for side in ("derived", "independent")
         for index in range(lineages)

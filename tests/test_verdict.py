@@ -141,6 +141,17 @@ def test_an_outcome_that_the_likelihood_ratio_does_not_support_is_none(score, ou
         assert judgement.reason.endswith(f"the likelihood ratio does not support {side}")
 
 
+def test_a_match_needs_independents_of_the_target_s_own_architecture():
+    """Where calibration knows none, a match is inconclusive and says why; a no-match stands."""
+    scores = held_out(spread(0.8, 1.0), spread(0.0, 0.2))
+    others = tuple(one if one.derived else dataclasses.replace(one, architecture="mlp") for one in scores.models)
+    strange, rates = dataclasses.replace(scores, models=others), ErrorRates(0.05, 0.05)
+    judgement = judge(0.95, strange, rates, scores.fit_weight())
+    assert judgement.outcome is VerdictOutcome.INCONCLUSIVE
+    assert "none of these independent models has the target's own architecture" in judgement.reason
+    assert judge(0.05, strange, rates, scores.fit_weight()).outcome is VerdictOutcome.NO_MATCH
+
+
 def test_a_score_above_all_independents_can_yet_be_less_probable_if_derived():
     """Where derived models crowd at 1, a score between the sides speaks for independence, and is no match."""
     derived = {**spread(0.9999, 1.0, 36), "stray 0": [0.3], "stray 1": [0.31], "stray 2": [0.32]}

@@ -24,7 +24,7 @@ VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "label")
     "--held-out",
     "held_out",
     multiple=True,
-    type=click.Choice(["family", "architecture"]),
+    type=click.Choice(["family", "architecture", "data"]),
     help="Leave each out of fit and calibration in turn, and test it.",
 )
 @click.option("--figures", type=click.Path(path_type=Path), help="A folder for curves, as SVG and PNG.")
@@ -61,7 +61,8 @@ def command(
     family adds figures for fine-tuning, retraining, pruning and distillation,
     each unknown to the zoo: their mean AUC, the lowest of any target (min), TPR
     at 5 % FPR (@5%) and the shares of verdicts; --held-out architecture the
-    rate of false matches on independents of each architecture, unknown likewise.
+    rate of false matches on independents of each architecture, unknown likewise,
+    and --held-out data that on independents of the owner's data, and of other.
 
     Methods: best, metav, local, fitprint, and the baselines ipguard, akh, sac and
     random. For fitprint the bit-error rates follow, of derived (+) and of

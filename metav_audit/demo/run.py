@@ -30,7 +30,7 @@ class DemoResult:
     Attributes:
         name: the suspect.
         truth: the right outcome.
-        performance: its accuracy at the task.
+        performance: its balanced accuracy at the task.
         verdict: what the audit says.
         folder: where the evidence lies.
     """

@@ -14,6 +14,9 @@ them together, and the score is the mean of their votes, each measured in standa
 Coarse and labels are for classifications alone. Each verifier's loss is MetaV's, on the zoo and on the virtual copies
 and twins of ``virtual``. Settings were chosen on the calibration split of five digits targets with a family left out of
 the fit, never on a test split.
+
+Where the zoo is scarce, local and joint have no vote: they would know a single independent model, and take any other
+for a copy. The other votes are then measured beside virtual twins.
 """
 
 from __future__ import annotations
@@ -223,6 +226,10 @@ def _cost(logits: Tensor, positives: int) -> Tensor:
     return functional.softplus(-logits[:positives]).mean() + functional.softplus(logits[positives:]).mean()
 
 
+def _weight(name: str, zoo: Zoo) -> float:
+    return 0.0 if zoo.scarce and name in _LEARNED else _WEIGHTS.get(name, 1.0)
+
+
 @torch.no_grad()
 def _finish(committee: Committee, zoo: Zoo, queries: Tensor, settings: CommitteeSettings) -> MetaVerifier:
     """Measure each vote in standard deviations of independent models, and bring the mean vote to log-odds.
@@ -232,10 +239,11 @@ def _finish(committee: Committee, zoo: Zoo, queries: Tensor, settings: Committee
     sides = ((zoo.target, *zoo.derived), zoo.independent)
     high, low = (torch.stack([features_of(model, queries, zoo.task.output) for model in side]) for side in sides)
     reference = high[0]
-    high, _ = with_virtual_models(high, low, settings, labelled=committee.labelled)
+    high, beside_twins = with_virtual_models(high, low, settings, labelled=committee.labelled)
+    low = beside_twins if zoo.scarce else low
     found = [committee.votes(side, reference) for side in (high, low)]
     votes = [torch.stack(list(side.values())) for side in found]
-    weight = torch.tensor([_WEIGHTS.get(name, 1.0) for name in found[0]])
+    weight = torch.tensor([_weight(name, zoo) for name in found[0]])
     centre, spread = votes[1].mean(dim=1), votes[1].std(dim=1) + _LEAST_SPREAD
     usual = ((votes[0].mean(dim=1) - centre) / spread * weight).sum() / weight.sum()
     slope = 2 * settings.decided / usual.clamp(min=_LEAST_SPREAD) / spread
@@ -244,4 +252,6 @@ def _finish(committee: Committee, zoo: Zoo, queries: Tensor, settings: Committee
 
 _WEIGHTS = {"distance": 2.0, "joint": 2.0}
 """Votes that count more than once."""
+_LEARNED = {"local", "joint"}
+"""Verifiers that are all learned from the zoo; the others compare with the target's own answers."""
 _LEAST_SPREAD = 1e-3

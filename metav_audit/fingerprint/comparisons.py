@@ -37,7 +37,7 @@ def all_rows(results: Sequence[TestScores], left_out: Mapping[str, Sequence[Test
     tables += [spelling_rows(usual), pair_rows(results), shown]
     for what, found in left_out.items():
         tables += [left_out_rows(found), pair_rows(found)]
-        if what == HeldOut.ARCHITECTURE:
+        if what != HeldOut.FAMILY:
             tables.append(stranger_rows(found))
     return [rows for rows in tables if rows]
 
@@ -131,7 +131,7 @@ def _left_out_row(label: str, method: str, own: Sequence[TestScores]) -> Row:
 
 
 def stranger_rows(results: Sequence[TestScores]) -> list[ErrorRow]:
-    """Return the observed and the promised rate of false matches on independents of each architecture left out.
+    """Return observed and promised rates of false matches on independents of each architecture, or data, left out.
 
     Lineages are counted, each wrong if any of its models is called a match.
     """

@@ -28,12 +28,14 @@ class Zoo:
         derived: the zoo's derived models of the fit split, frozen.
         independent: the zoo's independent models of the fit split, frozen.
         task: the valid inputs, and what comes out.
+        scarce: whether the independent ones are too few lineages to learn from what they have in common.
     """
 
     target: nn.Module
     derived: Sequence[nn.Module]
     independent: Sequence[nn.Module]
     task: TaskSpec
+    scarce: bool = False
 
 
 def descend_queries(

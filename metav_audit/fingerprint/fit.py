@@ -61,7 +61,7 @@ def fit_bundle(
         ConfigurationError: the method is unknown, or ``path`` cannot be written.
         DataError: the zoo lacks a side in a split.
     """
-    method = method or default_method(workshop.target.task.output.kind)
+    method = method or default_method(workshop.target.task.output.kind, scarce=is_scarce(zoo))
     making = making_of(workshop, zoo, method, workshop.project.settings.seed if seed is None else seed, queries)
     check_place(path)
     standing = standing_bundle(path, making)
@@ -103,7 +103,7 @@ def make_bundle(
         queries: how many the fingerprint has; the project's number if None.
     """
     torch.set_num_threads(1)
-    method = method or default_method(workshop.target.task.output.kind)
+    method = method or default_method(workshop.target.task.output.kind, scarce=is_scarce(zoo))
     seed = workshop.project.settings.seed if seed is None else seed
     inputs, verifier = _optimise(workshop, zoo, method, progress, seed, queries)
     return seal_bundle(workshop, zoo, method, seed, inputs, verifier, queries)
@@ -130,7 +130,7 @@ def seal_bundle(
         verifier=verifier,
         calibration=calibration,
         weight=fit_table(scores_in_full(verifier, calibration)),
-        rates=ErrorRates(settings.rates.false_match, settings.rates.false_no_match),
+        rates=workshop.project.rates,
         provenance=_provenance(workshop, zoo, method, seed, queries),
     )
 
@@ -197,6 +197,15 @@ def making_of(workshop: Workshop, zoo: SurrogateZoo, method: str, seed: int, que
     return content_address(parts)
 
 
+def is_scarce(zoo: SurrogateZoo) -> bool:
+    """Say whether the fit split has fewer than ``FEW_LINEAGES`` independent lineages."""
+    return len({one.plan.lineage for one in zoo.select(Split.FIT, derived=False)}) < FEW_LINEAGES
+
+
+FEW_LINEAGES = 4
+"""With fewer of them, what independent models have in common cannot be told from what one of them is."""
+
+
 def choose_starts(workshop: Workshop, seed: int, queries: int | None = None) -> Inputs:
     """Draw the queries' starts from the validation data, which no model was trained on; noise fills up."""
     count = workshop.project.settings.fingerprint.queries if queries is None else queries
@@ -214,7 +223,7 @@ def _optimise(
     own = find_method(method, target.task.output.kind)
     sides = [models_of(workshop, _of(zoo, Split.FIT, derived=side)) if own.uses_zoo else [] for side in (True, False)]
     given = Materials(
-        zoo=Zoo(target.network, sides[0], sides[1], target.task),
+        zoo=Zoo(target.network, sides[0], sides[1], target.task, is_scarce(zoo)),
         starts=choose_starts(workshop, seed, queries),
         data=workshop.data,
         seed=seed,

@@ -8,6 +8,8 @@ for it: fit and calibration do without some of the zoo's models, and test models
 - An *architecture* is left out with all independents that have it and all derived models that were given it by a thief;
   where it is the target's own, derived models stay. Tested are the independents that have it: how many are called a
   match? All derived models are tested too, for an AUC.
+- *Data* are left out with all independents that were trained on them: the owner's own, or others. Tested are the
+  independents trained on them, as with an architecture.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class HeldOut(StrEnum):
 
     FAMILY = "family"
     ARCHITECTURE = "architecture"
+    DATA = "data"
 
 
 def family_of(card: ModelCard) -> str:
@@ -102,19 +105,28 @@ def evaluate_held_out(
 
 
 def _names(zoo: SurrogateZoo, what: HeldOut) -> Iterator[str]:
-    """Yield the families of derived test models, or the architectures of independent ones, in the plan's order."""
-    derived = what is HeldOut.FAMILY
-    cards = [one.card for one in zoo.select(Split.TEST, derived=derived)]
-    yield from dict.fromkeys(family_of(card) if derived else card.architecture for card in cards)
+    """Yield what test models have of it: derived ones their families, independent ones the others; in plan's order."""
+    cards = [one.card for one in zoo.select(Split.TEST, derived=what is HeldOut.FAMILY)]
+    yield from dict.fromkeys(_TRAITS[what](card) for card in cards)
+
+
+_TRAITS: dict[HeldOut, Callable[[ModelCard], str]] = {
+    HeldOut.FAMILY: family_of,
+    HeldOut.ARCHITECTURE: lambda card: card.architecture,
+    HeldOut.DATA: lambda card: card.data,
+}
+"""What of a model is left out."""
 
 
 def without(zoo: SurrogateZoo, what: HeldOut, name: str) -> SurrogateZoo:
-    """Return the zoo whose fit and calibration splits know nothing of a family or an architecture."""
+    """Return the zoo whose fit and calibration splits know nothing of a family, an architecture or data."""
 
     def known(card: ModelCard) -> bool:
         if what is HeldOut.FAMILY:
             makers = card.recipe.removesuffix(_TWIN).split(" of ")
             return name in (family_of(card), *map(_family, makers))
+        if what is HeldOut.DATA:
+            return card.data == name and not card.derived
         return card.architecture == name and not (card.derived and name == TARGET)
 
     kept = tuple(one for one in zoo.surrogates if one.plan.split is Split.TEST or not known(one.card))
@@ -124,7 +136,7 @@ def without(zoo: SurrogateZoo, what: HeldOut, name: str) -> SurrogateZoo:
 def _tested(what: HeldOut, name: str) -> Callable[[ModelCard], bool]:
     if what is HeldOut.FAMILY:
         return lambda card: not card.derived or family_of(card) == name
-    return lambda card: card.derived or card.architecture == name
+    return lambda card: card.derived or _TRAITS[what](card) == name
 
 
 def _only(scored: TestScores, wanted: Callable[[ModelCard], bool]) -> TestScores:

@@ -235,9 +235,14 @@ def choose_methods(asked: Sequence[str], kinds: Collection[OutputKind]) -> tuple
     return tuple(asked) or tuple(name for name in USUAL if all(METHODS[name].serves(kind) for kind in kinds))
 
 
-def default_method(kind: OutputKind) -> str:
-    """Return the name of the method that does best where nothing else is asked for; docs/methods.md has the figures."""
-    return "best" if kind is OutputKind.CLASSIFICATION else "metav"
+def default_method(kind: OutputKind, *, scarce: bool = False) -> str:
+    """Return the name of the method that does best where nothing else is asked for; docs/methods.md has the figures.
+
+    Args:
+        kind: of the task.
+        scarce: whether the zoo has few independent lineages, from which metav learns nothing.
+    """
+    return "best" if kind is OutputKind.CLASSIFICATION or scarce else "metav"
 
 
 def find_method(name: str, kind: OutputKind | None = None) -> Method:

@@ -39,7 +39,7 @@ def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress =
     """
     workshop = open_workshop(project)
     settings = project.settings
-    plans = plan_zoo(settings.zoo.preset, project.architectures, settings.seed, project.task.output.kind)
+    plans = plan_zoo(settings.zoo.preset, project.architectures, settings.seed, project.task.output.kind, project.rates)
     _check_ready(workshop)
     make_models(workshop, plans, jobs=jobs, progress=progress)
     zoo = _collect(workshop, plans)
@@ -66,7 +66,7 @@ def _check_ready(workshop: Workshop) -> None:
 
 
 _FIGURES = {
-    OutputKind.CLASSIFICATION: "is right on a share of",
+    OutputKind.CLASSIFICATION: "has a balanced accuracy of",
     OutputKind.REGRESSION: "has R² =",
     OutputKind.GENERATION: "has a quality of",
 }

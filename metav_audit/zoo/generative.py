@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,7 @@ def descend_against(
     epochs: int,
     rate: float,
     generator: torch.Generator,
+    stop: float = 1.0,
     after_step: Callable[[], None] = lambda: None,
 ) -> None:
     """Train a generator against a fresh discriminator, in place.
@@ -65,6 +67,7 @@ def descend_against(
         epochs: passes over the examples.
         rate: Adam's rate for both.
         generator: of every draw.
+        stop: the share of the steps after which it ends; see ``training.descend``.
         after_step: called after each.
 
     Raises:
@@ -78,7 +81,8 @@ def descend_against(
     model.train()
     value = torch.zeros(())
     batch = min(_MOST, max(2, len(examples) // _BATCHES))
-    for index in batches(len(examples), batch, epochs, generator):
+    steps = math.ceil(stop * epochs * math.ceil(len(examples) / batch))
+    for index in islice(batches(len(examples), batch, epochs, generator), steps):
         drawn = latents[torch.randint(len(latents), (len(index),), generator=generator)]
         made = model(drawn)
         # 1. The discriminator learns to tell them apart.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -18,11 +19,15 @@ from typing import Any
 
 import numpy as np
 
+from metav_audit.bundle import OWN_ARCHITECTURE, ErrorRates
 from metav_audit.errors import ConfigurationError
 from metav_audit.outputs import OutputKind
 
-TARGET = "target"
+TARGET = OWN_ARCHITECTURE
 """The architecture that stands for the target's own."""
+
+USUAL_RATES = ErrorRates(false_match=0.05, false_no_match=0.05)
+"""What verdicts promise where a project says nothing else."""
 
 FROM_SCRATCH = ("train", "adversarial-train")
 """Recipes that start from no other model's weights or answers."""
@@ -99,6 +104,7 @@ class Preset:
         twins: the share of independents of each split that get a twin.
         recipes: how derived lineages are made, in turns, and twins.
         roots: how independents are trained, in turns.
+        checkpoints: shares of a training after which the fit split also holds what there was by then.
     """
 
     derived: Mapping[Split, int]
@@ -106,6 +112,7 @@ class Preset:
     twins: Mapping[Split, float]
     recipes: tuple[str, ...] = DERIVED_RECIPES
     roots: tuple[str, ...] = ("train",)
+    checkpoints: tuple[float, ...] = ()
 
 
 PRESETS = {
@@ -124,7 +131,14 @@ PRESETS = {
         independent={Split.FIT: 48, Split.CALIBRATION: 48, Split.TEST: 36},
         twins={Split.FIT: 1.0, Split.CALIBRATION: 0.5, Split.TEST: 0.5},
         recipes=ALL_RECIPES,
-        roots=("train", "train", "train", "train", "train", "train", "train", "adversarial-train"),
+        # Seven, so that each adversarially trained one has another architecture and other data than the one before.
+        roots=("train", "train", "train", "train", "train", "train", "adversarial-train"),
+    ),
+    "scarce": Preset(
+        derived={Split.FIT: 1, Split.CALIBRATION: 40, Split.TEST: 36},
+        independent={Split.FIT: 1, Split.CALIBRATION: 40, Split.TEST: 28},
+        twins={Split.FIT: 0.0, Split.CALIBRATION: 0.5, Split.TEST: 0.5},
+        checkpoints=(0.35, 0.45, 0.55, 0.65, 0.75, 0.85),
     ),
 }
 
@@ -140,15 +154,20 @@ MISSING = {
 
 
 def plan_zoo(
-    preset: str, architectures: Sequence[str], seed: int, kind: OutputKind = OutputKind.CLASSIFICATION
+    preset: str,
+    architectures: Sequence[str],
+    seed: int,
+    kind: OutputKind = OutputKind.CLASSIFICATION,
+    rates: ErrorRates = USUAL_RATES,
 ) -> tuple[Plan, ...]:
     """Lay out a whole zoo; the same arguments give the same plans.
 
     Args:
-        preset: "quick", "standard" or "full".
+        preset: a name in ``PRESETS``.
         architectures: names other than the target's own that independents and thieves use.
         seed: of every choice made here and of every model's training.
         kind: of the task, which not every recipe suits.
+        rates: that verdicts will promise; the calibration split is made large enough for them.
 
     Raises:
         ConfigurationError: the preset is unknown, or there is no architecture.
@@ -160,6 +179,11 @@ def plan_zoo(
     sizes = replace(sizes, recipes=tuple(recipe for recipe in sizes.recipes if recipe not in MISSING[kind]))
     if kind is OutputKind.GENERATION:
         sizes = replace(sizes, roots=("train",))
+    sizes = replace(
+        sizes,
+        derived=_enough(sizes.derived, rates.false_no_match),
+        independent=_enough(sizes.independent, rates.false_match),
+    )
     plans: list[Plan] = []
     for split in Split:
         derived = itertools.islice(_derived(split, sizes, architectures, seed), sizes.derived[split])
@@ -167,7 +191,14 @@ def plan_zoo(
         twins = [_twin(root, number, sizes.recipes, architectures) for number, root in enumerate(roots)]
         plans += [*itertools.chain.from_iterable(derived), *roots]
         plans += itertools.chain.from_iterable(twins[: round(len(roots) * sizes.twins[split])])
-    return tuple(plans)
+    return tuple(plans + [early for plan in plans for early in _checkpoints(plan, sizes.checkpoints)])
+
+
+def _enough(lineages: Mapping[Split, int], rate: float) -> Mapping[Split, int]:
+    """Return sizes whose calibration can bear a promised rate: with n lineages no p-value is below 1 / (n + 1)."""
+    size = lineages[Split.CALIBRATION]
+    # Where a preset has too few there are a fifth more than needed, since some may turn out useless.
+    return {**lineages, Split.CALIBRATION: size if (size + 1) * rate >= 1 else math.ceil(1.2 / rate)}
 
 
 def check_preset(preset: str) -> None:
@@ -278,6 +309,13 @@ _HABITS = {
     "adversarial-tune": ((5, 15), _TUNING),
 }
 """Ranges of epochs, and of the common logarithm of Adam's rate."""
+
+
+def _checkpoints(plan: Plan, stops: Sequence[float]) -> Iterator[Plan]:
+    """Yield what a training of the fit split was on its way; no measurement is made on such."""
+    if plan.split is Split.FIT and "epochs" in plan.settings:
+        for stop in stops:
+            yield replace(plan, settings={**plan.settings, "stop": stop})
 
 
 def _seed(*parts: object) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from metav_audit.bundle import ErrorRates
 from metav_audit.errors import ConfigurationError
 from metav_audit.outputs import OutputKind
 from metav_audit.targeted import OwnerMark, nonce_of
@@ -21,9 +22,11 @@ from metav_audit.task import TaskSpec
 from metav_audit.validation import first_problem
 from metav_audit.zoo.architectures import built_in_for
 from metav_audit.zoo.data import OwnerData, load_data
+from metav_audit.zoo.plan import USUAL_RATES
 from metav_audit.zoo.target import TargetModel, load_target
 
 _MAX_PROJECT_BYTES = 1 << 20
+_LEAST_RATE = 0.001
 
 
 class _Section(BaseModel):
@@ -67,8 +70,8 @@ class FingerprintSection(_Section):
 class RatesSection(_Section):
     """The error rates a verdict promises."""
 
-    false_match: float = Field(default=0.05, gt=0, lt=1)
-    false_no_match: float = Field(default=0.05, gt=0, lt=1)
+    false_match: float = Field(default=USUAL_RATES.false_match, ge=_LEAST_RATE, lt=1)
+    false_no_match: float = Field(default=USUAL_RATES.false_no_match, ge=_LEAST_RATE, lt=1)
 
 
 class ProjectFile(_Section):
@@ -124,6 +127,11 @@ class Project:
         """The surrogates' architectures beside the target's own; by default all that are built in for such inputs."""
         named = self.settings.zoo.architectures
         return built_in_for(self.task) if named is None else named
+
+    @property
+    def rates(self) -> ErrorRates:
+        """The error rates that its verdicts promise."""
+        return ErrorRates(**self.settings.rates.model_dump())
 
     @property
     def owner_mark(self) -> OwnerMark:

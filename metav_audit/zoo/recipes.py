@@ -26,8 +26,8 @@ from metav_audit.zoo.plan import FROM_SCRATCH, TARGET, Plan
 from metav_audit.zoo.removal import remove_fingerprint
 from metav_audit.zoo.training import seeded
 
-RECIPE_VERSION = 1
-"""Part of every stored model's address: raise it when a recipe's outcome changes."""
+RECIPE_VERSION = 2
+"""Part of every stored model's address: raise it when a recipe's outcome, or its measuring, changes."""
 
 STUDENTS = ("distill", "distill-adversarial", "extract-hard", "extract-ood")
 """Recipes that train a fresh model on its teacher's answers."""
@@ -99,7 +99,7 @@ class _Makers:
         settings, chance = self.plan.settings, seeded(self.plan.seed + 1)
         descend_against(
             model, parameters, examples, latents, epochs=int(settings["epochs"]), rate=settings["rate"],
-            generator=chance, after_step=after_step,
+            generator=chance, stop=settings.get("stop", 1.0), after_step=after_step,
         )  # fmt: skip
         return model
 
@@ -118,7 +118,7 @@ class _Makers:
             adversarial["perturb"] = training.adversary(loss, settings["strength"], *self.task.domain.bounds)
         training.descend(
             model, parameters, pairs, loss, epochs=int(settings["epochs"]), rate=settings["rate"],
-            generator=seeded(self.plan.seed + 1), after_step=after_step, **adversarial,
+            generator=seeded(self.plan.seed + 1), stop=settings.get("stop", 1.0), after_step=after_step, **adversarial,
         )  # fmt: skip
         return model
 

@@ -17,7 +17,7 @@ class Surrogate:
     Attributes:
         plan: how it was made.
         address: its content address in the store.
-        performance: on the validation data, accuracy in [0, 1], or R² of a regression, or quality.
+        performance: on the validation data; see ``training.performance``.
     """
 
     plan: Plan

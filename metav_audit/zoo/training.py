@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +36,13 @@ def descend(  # noqa: PLR0913 - a training loop is what its makers say
     rate: float,
     generator: torch.Generator,
     batch: int = 32,
+    stop: float = 1.0,
     after_step: Callable[[], None] = lambda: None,
     perturb: Perturb = lambda _, inputs, __: inputs,
 ) -> None:
     """Minimise ``loss(model(x), y)`` over ``pairs`` (x, y) by Adam with a cosine-decayed learning rate, in place.
+
+    With ``stop`` below 1 it ends after that share of the steps: the checkpoint of a training that went on.
 
     Raises:
         DataError: the loss became NaN or infinite.
@@ -49,7 +53,7 @@ def descend(  # noqa: PLR0913 - a training loop is what its makers say
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     model.train()
     value = torch.zeros(())
-    for index in batches(len(inputs), batch, epochs, generator):
+    for index in islice(batches(len(inputs), batch, epochs, generator), math.ceil(stop * steps)):
         given = perturb(model, inputs[index], targets[index])
         optimizer.zero_grad(set_to_none=True)
         value = loss(model(given), targets[index])
@@ -226,12 +230,18 @@ def clone(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def performance(model: nn.Module, inputs: Tensor, labels: Tensor, space: OutputSpace) -> float:
-    """Return the share of right labels, in [0, 1]; or at most 1, R² of a regression, ``quality`` of a generator."""
+    """Return a model's performance on labelled data, at most 1.
+
+    Balanced accuracy of a classification, the mean over classes of the share of right labels, in [0, 1]: where one
+    class is most of the data, plain accuracy praises a model that always says it. R² of a regression; ``quality`` of a
+    generator.
+    """
     if space.kind is OutputKind.GENERATION:
         return quality(model, inputs, labels)
     outputs = model(inputs)
     if not isinstance(space, Quantities):
-        return float((outputs.argmax(dim=1) == labels).float().mean())
+        right = (outputs.argmax(dim=1) == labels).double()
+        return float(torch.stack([right[labels == label].mean() for label in torch.unique(labels)]).mean())
     rest = ((outputs - labels).double() ** 2).mean(dim=0)
     return float((1 - rest / labels.double().var(dim=0, correction=0)).mean())
 

@@ -24,6 +24,7 @@ from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import cnn, dcgan, mlp
 from metav_audit.zoo.data import load_data
 from metav_audit.zoo.generative import descend_against
+from metav_audit.zoo.plan import PRESETS
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import descend, performance, seeded, supervised_loss
 
@@ -96,6 +97,81 @@ def warfarin_network() -> nn.Module:
     return mlp(64, 32)(WARFARIN)
 
 
+# HAM10000: a classification of skin lesions, in which one kind is two thirds of the data.
+
+_LESIONS = ("actinic keratosis", "basal cell carcinoma", "keratosis", "dermatofibroma", "melanoma", "nevus", "vascular")
+_MOST_OF_A_KIND = 300
+"""As many of one kind a part holds at most, so that a network learns the rarer ones, too."""
+LESIONS = TaskSpec(ImageDomain(3, 28, 28), ClassScores(_LESIONS))
+
+
+def lesions(data: Path) -> Parts:
+    """Half of the training images each for train and heldout, the nevi thinned; the validation images as they are."""
+    with np.load(data / "ham10000_28.npz") as arrays:
+        pictures, labels = arrays["train_images"], arrays["train_labels"].ravel()
+        checked = arrays["val_images"], arrays["val_labels"].ravel()
+    order = np.random.default_rng(0).permutation(len(labels))
+    halves = [_thinned(half, labels) for half in np.array_split(order, 2)]
+    chosen = np.concatenate(halves)
+    inputs = np.concatenate([pictures[chosen], checked[0]]).transpose(0, 3, 1, 2)
+    told = np.concatenate([labels[chosen], checked[1]])
+    ends = (len(halves[0]), len(chosen), len(told))
+    return Parts((inputs / 255).astype(np.float32), told.astype(np.int64), ends)
+
+
+def _thinned(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    kept = [index[:_MOST_OF_A_KIND] for kind in range(len(_LESIONS)) if (index := order[labels[order] == kind]).size]
+    return np.sort(np.concatenate(kept))
+
+
+class _Block(nn.Module):
+    """The basic block of a residual network (He et al., CVPR 2016)."""
+
+    def __init__(self, inward: int, outward: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inward, outward, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(outward),
+            nn.ReLU(),
+            nn.Conv2d(outward, outward, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outward),
+        )
+        through = nn.Sequential(nn.Conv2d(inward, outward, 1, stride=stride, bias=False), nn.BatchNorm2d(outward))
+        self.way = nn.Identity() if inward == outward else through
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.body(inputs) + self.way(inputs))
+
+
+def _residual(width: int, blocks: int) -> nn.Module:
+    """Return a residual network of three stages, a stem of stride 2 before, so that two cores can train hundreds."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    ]
+    for stage in range(3):
+        outward = width << stage
+        layers += [_Block(width << max(stage - 1, 0), outward, 1 if stage == 0 else 2)]
+        layers += [_Block(outward, outward, 1) for _ in range(blocks - 1)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, len(_LESIONS)))
+
+
+def lesions_network() -> nn.Module:
+    """A residual network of eight layers."""
+    return _residual(16, 1)
+
+
+def lesions_narrow(_: TaskSpec) -> nn.Module:
+    """Another one, half as wide."""
+    return _residual(8, 1)
+
+
+def lesions_deep(_: TaskSpec) -> nn.Module:
+    """Another one, of fourteen layers."""
+    return _residual(8, 2)
+
+
 # Fashion-MNIST as a classification.
 
 _GARMENTS = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
@@ -145,11 +221,18 @@ class Task(NamedTuple):
 TASKS = {
     "warfarin": Task(WARFARIN, warfarin, warfarin_network, 15, ("mlp-small", "mlp-wide", "mlp-deep")),
     "garments": Task(GARMENTS, garments, garments_network, 30, ("dcgan-small", "dcgan-wide", "decoder-deep")),
+    "lesions": Task(
+        LESIONS,
+        lesions,
+        lesions_network,
+        30,
+        ("tests.bench.tasks:lesions_narrow", "cnn-medium", "tests.bench.tasks:lesions_deep"),
+    ),
     "fashion": Task(FASHION, fashion, fashion_network, 20, ("cnn-small", "mlp-wide", "mlp-small", "resnet-small")),
 }
 
 
-def write_project(name: str, folder: Path, seed: int, data: Path) -> float:
+def write_project(name: str, folder: Path, seed: int, data: Path, preset: str = "standard") -> float:
     """Write data, target and project file; return the target's performance."""
     task = TASKS[name]
     parts = task.load(data)
@@ -166,7 +249,7 @@ def write_project(name: str, folder: Path, seed: int, data: Path) -> float:
     network = task.network()
     _train(network, task, pairs["train"], seed)
     safetensors.torch.save_file(state_of(network), folder / "target.safetensors")
-    (folder / "project.toml").write_text(tomlkit.dumps(_project(name, task, seed)))
+    (folder / "project.toml").write_text(tomlkit.dumps(_project(name, task, seed, preset)))
     return performance(network, *pairs["validation"], task.spec.output)
 
 
@@ -180,7 +263,7 @@ def _train(network: nn.Module, task: Task, pairs: tuple[torch.Tensor, torch.Tens
         descend(network, parameters, pairs, loss, epochs=task.epochs, rate=2e-3, generator=chance)
 
 
-def _project(name: str, task: Task, seed: int) -> dict[str, Any]:
+def _project(name: str, task: Task, seed: int, preset: str) -> dict[str, Any]:
     spec = task.spec.to_json()
     return {
         "name": name,
@@ -188,7 +271,7 @@ def _project(name: str, task: Task, seed: int) -> dict[str, Any]:
         "task": {**spec["output"], "input": spec["input"]},
         "target": {"model": f"tests.bench.tasks:{name}_network", "weights": "target.safetensors"},
         "data": {part: f"{part}.npz" for part in ("train", "heldout", "validation")},
-        "zoo": {"preset": "standard", "architectures": list(task.architectures)},
+        "zoo": {"preset": preset, "architectures": list(task.architectures)},
     }
 
 
@@ -197,8 +280,10 @@ if __name__ == "__main__":
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--preset", choices=PRESETS, default="standard")
     parser.add_argument("--data-dir", type=Path, default=DATA)
     told = parser.parse_args()
     if not told.data_dir.is_dir():
         parser.error(f"there is no folder {told.data_dir}: name the benchmark data's with --data-dir")
-    print(f"{told.folder}: performance {write_project(told.task, told.folder, told.seed, told.data_dir):.3f}")
+    reached = write_project(told.task, told.folder, told.seed, told.data_dir, told.preset)
+    print(f"{told.folder}: performance {reached:.3f}")

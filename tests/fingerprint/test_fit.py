@@ -23,9 +23,10 @@ from metav_audit.fingerprint.evaluate import (
     weight_rows,
 )
 from metav_audit.fingerprint.fit import choose_starts, fit_bundle, make_bundle, making_of
-from metav_audit.fingerprint.methods import METHODS
+from metav_audit.fingerprint.methods import METHODS, default_method
 from metav_audit.fingerprint.metrics import roc_auc
 from metav_audit.fingerprint.tables import as_markdown, as_text
+from metav_audit.outputs import OutputKind
 from metav_audit.plots import pav_plot, robustness_plot, tippett_plot
 from metav_audit.statistics import clopper_pearson
 from metav_audit.targeted import OwnerMark, check_target_bits, nonce_of
@@ -378,3 +379,17 @@ def test_a_bundle_is_checked_against_models_whose_origin_is_known():
     assert check.target.outcome is VerdictOutcome.MATCH
     assert check.matched > 0.8
     assert check.cleared > 0.8
+
+
+@pytest.mark.parametrize(("preset", "scarce"), [("tiny", False), ("mini", True)])
+def test_a_zoo_of_few_independent_lineages_is_scarce(tmp_path, preset, scarce):
+    """Of four lineages can be learned, of two not; then the committee's learned verifiers have no vote."""
+    from tests.toy import install_presets, write_toy
+
+    install_presets()
+    project = load_project(write_toy(tmp_path, preset=f'"{preset}"', steps="5"))
+    bundle = make_bundle(open_workshop(project), build_zoo(project, jobs=1), "best")
+    names = ("distance", "coarse", "local", "joint", "labels")
+    weights = dict(zip(names, bundle.verifier.tensors["line"], strict=True))
+    assert {name for name, line in weights.items() if line[2] == 0} == ({"local", "joint"} if scarce else set())
+    assert default_method(OutputKind.REGRESSION, scarce=scarce) == ("best" if scarce else "metav")

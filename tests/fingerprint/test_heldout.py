@@ -65,6 +65,14 @@ def test_an_architecture_is_left_out_but_for_derived_models_of_the_target_s_own(
     assert gone == {"target": {False}, "mlp-small": {True, False}}
 
 
+@pytest.mark.parametrize("data", ["train", "heldout"])
+def test_data_are_left_out_with_all_independents_trained_on_them(toy, data):
+    """Fit and calibration lose these alone; tested are those of the test split, beside all derived models."""
+    gone = [one for one in toy.zoo.surrogates if one not in without(toy.zoo, HeldOut.DATA, data).surrogates]
+    assert {(one.card.derived, one.card.data) for one in gone} == {(False, data)}
+    assert not {one.plan.split for one in gone} & {Split.TEST}
+
+
 @pytest.fixture(scope="module")
 def families(toy):
     """The toy project with one family after the other left out."""

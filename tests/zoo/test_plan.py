@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metav_audit.bundle import ErrorRates
 from metav_audit.errors import ConfigurationError
 from metav_audit.outputs import OutputKind
 from metav_audit.zoo.build import address_of
@@ -66,12 +67,36 @@ def test_the_sizes_are_those_of_the_preset(preset):
     """Lineages of each side, and twins, are as many as the preset says."""
     plans, sizes = plan_zoo(preset, ARCHITECTURES, 0), PRESETS[preset]
     for split in Split:
-        inside = [plan for plan in plans if plan.split is split]
+        inside = [plan for plan in plans if plan.split is split and "stop" not in plan.settings]
         roots = [plan for plan in inside if not plan.derived and not plan.parent]
         assert len({plan.lineage for plan in inside if plan.derived}) == sizes.derived[split]
         assert len(roots) == sizes.independent[split]
         twins = {plan.lineage for plan in inside if plan.parent and not plan.derived}
         assert len(twins) == round(len(roots) * sizes.twins[split])
+
+
+@pytest.mark.parametrize(("rate", "independents"), [(0.05, 40), (0.025, 40), (0.01, 120), (0.001, 1200)])
+def test_the_calibration_is_large_enough_for_the_promised_rate(rate, independents):
+    """A rate that the preset's lineages cannot bear gets as many as it needs, and a fifth more."""
+    plans = plan_zoo("quick", ARCHITECTURES, 0, rates=ErrorRates(rate, 0.05))
+    sides = [
+        {plan.lineage for plan in plans if plan.split is Split.CALIBRATION and plan.derived is derived}
+        for derived in (True, False)
+    ]
+    assert list(map(len, sides)) == [40, independents]
+
+
+def test_checkpoints_enlarge_the_fit_split_alone():
+    """A scarce zoo has one trained model a side to fit with, and six checkpoints of each, in its own lineage."""
+    plans = [plan for plan in plan_zoo("scarce", ARCHITECTURES, 0) if plan.split is Split.FIT]
+    trained = [plan for plan in plans if "stop" not in plan.settings]
+    assert [plan.derived for plan in trained] == [True, False]
+    assert len(plans) == 14
+    assert len({plan.lineage for plan in plans}) == 2
+    standard = set(map(repr, plan_zoo("standard", ARCHITECTURES, 0)))
+    others = [plan for plan in plan_zoo("scarce", ARCHITECTURES, 0) if plan.split is not Split.FIT]
+    assert others
+    assert {repr(plan) for plan in others} <= standard
 
 
 @pytest.mark.parametrize("split", ["fit", "calibration", "test"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 from torch.nn import functional
 
@@ -14,6 +17,7 @@ from metav_audit.zoo.recipes import fresh_model, make_surrogate
 from metav_audit.zoo.removal import remove_fingerprint
 from metav_audit.zoo.store import weights_hash
 from metav_audit.zoo.training import distillation_loss, last_layer, prune, seeded
+from tests.builders import make_task
 from tests.toy import TASK
 
 LAST = {"6.weight", "6.bias"}
@@ -121,6 +125,32 @@ def test_training_from_scratch_learns(make, toy):
     right = training.performance(model, *pairs, TASK.output)
     assert moved(model, toy) == {name for name, _ in model.named_parameters()}
     assert right > 0.6
+
+
+@pytest.mark.parametrize("stop", [0.35, 0.85])
+def test_a_checkpoint_is_what_the_whole_training_was_by_then(make, monkeypatch, stop):
+    """It ends after a share of the steps, with the weights that the whole training had there."""
+    seen = []
+    descend = training.descend
+
+    def watched(model, *given, **options):
+        descend(model, *given, **{**options, "after_step": lambda: seen.append(weights_hash(model))})
+
+    monkeypatch.setattr(training, "descend", watched)
+    make(plan("train"))
+    steps = len(seen)
+    early = make(plan("train", stop=stop))
+    assert len(seen) == steps + math.ceil(stop * steps)
+    assert weights_hash(early) == seen[math.ceil(stop * steps) - 1] != seen[steps - 1]
+
+
+def test_performance_is_balanced_accuracy():
+    """Every class counts alike, as in scikit-learn; a class that is not there does not count."""
+    chance = seeded(5)
+    logits, labels = torch.randn(200, 4, generator=chance), torch.randint(0, 3, (200,), generator=chance) // 2 * 2
+    measured = training.performance(nn.Identity(), logits, labels, make_task(classes=4).output)
+    with pytest.warns(UserWarning, match="not in y_true"):
+        assert measured == pytest.approx(balanced_accuracy_score(labels, logits.argmax(dim=1)))
 
 
 def test_the_seed_decides(make):

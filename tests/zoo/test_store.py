@@ -188,7 +188,7 @@ def test_the_zoo_is_written_down(toy):
 
     project = toy.workshop.project
     written = json.loads((project.store / "zoo.json").read_text())
-    plans = plan_zoo("tiny", project.settings.zoo.architectures, project.settings.seed)
+    plans = plan_zoo("tiny", project.settings.zoo.architectures, project.settings.seed, rates=project.rates)
     assert written == toy.zoo.to_json()
     assert len(written["surrogates"]) + written["left_out"] == len(plans)
     assert all(os.path.exists(project.store / f"{row['address']}.safetensors") for row in written["surrogates"])
@@ -197,9 +197,7 @@ def test_the_zoo_is_written_down(toy):
 def test_a_training_that_diverges_is_left_out_and_the_zoo_stands(tmp_path, monkeypatch):
     """One surrogate whose loss is not finite counts among those left out; the others are kept."""
     install_presets()
-    folder = write_toy(tmp_path)
-    text = folder.read_text().replace('"tiny"', '"mini"')
-    folder.write_text(text)
+    folder = write_toy(tmp_path, preset='"mini"')
     make, calls = recipes.make_surrogate, []
 
     def sometimes(*arguments):
