@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-WIRES = ("png", "jpeg-90", "resized")
+WIRES = ("png", "jpeg-90", "resized", "noise-0.01", "noise-0.05")
 VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "label")
 
 
@@ -19,7 +19,9 @@ VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "label")
 )
 @click.option("--view", "views", multiple=True, type=click.Choice(VIEWS), help="What an API shows; may be repeated.")
 @click.option("--queries", "budgets", multiple=True, type=click.IntRange(1), help="Fingerprint size; may be repeated.")
-@click.option("--wire", "wires", multiple=True, type=click.Choice(WIRES), help="What a server does to an input first.")
+@click.option(
+    "--wire", "wires", multiple=True, type=click.Choice(WIRES), help="What happens on the way; may be repeated."
+)
 @click.option(
     "--held-out",
     "held_out",
@@ -57,7 +59,8 @@ def command(
     With --view and --queries a table follows by what is shown and asked; views
     are full, top5, top3, top1, 3-decimals, 2-decimals and label. --wire has
     test models asked with pictures that went through a PNG, a JPEG of quality
-    90, or twice the size and back, of which calibration knows nothing. --held-out
+    90, or twice the size and back, or adds noise of that standard deviation to
+    what they answer, of which calibration knows nothing. --held-out
     family adds figures for fine-tuning, retraining, pruning and distillation,
     each unknown to the zoo: their mean AUC, the lowest of any target (min), TPR
     at 5 % FPR (@5%) and the shares of verdicts; --held-out architecture the

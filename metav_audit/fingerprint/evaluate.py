@@ -15,7 +15,7 @@ from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import fit_bundle, models_of
 from metav_audit.fingerprint.metrics import Scores
 from metav_audit.fingerprint.tables import ErrorRow, Row
-from metav_audit.fingerprint.wire import check_wire, through
+from metav_audit.fingerprint.wire import NOISES, WIRES, check_wire, noisy, through
 from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
 from metav_audit.responses import Features
@@ -53,8 +53,8 @@ class Condition:
     Attributes:
         view: a name in ``VIEWS``; test and calibration models are seen through it.
         queries: the fingerprint's size; the project's own if None.
-        wire: a name in ``wire.WIRES``, what becomes of an input before a test model sees it; nothing if None. The
-            calibration knows nothing of it.
+        wire: a name in ``wire.WIRES`` or ``wire.NOISES``, what becomes of a test model's inputs or answers; nothing if
+            None. The calibration knows nothing of it.
     """
 
     view: str = "full"
@@ -201,10 +201,13 @@ def score_test_split(
 ) -> TestScores:
     """Score and judge the test models as an auditor would, given what the condition shows of their answers."""
     surrogates = zoo.select(Split.TEST, derived=True) + zoo.select(Split.TEST, derived=False)
-    inputs = through(condition.wire, bundle.task.domain, bundle.inputs) if condition.wire else bundle.inputs
-    answers = features_of_all(models_of(workshop, surrogates), inputs, bundle.task.output)
+    wire, space = condition.wire, bundle.task.output
+    inputs = through(wire, bundle.task.domain, bundle.inputs) if wire in WIRES else bundle.inputs
+    answers = features_of_all(models_of(workshop, surrogates), inputs, space)
+    if wire in NOISES:
+        answers = noisy(answers, wire, space, workshop.project.settings.seed)
     view = VIEWS[condition.view]
-    shown = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), bundle.task.output)
+    shown = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), space)
     scores = bundle.verifier.scores(shown.values, shown.mask)
     held_out = calibration_scores(bundle, view)
     weight = bundle.weight if view == FULL_VIEW else held_out.fit_weight()

@@ -1,4 +1,8 @@
-"""What becomes of a picture on its way: a server may recode or resize an input before its model sees it."""
+"""What becomes of inputs and answers on their way, unknown to the calibration.
+
+A server may recode or resize a picture before its model sees it, or add noise to what the model answers, for the same
+input always the same: nothing in an audit tells it from a model.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from PIL import Image
 from metav_audit.domains import ImageDomain, InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError
+from metav_audit.outputs import OutputKind, OutputSpace, ScoreKind
+from metav_audit.responses import FloatArray
 
 Recode = Callable[[Image.Image], Image.Image]
 
@@ -34,6 +40,9 @@ def _saved(picture: Image.Image, form: str, **options: int) -> Image.Image:
     return Image.open(buffer)
 
 
+NOISES = {"noise-0.01": 0.01, "noise-0.05": 0.05}
+"""Standard deviation of the noise: of probabilities, or of values in their canonical unit."""
+
 WIRES: dict[str, Recode] = {"png": _png, "jpeg-90": _jpeg, "resized": _resized}
 """PNG, which loses nothing; JPEG of quality 90; and twice the size and back, both bilinear."""
 
@@ -50,8 +59,23 @@ def through(wire: str, domain: InputDomain, inputs: Inputs) -> Inputs:
     return np.stack([_seen(WIRES[wire](Image.open(io.BytesIO(each))), domain) for each in files])
 
 
+def noisy(answers: FloatArray, wire: str, space: OutputSpace, seed: int) -> FloatArray:
+    """Return canonical features of shape (M, N, D) with Gaussian noise on what each of M models shows.
+
+    Probabilities below 0 are shown as 0, and all of them add up to 1 again.
+    """
+    noise = NOISES[wire] * np.random.default_rng(seed).standard_normal(answers.shape)
+    if space.kind is not OutputKind.CLASSIFICATION:
+        return (answers + noise).astype(np.float32)
+    shares = np.maximum(space.shown(answers) + noise, 0.0)
+    total = shares.sum(axis=-1, keepdims=True)
+    return space.canonical(shares / total, ScoreKind.PROBABILITY).astype(np.float32)
+
+
 def check_wire(wire: str, domain: InputDomain) -> None:
     """Raise ConfigurationError unless such inputs can go through the wire."""
+    if wire in NOISES:
+        return
     if not isinstance(domain, ImageDomain):
         raise ConfigurationError(f"--wire {wire} is for pictures, and the task's inputs are {domain.kind}")
 

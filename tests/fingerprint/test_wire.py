@@ -1,4 +1,4 @@
-"""What becomes of a picture before a model sees it."""
+"""What becomes of a picture before a model sees it, and of a model's answers after."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metav_audit.cli import evaluate as command
 from metav_audit.domains import ImageDomain, LatentDomain
 from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.evaluate import Condition, conditions_of, evaluate_project
-from metav_audit.fingerprint.wire import WIRES, through
+from metav_audit.fingerprint.wire import NOISES, WIRES, noisy, through
+from metav_audit.outputs import ClassScores, Quantities, Quantity
 
 DOMAINS = st.builds(
     ImageDomain, st.sampled_from([1, 3]), st.integers(2, 9), st.integers(2, 9), st.just(-1.0), st.sampled_from([0.5, 1])
@@ -50,11 +52,31 @@ def test_vectors_go_through_no_picture_s_wire():
         through("png", LatentDomain(3), np.zeros((1, 3), np.float32))
 
 
+@pytest.mark.parametrize("wire", NOISES)
+def test_noise_is_as_strong_as_its_name_says(wire):
+    """Noisy probabilities add up to 1; those that are far from 0, and values, are off by that standard deviation."""
+    classes, size = ClassScores(("a", "b", "c")), (2000, 4, 3)
+    even = np.full(size, np.log(1 / 3), np.float32)
+    shares = np.exp(noisy(even, wire, classes, 1))
+    assert np.allclose(shares.sum(axis=2), 1, atol=1e-5)
+    # Bringing the sum of three to 1 takes a third of the noise's variance away.
+    assert shares.std() == pytest.approx(NOISES[wire] * np.sqrt(2 / 3), rel=0.05)
+    doses = Quantities((Quantity("dose", 30.0, 10.0),))
+    values = noisy(np.zeros((2000, 4, 1), np.float32), wire, doses, 1)
+    assert values.std() == pytest.approx(NOISES[wire], rel=0.05)
+
+
 def test_test_models_are_asked_what_arrives_and_calibration_is_not(toy):
     """A PNG changes no score; resizing changes them, and not the likelihood ratios' table."""
-    conditions = conditions_of([], [], ["png", "resized"])
-    assert conditions[1:] == [Condition(wire="png"), Condition(wire="resized")]
-    plain, png, resized = evaluate_project(toy.workshop.project, ["metav"], conditions, jobs=1)
+    conditions = conditions_of([], [], ["png", "resized", "noise-0.05"])
+    assert conditions[1:] == [Condition(wire="png"), Condition(wire="resized"), Condition(wire="noise-0.05")]
+    plain, png, resized, noise = evaluate_project(toy.workshop.project, ["metav"], conditions, jobs=1)
     assert np.allclose(plain.scores, png.scores, atol=1e-5)
     assert not np.allclose(plain.scores, resized.scores, atol=1e-3)
-    assert resized.weight == plain.weight
+    assert not np.allclose(plain.scores, noise.scores, atol=1e-3)
+    assert resized.weight == noise.weight == plain.weight
+
+
+def test_the_command_line_offers_every_wire():
+    """Names are listed there once more, so that --help needs no torch."""
+    assert (*WIRES, *NOISES) == command.WIRES
