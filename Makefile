@@ -6,10 +6,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 10 11 12 13 14
 FULL_SEEDS ?= 10 11 12
+TASK_SEEDS ?= 10 11 12
+VALUES := --method best --method metav --method local
+CLASSES := $(VALUES) --method ipguard --method akh --method sac
 BENCH ?= .bench
 DATA ?= ../shared/data
 
-.PHONY: demo test test-peers check lint types floors bench bench-tasks bench-full bench-client bench-verify fixtures clean
+.PHONY: demo test test-peers check lint types floors bench bench-tasks bench-scarce bench-full bench-client bench-verify fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -39,14 +42,30 @@ bench: $(READY)  ## five targets on digits, against the IPGuard baseline; what s
 	done
 	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/digits-$(seed))
 
-bench-tasks: $(READY)  ## five targets on warfarin dosing, one on Fashion-MNIST; data in DATA, about an hour on two cores
-	for seed in $(SEEDS); do \
+bench-tasks: $(READY)  ## skin lesions, warfarin dosing on TASK_SEEDS, garments; data in DATA; about three hours on two cores
+	for seed in $(TASK_SEEDS); do \
 	  test -f $(BENCH)/warfarin-$$seed/project.toml || \
 	  $(BIN)/python -m tests.bench.tasks warfarin $(BENCH)/warfarin-$$seed --seed $$seed --data-dir $(DATA) || exit 1; \
 	done
-	test -f $(BENCH)/fashion-0/project.toml || $(BIN)/python -m tests.bench.tasks fashion $(BENCH)/fashion-0 --data-dir $(DATA)
-	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/warfarin-$(seed)) --method metav
-	$(BIN)/metav-audit evaluate $(BENCH)/fashion-0
+	for task in lesions garments; do \
+	  test -f $(BENCH)/$$task-0/project.toml || \
+	  $(BIN)/python -m tests.bench.tasks $$task $(BENCH)/$$task-0 --data-dir $(DATA) || exit 1; \
+	done
+	$(BIN)/metav-audit evaluate $(foreach seed,$(TASK_SEEDS),$(BENCH)/warfarin-$(seed)) $(VALUES) --held-out family --held-out architecture
+	$(BIN)/metav-audit evaluate $(BENCH)/garments-0 $(VALUES) --held-out family --held-out architecture
+	$(BIN)/metav-audit evaluate $(BENCH)/lesions-0 $(CLASSES) --wire png --wire jpeg-90 --wire resized
+	$(BIN)/metav-audit evaluate $(BENCH)/lesions-0 --method best --held-out family --held-out architecture
+
+bench-scarce: $(READY)  ## one trained model a side and its checkpoints, on digits and warfarin; SEEDS targets each
+	for seed in $(SEEDS); do \
+	  test -f $(BENCH)/scarce-digits-$$seed/project.toml || \
+	  $(BIN)/metav-audit init --digits --preset scarce --seed $$seed $(BENCH)/scarce-digits-$$seed || exit 1; \
+	  test -f $(BENCH)/scarce-warfarin-$$seed/project.toml || $(BIN)/python -m tests.bench.tasks warfarin \
+	  $(BENCH)/scarce-warfarin-$$seed --preset scarce --seed $$seed --data-dir $(DATA) || exit 1; \
+	done
+	for task in digits warfarin; do \
+	  $(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/scarce-$$task-$(seed)) $(VALUES) || exit 1; \
+	done
 
 bench-full: $(READY)  ## three targets on digits with every way to copy: in family, by view, and each family left out; about an hour
 	for seed in $(FULL_SEEDS); do \

@@ -21,7 +21,7 @@ from metav_audit.domains import CategoryColumn, LatentDomain, NumberColumn, Tabu
 from metav_audit.domains.image import ImageDomain
 from metav_audit.outputs import ClassScores, GeneratedTensor, OutputKind, Quantities, Quantity
 from metav_audit.task import TaskSpec
-from metav_audit.zoo.architectures import cnn, dcgan, mlp
+from metav_audit.zoo.architectures import dcgan, mlp
 from metav_audit.zoo.data import load_data
 from metav_audit.zoo.generative import descend_against
 from metav_audit.zoo.plan import PRESETS
@@ -172,25 +172,6 @@ def lesions_deep(_: TaskSpec) -> nn.Module:
     return _residual(8, 2)
 
 
-# Fashion-MNIST as a classification.
-
-_GARMENTS = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
-FASHION = TaskSpec(ImageDomain(1, 28, 28), ClassScores(_GARMENTS))
-
-
-def fashion(data: Path) -> Parts:
-    """The first of the training images."""
-    with np.load(data / "fashion_mnist.npz") as arrays:
-        pictures, labels = arrays["x_train"][:3600], arrays["y_train"].ravel()[:3600]
-    inputs = (pictures.reshape(-1, 1, 28, 28) / 255).astype(np.float32)
-    return Parts(inputs, labels.astype(np.int64), (1500, 3000, 3600))
-
-
-def fashion_network() -> nn.Module:
-    """A small convolutional network."""
-    return cnn(16, 32, hidden=64)(FASHION)
-
-
 # Fashion-MNIST as a generation: from a latent vector to a garment.
 
 GARMENTS = TaskSpec(LatentDomain(32), GeneratedTensor((1, 28, 28), 0.0, 1.0, 256))
@@ -228,11 +209,10 @@ TASKS = {
         30,
         ("tests.bench.tasks:lesions_narrow", "cnn-medium", "tests.bench.tasks:lesions_deep"),
     ),
-    "fashion": Task(FASHION, fashion, fashion_network, 20, ("cnn-small", "mlp-wide", "mlp-small", "resnet-small")),
 }
 
 
-def write_project(name: str, folder: Path, seed: int, data: Path, preset: str = "standard") -> float:
+def write_project(name: str, folder: Path, seed: int, data: Path, preset: str = "full") -> float:
     """Write data, target and project file; return the target's performance."""
     task = TASKS[name]
     parts = task.load(data)
@@ -280,7 +260,7 @@ if __name__ == "__main__":
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--preset", choices=PRESETS, default="standard")
+    parser.add_argument("--preset", choices=PRESETS, default="full")
     parser.add_argument("--data-dir", type=Path, default=DATA)
     told = parser.parse_args()
     if not told.data_dir.is_dir():
