@@ -191,6 +191,12 @@ def raw_of(features, output):
 def seen_through(values, verdict, output):
     """Show the calibration models as the endpoint showed itself: its view, in the verdict's words."""
     view, words = values.copy(), verdict["view"].replace(",", "").split()
+    if "noise" in words:
+        noise = float(words[-1]) * np.random.default_rng(0).standard_normal(values.shape)
+        if output["kind"] == "classification":
+            shares = np.maximum(np.exp(values) + noise, 0)
+            noise = canonical_features(shares / shares.sum(2, keepdims=True), "probability", output) - values
+        view = values = (values + noise).astype(np.float32).astype(float)
     if "decimals" in words:
         shown = np.round(raw_of(view, output), int(words[words.index("decimals") - 1]))
         view = canonical_features(shown, "probability", output)

@@ -16,7 +16,7 @@ from metav_audit.domains.base import Inputs
 from metav_audit.outputs import OutputKind
 from metav_audit.responses import Answer, BoolArray, Features, FloatArray, features
 from metav_audit.transcript import CanaryRound, Transcript
-from metav_audit.views import find_view
+from metav_audit.views import OutputView, find_noise, find_view
 
 CANARIES = 2
 """Inputs that are asked again and again beside the fingerprint."""
@@ -45,16 +45,30 @@ def find_faults(bundle: FingerprintBundle, transcript: Transcript, shown: Featur
         transcript: what came back.
         shown: the canonical features of its answers.
     """
+    noise = noise_of(bundle, transcript)
     return (
-        *_unsteady(bundle, transcript),
+        *_unsteady(bundle, transcript, noise),
         *_renamed(transcript.identities),
         *_constant(bundle, shown),
-        *_strange(bundle, shown),
+        *_strange(bundle, shown, OutputView(noise=noise)),
     )
 
 
-def _unsteady(bundle: FingerprintBundle, transcript: Transcript) -> Iterator[str]:
-    """Compare every round of canaries with the first.
+def noise_of(bundle: FingerprintBundle, transcript: Transcript) -> float:
+    """Return the standard deviation of the noise in which the canaries' answers differ; see ``views.find_noise``.
+
+    0 where they differ by less than the task's tolerance.
+    """
+    space, rounds = bundle.task.output, _whole_rounds(transcript)
+    if len(rounds) < 2 or max(_drift(bundle, transcript, rounds)) <= space.tolerance:
+        return 0.0
+    values = np.array([_canary_values(bundle, transcript, each.answers) for each in rounds])
+    shown = np.exp(values) if space.kind is OutputKind.CLASSIFICATION else values
+    return find_noise(shown, transcript.endpoint.scores)
+
+
+def _unsteady(bundle: FingerprintBundle, transcript: Transcript, noise: float) -> Iterator[str]:
+    """Compare every round of canaries with the first; noise is no change.
 
     Only whole rounds count, and the last of them has to follow the last answer: what came after it is vouched for by
     nothing.
@@ -65,7 +79,8 @@ def _unsteady(bundle: FingerprintBundle, transcript: Transcript) -> Iterator[str
         yield f"the inputs asked again and again were not answered twice, {blank}"
         return
     drift = _drift(bundle, transcript, rounds)
-    odd = next((index for index, each in enumerate(drift) if each > bundle.task.output.tolerance), None)
+    limit = np.inf if noise else bundle.task.output.tolerance
+    odd = next((index for index, each in enumerate(drift) if each > limit), None)
     if odd == 1:
         yield f"the same input is answered differently from call to call (by {_apart(bundle, max(drift))})"
     elif odd is not None:
@@ -137,7 +152,7 @@ def _constant(bundle: FingerprintBundle, shown: Features) -> Iterator[str]:
         yield "every input gets the same answer: no model of the task answers so"
 
 
-def _strange(bundle: FingerprintBundle, shown: Features) -> Iterator[str]:
+def _strange(bundle: FingerprintBundle, shown: Features, view: OutputView) -> Iterator[str]:
     """Compare how usual the suspect's answers are with how usual those of each calibration model are.
 
     An endpoint below the lowest of them, by half as much again as they spread, is no model of the task.
@@ -146,7 +161,9 @@ def _strange(bundle: FingerprintBundle, shown: Features) -> Iterator[str]:
     if not answered.any():
         return
     usual = _log_votes if bundle.task.output.kind is OutputKind.CLASSIFICATION else _nearness
-    suspect, others = usual(bundle.calibration.features[:, answered], shown.values[answered], shown.mask[answered])
+    features = bundle.calibration.features
+    calibration = view.apply(Features(features, np.ones(features.shape, np.bool_)), bundle.task.output).values
+    suspect, others = usual(calibration[:, answered], shown.values[answered], shown.mask[answered])
     if suspect < others.min() - 0.5 * (np.median(others) - others.min()):
         yield "the answers are unlike those of any model of this task, derived or independent"
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.behaviour import find_faults
+from metav_audit.behaviour import find_faults, noise_of
 from metav_audit.bundle import OWN_ARCHITECTURE, Calibration, ErrorRates, FingerprintBundle, ModelCard
 from metav_audit.controls import BlindControls, Controls, score_controls
 from metav_audit.errors import BundleError, TranscriptError
@@ -314,7 +314,8 @@ class _Rule:
 
 def view_of(bundle: FingerprintBundle, transcript: Transcript) -> OutputView:
     """Return what the endpoint showed of its model's outputs, found from its answers."""
-    return find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
+    seen = find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
+    return seen if seen.label_only else replace(seen, noise=noise_of(bundle, transcript))
 
 
 def check_table(bundle: FingerprintBundle, held_out: CalibrationScores) -> None:

@@ -1,7 +1,7 @@
 """Views: what an API shows of its models' outputs, found from its answers and applied to the calibration's.
 
 A suspect seen through a view is compared with calibration models seen through the same view: cut to as many classes,
-rounded to as many decimals. So the verdict's error rates hold whatever is hidden.
+rounded to as many decimals, with as much noise. So the verdict's error rates hold whatever is hidden.
 """
 
 from __future__ import annotations
@@ -13,10 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.outputs import OutputKind, OutputSpace, ScoreKind
-from metav_audit.responses import Answer, Features
+from metav_audit.responses import Answer, Features, FloatArray
 
 MAX_DECIMALS = 4
 """Probabilities and values with more decimals than this are taken as they are."""
+
+MAX_NOISE = 0.02
+"""Answers that differ more from call to call are not those of one model with noise on them."""
+MIN_REPEATS = 4
+"""Rounds of the same inputs in which noise can be told from a model that was changed."""
+
+_LEAST_RATIO = 0.5
+"""Of half the mean squared difference of rounds in a row to the variance: 1 for noise, near 0 for a course."""
+_TINY = 1e-12
+_TOLD = (ScoreKind.PROBABILITY, ScoreKind.PERCENT, ScoreKind.VALUE)
+"""Scores whose decimals and noise can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +38,13 @@ class OutputView:
         top: how many classes it shows at most, the likeliest first; None for all of them.
         decimals: decimals of a probability or a value; None for all of them.
         label_only: whether it shows the likeliest class alone, without a score.
+        noise: standard deviation of what it adds to a probability, or to a value in its canonical unit; 0 for none.
     """
 
     top: int | None = None
     decimals: int | None = None
     label_only: bool = False
+    noise: float = 0.0
 
     def words(self, space: OutputSpace) -> str:
         """Name the view of such outputs in a few words."""
@@ -39,7 +52,8 @@ class OutputView:
             return "the label alone"
         parts = "classes" if space.kind is OutputKind.CLASSIFICATION else "values"
         shown = f"all {parts}" if self.top is None else f"the top {self.top} {parts}"
-        return shown if self.decimals is None else f"{shown}, {self.decimals} decimals"
+        rounded = shown if self.decimals is None else f"{shown}, {self.decimals} decimals"
+        return f"{rounded}, noise of {self.noise:g}" if self.noise else rounded
 
     def shows_all_of(self, other: OutputView) -> bool:
         """Say whether whatever ``other`` shows can be seen through this view, too."""
@@ -52,16 +66,57 @@ class OutputView:
             or (other.decimals is not None and self.decimals >= other.decimals)
         )
 
-    def apply(self, features: Features, space: OutputSpace) -> Features:
-        """Show full canonical features of shape (..., N, D) as an API with this view would."""
+    def apply(self, features: Features, space: OutputSpace, seed: int = 0) -> Features:
+        """Show full canonical features of shape (..., N, D) as an API with this view would; the seed is its noise's."""
         if self.label_only:
             return _top(Features(np.zeros_like(features.values), features.mask), features.values, 1)
-        values = features.values if self.decimals is None else _rounded(features.values, self.decimals, space)
+        given = with_noise(features.values, self.noise, space, seed) if self.noise else features.values
+        values = given if self.decimals is None else _rounded(given, self.decimals, space)
         rounded = Features(values, features.mask)
-        return rounded if self.top is None else _top(rounded, features.values, self.top)
+        return rounded if self.top is None else _top(rounded, given, self.top)
 
 
 FULL_VIEW = OutputView()
+
+
+def with_noise(values: FloatArray, deviation: float, space: OutputSpace, seed: int) -> FloatArray:
+    """Return canonical features of shape (..., D) as shown by an API that adds Gaussian noise.
+
+    Probabilities below 0 are shown as 0, and all of them add up to 1 again.
+    """
+    noise = deviation * np.random.default_rng(seed).standard_normal(values.shape)
+    if space.kind is not OutputKind.CLASSIFICATION:
+        return np.asarray(values + noise, dtype=np.float32)
+    shares = np.maximum(space.shown(values) + noise, 0.0)
+    total = np.maximum(shares.sum(axis=-1, keepdims=True), _TINY)
+    return space.canonical(shares / total, ScoreKind.PROBABILITY).astype(np.float32)
+
+
+def find_noise(repeats: NDArray[np.float64], kind: ScoreKind) -> float:
+    """Return the standard deviation of the noise in repeated answers, with two digits; 0 where it is something else.
+
+    Noise differs in every round, is no larger than ``MAX_NOISE``, and takes no course: rounds in a row are as far apart
+    as any others (von Neumann 1941). A model that is changed, or two that answer by turns, do otherwise.
+
+    Args:
+        repeats: probabilities, or values in canonical units, of shape (rounds, inputs, D); NaN where none was shown.
+        kind: of the scores.
+    """
+    if kind not in _TOLD or len(repeats) < MIN_REPEATS:
+        return 0.0
+    if (np.isnan(repeats) != np.isnan(repeats[0])).any():
+        return 0.0
+    rounds = repeats[..., ~np.isnan(repeats[0]).any(axis=0)]
+    same = (rounds[:, None] == rounds[None]).all(axis=-1).any(axis=-1)
+    if rounds.shape[-1] == 0 or (same & ~np.eye(len(rounds), dtype=np.bool_)).any():
+        return 0.0
+    variances, means = rounds.var(axis=0, ddof=1), rounds.mean(axis=0)
+    # Where a probability is cut off at 0 its noise seems smaller than it is.
+    inside = means >= 2 * np.sqrt(variances.max()) if kind is not ScoreKind.VALUE else np.ones_like(means, np.bool_)
+    deviation = float(np.sqrt(variances[inside].mean() if inside.any() else variances.mean()))
+    in_a_row = (np.diff(rounds, axis=0) ** 2).mean(axis=0) / 2
+    steady = in_a_row.sum() >= _LEAST_RATIO * variances.sum()
+    return float(f"{deviation:.2g}") if steady and deviation <= MAX_NOISE else 0.0
 
 
 def find_view(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreKind) -> OutputView:
@@ -81,7 +136,7 @@ def find_view(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreK
 
 
 def _decimals(scores: Sequence[float], kind: ScoreKind) -> int | None:
-    if kind not in (ScoreKind.PROBABILITY, ScoreKind.PERCENT, ScoreKind.VALUE):
+    if kind not in _TOLD:
         return None
     values = np.asarray(scores, dtype=np.float64)
     shift = 2 if kind is ScoreKind.PERCENT else 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metav_audit.outputs import ScoreKind, clipped_log_probabilities
 from metav_audit.responses import Answer, Features, features
-from metav_audit.views import FULL_VIEW, OutputView, find_view
+from metav_audit.views import FULL_VIEW, MAX_NOISE, OutputView, find_noise, find_view, with_noise
 from tests.builders import linear_model, make_task
 
 TASK = make_task(classes=6)
@@ -62,6 +64,56 @@ def test_many_models_are_seen_at_once():
     view = OutputView(top=2, decimals=2)
     stacked = view.apply(Features(np.stack([FULL.values] * 3), np.stack([FULL.mask] * 3)), TASK.output)
     assert np.array_equal(stacked.values[1], view.apply(FULL, TASK.output).values)
+
+
+SIZES = st.floats(1e-4, 0.015)
+
+
+@given(SIZES, st.integers(0, 2**31), st.sampled_from([ScoreKind.PROBABILITY, ScoreKind.VALUE]))
+def test_noise_is_found_and_measured(size, seed, kind):
+    """Eight rounds of two inputs tell how strong it is, within two thirds and five thirds."""
+    middle = np.full((8, 2, 6), 1 / 6)
+    found = find_noise(middle + size * np.random.default_rng(seed).standard_normal(middle.shape), kind)
+    assert 2 / 3 * size < found < 5 / 3 * size
+
+
+STRANGE = {
+    "the same every time": lambda rng: np.zeros((8, 2, 6)),
+    "two models by turns": lambda rng: 0.01 * rng.normal(size=(2, 2, 6))[rng.permutation([0, 0, 0, 0, 1, 1, 1, 1])],
+    "a model that is trained on": lambda rng: 0.001 * np.arange(8)[:, None, None] * rng.normal(size=(2, 6)),
+    "a model swapped for a noisy one": lambda rng: (
+        np.repeat([0.02, 0.0], [3, 5])[:, None, None] + 0.001 * rng.normal(size=(8, 2, 6))
+    ),
+    "too much": lambda rng: 2 * MAX_NOISE * rng.normal(size=(8, 2, 6)),
+    "too few rounds": lambda rng: 0.01 * rng.normal(size=(3, 2, 6)),
+    "other classes each time": lambda rng: np.where(rng.permuted(np.eye(6)[[0] * 16], axis=1), 0, np.nan).reshape(
+        8, 2, 6
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_no_noise_is_not_taken_for_it(case, seed):
+    """Steady answers, two models, a model that changes, and answers that hardly agree have none."""
+    assert find_noise(1 / 6 + STRANGE[case](np.random.default_rng(seed)), ScoreKind.PROBABILITY) == 0
+
+
+def test_logits_and_labels_have_no_noise_that_is_told():
+    """The sizes of logits are not known beforehand, and a label has none."""
+    rounds = 0.01 * np.random.default_rng(0).normal(size=(8, 2, 6))
+    assert [find_noise(rounds, kind) for kind in (ScoreKind.LOGIT, ScoreKind.LABEL)] == [0, 0]
+
+
+def test_a_noisy_view_adds_as_much_noise_and_names_it():
+    """Calibration models get noise of their own from a seed; top classes are those of the noisy scores."""
+    view = OutputView(top=2, noise=0.01)
+    assert view.words(TASK.output) == "the top 2 classes, noise of 0.01"
+    applied = view.apply(FULL, TASK.output)
+    noisy = with_noise(FULL.values, 0.01, TASK.output, 0)
+    assert np.array_equal(applied.mask, np.argsort(np.argsort(-noisy, axis=1, kind="stable"), axis=1) < 2)
+    assert np.array_equal(applied.values[applied.mask], noisy[applied.mask])
+    assert np.exp(noisy).sum(axis=1) == pytest.approx(1, abs=1e-4)
 
 
 def test_without_answers_the_view_is_the_full_one():

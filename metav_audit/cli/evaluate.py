@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 WIRES = ("png", "jpeg-90", "resized", "noise-0.01", "noise-0.05")
-VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "label")
+VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "noisy", "label")
 
 
 @click.command()
@@ -57,7 +57,8 @@ def command(
     Then, for several projects, the first method less each other one, in pairs.
 
     With --view and --queries a table follows by what is shown and asked; views
-    are full, top5, top3, top1, 3-decimals, 2-decimals and label. --wire has
+    are full, top5, top3, top1, 3-decimals, 2-decimals, noisy (a standard
+    deviation of 0.01) and label. --wire has
     test models asked with pictures that went through a PNG, a JPEG of quality
     90, or twice the size and back, or adds noise of that standard deviation to
     what they answer, of which calibration knows nothing. --held-out

@@ -15,7 +15,7 @@ from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import fit_bundle, models_of
 from metav_audit.fingerprint.metrics import Scores
 from metav_audit.fingerprint.tables import ErrorRow, Row
-from metav_audit.fingerprint.wire import NOISES, WIRES, check_wire, noisy, through
+from metav_audit.fingerprint.wire import NOISES, WIRES, check_wire, through
 from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
 from metav_audit.responses import Features
@@ -23,7 +23,7 @@ from metav_audit.statistics import cllr, cllr_min, clopper_pearson
 from metav_audit.targeted import FITPRINT
 from metav_audit.task import TaskSpec
 from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
-from metav_audit.views import FULL_VIEW, OutputView
+from metav_audit.views import FULL_VIEW, OutputView, with_noise
 from metav_audit.weight import WeightTable
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.plan import Split
@@ -41,6 +41,7 @@ VIEWS: dict[str, OutputView] = {
     "top1": OutputView(top=1),
     "3-decimals": OutputView(decimals=3),
     "2-decimals": OutputView(decimals=2),
+    "noisy": OutputView(noise=0.01),
     "label": OutputView(label_only=True),
 }
 """What an API may show of an output, by name."""
@@ -201,18 +202,19 @@ def score_test_split(
 ) -> TestScores:
     """Score and judge the test models as an auditor would, given what the condition shows of their answers."""
     surrogates = zoo.select(Split.TEST, derived=True) + zoo.select(Split.TEST, derived=False)
-    wire, space = condition.wire, bundle.task.output
+    wire, space, settings = condition.wire, bundle.task.output, workshop.project.settings
+    # Another one than that of the calibration's noise.
+    seed = settings.seed + 1
     inputs = through(wire, bundle.task.domain, bundle.inputs) if wire in WIRES else bundle.inputs
     answers = features_of_all(models_of(workshop, surrogates), inputs, space)
     if wire in NOISES:
-        answers = noisy(answers, wire, space, workshop.project.settings.seed)
+        answers = with_noise(answers, NOISES[wire], space, seed)
     view = VIEWS[condition.view]
-    shown = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), space)
+    shown = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), space, seed)
     scores = bundle.verifier.scores(shown.values, shown.mask)
     held_out = calibration_scores(bundle, view)
     weight = bundle.weight if view == FULL_VIEW else held_out.fit_weight()
     outcomes = tuple(judge(score, held_out, bundle.rates, weight).outcome for score in scores.tolist())
-    settings = workshop.project.settings
     name = f"{settings.name} {settings.seed}"
     cards = tuple(one.card for one in surrogates)
     return TestScores(name, bundle.method, cards, scores, outcomes, weight, bundle.rates, condition, left_out)

@@ -15,8 +15,6 @@ from PIL import Image
 from metav_audit.domains import ImageDomain, InputDomain
 from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError
-from metav_audit.outputs import OutputKind, OutputSpace, ScoreKind
-from metav_audit.responses import FloatArray
 
 Recode = Callable[[Image.Image], Image.Image]
 
@@ -57,19 +55,6 @@ def through(wire: str, domain: InputDomain, inputs: Inputs) -> Inputs:
     assert isinstance(domain, ImageDomain)
     files = domain.png(inputs)
     return np.stack([_seen(WIRES[wire](Image.open(io.BytesIO(each))), domain) for each in files])
-
-
-def noisy(answers: FloatArray, wire: str, space: OutputSpace, seed: int) -> FloatArray:
-    """Return canonical features of shape (M, N, D) with Gaussian noise on what each of M models shows.
-
-    Probabilities below 0 are shown as 0, and all of them add up to 1 again.
-    """
-    noise = NOISES[wire] * np.random.default_rng(seed).standard_normal(answers.shape)
-    if space.kind is not OutputKind.CLASSIFICATION:
-        return (answers + noise).astype(np.float32)
-    shares = np.maximum(space.shown(answers) + noise, 0.0)
-    total = shares.sum(axis=-1, keepdims=True)
-    return space.canonical(shares / total, ScoreKind.PROBABILITY).astype(np.float32)
 
 
 def check_wire(wire: str, domain: InputDomain) -> None:

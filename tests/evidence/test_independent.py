@@ -59,9 +59,11 @@ def good(folder: Path, seed: int) -> Path:
     rng = random.Random(seed)
     bundle = make_bundle(seed=seed % 5, queries=8, task=TASK, spread=0.5)
     model = linear_model(TASK, seed, distance=rng.choice((0.03, 0.7)))
-    if rng.random() < 0.3:
-        exact = model
+    exact, quirk = model, rng.random()
+    if quirk < 0.3:
         model = lambda inputs: np.round(exact(inputs), 3)  # noqa: E731
+    elif quirk < 0.5:
+        model = noisy(exact, seed)
     made = make_folder(
         folder, model, bundle, rng.sample(range(8), rng.choice((0, 0, 2, 5))), hidden=rng.choice((0, 0, 2))
     )
@@ -79,6 +81,17 @@ def good(folder: Path, seed: int) -> Path:
     write_reports(made, custody_of)
     write_sums(made)
     return made
+
+
+def noisy(model, seed):
+    """Answer each call with noise of its own, as shares of 1."""
+    chance = np.random.default_rng(seed)
+
+    def answer(inputs):
+        shares = np.maximum(model(inputs) + 0.005 * chance.standard_normal((len(inputs), TASK.output.size)), 0)
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    return answer
 
 
 def decide_again(folder, bundle):
@@ -196,3 +209,13 @@ def test_the_script_scores_as_every_kind_of_meta_verifier_does(kind, seed):
         shown = np.where(mask, values, 0)
         theirs = script.score(kind.value, tensors, shown.astype(float), mask)
         assert np.abs(verifier.scores(shown, mask) - theirs).max() < 1e-9
+
+
+def test_both_agree_on_noisy_answers(tmp_path):
+    """Noise is part of the view that both apply to the calibration: the same p-values, the same score."""
+    bundle = make_bundle(seed=1, queries=8, task=TASK, spread=0.5)
+    made = make_folder(tmp_path, noisy(linear_model(TASK, 3, distance=0.03), 5), bundle, rounds=8)
+    write_reports(made, custody_of)
+    write_sums(made)
+    assert ", noise of 0.00" in json.loads((made / "verdict.json").read_bytes())["view"]
+    assert agreed(made)

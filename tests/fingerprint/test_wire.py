@@ -11,8 +11,9 @@ from metav_audit.cli import evaluate as command
 from metav_audit.domains import ImageDomain, LatentDomain
 from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.evaluate import Condition, conditions_of, evaluate_project
-from metav_audit.fingerprint.wire import NOISES, WIRES, noisy, through
+from metav_audit.fingerprint.wire import NOISES, WIRES, through
 from metav_audit.outputs import ClassScores, Quantities, Quantity
+from metav_audit.views import with_noise
 
 DOMAINS = st.builds(
     ImageDomain, st.sampled_from([1, 3]), st.integers(2, 9), st.integers(2, 9), st.just(-1.0), st.sampled_from([0.5, 1])
@@ -57,12 +58,12 @@ def test_noise_is_as_strong_as_its_name_says(wire):
     """Noisy probabilities add up to 1; those that are far from 0, and values, are off by that standard deviation."""
     classes, size = ClassScores(("a", "b", "c")), (2000, 4, 3)
     even = np.full(size, np.log(1 / 3), np.float32)
-    shares = np.exp(noisy(even, wire, classes, 1))
+    shares = np.exp(with_noise(even, NOISES[wire], classes, 1))
     assert np.allclose(shares.sum(axis=2), 1, atol=1e-5)
     # Bringing the sum of three to 1 takes a third of the noise's variance away.
     assert shares.std() == pytest.approx(NOISES[wire] * np.sqrt(2 / 3), rel=0.05)
     doses = Quantities((Quantity("dose", 30.0, 10.0),))
-    values = noisy(np.zeros((2000, 4, 1), np.float32), wire, doses, 1)
+    values = with_noise(np.zeros((2000, 4, 1), np.float32), NOISES[wire], doses, 1)
     assert values.std() == pytest.approx(NOISES[wire], rel=0.05)
 
 
