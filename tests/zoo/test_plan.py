@@ -154,7 +154,10 @@ def test_the_full_zoo_has_every_family_on_both_sides(split):
     assert any(plan.derived and plan.parent for plan in inside)
     if split == "fit":
         assert {plan.recipe for plan in inside if plan.parent and not plan.derived} >= families
-    assert {plan.recipe for plan in inside if not plan.derived and not plan.parent} == {"train", "adversarial-train"}
+    roots = [plan for plan in inside if not plan.derived and not plan.parent]
+    assert {plan.recipe for plan in roots} == {"train", "adversarial-train"}
+    hardened = {(plan.architecture == TARGET, plan.data) for plan in roots if plan.recipe == "adversarial-train"}
+    assert hardened == {(own, data) for own in (True, False) for data in ("train", "heldout")}
 
 
 def test_a_regression_s_zoo_has_no_recipe_that_needs_labels():
