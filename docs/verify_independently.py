@@ -189,14 +189,17 @@ def raw_of(features, output):
 
 
 def seen_through(values, verdict, output):
-    """Show the calibration models as the endpoint showed itself: its view, in the verdict's words."""
+    """Show the calibration models as the endpoint showed itself: its view, in the verdict's words, taken on trust."""
     view, words = values.copy(), verdict["view"].replace(",", "").split()
     if "noise" in words:
-        noise = float(words[-1]) * np.random.default_rng(0).standard_normal(values.shape)
+        seed = int(sha(f"{verdict['bundle_sha256']} {verdict['transcript_sha256']}".encode())[:16], 16)
+        noise = float(words[-1]) * np.random.default_rng(seed).standard_normal(values.shape)
         if output["kind"] == "classification":
             shares = np.maximum(np.exp(values) + noise, 0)
-            noise = canonical_features(shares / shares.sum(2, keepdims=True), "probability", output) - values
-        view = values = (values + noise).astype(np.float32).astype(float)
+            noisy = canonical_features(shares / shares.sum(2, keepdims=True), "probability", output)
+        else:
+            noisy = canonical_features(raw_of(values + noise, output), "value", output)
+        view = values = noisy.astype(np.float32).astype(float)
     if "decimals" in words:
         shown = np.round(raw_of(view, output), int(words[words.index("decimals") - 1]))
         view = canonical_features(shown, "probability", output)
@@ -278,6 +281,8 @@ def check(folder, signer=None):
             assert abs(ratio - verdict["log10_lr"]) < 1e-5, f"log10 LR is {ratio}, not {verdict['log10_lr']}"
         rates = manifest["rates"]["false_match"], manifest["rates"]["false_no_match"]
         rare = verdict["p_value"] <= rates[0], verdict["p_value_derived"] <= rates[1]
+        own = any(card["architecture"] == "target" and not card["derived"] for card in manifest["calibration"])
+        assert own or verdict["outcome"] != "match", "a match beside no independent of the target's own architecture"
         assert verdict["outcome"] in ({(True, False): "match", (False, True): "no_match"}.get(rare), "inconclusive")
     else:
         assert verdict["outcome"] == "inconclusive", "a verdict without a score"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -201,8 +201,9 @@ def score_controls(
         EvidenceError: a control has more or fewer queries than the suspect.
     """
     matched, left_out, models = [], [], 0
-    for model in controls.models:
-        shown, complaint = _comparable(model, space, view, answered)
+    for number, model in enumerate(controls.models):
+        # Each has noise of its own.
+        shown, complaint = _comparable(model, space, replace(view, seed=view.seed + 2 + number), answered)
         if complaint:
             left_out.append(f"{model.name}: {complaint}")
             continue

@@ -190,6 +190,19 @@ def conformal_p_value(score: float, others: NDArray[np.float64]) -> float:
     return (1 + int((others >= score).sum())) / (len(others) + 1)
 
 
+def guard(judgement: Judgement, held_out: CalibrationScores) -> Judgement:
+    """Let a match stand only where some independent models have the target's own architecture.
+
+    They are the ones that come near it, and what others score promises nothing of them: without them the observed rate
+    of false matches was .13 at a promised .05 (docs/methods.md).
+    """
+    if judgement.outcome is not VerdictOutcome.MATCH or held_out.knows_own_architecture:
+        return judgement
+    return replace(
+        judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=f"{judgement.reason}, but {_UNKNOWN_ARCHITECTURE}"
+    )
+
+
 _UNKNOWN_ARCHITECTURE = (
     "none of these independent models has the target's own architecture, and those that have it come nearest: the "
     "promised rate of false matches does not hold for them"
@@ -200,8 +213,7 @@ def judge(score: float, held_out: CalibrationScores, rates: ErrorRates, weight: 
     """Judge one score: a match is rare among independents and usual among derived models; a no-match the reverse.
 
     Either stands only where the likelihood ratio supports the same proposition: what one figure says and the other
-    does not is no conclusion. And a match stands only where some independents have the target's own architecture:
-    they are the ones that come near it, and what others score promises nothing of them (docs/methods.md).
+    does not is no conclusion.
     """
     p_value = conformal_p_value(score, held_out.lineage_scores(derived=False))
     p_value_derived = conformal_p_value(-score, -held_out.lineage_scores(derived=True))
@@ -209,9 +221,7 @@ def judge(score: float, held_out: CalibrationScores, rates: ErrorRates, weight: 
     rare_if_derived = p_value_derived <= rates.false_no_match
     outcome, reason = _JUDGEMENTS[rare_if_independent, rare_if_derived]
     log10_lr = float(weight.weigh(score))
-    if outcome is VerdictOutcome.MATCH and not held_out.knows_own_architecture:
-        outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {_UNKNOWN_ARCHITECTURE}"
-    elif outcome in _SUPPORTS and not log10_lr * _SUPPORTS[outcome] > 0:
+    if outcome in _SUPPORTS and not log10_lr * _SUPPORTS[outcome] > 0:
         outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {_CONTRADICTIONS[outcome]}"
     return Judgement(outcome, score, p_value, p_value_derived, log10_lr, (weight.low, weight.high), reason)
 
@@ -252,9 +262,10 @@ def decide(bundle: FingerprintBundle, transcript: Transcript, controls: Controls
     5. A likelihood ratio weighs the two propositions, from the bundle's table where all is shown and answered, and
        otherwise fitted to what the same view shows of the calibration.
     6. Two conformal p-values say how the score sits among independents and among derived models, and so decide, unless
-       the likelihood ratio contradicts them.
+       the likelihood ratio contradicts them. Behind noise they have to say the same without noise on the calibration.
     7. The same rule judges the sanity controls, and a third party's blind controls where there are any: if it fails
        on them, it decides nothing.
+    8. A match stands only where the calibration knows independents of the target's own architecture.
 
     Raises:
         TranscriptError: the transcript or the controls were recorded with another bundle.
@@ -280,11 +291,10 @@ def decide(bundle: FingerprintBundle, transcript: Transcript, controls: Controls
     complete = view == FULL_VIEW and bool(shown.answered.all())
     if complete:
         check_table(bundle, held_out)
-    weight = bundle.weight if complete else held_out.fit_weight()
     # 6.
-    judgement = judge(score, held_out, bundle.rates, weight)
+    rule = Rule.through(bundle, view, shown.answered)
+    judgement = rule.judge(score)
     # 7.
-    rule = _Rule(bundle, held_out, weight)
     seed, promised = sanity_seed(bundle.sha256, transcript.head), bundle.rates.false_match
     sanity = run_sanity_controls(shown, bundle.reference, bundle.task.output, view, rule, promised, seed)
     blind = None
@@ -292,30 +302,55 @@ def decide(bundle: FingerprintBundle, transcript: Transcript, controls: Controls
         lineages = len(held_out.lineage_scores(derived=False))
         blind = score_controls(controls, bundle.task.output, view, shown.answered, rule, promised, lineages)
     failures = (*sanity.failures, *(blind.failures if blind else ()))
-    if failures:
-        judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE)
+    # 8.
+    judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE) if failures else guard(judgement, held_out)
     verdict = _verdict(bundle, transcript, failures or (judgement.reason,), judgement)
     return replace(verdict, sanity=sanity, controls=blind)
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """The rule by which a suspect is judged, for the controls to be judged by it, too."""
+class Rule:
+    """The rule by which a suspect is judged, and controls like it.
+
+    Attributes:
+        bundle: whose verifier and rates.
+        held_out: the calibration's scores, seen as the suspect is.
+        weight: the likelihood ratios that belong to them.
+        still: the rule without noise on the calibration; None where there is no noise.
+    """
 
     bundle: FingerprintBundle
     held_out: CalibrationScores
     weight: WeightTable
+    still: Rule | None = None
+
+    @classmethod
+    def through(cls, bundle: FingerprintBundle, view: OutputView, answered: BoolArray | None = None) -> Rule:
+        """Return the rule for a suspect seen through a view; ``answered`` is as in ``calibration_scores``."""
+        held_out = calibration_scores(bundle, view, answered)
+        complete = view == FULL_VIEW and (answered is None or bool(answered.all()))
+        weight = bundle.weight if complete else held_out.fit_weight()
+        still = cls.through(bundle, replace(view, noise=0.0, seed=0), answered) if view.noise else None
+        return cls(bundle, held_out, weight, still)
+
+    def judge(self, score: float) -> Judgement:
+        """Judge a score; behind noise an outcome has to be that of a calibration without noise, too."""
+        judgement = judge(score, self.held_out, self.bundle.rates, self.weight)
+        if self.still is None or self.still.judge(score).outcome is judgement.outcome:
+            return judgement
+        reason = f"{judgement.reason}, but not so beside calibration models without the noise"
+        return replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=reason)
 
     def __call__(self, shown: Features) -> str:
         """Return the outcome of one model's answers."""
-        score = float(self.bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
-        return judge(score, self.held_out, self.bundle.rates, self.weight).outcome
+        return self.judge(float(self.bundle.verifier.scores(shown.values[None], shown.mask[None])[0])).outcome
 
 
 def view_of(bundle: FingerprintBundle, transcript: Transcript) -> OutputView:
     """Return what the endpoint showed of its model's outputs, found from its answers."""
     seen = find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
-    return seen if seen.label_only else replace(seen, noise=noise_of(bundle, transcript))
+    noise = 0.0 if seen.label_only else noise_of(bundle, transcript)
+    return replace(seen, noise=noise, seed=sanity_seed(bundle.sha256, transcript.head)) if noise else seen
 
 
 def check_table(bundle: FingerprintBundle, held_out: CalibrationScores) -> None:

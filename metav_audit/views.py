@@ -23,8 +23,10 @@ MAX_NOISE = 0.02
 MIN_REPEATS = 4
 """Rounds of the same inputs in which noise can be told from a model that was changed."""
 
-_LEAST_RATIO = 0.5
-"""Of half the mean squared difference of rounds in a row to the variance: 1 for noise, near 0 for a course."""
+_ALIKE = 0.1
+"""Rounds that nowhere lie further apart than this share of the noise are the same answer twice, and so no noise."""
+_LARGEST_STEP = 0.6
+"""The share of the rounds' spread that a single step may explain: near 1 where a model was changed."""
 _TINY = 1e-12
 _TOLD = (ScoreKind.PROBABILITY, ScoreKind.PERCENT, ScoreKind.VALUE)
 """Scores whose decimals and noise can be told."""
@@ -39,12 +41,14 @@ class OutputView:
         decimals: decimals of a probability or a value; None for all of them.
         label_only: whether it shows the likeliest class alone, without a score.
         noise: standard deviation of what it adds to a probability, or to a value in its canonical unit; 0 for none.
+        seed: of the noise that calibration models are given.
     """
 
     top: int | None = None
     decimals: int | None = None
     label_only: bool = False
     noise: float = 0.0
+    seed: int = 0
 
     def words(self, space: OutputSpace) -> str:
         """Name the view of such outputs in a few words."""
@@ -66,11 +70,11 @@ class OutputView:
             or (other.decimals is not None and self.decimals >= other.decimals)
         )
 
-    def apply(self, features: Features, space: OutputSpace, seed: int = 0) -> Features:
-        """Show full canonical features of shape (..., N, D) as an API with this view would; the seed is its noise's."""
+    def apply(self, features: Features, space: OutputSpace) -> Features:
+        """Show full canonical features of shape (..., N, D) as an API with this view would."""
         if self.label_only:
             return _top(Features(np.zeros_like(features.values), features.mask), features.values, 1)
-        given = with_noise(features.values, self.noise, space, seed) if self.noise else features.values
+        given = with_noise(features.values, self.noise, space, self.seed) if self.noise else features.values
         values = given if self.decimals is None else _rounded(given, self.decimals, space)
         rounded = Features(values, features.mask)
         return rounded if self.top is None else _top(rounded, given, self.top)
@@ -82,11 +86,11 @@ FULL_VIEW = OutputView()
 def with_noise(values: FloatArray, deviation: float, space: OutputSpace, seed: int) -> FloatArray:
     """Return canonical features of shape (..., D) as shown by an API that adds Gaussian noise.
 
-    Probabilities below 0 are shown as 0, and all of them add up to 1 again.
+    Probabilities below 0 are shown as 0, and all of them add up to 1 again; values stay within their space.
     """
     noise = deviation * np.random.default_rng(seed).standard_normal(values.shape)
     if space.kind is not OutputKind.CLASSIFICATION:
-        return np.asarray(values + noise, dtype=np.float32)
+        return space.canonical(space.shown(values + noise), ScoreKind.VALUE).astype(np.float32)
     shares = np.maximum(space.shown(values) + noise, 0.0)
     total = np.maximum(shares.sum(axis=-1, keepdims=True), _TINY)
     return space.canonical(shares / total, ScoreKind.PROBABILITY).astype(np.float32)
@@ -95,28 +99,39 @@ def with_noise(values: FloatArray, deviation: float, space: OutputSpace, seed: i
 def find_noise(repeats: NDArray[np.float64], kind: ScoreKind) -> float:
     """Return the standard deviation of the noise in repeated answers, with two digits; 0 where it is something else.
 
-    Noise differs in every round, is no larger than ``MAX_NOISE``, and takes no course: rounds in a row are as far apart
-    as any others (von Neumann 1941). A model that is changed, or two that answer by turns, do otherwise.
+    Noise is different in each round, no larger than ``MAX_NOISE``, and no two spells of rounds lie apart. A model that
+    is changed, or two that answer by turns or by dice, do otherwise.
 
     Args:
         repeats: probabilities, or values in canonical units, of shape (rounds, inputs, D); NaN where none was shown.
         kind: of the scores.
     """
-    if kind not in _TOLD or len(repeats) < MIN_REPEATS:
+    if kind not in _TOLD or len(repeats) < MIN_REPEATS or (np.isnan(repeats) != np.isnan(repeats[0])).any():
         return 0.0
-    if (np.isnan(repeats) != np.isnan(repeats[0])).any():
-        return 0.0
-    rounds = repeats[..., ~np.isnan(repeats[0]).any(axis=0)]
-    same = (rounds[:, None] == rounds[None]).all(axis=-1).any(axis=-1)
-    if rounds.shape[-1] == 0 or (same & ~np.eye(len(rounds), dtype=np.bool_)).any():
-        return 0.0
+    rounds = repeats[:, ~np.isnan(repeats[0])]
     variances, means = rounds.var(axis=0, ddof=1), rounds.mean(axis=0)
-    # Where a probability is cut off at 0 its noise seems smaller than it is.
+    if not variances.any():
+        return 0.0
+    # 1. How strong it is. Where a probability is cut off at 0 its noise seems smaller than it is.
     inside = means >= 2 * np.sqrt(variances.max()) if kind is not ScoreKind.VALUE else np.ones_like(means, np.bool_)
     deviation = float(np.sqrt(variances[inside].mean() if inside.any() else variances.mean()))
-    in_a_row = (np.diff(rounds, axis=0) ** 2).mean(axis=0) / 2
-    steady = in_a_row.sum() >= _LEAST_RATIO * variances.sum()
+    shares = repeats / (100.0 if kind is ScoreKind.PERCENT else 1.0)
+    if kind is not ScoreKind.VALUE and np.allclose(shares.sum(axis=-1), 1.0, atol=1e-6):
+        # Bringing the sum to 1 took one part in as many as there are classes away.
+        deviation /= np.sqrt(1 - 1 / repeats.shape[-1])
+    # 2. Whether it is noise.
+    apart = np.abs(rounds[:, None] - rounds[None]).max(axis=-1)
+    alike = (apart < _ALIKE * deviation) & ~np.eye(len(rounds), dtype=np.bool_)
+    steady = not alike.any() and _largest_step(rounds) <= _LARGEST_STEP * variances.sum() * (len(rounds) - 1)
     return float(f"{deviation:.2g}") if steady and deviation <= MAX_NOISE else 0.0
+
+
+def _largest_step(rounds: NDArray[np.float64]) -> float:
+    """Return how much of the rounds' sum of squares a single step can explain, the best one."""
+    spells = [np.split(rounds, [at]) for at in range(1, len(rounds))]
+    weights = [len(one) * len(other) / len(rounds) for one, other in spells]
+    steps = [((one.mean(axis=0) - other.mean(axis=0)) ** 2).sum() for one, other in spells]
+    return float(max(weight * step for weight, step in zip(weights, steps, strict=True)))
 
 
 def find_view(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreKind) -> OutputView:

@@ -17,11 +17,13 @@ from metav_audit.responses import Answer
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
 from metav_audit.verdict import (
     CalibrationScores,
+    Rule,
     Verdict,
     VerdictOutcome,
     calibration_scores,
     conformal_p_value,
     decide,
+    guard,
     judge,
 )
 from metav_audit.views import OutputView
@@ -146,10 +148,38 @@ def test_a_match_needs_independents_of_the_target_s_own_architecture():
     scores = held_out(spread(0.8, 1.0), spread(0.0, 0.2))
     others = tuple(one if one.derived else dataclasses.replace(one, architecture="mlp") for one in scores.models)
     strange, rates = dataclasses.replace(scores, models=others), ErrorRates(0.05, 0.05)
-    judgement = judge(0.95, strange, rates, scores.fit_weight())
-    assert judgement.outcome is VerdictOutcome.INCONCLUSIVE
-    assert "none of these independent models has the target's own architecture" in judgement.reason
-    assert judge(0.05, strange, rates, scores.fit_weight()).outcome is VerdictOutcome.NO_MATCH
+    match, no_match = (judge(score, strange, rates, scores.fit_weight()) for score in (0.95, 0.05))
+    assert guard(match, scores) == match
+    assert guard(match, strange).outcome is VerdictOutcome.INCONCLUSIVE
+    assert "none of these independent models has the target's own architecture" in guard(match, strange).reason
+    assert guard(no_match, strange).outcome is VerdictOutcome.NO_MATCH
+
+
+def strangers(bundle):
+    """The bundle, none of whose independents has the target's own architecture."""
+    cards = tuple(
+        one if one.derived else dataclasses.replace(one, architecture="mlp") for one in bundle.calibration.models
+    )
+    return dataclasses.replace(bundle, calibration=dataclasses.replace(bundle.calibration, models=cards))
+
+
+def test_controls_are_judged_without_that_rule():
+    """The target itself is inconclusive beside strangers, and its sanity control a match: no control is blunted."""
+    bundle = strangers(BUNDLE)
+    verdict = decide(bundle, transcript(linear_model(TASK, 0), bundle))
+    assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
+    assert verdict.reasons[0].endswith("does not hold for them")
+    assert verdict.sanity.target == "match"
+
+
+def test_behind_noise_the_still_calibration_has_to_agree():
+    """An outcome that follows from the noise on the calibration alone is inconclusive."""
+    near, far = held_out(spread(0.8, 1.0), spread(0.0, 0.2)), held_out(spread(0.8, 1.0), spread(0.0, 0.97))
+    bundle = dataclasses.replace(BUNDLE, rates=ErrorRates(0.05, 0.05))
+    still = [Rule(bundle, scores, scores.fit_weight()) for scores in (near, far)]
+    rules = [Rule(bundle, near, near.fit_weight(), one) for one in still]
+    assert [rule.judge(0.95).outcome for rule in rules] == [VerdictOutcome.MATCH, VerdictOutcome.INCONCLUSIVE]
+    assert rules[1].judge(0.95).reason.endswith("but not so beside calibration models without the noise")
 
 
 def test_a_score_above_all_independents_can_yet_be_less_probable_if_derived():

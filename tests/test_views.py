@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metav_audit.outputs import ScoreKind, clipped_log_probabilities
+from metav_audit.outputs import GeneratedTensor, ScoreKind, clipped_log_probabilities
 from metav_audit.responses import Answer, Features, features
 from metav_audit.views import FULL_VIEW, MAX_NOISE, OutputView, find_noise, find_view, with_noise
 from tests.builders import linear_model, make_task
@@ -77,18 +77,23 @@ def test_noise_is_found_and_measured(size, seed, kind):
     assert 2 / 3 * size < found < 5 / 3 * size
 
 
+def taking(rng, turns, jitter=0.0):
+    """Rounds answered by two models, in these turns, each a hair's breadth from itself."""
+    return 0.01 * rng.normal(size=(2, 2, 6))[turns] + jitter * rng.normal(size=(len(turns), 2, 6))
+
+
 STRANGE = {
     "the same every time": lambda rng: np.zeros((8, 2, 6)),
-    "two models by turns": lambda rng: 0.01 * rng.normal(size=(2, 2, 6))[rng.permutation([0, 0, 0, 0, 1, 1, 1, 1])],
+    "two models by dice": lambda rng: taking(rng, rng.permutation([0, 0, 0, 0, 1, 1, 1, 1])),
+    "two models by dice, on a computer that wavers": lambda rng: taking(rng, rng.permutation([0, 0, 0, 1]), 1e-6),
+    "two models by turns": lambda rng: taking(rng, [0, 1] * 4, 1e-6),
     "a model that is trained on": lambda rng: 0.001 * np.arange(8)[:, None, None] * rng.normal(size=(2, 6)),
-    "a model swapped for a noisy one": lambda rng: (
-        np.repeat([0.02, 0.0], [3, 5])[:, None, None] + 0.001 * rng.normal(size=(8, 2, 6))
-    ),
+    "a model changed early": lambda rng: taking(rng, [0, 1, 1, 1, 1, 1, 1, 1], 1e-6),
+    "a model changed late": lambda rng: taking(rng, [0, 0, 0, 0, 0, 0, 0, 1], 1e-6),
+    "a noisy model changed": lambda rng: taking(rng, [0, 0, 0, 1, 1, 1, 1, 1], 0.002),
     "too much": lambda rng: 2 * MAX_NOISE * rng.normal(size=(8, 2, 6)),
     "too few rounds": lambda rng: 0.01 * rng.normal(size=(3, 2, 6)),
-    "other classes each time": lambda rng: np.where(rng.permuted(np.eye(6)[[0] * 16], axis=1), 0, np.nan).reshape(
-        8, 2, 6
-    ),
+    "other classes each time": lambda rng: np.where(rng.permuted(np.eye(6), axis=1)[:, None] > 0, np.nan, 0),
 }
 
 
@@ -97,6 +102,23 @@ STRANGE = {
 def test_what_is_no_noise_is_not_taken_for_it(case, seed):
     """Steady answers, two models, a model that changes, and answers that hardly agree have none."""
     assert find_noise(1 / 6 + STRANGE[case](np.random.default_rng(seed)), ScoreKind.PROBABILITY) == 0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_what_bringing_the_sum_to_one_takes_away_is_added_again(classes):
+    """The noise found is the one that was added, before probabilities were brought to add up to 1."""
+    space, even = make_task(classes=classes).output, np.full((8, 2, classes), -np.log(classes), np.float32)
+    audits = [np.exp(with_noise(even, 0.01, space, seed)).astype(np.float64) for seed in range(200)]
+    found = [find_noise(shown / shown.sum(axis=-1, keepdims=True), ScoreKind.PROBABILITY) for shown in audits]
+    assert np.mean([one for one in found if one]) == pytest.approx(0.01, rel=0.1)
+
+
+def test_noisy_tensors_stay_within_their_range_and_levels():
+    """A noisy generator's element is one that its API can show."""
+    space = GeneratedTensor((1, 2, 2), 0.0, 1.0, 256)
+    shown = space.shown(with_noise(np.full((50, 4), -0.5, np.float32), 0.02, space, 0))
+    assert shown.min() >= 0
+    assert np.allclose(shown * 255, np.round(shown * 255), atol=1e-3)
 
 
 def test_logits_and_labels_have_no_noise_that_is_told():

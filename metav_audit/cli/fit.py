@@ -73,6 +73,12 @@ def _report(bundle: FingerprintBundle, left_out: int) -> None:
         "the independent no match",
         err=True,
     )
+    if not check.knows_own_architecture:
+        click.echo(
+            "warning: no independent calibration model has the target's own architecture, so no audit will end in a "
+            "match: train the zoo for longer, or on more data",
+            err=True,
+        )
     if check.target.outcome is not VerdictOutcome.MATCH:
         click.echo(
             f"warning: this bundle does not recognise the target itself ({check.target.outcome}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -133,7 +134,8 @@ def _left_out_row(label: str, method: str, own: Sequence[TestScores]) -> Row:
 def stranger_rows(results: Sequence[TestScores]) -> list[ErrorRow]:
     """Return observed and promised rates of false matches on independents of each architecture, or data, left out.
 
-    Lineages are counted, each wrong if any of its models is called a match.
+    Lineages are counted, each wrong if any of its models is called a match. "Bare" is the rate if a match needed no
+    independents of the target's own architecture in the calibration.
     """
     rows = []
     for method, own in _by_method([one for one in results if one.condition == USUAL]):
@@ -147,7 +149,15 @@ def _stranger_row(label: str, method: str, own: Sequence[TestScores]) -> ErrorRo
     wrongs = [wrong for one in own for wrong in wrong_by_lineage(one, derived=False)["all"].values()]
     low, high = clopper_pearson(sum(wrongs), len(wrongs))
     stated = float(np.mean([one.rates.false_match for one in own]))
-    figures = {"FPR": sum(wrongs) / len(wrongs), "low": low, "high": high, "stated": stated}
+    plain = [replace(one, outcomes=one.unguarded) for one in own]
+    bare = [wrong for one in plain for wrong in wrong_by_lineage(one, derived=False)["all"].values()]
+    figures = {
+        "FPR": sum(wrongs) / len(wrongs),
+        "low": low,
+        "high": high,
+        "stated": stated,
+        "bare": float(np.mean(bare)),
+    }
     return ErrorRow(label, method, sum(wrongs), len(wrongs), figures, "left out")
 
 

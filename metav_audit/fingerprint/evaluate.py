@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from metav_audit.responses import Features
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson
 from metav_audit.targeted import FITPRINT
 from metav_audit.task import TaskSpec
-from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
+from metav_audit.verdict import Rule, VerdictOutcome, guard
 from metav_audit.views import FULL_VIEW, OutputView, with_noise
 from metav_audit.weight import WeightTable
 from metav_audit.zoo.build import build_zoo
@@ -97,7 +97,9 @@ class TestScores:
         weight: the likelihood ratios that belong to what was shown.
         rates: the error rates that the bundle promises.
         condition: what was shown, and of how many queries.
-        left_out: the family or architecture that fit and calibration did without; None where nothing was left out.
+        left_out: what fit and calibration did without, such as a family; None where nothing was left out.
+        unguarded: what the verdicts would be if a match needed no independents of the target's own architecture in the
+            calibration.
     """
 
     project: str
@@ -109,6 +111,7 @@ class TestScores:
     rates: ErrorRates
     condition: Condition = Condition()
     left_out: str | None = None
+    unguarded: tuple[VerdictOutcome, ...] = ()
 
     def side(self, *, derived: bool) -> Scores:
         """Return the scores of one side."""
@@ -203,21 +206,24 @@ def score_test_split(
     """Score and judge the test models as an auditor would, given what the condition shows of their answers."""
     surrogates = zoo.select(Split.TEST, derived=True) + zoo.select(Split.TEST, derived=False)
     wire, space, settings = condition.wire, bundle.task.output, workshop.project.settings
-    # Another one than that of the calibration's noise.
-    seed = settings.seed + 1
     inputs = through(wire, bundle.task.domain, bundle.inputs) if wire in WIRES else bundle.inputs
     answers = features_of_all(models_of(workshop, surrogates), inputs, space)
     if wire in NOISES:
-        answers = with_noise(answers, NOISES[wire], space, seed)
+        answers = with_noise(answers, NOISES[wire], space, settings.seed + 1)
     view = VIEWS[condition.view]
-    shown = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), space, seed)
+    # Other noise than the calibration's.
+    noisy = replace(view, seed=settings.seed + 2)
+    shown = noisy.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), space)
     scores = bundle.verifier.scores(shown.values, shown.mask)
-    held_out = calibration_scores(bundle, view)
-    weight = bundle.weight if view == FULL_VIEW else held_out.fit_weight()
-    outcomes = tuple(judge(score, held_out, bundle.rates, weight).outcome for score in scores.tolist())
+    rule = Rule.through(bundle, view)
+    judgements = [rule.judge(score) for score in scores.tolist()]
+    outcomes = tuple(guard(one, rule.held_out).outcome for one in judgements)
+    unguarded = tuple(one.outcome for one in judgements)
     name = f"{settings.name} {settings.seed}"
     cards = tuple(one.card for one in surrogates)
-    return TestScores(name, bundle.method, cards, scores, outcomes, weight, bundle.rates, condition, left_out)
+    return TestScores(
+        name, bundle.method, cards, scores, outcomes, rule.weight, bundle.rates, condition, left_out, unguarded
+    )
 
 
 COLUMNS: dict[str, Callable[[TestScores], float]] = {

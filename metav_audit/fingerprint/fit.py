@@ -143,11 +143,14 @@ class SelfCheck:
         target: the judgement on the target itself.
         matched: the share of derived calibration models called a match, each judged by the other lineages.
         cleared: the share of independent calibration models called no match, each judged by the other lineages.
+        knows_own_architecture: whether independents of the target's own architecture are among them; without them no
+            audit ends in a match.
     """
 
     target: Judgement
     matched: float
     cleared: float
+    knows_own_architecture: bool
 
 
 def check_itself(bundle: FingerprintBundle) -> SelfCheck:
@@ -156,7 +159,8 @@ def check_itself(bundle: FingerprintBundle) -> SelfCheck:
     own = bundle.verifier.scores(bundle.reference[None], np.ones((1, *bundle.reference.shape), dtype=np.bool_))
     target = judge(float(own[0]), held_out, bundle.rates, bundle.weight)
     matched = _share(held_out, bundle.rates, VerdictOutcome.MATCH, derived=True)
-    return SelfCheck(target, matched, _share(held_out, bundle.rates, VerdictOutcome.NO_MATCH, derived=False))
+    cleared = _share(held_out, bundle.rates, VerdictOutcome.NO_MATCH, derived=False)
+    return SelfCheck(target, matched, cleared, held_out.knows_own_architecture)
 
 
 def _share(held_out: CalibrationScores, rates: ErrorRates, wanted: VerdictOutcome, *, derived: bool) -> float:

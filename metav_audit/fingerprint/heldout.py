@@ -141,6 +141,6 @@ def _tested(what: HeldOut, name: str) -> Callable[[ModelCard], bool]:
 
 def _only(scored: TestScores, wanted: Callable[[ModelCard], bool]) -> TestScores:
     kept = np.array([wanted(card) for card in scored.models])
-    pairs = zip(scored.models, scored.outcomes, kept, strict=True)
-    models, outcomes = zip(*((card, outcome) for card, outcome, inside in pairs if inside), strict=True)
-    return replace(scored, models=models, outcomes=outcomes, scores=scored.scores[kept])
+    rows = zip(scored.models, scored.outcomes, scored.unguarded, kept, strict=True)
+    models, outcomes, unguarded = zip(*(row[:3] for row in rows if row[3]), strict=True)
+    return replace(scored, models=models, outcomes=outcomes, unguarded=unguarded, scores=scored.scores[kept])
