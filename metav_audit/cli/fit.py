@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 @click.argument("project", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder; NAME.bundle by default.")
 @click.option(
-    "--method", help="best, metav, fitprint or another; by default best for classes, metav for values: docs/methods.md."
+    "--method",
+    help="best, metav or another: docs/methods.md. By default best for classes or a scarce zoo, metav for values.",
 )
 @click.option("--identity", metavar="TEXT", help="Who claims the model, for fitprint.")
 @click.option("--nonce", metavar="HEX", help="32 bytes in hexadecimal, for fitprint; from the seed by default.")

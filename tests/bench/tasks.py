@@ -106,7 +106,7 @@ LESIONS = TaskSpec(ImageDomain(3, 28, 28), ClassScores(_LESIONS))
 
 
 def lesions(data: Path) -> Parts:
-    """Half of the training images each for train and heldout, the nevi thinned; the validation images as they are."""
+    """Half of the training images each for train and heldout, no kind above 300; the validation images as they are."""
     with np.load(data / "ham10000_28.npz") as arrays:
         pictures, labels = arrays["train_images"], arrays["train_labels"].ravel()
         checked = arrays["val_images"], arrays["val_labels"].ravel()
