@@ -58,15 +58,16 @@ def command(
 
     With --view and --queries a table follows by what is shown and asked; views
     are full, top5, top3, top1, 3-decimals, 2-decimals, noisy (a standard
-    deviation of 0.01) and label. --wire has
-    test models asked with pictures that went through a PNG, a JPEG of quality
-    90, or twice the size and back, or adds noise of that standard deviation to
-    what they answer, of which calibration knows nothing. --held-out
-    family adds figures for fine-tuning, retraining, pruning and distillation,
-    each unknown to the zoo: their mean AUC, the lowest of any target (min), TPR
-    at 5 % FPR (@5%) and the shares of verdicts; --held-out architecture the
-    rate of false matches on independents of each architecture, unknown likewise,
-    and --held-out data that on independents of the owner's data, and of other.
+    deviation of 0.01) and label. With --wire something happens on the way of
+    which calibration knows nothing: pictures go through a PNG, a JPEG of quality
+    90, or twice the size and back; answers get noise of that standard deviation.
+
+    --held-out family adds figures for each family of copies, unknown to the zoo:
+    mean AUC, the lowest of any target (min), TPR at 5 % FPR (@5%) and the shares
+    of verdicts; --held-out architecture the rate of false matches on independents
+    of each architecture, unknown likewise, and --held-out data that on
+    independents of the owner's data, and of other. Bare is that rate if a match
+    needed no independents of the target's own architecture in the calibration.
 
     Methods: best, metav, local, fitprint, and the baselines ipguard, akh, sac and
     random. For fitprint the bit-error rates follow, of derived (+) and of

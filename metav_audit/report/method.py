@@ -84,8 +84,9 @@ _STEPS = (
         "The rule decides.",
         "A match is declared only if the score is rare among independent models and not rare among derived ones; no "
         "match, if it is the other way round; anything else is inconclusive, and so is a match or no match that the "
-        "likelihood ratio does not support. What counts as rare was fixed in the bundle as a promised rate of errors, "
-        "and the bundle's hash stands in this report.",
+        "likelihood ratio does not support, a match where no independent model in the calibration has the protected "
+        "model's own architecture, and whatever noise in the endpoint's answers would decide alone. What counts as "
+        "rare was fixed in the bundle as a promised rate of errors, and the bundle's hash stands in this report.",
     ),
 )
 TERMS = (
