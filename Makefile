@@ -54,7 +54,7 @@ bench-tasks: $(READY)  ## skin lesions, warfarin dosing on TASK_SEEDS, garments;
 	$(BIN)/metav-audit evaluate $(foreach seed,$(TASK_SEEDS),$(BENCH)/warfarin-$(seed)) $(VALUES) --held-out family --held-out architecture
 	$(BIN)/metav-audit evaluate $(BENCH)/garments-0 $(VALUES) --held-out family --held-out architecture
 	$(BIN)/metav-audit evaluate $(BENCH)/lesions-0 $(CLASSES) --wire png --wire jpeg-90 --wire resized
-	$(BIN)/metav-audit evaluate $(BENCH)/lesions-0 --method best --held-out family --held-out architecture
+	$(BIN)/metav-audit evaluate $(BENCH)/lesions-0 --method best --method metav --held-out family --held-out architecture
 
 bench-scarce: $(READY)  ## one trained model a side and its checkpoints, on digits and warfarin; SEEDS targets each
 	for seed in $(SEEDS); do \
