@@ -12,7 +12,7 @@ CLASSES := $(VALUES) --method ipguard --method akh --method sac
 BENCH ?= .bench
 DATA ?= ../shared/data
 
-.PHONY: demo test test-peers check lint types floors bench bench-tasks bench-scarce bench-full bench-client bench-verify fixtures clean
+.PHONY: demo test test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -66,6 +66,18 @@ bench-scarce: $(READY)  ## one trained model a side and its checkpoints, on digi
 	for task in digits warfarin; do \
 	  $(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/scarce-$$task-$(seed)) $(VALUES) || exit 1; \
 	done
+
+bench-shift: $(READY)  ## architectures and data that calibration never saw, at a promised 1 % and at 5 %, on FULL_SEEDS and SEEDS
+	for seed in $(SEEDS); do \
+	  test -f $(BENCH)/digits-$$seed/project.toml || $(BIN)/metav-audit init --digits --seed $$seed $(BENCH)/digits-$$seed || exit 1; \
+	done
+	for seed in $(FULL_SEEDS); do \
+	  test -f $(BENCH)/strict-$$seed/project.toml && continue; \
+	  $(BIN)/metav-audit init --digits --seed $$seed $(BENCH)/strict-$$seed && \
+	  printf '\n[rates]\nfalse_match = 0.01\n' >> $(BENCH)/strict-$$seed/project.toml || exit 1; \
+	done
+	$(BIN)/metav-audit evaluate $(foreach seed,$(FULL_SEEDS),$(BENCH)/strict-$(seed)) --method best --held-out architecture --held-out data
+	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/digits-$(seed)) --method best --held-out architecture
 
 bench-full: $(READY)  ## three targets on digits with every way to copy: in family, by view, and each family left out; about an hour
 	for seed in $(FULL_SEEDS); do \

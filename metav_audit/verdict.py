@@ -286,24 +286,22 @@ def decide(bundle: FingerprintBundle, transcript: Transcript, controls: Controls
     # 4.
     score = float(bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
     view = view_of(bundle, transcript)
-    held_out = calibration_scores(bundle, view, shown.answered)
-    # 5.
-    complete = view == FULL_VIEW and bool(shown.answered.all())
-    if complete:
-        check_table(bundle, held_out)
-    # 6.
     rule = Rule.through(bundle, view, shown.answered)
+    # 5.
+    if rule.weight is bundle.weight:
+        check_table(bundle, rule.held_out)
+    # 6.
     judgement = rule.judge(score)
     # 7.
     seed, promised = sanity_seed(bundle.sha256, transcript.head), bundle.rates.false_match
     sanity = run_sanity_controls(shown, bundle.reference, bundle.task.output, view, rule, promised, seed)
     blind = None
     if controls is not None:
-        lineages = len(held_out.lineage_scores(derived=False))
+        lineages = len(rule.held_out.lineage_scores(derived=False))
         blind = score_controls(controls, bundle.task.output, view, shown.answered, rule, promised, lineages)
     failures = (*sanity.failures, *(blind.failures if blind else ()))
     # 8.
-    judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE) if failures else guard(judgement, held_out)
+    judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE) if failures else guard(judgement, rule.held_out)
     verdict = _verdict(bundle, transcript, failures or (judgement.reason,), judgement)
     return replace(verdict, sanity=sanity, controls=blind)
 

@@ -28,6 +28,8 @@ _ALIKE = 0.1
 _LARGEST_STEP = 0.6
 """The share of the rounds' spread that a single step may explain: near 1 where a model was changed."""
 _TINY = 1e-12
+_SUM_TOLERANCE = 1e-4
+"""By how much probabilities that an API brought to add up to 1 may not: those cut off at one in a million, too."""
 _TOLD = (ScoreKind.PROBABILITY, ScoreKind.PERCENT, ScoreKind.VALUE)
 """Scores whose decimals and noise can be told."""
 
@@ -104,7 +106,7 @@ def find_noise(repeats: NDArray[np.float64], kind: ScoreKind) -> float:
 
     Args:
         repeats: probabilities, or values in canonical units, of shape (rounds, inputs, D); NaN where none was shown.
-        kind: of the scores.
+        kind: of the scores that they were read from.
     """
     if kind not in _TOLD or len(repeats) < MIN_REPEATS or (np.isnan(repeats) != np.isnan(repeats[0])).any():
         return 0.0
@@ -115,8 +117,7 @@ def find_noise(repeats: NDArray[np.float64], kind: ScoreKind) -> float:
     # 1. How strong it is. Where a probability is cut off at 0 its noise seems smaller than it is.
     inside = means >= 2 * np.sqrt(variances.max()) if kind is not ScoreKind.VALUE else np.ones_like(means, np.bool_)
     deviation = float(np.sqrt(variances[inside].mean() if inside.any() else variances.mean()))
-    shares = repeats / (100.0 if kind is ScoreKind.PERCENT else 1.0)
-    if kind is not ScoreKind.VALUE and np.allclose(shares.sum(axis=-1), 1.0, atol=1e-6):
+    if kind is not ScoreKind.VALUE and np.allclose(repeats.sum(axis=-1), 1.0, atol=_SUM_TOLERANCE):
         # Bringing the sum to 1 took one part in as many as there are classes away.
         deviation /= np.sqrt(1 - 1 / repeats.shape[-1])
     # 2. Whether it is noise.

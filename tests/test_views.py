@@ -111,6 +111,8 @@ def test_what_bringing_the_sum_to_one_takes_away_is_added_again(classes):
     audits = [np.exp(with_noise(even, 0.01, space, seed)).astype(np.float64) for seed in range(200)]
     found = [find_noise(shown / shown.sum(axis=-1, keepdims=True), ScoreKind.PROBABILITY) for shown in audits]
     assert np.mean([one for one in found if one]) == pytest.approx(0.01, rel=0.1)
+    percents = [find_noise(shown, ScoreKind.PERCENT) for shown in audits]
+    assert percents == [find_noise(shown, ScoreKind.PROBABILITY) for shown in audits]
 
 
 def test_noisy_tensors_stay_within_their_range_and_levels():

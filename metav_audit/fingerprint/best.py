@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.domains.base import Inputs
-from metav_audit.fingerprint.descent import Zoo, descend_queries
+from metav_audit.fingerprint.descent import Zoo, descend_together
 from metav_audit.fingerprint.features import features_of
 from metav_audit.fingerprint.joint import JointSettings, JointVerifier, answers_of_nobody
 from metav_audit.fingerprint.local import LocalVerifiers
@@ -183,7 +183,6 @@ def optimise_committee(
     space = zoo.task.output
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        queries = torch.from_numpy(starts.copy()).requires_grad_()
         committee = Committee(len(starts), space, settings)
 
         def objective(answers: Tensor, positives: int) -> Tensor:
@@ -199,14 +198,7 @@ def optimise_committee(
             told = committee.logits(nobody, answers[0].detach())
             return loss + sum(functional.softplus(told[name]).mean() for name in told if name != "labels")
 
-        optimizers = (
-            torch.optim.Adam([queries], lr=settings.input_rate * zoo.task.domain.extent),
-            torch.optim.AdamW(committee.parameters(), lr=settings.verifier_rate, weight_decay=settings.weight_decay),
-        )
-        fingerprint = descend_queries(
-            zoo, queries, optimizers, objective,
-            steps=settings.steps, models=settings.models, seed=seed, progress=progress,
-        )  # fmt: skip
+        fingerprint = descend_together(zoo, starts, committee, settings, objective, seed, progress)
         return fingerprint, _finish(committee.eval(), zoo, torch.from_numpy(fingerprint), settings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -36,6 +37,48 @@ class Zoo:
     independent: Sequence[nn.Module]
     task: TaskSpec
     scarce: bool = False
+
+
+class Pace(Protocol):
+    """How a fingerprint and a verifier are optimised together; ``JointSettings`` and ``CommitteeSettings`` say more."""
+
+    @property
+    def steps(self) -> int:
+        """Steps."""
+
+    @property
+    def models(self) -> int:
+        """Derived and independent models drawn in each, of each side as many."""
+
+    @property
+    def input_rate(self) -> float:
+        """Adam's rate for the queries, in units of the domain's range."""
+
+    @property
+    def verifier_rate(self) -> float:
+        """Adam's rate for the verifier."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Of the verifier."""
+
+
+def descend_together(
+    zoo: Zoo, starts: Inputs, verifier: nn.Module, pace: Pace, objective: Objective, seed: int, progress: Progress
+) -> Inputs:
+    """Move queries from valid starts of shape (N, *domain.shape), and a verifier, until ``objective`` is small.
+
+    Returns:
+        The queries, valid in the domain; see ``descend_queries``.
+    """
+    queries = torch.from_numpy(starts.copy()).requires_grad_()
+    optimizers = (
+        torch.optim.Adam([queries], lr=pace.input_rate * zoo.task.domain.extent),
+        torch.optim.AdamW(verifier.parameters(), lr=pace.verifier_rate, weight_decay=pace.weight_decay),
+    )
+    return descend_queries(
+        zoo, queries, optimizers, objective, steps=pace.steps, models=pace.models, seed=seed, progress=progress
+    )
 
 
 def descend_queries(

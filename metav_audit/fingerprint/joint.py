@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.domains.base import Inputs
-from metav_audit.fingerprint.descent import Zoo, descend_queries
+from metav_audit.fingerprint.descent import Zoo, descend_together
 from metav_audit.fingerprint.features import features_of
 from metav_audit.outputs import LOG_FLOOR, OutputKind, OutputSpace
 from metav_audit.progress import Progress, silent
@@ -104,7 +104,6 @@ def optimise_jointly(
     space = zoo.task.output
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        queries = torch.from_numpy(starts.copy()).requires_grad_()
         verifier = JointVerifier(len(starts), space, settings)
 
         def objective(answers: Tensor, positives: int) -> Tensor:
@@ -114,14 +113,7 @@ def optimise_jointly(
             nobody = answers_of_nobody(answers.detach(), answers[0].detach(), space)
             return loss + functional.softplus(verifier(nobody, answers[0].detach())).mean()
 
-        optimizers = (
-            torch.optim.Adam([queries], lr=settings.input_rate * zoo.task.domain.extent),
-            torch.optim.AdamW(verifier.parameters(), lr=settings.verifier_rate, weight_decay=settings.weight_decay),
-        )
-        fingerprint = descend_queries(
-            zoo, queries, optimizers, objective,
-            steps=settings.steps, models=settings.models, seed=seed, progress=progress,
-        )  # fmt: skip
+        fingerprint = descend_together(zoo, starts, verifier, settings, objective, seed, progress)
         with torch.no_grad():
             reference = features_of(zoo.target, torch.from_numpy(fingerprint), space)
         return fingerprint, verifier.export(reference)
