@@ -8,28 +8,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from metav_audit.version import __version__ as __version__
 
 _PLACES = {
-    "Adapter": "metav_audit.adapter",
+    "Adapter": "metav_audit.adapter.contract",
     "Endpoint": "metav_audit.audit",
-    "FingerprintBundle": "metav_audit.bundle",
+    "FingerprintBundle": "metav_audit.bundle.folder",
     "MetavAuditError": "metav_audit.errors",
-    "TaskSpec": "metav_audit.task",
-    "Transcript": "metav_audit.transcript",
-    "Verdict": "metav_audit.verdict",
+    "TaskSpec": "metav_audit.task.spec",
+    "Transcript": "metav_audit.transcript.records",
+    "Verdict": "metav_audit.verdict.verdict",
     "audit_endpoint": "metav_audit.audit",
-    "check_adapter": "metav_audit.audit",
-    "decide": "metav_audit.verdict",
+    "check_adapter": "metav_audit.adapter.check",
+    "decide": "metav_audit.verdict.decide",
     "load_endpoints": "metav_audit.audit",
-    "write_reports": "metav_audit.report",
+    "write_reports": "metav_audit.report.writing",
 }
 
 if TYPE_CHECKING:
     from metav_audit.adapter import Adapter as Adapter
+    from metav_audit.adapter import check_adapter as check_adapter
     from metav_audit.audit import Endpoint as Endpoint
     from metav_audit.audit import audit_endpoint as audit_endpoint
-    from metav_audit.audit import check_adapter as check_adapter
     from metav_audit.audit import load_endpoints as load_endpoints
     from metav_audit.bundle import FingerprintBundle as FingerprintBundle
     from metav_audit.errors import MetavAuditError as MetavAuditError

@@ -7,13 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from metav_audit.bundle import OWN_ARCHITECTURE, Calibration, ErrorRates, FingerprintBundle, ModelCard
-from metav_audit.domains import ImageDomain
-from metav_audit.outputs import LOG_FLOOR, ClassScores, ScoreKind, clipped_log_probabilities
-from metav_audit.targeted import FITPRINT, OwnerMark, target_bits
-from metav_audit.task import TaskSpec
+from metav_audit.bundle import (
+    FITPRINT,
+    OWN_ARCHITECTURE,
+    Calibration,
+    ErrorRates,
+    FingerprintBundle,
+    MetaVerifier,
+    ModelCard,
+    OwnerMark,
+    VerifierKind,
+    target_bits,
+)
+from metav_audit.task import LOG_FLOOR, ClassScores, ImageDomain, ScoreKind, TaskSpec
+from metav_audit.task.outputs import clipped_log_probabilities
 from metav_audit.verdict import scores_in_full
-from metav_audit.verifier import MetaVerifier, VerifierKind
 
 HIDDEN = 8
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from metav_audit.audit import Endpoint
+from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject
-from metav_audit.audit.secrets import Secrets
-from metav_audit.behaviour import canary_inputs
-from metav_audit.bundle import FingerprintBundle
-from metav_audit.transcript import CHAIN_START, EndpointRecord, line_hash, load_transcript, record_line
+from metav_audit.bundle import FingerprintBundle, canary_inputs
+from metav_audit.transcript import CHAIN_START, EndpointRecord, load_transcript, record_line
+from metav_audit.transcript.records import line_hash
 from metav_audit.verdict import decide
 from tests.builders import make_bundle
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metav_audit import bundle as bundle_module
-from metav_audit.bundle import MANIFEST, TENSORS, ErrorRates, FingerprintBundle
+from metav_audit.bundle import MANIFEST, ErrorRates, FingerprintBundle
+from metav_audit.bundle import folder as bundle_module
+from metav_audit.bundle.folder import TENSORS
 from metav_audit.errors import BundleError, ConfigurationError
 from tests.builders import make_bundle
 

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from metav_audit import children
-from metav_audit.children import running
+from metav_audit import processes as children
 from metav_audit.errors import ConfigurationError, RemoteError
+from metav_audit.processes import running
 
 READY = "import os, sys\nprint(os.getpid(), *sys.argv[1:], flush=True)\n"
 WAITS = READY + "sys.stdin.read()\n"
@@ -59,7 +59,7 @@ def test_a_program_ends_with_the_block_when_that_fails(module):
 
 def test_a_program_ends_when_its_parent_is_killed(module, tmp_path):
     """SIGKILL to the one that started it is enough."""
-    text = f"from metav_audit.children import running\nwith running({module(WAITS)!r}, [], 'x') as ready:\n"
+    text = f"from metav_audit.processes import running\nwith running({module(WAITS)!r}, [], 'x') as ready:\n"
     text += "    print(ready, flush=True)\n    input()\n"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", text], stdin=pipe, stdout=pipe) as parent:

@@ -9,11 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metav_audit.controls import MINIMUM_CONTROLS, ControlModel, Controls, check_names, load_controls
 from metav_audit.errors import EvidenceError, TranscriptError
-from metav_audit.outputs import ScoreKind
-from metav_audit.responses import Answer
-from metav_audit.verdict import Verdict, VerdictOutcome, decide
+from metav_audit.task import Answer, ScoreKind
+from metav_audit.verdict import (
+    MINIMUM_CONTROLS,
+    ControlModel,
+    Controls,
+    Verdict,
+    VerdictOutcome,
+    check_names,
+    decide,
+    load_controls,
+)
 from tests.builders import linear_model, make_bundle, make_task
 from tests.test_verdict import transcript
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from metav_audit.domains import ImageDomain, domain_from_json
 from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.task import ImageDomain
+from metav_audit.task.domains import domain_from_json
 
 RANGES = [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-2.117, 2.64), (-0.5, 0.25)]
 

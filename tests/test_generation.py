@@ -14,11 +14,10 @@ from PIL import Image
 from torch import nn
 
 from metav_audit.cli import main
-from metav_audit.domains import LatentDomain
 from metav_audit.errors import AnswerError, DataError
 from metav_audit.fingerprint.fit import fit_bundle
-from metav_audit.outputs import GeneratedTensor
-from metav_audit.task import TaskSpec
+from metav_audit.task import GeneratedTensor, TaskSpec
+from metav_audit.task.domains import LatentDomain
 from metav_audit.zoo.architectures import dcgan
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.data import load_data

@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metav_audit.errors import AnswerError, ConfigurationError
-from metav_audit.outputs import (
-    ClassScores,
-    GeneratedTensor,
-    Quantities,
-    Quantity,
-    ScoreKind,
-    output_from_json,
-)
-from metav_audit.responses import Answer, features
+from metav_audit.task import Answer, ClassScores, GeneratedTensor, Quantities, ScoreKind, features
+from metav_audit.task.outputs import Quantity, output_from_json
 
 CLASSES = ClassScores(("a", "b", "c"))
 DOSE = Quantities((Quantity("dose", 31.0, 17.0), Quantity("days", -2.0, 0.5)))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metav_audit.plots import pav_plot, robustness_plot, survival, tippett_plot
+from metav_audit.statistics import pav_plot, robustness_plot, tippett_plot
+from metav_audit.statistics.plots import survival
 
 DERIVED, INDEPENDENT = np.array([-0.5, 0.2, 1.5, 1.5]), np.array([-1.5, -1.2, 0.3])
 

@@ -15,10 +15,10 @@ from torch import nn
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.cli import main
-from metav_audit.domains import CategoryColumn, NumberColumn, TabularDomain
 from metav_audit.fingerprint.fit import fit_bundle
-from metav_audit.outputs import Quantities, Quantity
-from metav_audit.task import TaskSpec
+from metav_audit.task import Quantities, TabularDomain, TaskSpec
+from metav_audit.task.domains import CategoryColumn, NumberColumn
+from metav_audit.task.outputs import Quantity
 from metav_audit.zoo.architectures import mlp
 from metav_audit.zoo.build import build_zoo, load_model
 from metav_audit.zoo.plan import PRESETS, Preset, Split

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from metav_audit.errors import AnswerError
-from metav_audit.outputs import LOG_FLOOR, ClassScores, ScoreKind, clipped_log_probabilities
-from metav_audit.responses import Answer, features
+from metav_audit.task import LOG_FLOOR, Answer, ClassScores, ScoreKind, features
+from metav_audit.task.outputs import clipped_log_probabilities
 
 THREE = ClassScores(("a", "b", "c"))
 LOGITS = arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(2, 8)), elements=st.floats(-40, 40))

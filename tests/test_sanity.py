@@ -7,10 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from metav_audit.responses import Features
-from metav_audit.sanity import SHUFFLES, SanityControls, run_sanity_controls, sanity_seed
-from metav_audit.verdict import VerdictOutcome, decide
-from metav_audit.views import FULL_VIEW, OutputView
+from metav_audit.task import FULL_VIEW, Features, OutputView
+from metav_audit.verdict import SHUFFLES, VerdictOutcome, decide
+from metav_audit.verdict.sanity import SanityControls, run_sanity_controls, sanity_seed
 from tests.builders import linear_model, make_bundle, make_task, reversed_verifier, yes_sayer
 from tests.test_verdict import transcript
 

@@ -11,15 +11,9 @@ from lir.metrics import cllr as lir_cllr
 from lir.metrics import cllr_min as lir_cllr_min
 from sklearn.isotonic import IsotonicRegression
 
-from metav_audit.statistics import (
-    cllr,
-    cllr_min,
-    clopper_pearson,
-    conformal_tail,
-    pool_adjacent_violators,
-    rare_boundary,
-)
-from metav_audit.verdict import conformal_p_value
+from metav_audit.statistics import cllr, cllr_min, clopper_pearson, conformal_tail, rare_boundary
+from metav_audit.statistics.cost import pool_adjacent_violators
+from metav_audit.verdict.rule import conformal_p_value
 
 SIDE = st.lists(st.integers(-12, 12).map(lambda step: step / 4), min_size=1, max_size=20)
 """log10 LRs, with ties."""

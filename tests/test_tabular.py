@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metav_audit.domains import CategoryColumn, LatentDomain, NumberColumn, TabularDomain, domain_from_json
 from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.task import TabularDomain
+from metav_audit.task.domains import CategoryColumn, LatentDomain, NumberColumn, domain_from_json
 
 NUMBERS = st.builds(
     lambda low, steps, step: (low, low + steps * step, step),

@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metav_audit.bundle import (
+    MetaVerifier,
+    OwnerMark,
+    VerifierKind,
+    check_target_bits,
+    is_targeted,
+    nonce_of,
+    target_bits,
+)
 from metav_audit.errors import BundleError, ConfigurationError
-from metav_audit.targeted import OwnerMark, check_target_bits, is_targeted, nonce_of, target_bits
-from metav_audit.verifier import MetaVerifier, VerifierKind
 from tests.builders import MARK, make_bundle, make_targeted_bundle
 
 NONCES = st.binary(min_size=32, max_size=32).map(bytes.hex)

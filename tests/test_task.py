@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.outputs import ClassScores
-from metav_audit.task import TaskSpec
+from metav_audit.task import ClassScores, TaskSpec
 from tests.builders import make_task
 
 GOOD = make_task().to_json()

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metav_audit import transcript as transcript_module
 from metav_audit.errors import TranscriptError
-from metav_audit.outputs import ScoreKind
-from metav_audit.transcript import EndpointRecord, Replay, line_hash, load_transcript, record_line
+from metav_audit.task import ScoreKind
+from metav_audit.transcript import EndpointRecord, load_transcript, record_line
+from metav_audit.transcript import replay as transcript_module
+from metav_audit.transcript.records import line_hash
+from metav_audit.transcript.replay import Replay
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder, rechain
 

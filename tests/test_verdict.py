@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metav_audit.behaviour import canary_inputs
-from metav_audit.bundle import Calibration, ErrorRates, ModelCard
+from metav_audit.bundle import Calibration, ErrorRates, ModelCard, canary_inputs
 from metav_audit.errors import AnswerError, BundleError, TranscriptError
-from metav_audit.outputs import ScoreKind
-from metav_audit.responses import Answer
+from metav_audit.statistics import NEUTRAL, WeightTable, fit_weight, verbal
+from metav_audit.task import Answer, OutputView, ScoreKind
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
 from metav_audit.verdict import (
     CalibrationScores,
@@ -21,13 +20,11 @@ from metav_audit.verdict import (
     Verdict,
     VerdictOutcome,
     calibration_scores,
-    conformal_p_value,
     decide,
     guard,
     judge,
 )
-from metav_audit.views import OutputView
-from metav_audit.weight import NEUTRAL, WeightTable, fit_weight, verbal
+from metav_audit.verdict.rule import conformal_p_value
 from tests.builders import linear_model, make_bundle, make_task
 
 TASK = make_task()

@@ -8,14 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metav_audit.fingerprint.fitprint import margins
-from metav_audit.fingerprint.joint import JointSettings, JointVerifier
-from metav_audit.fingerprint.local import LocalVerifiers
-from metav_audit.outputs import LOG_FLOOR
-from metav_audit.responses import Features
-from metav_audit.targeted import OwnerMark, target_bits
-from metav_audit.verifier import MetaVerifier, VerifierKind
-from metav_audit.views import OutputView
+from metav_audit.bundle import MetaVerifier, OwnerMark, VerifierKind, target_bits
+from metav_audit.fingerprint.methods.fitprint import margins
+from metav_audit.fingerprint.methods.joint import JointSettings, JointVerifier
+from metav_audit.fingerprint.methods.local import LocalVerifiers
+from metav_audit.task import LOG_FLOOR, Features, OutputView
 from tests.builders import make_task
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 40), st.integers(2, 20), st.integers(1, 150))

@@ -7,9 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metav_audit.outputs import GeneratedTensor, ScoreKind, clipped_log_probabilities
-from metav_audit.responses import Answer, Features, features
-from metav_audit.views import FULL_VIEW, MAX_NOISE, OutputView, find_noise, find_view, with_noise
+from metav_audit.task import (
+    FULL_VIEW,
+    Answer,
+    Features,
+    GeneratedTensor,
+    OutputView,
+    ScoreKind,
+    features,
+    find_noise,
+    find_view,
+    with_noise,
+)
+from metav_audit.task.outputs import clipped_log_probabilities
+from metav_audit.task.views import MAX_NOISE
 from tests.builders import linear_model, make_task
 
 TASK = make_task(classes=6)

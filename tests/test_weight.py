@@ -14,18 +14,8 @@ from lir.algorithms.bayeserror import elub
 from lir.algorithms.logistic_regression import LogitCalibrator
 
 from metav_audit.errors import BundleError
-from metav_audit.weight import (
-    EDGE,
-    NEUTRAL,
-    WeightTable,
-    find_bounds,
-    fit_line,
-    fit_weight,
-    log_odds,
-    ratio_text,
-    verbal,
-    weigh_held_out,
-)
+from metav_audit.statistics import NEUTRAL, WeightTable, fit_weight, log_odds, ratio_text, verbal, weigh_held_out
+from metav_audit.statistics.ratios import EDGE, find_bounds, fit_line
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30).map(np.array)
 OFF_THE_GRID = st.lists(st.integers(-1200, 1200).map(lambda step: (step + 0.37) / 100), min_size=1, max_size=40)

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from metav_audit.fingerprint.features import features_of_all
+from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.plan import PRESETS, Preset, Split
 from metav_audit.zoo.store import state_of

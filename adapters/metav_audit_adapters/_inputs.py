@@ -10,9 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from metav_audit.adapter import Adapter, AdapterOptions
-from metav_audit.domains import TabularDomain
-from metav_audit.domains.base import Inputs
-from metav_audit.task import TaskSpec
+from metav_audit.task import Inputs, TabularDomain, TaskSpec
 from metav_audit_adapters._shared import refused
 
 

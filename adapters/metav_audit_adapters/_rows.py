@@ -11,9 +11,7 @@ from pydantic import Field
 
 from metav_audit.adapter import Adapter, AdapterOptions, read_scores, read_values
 from metav_audit.errors import AnswerError
-from metav_audit.outputs import GeneratedTensor, OutputSpace, ScoreKind
-from metav_audit.responses import Answer
-from metav_audit.task import TaskSpec
+from metav_audit.task import Answer, GeneratedTensor, OutputSpace, ScoreKind, TaskSpec
 from metav_audit_adapters._shared import refused
 
 

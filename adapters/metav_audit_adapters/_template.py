@@ -9,10 +9,8 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from metav_audit.adapter import Adapter, Outcome, Request, Response
-from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError
-from metav_audit.responses import Answer
-from metav_audit.task import TaskSpec
+from metav_audit.task import Answer, Inputs, TaskSpec
 from metav_audit_adapters._inputs import InputOptions, check_inputs, check_pictures, pictures, write_inputs
 from metav_audit_adapters._rows import LabelOptions, RowReader
 from metav_audit_adapters._shared import form_request, json_request, read_strictly, walk

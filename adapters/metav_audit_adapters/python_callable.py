@@ -7,8 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from metav_audit.adapter import Adapter, AdapterOptions, Outcome, Request, Response, read_json, read_rows
-from metav_audit.domains.base import Inputs
-from metav_audit.responses import Answer
+from metav_audit.task import Answer, Inputs
 from metav_audit_adapters._shared import json_request, member
 
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from metav_audit.adapter import Outcome, Request, Response
-from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError
+from metav_audit.task import Inputs
 from metav_audit_adapters._shared import join, read_mildly
 from metav_audit_adapters._template import TemplateAdapter, TemplateOptions
 

@@ -7,10 +7,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from metav_audit.adapter import Adapter, AdapterOptions, Request, Response, read_json, read_rows
-from metav_audit.domains.base import Inputs
 from metav_audit.errors import AnswerError
-from metav_audit.responses import Answer
-from metav_audit.task import TaskSpec
+from metav_audit.task import Answer, Inputs, TaskSpec
 from metav_audit_adapters._inputs import Layout, arrange, check_layout
 from metav_audit_adapters._shared import join, json_request, member, names, versions
 

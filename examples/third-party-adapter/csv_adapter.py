@@ -3,9 +3,8 @@
 from typing import ClassVar
 
 from metav_audit.adapter import Adapter, Request, Response
-from metav_audit.domains.base import Inputs
 from metav_audit.errors import AnswerError
-from metav_audit.responses import Answer
+from metav_audit.task import Answer, Inputs
 
 
 class CsvRows(Adapter):

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from metav_audit.audit.blind import control_endpoints, gather_controls, put_controls
 from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
-from metav_audit.audit.contract import AdapterContractError, check_adapter
 from metav_audit.audit.control import ControlResult, with_control
-from metav_audit.audit.endpoints import Endpoint, Limits, Operator, load_endpoints, load_operator
+from metav_audit.audit.endpoint.file import Endpoint, Limits, Operator, load_endpoints, load_operator
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, prepare_folder
-from metav_audit.audit.stamping import post_time_stamp_query
-from metav_audit.discovery import InstalledAdapter, find_adapter, installed_adapters
+from metav_audit.audit.wire.stamping import post_time_stamp_query
 
 __all__ = [
-    "AdapterContractError",
     "Audited",
     "ControlResult",
     "Endpoint",
-    "InstalledAdapter",
     "Limits",
     "Operator",
     "Progress",
@@ -25,11 +21,8 @@ __all__ = [
     "audit_endpoint_async",
     "audit_into_folder",
     "audit_side_by_side",
-    "check_adapter",
     "control_endpoints",
-    "find_adapter",
     "gather_controls",
-    "installed_adapters",
     "load_endpoints",
     "load_operator",
     "post_time_stamp_query",

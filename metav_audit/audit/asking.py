@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from metav_audit.adapter import Outcome, Request, Response, Wait
-from metav_audit.audit.budget import BudgetSpentError, QueryBudget
-from metav_audit.audit.endpoints import Endpoint
-from metav_audit.audit.hints import announced_rest
-from metav_audit.audit.identity import explain, identify
+from metav_audit.adapter import Flow, Outcome, Request, Response, Step, Wait, classify
+from metav_audit.audit.endpoint.file import Endpoint
+from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal
-from metav_audit.audit.pacing import GivenUpError, Hosts, Sleep, Window, backoff, origin
-from metav_audit.audit.refusals import no_response, refusal
-from metav_audit.audit.retries import LONGEST_PAUSE_S, PassingError, StuckError, retrying
-from metav_audit.audit.secrets import Secrets
-from metav_audit.audit.transport import TransportError, WayOut, merge_headers
-from metav_audit.domains.base import Inputs
+from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget
+from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep, Window, backoff, origin
+from metav_audit.audit.pace.retries import LONGEST_PAUSE_S, PassingError, StuckError, retrying
+from metav_audit.audit.wire.hints import announced_rest
+from metav_audit.audit.wire.identity import explain, identify
+from metav_audit.audit.wire.refusals import no_response, refusal
+from metav_audit.audit.wire.transport import TransportError, WayOut, merge_headers
 from metav_audit.errors import AnswerError, RemoteError
-from metav_audit.flow import Flow, Step, classify
+from metav_audit.task import Inputs
 
 _MAX_DATE = 64
 

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from metav_audit.audit.client import ProgressCallback
-from metav_audit.audit.endpoints import Endpoint, load_endpoints
+from metav_audit.audit.endpoint.file import Endpoint, load_endpoints
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import TRANSCRIPT, prepare_folder
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.controls import CONTROLS, MAX_CONTROLS_BYTES, ControlModel, Controls, check_names
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.files import strict_json, write_atomically
-from metav_audit.outputs import ScoreKind
-from metav_audit.responses import Answer, features
+from metav_audit.task import Answer, ScoreKind, features
 from metav_audit.transcript import load_transcript
+from metav_audit.verdict import CONTROLS, MAX_CONTROLS_BYTES, ControlModel, Controls, check_names
 
 FOLDER = "blind-controls"
 """Where the controls' own audits stand, beside those of the suspects."""

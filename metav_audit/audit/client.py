@@ -16,21 +16,20 @@ from pathlib import Path
 
 import httpx
 
-from metav_audit import __version__
 from metav_audit.audit.asking import Asker, Queries, Surroundings
-from metav_audit.audit.budget import BudgetSpentError, QueryBudget, Reserve
-from metav_audit.audit.endpoints import Endpoint
+from metav_audit.audit.endpoint.file import Endpoint
+from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject, check_resumable
-from metav_audit.audit.local import SCHEME, LocalTransport, find_function
-from metav_audit.audit.pacing import GivenUpError, Hosts, Sleep
-from metav_audit.audit.retries import StuckError
-from metav_audit.audit.secrets import Secrets
-from metav_audit.audit.transport import Transport
-from metav_audit.behaviour import CANARIES, ROUNDS, canary_inputs, first_look
-from metav_audit.bundle import FingerprintBundle
+from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
+from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
+from metav_audit.audit.pace.retries import StuckError
+from metav_audit.audit.wire.local import SCHEME, LocalTransport, find_function
+from metav_audit.audit.wire.transport import Transport
+from metav_audit.bundle import CANARIES, ROUNDS, FingerprintBundle, canary_inputs
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
 from metav_audit.transcript import Transcript
-from metav_audit.verdict import calibration_scores, check_table
+from metav_audit.verdict import calibration_scores, check_table, first_look
+from metav_audit.version import __version__
 
 PATIENCE = 2
 """After so many failed batches in a row the canaries are asked: is it these inputs, or the endpoint?"""

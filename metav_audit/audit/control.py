@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from metav_audit.audit.endpoints import Endpoint
+from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.fleet import Audited
 from metav_audit.audit.journal import TRANSCRIPT
-from metav_audit.children import running
 from metav_audit.errors import ConfigurationError
 from metav_audit.files import write_atomically
+from metav_audit.processes import running
 from metav_audit.task import TaskSpec
 from metav_audit.transcript import load_transcript
 from metav_audit.verdict import VerdictOutcome

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from metav_audit.audit.asking import Surroundings
 from metav_audit.audit.client import ProgressCallback, audit_endpoint_async
-from metav_audit.audit.endpoints import Endpoint
+from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.folder import record_verdict
-from metav_audit.audit.pacing import Hosts
+from metav_audit.audit.pace.pacing import Hosts
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import MetavAuditError
 from metav_audit.verdict import Verdict

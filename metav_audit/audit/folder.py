@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from metav_audit.audit.client import audit_endpoint, check_ready
-from metav_audit.audit.endpoints import Endpoint
+from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.controls import CONTROLS, load_controls
 from metav_audit.errors import BundleError
 from metav_audit.files import write_atomically
 from metav_audit.transcript import Transcript
-from metav_audit.verdict import Verdict, decide
+from metav_audit.verdict import CONTROLS, Verdict, decide, load_controls
 
 BUNDLE = "bundle"
 TRANSCRIPT = "transcript.jsonl"

@@ -12,14 +12,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from metav_audit.audit.secrets import VARIABLE, Secrets
-from metav_audit.bodies import BODIES, BodyWriter, Place
+from metav_audit.audit.endpoint.secrets import VARIABLE, Secrets
 from metav_audit.errors import ConfigurationError
 from metav_audit.files import write_atomically
 from metav_audit.transcript import (
+    BODIES,
     CHAIN_START,
     SCHEMA_VERSION,
+    BodyWriter,
     EndpointRecord,
+    Place,
     Transcript,
     record_line,
     replay_file,

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from metav_audit import __version__
 from metav_audit.errors import MetavAuditError
+from metav_audit.version import __version__
 
 COMMANDS = {
     "demo": "Run the whole chain on real digits, over HTTP on the loopback.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from metav_audit.audit import InstalledAdapter
+    from metav_audit.adapter import InstalledAdapter
 
 
 @click.command()
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
               help="How the list is printed.")  # fmt: skip
 def command(form: str) -> None:
     """List the installed adapters, and the options each takes."""
-    from metav_audit.audit import installed_adapters
+    from metav_audit.adapter import installed_adapters
 
     described = [_describe(installed) for installed in installed_adapters()]
     if form == "json":

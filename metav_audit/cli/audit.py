@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metav_audit.cli.told import Told, clear, complain
+from metav_audit.cli.lines import Told, clear, complain
 
 if TYPE_CHECKING:
     from metav_audit.audit import Endpoint, Progress

@@ -78,23 +78,26 @@ def command(
     import json
     from dataclasses import asdict
 
-    from metav_audit.fingerprint import evaluate, tables
-    from metav_audit.fingerprint.comparisons import all_rows
-    from metav_audit.fingerprint.curves import write_curves
-    from metav_audit.fingerprint.heldout import HeldOut, evaluate_held_out
-    from metav_audit.fingerprint.methods import choose_methods
+    from metav_audit.evaluation import tables
+    from metav_audit.evaluation.comparisons import all_rows
+    from metav_audit.evaluation.conditions import conditions_of
+    from metav_audit.evaluation.curves import write_curves
+    from metav_audit.evaluation.heldout import HeldOut, evaluate_held_out
+    from metav_audit.evaluation.run import evaluate_project
+    from metav_audit.evaluation.scores import TestScores
+    from metav_audit.fingerprint.methods.registry import choose_methods
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import load_project
 
     loaded = [load_project(project) for project in projects]
     methods = choose_methods(methods, {project.task.output.kind for project in loaded})
-    conditions = evaluate.conditions_of(views, budgets, wires)
-    results: list[evaluate.TestScores] = []
-    left_out: dict[str, list[evaluate.TestScores]] = {what: [] for what in held_out}
+    conditions = conditions_of(views, budgets, wires)
+    results: list[TestScores] = []
+    left_out: dict[str, list[TestScores]] = {what: [] for what in held_out}
     for project in loaded:
         name = f"{project.settings.name}, seed {project.settings.seed}"
         line = ProgressLine(f"{name}: models trained")
-        results += evaluate.evaluate_project(project, methods, conditions, jobs=jobs, progress=line)
+        results += evaluate_project(project, methods, conditions, jobs=jobs, progress=line)
         for what, found in left_out.items():
             fits = ProgressLine(f"{name}: {what} left out")
             found.extend(evaluate_held_out(project, methods, HeldOut(what), conditions, jobs=jobs, progress=fits))

@@ -37,7 +37,7 @@ def command(
     from metav_audit.bundle import check_place
     from metav_audit.errors import ConfigurationError
     from metav_audit.fingerprint.fit import fit_bundle
-    from metav_audit.fingerprint.methods import find_method
+    from metav_audit.fingerprint.methods.registry import find_method
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project, open_workshop

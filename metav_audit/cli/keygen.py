@@ -17,7 +17,7 @@ def command(key: Path) -> None:
     readable by you alone. Publish KEY.pub, or the key id that is printed,
     before you need it: others know your signatures by it.
     """
-    from metav_audit.evidence.keys import make_key
+    from metav_audit.evidence import make_key
 
     public = make_key(key, os.environ)
     click.echo(f"{key}.pub  key id {public.key_id}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from metav_audit.evidence import Step
+    from metav_audit.verify import Step
 
 
 @click.command()
@@ -30,8 +30,9 @@ def command(folder: Path, signer: str | None, tsa_cert: Path | None, form: str) 
 
     Exit code: 0 every step passes, 4 a step fails.
     """
-    from metav_audit.evidence import Expected, read_certificates, read_signer, unpacked, verify_folder
+    from metav_audit.evidence import read_certificates, read_signer, unpacked
     from metav_audit.report import rebuild_reports
+    from metav_audit.verify import Expected, verify_folder
 
     expected = Expected(read_signer(signer) if signer else None, read_certificates(tsa_cert) if tsa_cert else None)
     with unpacked(folder) as evidence:

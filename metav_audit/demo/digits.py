@@ -10,10 +10,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from metav_audit.domains import ImageDomain
 from metav_audit.files import write_atomically
-from metav_audit.outputs import ClassScores
-from metav_audit.task import TaskSpec
+from metav_audit.task import ClassScores, ImageDomain, TaskSpec
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import LabelledData
 from metav_audit.zoo.store import state_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import safetensors.torch
 
-from metav_audit.children import running
 from metav_audit.demo.digits import ARCHITECTURE
 from metav_audit.files import write_atomically
+from metav_audit.processes import running
 from metav_audit.progress import Progress, silent
 from metav_audit.verdict import VerdictOutcome
 from metav_audit.zoo.build import address_of, context_address, load_model, make_models

@@ -18,8 +18,8 @@ from metav_audit.drill.transferable import make_transferable
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.fingerprint.fit import fit_bundle, making_of, standing_bundle
 from metav_audit.fingerprint.rebuild import differences
-from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
+from metav_audit.task import OutputKind
 from metav_audit.verdict import Verdict
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.project import Project, open_workshop

@@ -10,17 +10,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle
+from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, MetaVerifier, VerifierKind
 from metav_audit.drill.stage import Player, Stage, with_table
-from metav_audit.fingerprint.descent import Zoo
-from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import choose_starts, models_of, seal_bundle
-from metav_audit.fingerprint.joint import optimise_jointly
-from metav_audit.fingerprint.methods import joint_settings
-from metav_audit.outputs import LOG_FLOOR
-from metav_audit.responses import FloatArray
+from metav_audit.fingerprint.methods.descent import Zoo
+from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.fingerprint.methods.joint import optimise_jointly
+from metav_audit.fingerprint.methods.registry import joint_settings
+from metav_audit.task import LOG_FLOOR, FloatArray
 from metav_audit.verdict import calibration_scores
-from metav_audit.verifier import MetaVerifier, VerifierKind
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.surrogates import SurrogateZoo

@@ -9,16 +9,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from metav_audit import __version__
-from metav_audit.behaviour import ROUNDS, canary_inputs
-from metav_audit.bundle import FingerprintBundle
-from metav_audit.controls import ControlModel, Controls
-from metav_audit.fingerprint.features import features_of_all
+from metav_audit.bundle import ROUNDS, FingerprintBundle, canary_inputs
 from metav_audit.fingerprint.fit import models_of
-from metav_audit.outputs import ScoreKind
-from metav_audit.responses import Answer, FloatArray
+from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.task import Answer, FloatArray, ScoreKind
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
-from metav_audit.verdict import Verdict, VerdictOutcome, calibration_scores, decide, judge, scores_in_full
+from metav_audit.verdict import (
+    ControlModel,
+    Controls,
+    Verdict,
+    VerdictOutcome,
+    calibration_scores,
+    decide,
+    judge,
+    scores_in_full,
+)
+from metav_audit.version import __version__
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo

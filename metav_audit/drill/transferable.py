@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metav_audit.bundle import Calibration, FingerprintBundle
-from metav_audit.domains.base import Inputs
+from metav_audit.bundle import Calibration, FingerprintBundle, MetaVerifier, VerifierKind
 from metav_audit.drill.stage import Stage, with_table
-from metav_audit.fingerprint.features import clip_in_place, features_of_all, project_straight_through
 from metav_audit.fingerprint.fit import choose_starts, models_of, seal_bundle
-from metav_audit.verifier import MetaVerifier, VerifierKind
+from metav_audit.fingerprint.methods.features import clip_in_place, features_of_all, project_straight_through
+from metav_audit.task import Inputs
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.training import clone, descend, seeded
 

@@ -6,12 +6,7 @@ No network, no torch, no trust in whoever wrote it.
 from __future__ import annotations
 
 from metav_audit.evidence.archive import pack_folder, unpacked
-from metav_audit.evidence.attestation import (
-    Attestation,
-    check_free,
-    load_attestation,
-    save_attestation,
-)
+from metav_audit.evidence.attestation import Attestation, check_free, load_attestation, save_attestation
 from metav_audit.evidence.commitment import (
     Registration,
     RegistrationStatus,
@@ -21,10 +16,10 @@ from metav_audit.evidence.commitment import (
     registration,
     registration_of,
 )
-from metav_audit.evidence.custody import Sealer, custody_of, seal_folder
+from metav_audit.evidence.compare import csv_difference, first_difference, html_agreement, json_difference
+from metav_audit.evidence.custody import Attested, Custody, EvidenceFile
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
-from metav_audit.evidence.reports import Rebuild
 from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.sums import SUMS, check_sums, write_sums
 from metav_audit.evidence.timestamp import (
@@ -36,17 +31,18 @@ from metav_audit.evidence.timestamp import (
     fetch_time_stamp,
     read_certificates,
 )
-from metav_audit.evidence.verify import Expected, Step, verify_folder
+from metav_audit.evidence.weighing import Sealer, custody_of, seal_folder
 
 __all__ = [
     "SEAL",
     "SUMS",
     "Attestation",
-    "Expected",
+    "Attested",
+    "Custody",
+    "EvidenceFile",
     "Finding",
     "Findings",
     "Post",
-    "Rebuild",
     "Registration",
     "RegistrationStatus",
     "Sealed",
@@ -54,7 +50,6 @@ __all__ = [
     "SigningKey",
     "Stamped",
     "Stamper",
-    "Step",
     "TimeStamp",
     "VerifyingKey",
     "check_commitment",
@@ -62,8 +57,12 @@ __all__ = [
     "check_seal",
     "check_sums",
     "check_time_stamp",
+    "csv_difference",
     "custody_of",
     "fetch_time_stamp",
+    "first_difference",
+    "html_agreement",
+    "json_difference",
     "load_attestation",
     "make_commitment",
     "make_key",
@@ -79,6 +78,5 @@ __all__ = [
     "seal_folder",
     "sha256_of",
     "unpacked",
-    "verify_folder",
     "write_sums",
 ]

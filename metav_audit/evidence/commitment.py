@@ -19,9 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit import __version__, behaviour, weight
-from metav_audit.bundle import FingerprintBundle
-from metav_audit.controls import MINIMUM_CONTROLS
+from metav_audit.bundle import CANARIES, ROUNDS, FingerprintBundle
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
@@ -30,10 +28,10 @@ from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.source import source_sha256
 from metav_audit.evidence.timestamp import Stamper
-from metav_audit.outputs import OutputSpace
-from metav_audit.outputs.scores import ROUNDING
-from metav_audit.sanity import SHUFFLES
-from metav_audit.verdict import MINIMUM_SHARE, TABLE_TOLERANCE
+from metav_audit.statistics import ratios
+from metav_audit.task import ROUNDING, OutputSpace
+from metav_audit.verdict import MINIMUM_CONTROLS, MINIMUM_SHARE, SHUFFLES, TABLE_TOLERANCE
+from metav_audit.version import __version__
 
 PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
 
@@ -237,11 +235,11 @@ def _rules(space: OutputSpace) -> dict[str, Any]:
     return {
         "minimum_share_answered": MINIMUM_SHARE,
         "ratio_table_tolerance": TABLE_TOLERANCE,
-        "ratio_log_odds_edge": weight.EDGE,
-        "ratio_bound_step": weight.STEP,
-        "ratio_extreme": weight.EXTREME,
-        "canaries": behaviour.CANARIES,
-        "canary_rounds": behaviour.ROUNDS,
+        "ratio_log_odds_edge": ratios.EDGE,
+        "ratio_bound_step": ratios.STEP,
+        "ratio_extreme": ratios.EXTREME,
+        "canaries": CANARIES,
+        "canary_rounds": ROUNDS,
         "canary_tolerance": space.tolerance,
         "constant_answers": space.constant,
         "rounding": ROUNDING,

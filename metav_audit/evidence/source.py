@@ -6,7 +6,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-import metav_audit
+from metav_audit import version
 
 
 @lru_cache(maxsize=1)
@@ -16,7 +16,7 @@ def source_sha256() -> str:
     It is the hash of the list that ``sha256sum`` writes of its ``*.py`` files, in the order of their names. Beside the
     package, anyone has it with ``find metav_audit -name '*.py' | LC_ALL=C sort | xargs sha256sum | sha256sum``.
     """
-    package = Path(metav_audit.__file__).parent
+    package = Path(version.__file__).parent
     files = {f"{package.name}/{path.relative_to(package).as_posix()}": path for path in package.rglob("*.py")}
     lines = (f"{hashlib.sha256(files[name].read_bytes()).hexdigest()}  {name}\n" for name in sorted(files))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from metav_audit.bodies import BODIES
 from metav_audit.bundle import COMMITMENT
-from metav_audit.controls import CONTROLS
-from metav_audit.custody import EvidenceFile
 from metav_audit.errors import ConfigurationError, EvidenceError
+from metav_audit.evidence.custody import EvidenceFile
 from metav_audit.evidence.seal import SEAL
 from metav_audit.files import write_atomically
+from metav_audit.transcript import BODIES
+from metav_audit.verdict import CONTROLS
 
 SUMS = "SHA256SUMS"
 EVIDENCE = (

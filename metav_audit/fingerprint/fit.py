@@ -11,25 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from metav_audit import __version__
-from metav_audit.bundle import MANIFEST, Calibration, ErrorRates, FingerprintBundle, check_place
-from metav_audit.domains.base import Inputs
+from metav_audit.bundle import FITPRINT, MANIFEST, Calibration, ErrorRates, FingerprintBundle, MetaVerifier, check_place
 from metav_audit.errors import BundleError, DataError
-from metav_audit.fingerprint.descent import Zoo
-from metav_audit.fingerprint.features import features_of_all
-from metav_audit.fingerprint.methods import Materials, default_method, find_method, joint_settings
+from metav_audit.fingerprint.methods.descent import Zoo
+from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.fingerprint.methods.registry import Materials, default_method, find_method, joint_settings
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
 from metav_audit.progress import Progress, silent
-from metav_audit.targeted import FITPRINT
-from metav_audit.verdict import (
-    CalibrationScores,
-    Judgement,
-    VerdictOutcome,
-    calibration_scores,
-    judge,
-    scores_in_full,
-)
-from metav_audit.verifier import MetaVerifier
+from metav_audit.task import Inputs
+from metav_audit.verdict import CalibrationScores, Judgement, VerdictOutcome, calibration_scores, judge, scores_in_full
+from metav_audit.version import __version__
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop

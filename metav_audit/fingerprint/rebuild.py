@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from metav_audit.bundle import FingerprintBundle
+from metav_audit.bundle import FingerprintBundle, is_targeted, mark_of
 from metav_audit.fingerprint.fit import make_bundle
 from metav_audit.progress import Progress
-from metav_audit.targeted import is_targeted, mark_of
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.project import Project, open_workshop
 

@@ -7,15 +7,15 @@ from importlib.metadata import version
 import numpy as np
 
 from metav_audit.errors import DataError
+from metav_audit.statistics import NEUTRAL, WeightTable, log_odds, tabulate
 from metav_audit.verdict import TABLE_TOLERANCE, CalibrationScores
-from metav_audit.weight import NEUTRAL, WeightTable, log_odds, tabulate
 
 LIR_VERSION = version("lir")
 """Part of a bundle's provenance."""
 
 
 def fit_table(held_out: CalibrationScores) -> WeightTable:
-    """Fit with lir what ``metav_audit.weight`` fits without it, and hold the two against each other.
+    """Fit with lir what ``metav_audit.statistics.ratios`` fits without it, and hold the two against each other.
 
     Raises:
         DataError: the two differ, so that an auditor would refuse the table.

@@ -46,7 +46,7 @@ from metav_audit.report.model import EvidenceReport, Query
 from metav_audit.report.text import printable
 
 if TYPE_CHECKING:
-    from metav_audit.report.summary import Entry
+    from metav_audit.report.entries import Entry
 
 COLUMNS = (
     "endpoint",

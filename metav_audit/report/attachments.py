@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metav_audit.custody import EvidenceFile
 from metav_audit.errors import ConfigurationError, EvidenceError
+from metav_audit.evidence import EvidenceFile
 
 MAX_ATTACHED = 16 << 20
 """A larger file is named with its hash, but not attached."""

@@ -10,19 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from metav_audit.behaviour import steadiness
 from metav_audit.bundle import FingerprintBundle, ModelCard
-from metav_audit.custody import Custody
 from metav_audit.errors import TranscriptError
+from metav_audit.evidence import Custody
 from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, RatioCheck, Stratum
 from metav_audit.report.queries import build_queries, figure, mean
 from metav_audit.report.spelling import spelling_of
 from metav_audit.report.wording import write_wording
-from metav_audit.responses import features
-from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary
+from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary, weigh_held_out
+from metav_audit.task import features
 from metav_audit.transcript import Attempt, Exchange, Transcript
-from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores, view_of
-from metav_audit.weight import weigh_held_out
+from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores, steadiness, view_of
 
 StratumKey = tuple[bool, str, str | None, str | None]
 """Derived or not, recipe, architecture, data."""

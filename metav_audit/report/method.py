@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from metav_audit.outputs import OutputKind
-from metav_audit.verifier import VerifierKind
+from metav_audit.bundle import VerifierKind
+from metav_audit.task import OutputKind
 
 _MADE = {
     VerifierKind.JOINT: (

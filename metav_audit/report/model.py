@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metav_audit.custody import Custody
-from metav_audit.outputs import OutputKind
+from metav_audit.evidence import Custody
+from metav_audit.task import OutputKind
 from metav_audit.transcript import EndpointRecord
 from metav_audit.verdict import Verdict
 

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.domains import ImageDomain
-from metav_audit.outputs import GeneratedTensor, OutputKind, OutputSpace
 from metav_audit.report.model import Query
-from metav_audit.responses import Features, FloatArray
+from metav_audit.task import Features, FloatArray, GeneratedTensor, ImageDomain, OutputKind, OutputSpace
 from metav_audit.transcript import Exchange, Transcript
 
 

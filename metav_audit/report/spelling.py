@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 from statistics import fmean, pvariance
 
-from metav_audit.bundle import FingerprintBundle
+from metav_audit.bundle import FingerprintBundle, is_targeted, mark_of, nonce_of
 from metav_audit.report.model import CalibrationSide, ErrorShare, Spelling
 from metav_audit.report.text import shorten
-from metav_audit.targeted import is_targeted, mark_of, nonce_of
 from metav_audit.verdict import Verdict
 
 

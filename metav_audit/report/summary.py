@@ -3,62 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
-from metav_audit.errors import ConfigurationError, MetavAuditError
+from metav_audit.errors import ConfigurationError
 from metav_audit.files import write_atomically
-from metav_audit.report import Paper, Vouch, load_report
-from metav_audit.report.model import EvidenceReport
+from metav_audit.report.entries import Entry
+from metav_audit.report.writing import Paper, Vouch
 
 SUMMARY_FORMATS = ("csv", "html", "pdf")
 _GRAVITY = ("match", "", "inconclusive", "no_match")
 """Outcomes, the gravest first; an endpoint without a verdict may hide anything, and comes second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What became of one endpoint.
-
-    Attributes:
-        name: the endpoint's.
-        folder: of its audit, beside the summary.
-        report: the audit's report; None where there is no verdict.
-        error: why there is none; None if there is one.
-        is_control: whether it is the run's positive control.
-    """
-
-    name: str
-    folder: str
-    report: EvidenceReport | None
-    error: str | None
-    is_control: bool = False
-
-    @classmethod
-    def of(cls, folder: Path, vouch: Vouch) -> Self:
-        """Read an audit's folder; what is wrong with it is a result, too."""
-        try:
-            report = load_report(folder, vouch)
-        except MetavAuditError as error:
-            return cls.failed(folder.name, folder, error)
-        return cls(report.endpoint.name, folder.name, report, None)
-
-    @classmethod
-    def failed(cls, name: str, folder: Path, error: MetavAuditError, *, is_control: bool = False) -> Self:
-        """Say that there is no verdict, and why; where the folders lie on this machine is nobody's business."""
-        return cls(name, folder.name, None, str(error).replace(str(folder), folder.name), is_control)
-
-    @property
-    def outcome(self) -> str:
-        """The verdict's outcome, or "" without a verdict."""
-        return "" if self.report is None else self.report.verdict.outcome.value
-
-    @property
-    def stands(self) -> bool | None:
-        """Whether the run's positive control passed; None without one."""
-        control = None if self.report is None else self.report.custody.control
-        return None if control is None else control.passed
 
 
 def is_fleet(folder: Path) -> bool:

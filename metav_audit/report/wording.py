@@ -9,9 +9,8 @@ from metav_audit.report.method import TERMS, steps
 from metav_audit.report.model import CalibrationSide, Query, RatioCheck, Spelling, Stratum, Wording
 from metav_audit.report.spelling import spelling_sentences
 from metav_audit.report.text import shorten
-from metav_audit.statistics import CONFIDENCE
+from metav_audit.statistics import CONFIDENCE, ratio_text
 from metav_audit.verdict import Verdict, VerdictOutcome
-from metav_audit.weight import ratio_text
 
 MAX_NAME = 80
 """Longer names are cut in sentences."""

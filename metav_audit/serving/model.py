@@ -13,9 +13,8 @@ from torch import nn
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import ConfigurationError
-from metav_audit.outputs import OutputKind
 from metav_audit.serving.open_inference import Predict, ServedModel
-from metav_audit.task import TaskSpec
+from metav_audit.task import OutputKind, TaskSpec
 from metav_audit.zoo.project import load_project, open_target
 from metav_audit.zoo.target import TargetModel, load_target
 

@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from metav_audit import __version__
 from metav_audit.adapter import Request, Response
+from metav_audit.config import first_problem
 from metav_audit.errors import DataError
-from metav_audit.outputs import OutputKind
 from metav_audit.serving.server import RefusedError, json_response
-from metav_audit.task import TaskSpec
-from metav_audit.validation import first_problem
+from metav_audit.task import OutputKind, TaskSpec
+from metav_audit.version import __version__
 
 INPUT = "input"
 MAX_BATCH = 1024

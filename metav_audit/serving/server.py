@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from metav_audit import __version__
 from metav_audit.adapter import Request, Response
 from metav_audit.errors import ConfigurationError
+from metav_audit.version import __version__
 
 MAX_BODY_BYTES = 64 << 20
 """A request with a larger body is refused."""

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.outputs import GeneratedTensor, OutputKind, OutputSpace, Quantities
-from metav_audit.task import TaskSpec
+from metav_audit.task import GeneratedTensor, OutputKind, OutputSpace, Quantities, TaskSpec
 
 Builder = Callable[[TaskSpec], nn.Module]
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from metav_audit.errors import DataError
 from metav_audit.files import write_atomically
-from metav_audit.outputs import OutputKind
 from metav_audit.progress import Progress, silent
+from metav_audit.task import OutputKind
 from metav_audit.zoo import recipes, training
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.plan import Plan, plan_zoo

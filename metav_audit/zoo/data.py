@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.domains import ImageDomain
-from metav_audit.domains.base import Inputs
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.outputs import GeneratedTensor, OutputKind
-from metav_audit.task import TaskSpec
+from metav_audit.task import GeneratedTensor, ImageDomain, Inputs, OutputKind, TaskSpec
 from metav_audit.zoo.architectures import call_function
 
 MAX_DATA_BYTES = 8 << 30

@@ -21,7 +21,7 @@ import numpy as np
 
 from metav_audit.bundle import OWN_ARCHITECTURE, ErrorRates
 from metav_audit.errors import ConfigurationError
-from metav_audit.outputs import OutputKind
+from metav_audit.task import OutputKind
 
 TARGET = OWN_ARCHITECTURE
 """The architecture that stands for the target's own."""

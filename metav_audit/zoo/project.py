@@ -14,12 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from metav_audit.bundle import ErrorRates
+from metav_audit.bundle import ErrorRates, OwnerMark, nonce_of
+from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
-from metav_audit.outputs import OutputKind
-from metav_audit.targeted import OwnerMark, nonce_of
-from metav_audit.task import TaskSpec
-from metav_audit.validation import first_problem
+from metav_audit.task import OutputKind, TaskSpec
 from metav_audit.zoo.architectures import built_in_for
 from metav_audit.zoo.data import OwnerData, load_data
 from metav_audit.zoo.plan import USUAL_RATES

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metav_audit.outputs import OutputKind
-from metav_audit.task import TaskSpec
+from metav_audit.task import OutputKind, TaskSpec
 from metav_audit.zoo import training
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import LabelledData, OwnerData

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.outputs import OutputKind
-from metav_audit.task import TaskSpec
+from metav_audit.task import OutputKind, TaskSpec
 from metav_audit.zoo.architectures import call_function, one_line
 from metav_audit.zoo.store import load_weights, weights_hash
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.errors import DataError
-from metav_audit.outputs import GeneratedTensor, OutputKind, OutputSpace, Quantities
+from metav_audit.task import GeneratedTensor, OutputKind, OutputSpace, Quantities
 from metav_audit.zoo.batches import batches
 from metav_audit.zoo.generative import quality
 

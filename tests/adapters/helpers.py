@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from metav_audit.adapter import Adapter, Outcome, Response
-from metav_audit.audit import find_adapter
+from metav_audit.adapter import Adapter, Outcome, Response, find_adapter
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
 from tests.adapters.protocols import TASK

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from metav_audit.adapter import Adapter, Request, Response
-from metav_audit.audit import find_adapter
+from metav_audit.adapter import Adapter, Request, Response, find_adapter
 from tests.builders import make_task
 from tests.servers import FIELDS, PROTOCOLS
 

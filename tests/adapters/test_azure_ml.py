@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from metav_audit.adapter import Outcome, Response
-from metav_audit.audit.identity import explain
+from metav_audit.audit.wire.identity import explain
 from metav_audit.errors import AnswerError
 from tests.adapters.helpers import opened, outcome, scores
 

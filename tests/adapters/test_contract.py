@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metav_audit.adapter import Outcome, Request, Response
-from metav_audit.audit import Endpoint, audit_endpoint, check_adapter, find_adapter, installed_adapters
+from metav_audit.adapter import Outcome, Request, Response, check_adapter, find_adapter, installed_adapters
+from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.errors import AnswerError
-from metav_audit.responses import check_answer
+from metav_audit.task import check_answer
 from metav_audit.verdict import VerdictOutcome, decide
 from tests.adapters.protocols import CASES, TASK, Case, Model, ok
 from tests.audit.helpers import Pauses

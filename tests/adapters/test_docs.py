@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from metav_audit.audit import installed_adapters, load_endpoints
+from metav_audit.adapter import installed_adapters
+from metav_audit.audit import load_endpoints
 from metav_audit.audit.client import check_ready
-from metav_audit.domains import ImageDomain
-from metav_audit.outputs import ClassScores
-from metav_audit.task import TaskSpec
+from metav_audit.task import ClassScores, ImageDomain, TaskSpec
 from tests.builders import make_bundle
 
 DOCS = Path(__file__).parents[2] / "docs" / "adapters"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metav_audit.adapter import Response
-from metav_audit.audit.identity import identify
+from metav_audit.audit.wire.identity import identify
 from metav_audit.errors import AnswerError
 from tests.adapters.helpers import opened, refuses, scores
 from tests.adapters.protocols import LABELS, TASK

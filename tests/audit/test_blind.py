@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from metav_audit.cli import main
-from metav_audit.controls import load_controls
-from metav_audit.evidence import verify_folder
 from metav_audit.report import rebuild_reports
+from metav_audit.verdict import load_controls
+from metav_audit.verify import verify_folder
 from tests.audit.test_cli import BUNDLE, TARGET, TASK, table
 from tests.builders import linear_model
 from tests.servers import ModelServer, always

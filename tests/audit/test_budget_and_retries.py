@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metav_audit.audit.budget import BudgetSpentError, QueryBudget
+from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget
 
 
 @given(st.integers(1, 50), st.integers(0, 60))

@@ -6,9 +6,21 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from metav_audit import discovery
-from metav_audit.adapter import Adapter, AdapterOptions, Outcome, Request, Response, Wait, read_json, read_rows
-from metav_audit.audit import AdapterContractError, check_adapter, find_adapter, installed_adapters
+from metav_audit.adapter import (
+    Adapter,
+    AdapterContractError,
+    AdapterOptions,
+    Outcome,
+    Request,
+    Response,
+    Wait,
+    check_adapter,
+    discovery,
+    find_adapter,
+    installed_adapters,
+    read_json,
+    read_rows,
+)
 from metav_audit.errors import ConfigurationError
 from tests.builders import make_task
 

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from metav_audit.cli import main
-from metav_audit.evidence import verify_folder
 from metav_audit.report import rebuild_reports
 from metav_audit.transcript import load_transcript
+from metav_audit.verify import verify_folder
 from tests.audit.helpers import needed
 from tests.builders import linear_model, make_bundle
 from tests.servers import ModelServer, always, free_port

@@ -8,7 +8,7 @@ import pytest
 
 from metav_audit.adapter import Response
 from metav_audit.audit import load_endpoints
-from metav_audit.audit.secrets import Secrets
+from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.errors import ConfigurationError, SecretError
 from tests.builders import make_task
 

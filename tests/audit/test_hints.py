@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metav_audit.adapter import Response
-from metav_audit.audit.hints import announced_rest, retry_after, wished_pause
-from metav_audit.audit.retries import LONGEST_PAUSE_S, PassingError, retrying
+from metav_audit.audit.pace.retries import LONGEST_PAUSE_S, PassingError, retrying
+from metav_audit.audit.wire.hints import announced_rest, retry_after, wished_pause
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 EPOCH = NOW.timestamp()

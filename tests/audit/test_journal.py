@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject
-from metav_audit.audit.secrets import Secrets
 from metav_audit.errors import ConfigurationError, TranscriptError
-from metav_audit.outputs import ScoreKind
+from metav_audit.task import ScoreKind
 from metav_audit.transcript import EndpointRecord, load_transcript
 from tests.audit.helpers import records
 

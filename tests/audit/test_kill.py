@@ -26,7 +26,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from metav_audit.audit import audit_endpoint, load_endpoints
-from metav_audit.bundle import FingerprintBundle
+from metav_audit.bundle.folder import FingerprintBundle
 
 bundle = FingerprintBundle.load(Path(sys.argv[1]))
 (endpoint,) = load_endpoints(Path(sys.argv[2]), bundle.task)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from metav_audit.audit import audit_endpoint, audit_endpoint_async
 from metav_audit.audit.asking import Surroundings
-from metav_audit.audit.pacing import BURST, GIVE_UP_AFTER, OPEN_AFTER, GivenUpError, Host, Hosts, Window, backoff
+from metav_audit.audit.pace.pacing import BURST, GIVE_UP_AFTER, OPEN_AFTER, GivenUpError, Host, Hosts, Window, backoff
 from metav_audit.errors import RemoteError
 from metav_audit.verdict import VerdictOutcome, decide
 from tests.audit.helpers import Pauses, asked_queries, canary_rounds, endpoint, needed

@@ -10,8 +10,8 @@ import pypdf
 import pytest
 
 from metav_audit.audit import Endpoint, audit_endpoint
-from metav_audit.bodies import BODIES
 from metav_audit.cli import main
+from metav_audit.transcript import BODIES
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import ModelServer, Reply
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metav_audit.adapter import Request
 from metav_audit.audit import Endpoint, audit_endpoint, load_endpoints
-from metav_audit.audit.signing import SigV4
+from metav_audit.audit.endpoint.signing import SigV4
 from metav_audit.errors import ConfigurationError, RemoteError, SecretError
 from tests.audit.helpers import Pauses, records
 from tests.audit.sigv4_vectors import CASES, KEYS, NOW, VECTORS, botocores_own

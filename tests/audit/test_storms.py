@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from metav_audit.audit import Endpoint, audit_endpoint
-from metav_audit.behaviour import canary_inputs
+from metav_audit.bundle import canary_inputs
 from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.transcript import load_transcript
 from metav_audit.verdict import VerdictOutcome, decide

@@ -8,8 +8,8 @@ import zlib
 import pytest
 
 from metav_audit.adapter import Request
-from metav_audit.audit.endpoints import Limits
-from metav_audit.audit.transport import FaultKind, Transport, TransportError
+from metav_audit.audit import Limits
+from metav_audit.audit.wire.transport import FaultKind, Transport, TransportError
 from metav_audit.errors import ConfigurationError
 from tests.servers import ModelServer, Reply, always, free_port
 

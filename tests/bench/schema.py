@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from metav_audit.audit import Endpoint
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.domains import ImageDomain, InputDomain, LatentDomain, NumberColumn, TabularDomain
+from metav_audit.task import ImageDomain, InputDomain, TabularDomain
+from metav_audit.task.domains import LatentDomain, NumberColumn
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 

@@ -17,10 +17,9 @@ import tomlkit
 import torch
 from torch import nn
 
-from metav_audit.domains import CategoryColumn, LatentDomain, NumberColumn, TabularDomain
-from metav_audit.domains.image import ImageDomain
-from metav_audit.outputs import ClassScores, GeneratedTensor, OutputKind, Quantities, Quantity
-from metav_audit.task import TaskSpec
+from metav_audit.task import ClassScores, GeneratedTensor, ImageDomain, OutputKind, Quantities, TabularDomain, TaskSpec
+from metav_audit.task.domains import CategoryColumn, LatentDomain, NumberColumn
+from metav_audit.task.outputs import Quantity
 from metav_audit.zoo.architectures import dcgan, mlp
 from metav_audit.zoo.data import load_data
 from metav_audit.zoo.generative import descend_against

@@ -27,8 +27,7 @@ import httpx
 import numpy as np
 
 from metav_audit.audit import Endpoint, audit_endpoint
-from metav_audit.bundle import FingerprintBundle
-from metav_audit.verifier import MetaVerifier, VerifierKind
+from metav_audit.bundle import FingerprintBundle, MetaVerifier, VerifierKind
 from tests.builders import make_bundle, make_task
 
 CLASSES, SIDE = 10, 8

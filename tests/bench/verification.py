@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from metav_audit.bundle import FingerprintBundle
-from metav_audit.outputs import ScoreKind, clipped_log_probabilities
+from metav_audit.bundle import FingerprintBundle, MetaVerifier
+from metav_audit.task import ScoreKind
+from metav_audit.task.outputs import clipped_log_probabilities
 from metav_audit.verdict import scores_in_full
-from metav_audit.verifier import MetaVerifier
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import ModelServer
 

@@ -18,9 +18,9 @@ from metav_audit.demo.digits import TASK
 from metav_audit.demo.run import endpoint_file, run_demo
 from metav_audit.demo.suspects import SUSPECTS
 from metav_audit.errors import RemoteError
-from metav_audit.evidence import verify_folder
 from metav_audit.progress import silent
 from metav_audit.report import rebuild_reports
+from metav_audit.verify import verify_folder
 from metav_audit.zoo import recipes
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.plan import PRESETS

@@ -13,7 +13,7 @@ from metav_audit.drill.rigging import leave_out, make_constant, retouch_calibrat
 from metav_audit.drill.stage import is_match, matches_of, open_stage, transcript_of
 from metav_audit.fingerprint.fit import fit_bundle
 from metav_audit.fingerprint.rebuild import differences
-from metav_audit.responses import features
+from metav_audit.task import features
 from metav_audit.verdict import decide
 
 

@@ -252,7 +252,7 @@ def test_a_bundle_on_disk_carries_its_commitment(bundle, stamped, tmp_path):
 def test_an_oversized_commitment_is_refused(bundle, tmp_path, monkeypatch):
     """A bundle's folder from outside cannot fill the memory."""
     bundle.save(tmp_path / "b")
-    monkeypatch.setattr("metav_audit.bundle.MAX_COMMITMENT_BYTES", 100)
+    monkeypatch.setattr("metav_audit.bundle.folder.MAX_COMMITMENT_BYTES", 100)
     (tmp_path / "b" / "commitment.json").write_bytes(b" " * 101)
     with pytest.raises(BundleError, match="larger than 100 bytes"):
         FingerprintBundle.load(tmp_path / "b")

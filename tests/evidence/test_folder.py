@@ -14,8 +14,9 @@ import pytest
 
 from metav_audit.cli import main
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence import Expected, make_key, pack_folder, unpacked, verify_folder, write_sums
+from metav_audit.evidence import make_key, pack_folder, unpacked, write_sums
 from metav_audit.report import rebuild_reports
+from metav_audit.verify import Expected, verify_folder
 from tests.authority import Authority
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import rechain

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metav_audit.evidence import Sealer, custody_of, make_commitment, seal_folder, verify_folder, write_sums
+from metav_audit.bundle import MetaVerifier, VerifierKind
+from metav_audit.evidence import Sealer, custody_of, make_commitment, seal_folder, write_sums
 from metav_audit.files import write_atomically
 from metav_audit.report import rebuild_reports, write_reports
 from metav_audit.verdict import scores_in_full
-from metav_audit.verifier import MetaVerifier, VerifierKind
+from metav_audit.verify import verify_folder
 from tests.builders import linear_model, make_bundle, make_targeted_bundle, make_task
 from tests.evidence.conftest import signing_key
 from tests.fingerprint.test_best import random_committee

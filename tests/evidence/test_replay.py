@@ -12,11 +12,10 @@ import pytest
 from metav_audit.adapter import Adapter, AdapterOptions, Request, Wait, read_json, read_rows
 from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.audit.journal import Journal
-from metav_audit.bodies import BODIES, BodyReader, BodyWriter
 from metav_audit.errors import TranscriptError
-from metav_audit.evidence import replay
-from metav_audit.evidence.replay import check_bodies, play_again
-from metav_audit.transcript import load_transcript
+from metav_audit.transcript import BODIES, BodyReader, BodyWriter, load_transcript
+from metav_audit.verify import exchange as replay
+from metav_audit.verify.exchange import check_bodies, play_again
 from tests.audit.helpers import Pauses, endpoint, needed, records
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import rechain
@@ -171,7 +170,7 @@ def test_a_body_cut_off_by_a_kill_is_dropped(audited):
     with path.open("ab") as file:
         file.write(b"torn")
     from metav_audit.audit.client import subject_of
-    from metav_audit.audit.secrets import Secrets
+    from metav_audit.audit.endpoint.secrets import Secrets
 
     asked = endpoint(records(audited)[0]["endpoint"]["url"], TASK, batch=5)
     with Journal(audited, subject_of(BUNDLE, asked), str, Secrets({})):

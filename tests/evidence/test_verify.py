@@ -12,10 +12,10 @@ import pytest
 import safetensors.numpy
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.evidence import custody_of, verify_folder, write_sums
-from metav_audit.evidence.compare import csv_difference, first_difference
+from metav_audit.evidence import csv_difference, custody_of, first_difference, write_sums
 from metav_audit.report import rebuild_reports, write_reports
 from metav_audit.verdict import scores_in_full
+from metav_audit.verify import verify_folder
 from tests.builders import linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder, rechain
 

@@ -8,15 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metav_audit.fingerprint.best import Committee, CommitteeSettings, optimise_committee, with_virtual_models
-from metav_audit.fingerprint.descent import Zoo
-from metav_audit.fingerprint.features import features_of_all
-from metav_audit.fingerprint.virtual import as_log_probabilities, bend, mix
-from metav_audit.outputs import LOG_FLOOR, Quantities, Quantity
-from metav_audit.responses import Features
-from metav_audit.task import TaskSpec
-from metav_audit.verifier import COARSE_FLOOR, MetaVerifier, VerifierKind
-from metav_audit.views import OutputView
+from metav_audit.bundle import COARSE_FLOOR, MetaVerifier, VerifierKind
+from metav_audit.fingerprint.methods.committee import (
+    Committee,
+    CommitteeSettings,
+    optimise_committee,
+    with_virtual_models,
+)
+from metav_audit.fingerprint.methods.descent import Zoo
+from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.fingerprint.methods.virtual import as_log_probabilities, bend, mix
+from metav_audit.task import LOG_FLOOR, Features, OutputView, Quantities, TaskSpec
+from metav_audit.task.outputs import Quantity
 from tests.builders import make_task, softmax
 from tests.fingerprint.test_joint import DERIVED, DOMAIN, INDEPENDENT, SPACE, STARTS, TARGET, TASK, model
 from tests.test_verifier import SIZES

@@ -8,30 +8,18 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-from metav_audit.bundle import MANIFEST, ErrorRates, FingerprintBundle
+from metav_audit.bundle import MANIFEST, ErrorRates, FingerprintBundle, OwnerMark, check_target_bits, nonce_of
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.fingerprint import evaluate
-from metav_audit.fingerprint.curves import FORMS, write_curves
-from metav_audit.fingerprint.evaluate import (
-    COLUMNS,
-    error_rows,
-    evaluate_project,
-    score_test_split,
-    spelling_rows,
-    stratum_rows,
-    target_rows,
-    weight_rows,
-)
+from metav_audit.evaluation import run as evaluate
+from metav_audit.evaluation.curves import FORMS, write_curves
+from metav_audit.evaluation.figures import COLUMNS, error_rows, spelling_rows, stratum_rows, target_rows, weight_rows
+from metav_audit.evaluation.run import evaluate_project, score_test_split
+from metav_audit.evaluation.tables import as_markdown, as_text
 from metav_audit.fingerprint.fit import choose_starts, fit_bundle, make_bundle, making_of
-from metav_audit.fingerprint.methods import METHODS, default_method
-from metav_audit.fingerprint.metrics import roc_auc
-from metav_audit.fingerprint.tables import as_markdown, as_text
-from metav_audit.outputs import OutputKind
-from metav_audit.plots import pav_plot, robustness_plot, tippett_plot
-from metav_audit.statistics import clopper_pearson
-from metav_audit.targeted import OwnerMark, check_target_bits, nonce_of
+from metav_audit.fingerprint.methods.registry import METHODS, default_method
+from metav_audit.statistics import WeightTable, clopper_pearson, pav_plot, robustness_plot, roc_auc, tippett_plot
+from metav_audit.task import OutputKind
 from metav_audit.verdict import VerdictOutcome, calibration_scores
-from metav_audit.weight import WeightTable
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Project, load_project, open_workshop

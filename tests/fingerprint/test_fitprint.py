@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from metav_audit.fingerprint.features import features_of_all
-from metav_audit.fingerprint.fitprint import SpellingSettings, margins, optimise_spelling, spelling_loss
-from metav_audit.targeted import TargetBits, target_bits
-from metav_audit.verifier import VerifierKind
+from metav_audit.bundle import TargetBits, VerifierKind, target_bits
+from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.fingerprint.methods.fitprint import SpellingSettings, margins, optimise_spelling, spelling_loss
 from tests.builders import MARK
 from tests.fingerprint.test_joint import DOMAIN, SPACE, TARGET, ZOO, model
 

@@ -9,25 +9,16 @@ import pytest
 
 from metav_audit.bundle import MANIFEST, FingerprintBundle, ModelCard
 from metav_audit.cli import evaluate as command
-from metav_audit.domains import LatentDomain
 from metav_audit.errors import ConfigurationError
-from metav_audit.fingerprint import comparisons
-from metav_audit.fingerprint.evaluate import (
-    USUAL,
-    VIEWS,
-    Condition,
-    check_conditions,
-    conditions_of,
-    evaluate_project,
-    keep_bundle,
-    score_test_split,
-)
-from metav_audit.fingerprint.heldout import HeldOut, evaluate_held_out, family_of, without
-from metav_audit.fingerprint.metrics import mean_interval, roc_auc
-from metav_audit.fingerprint.tables import as_text
-from metav_audit.outputs import Quantities, Quantity
-from metav_audit.responses import Features
-from metav_audit.task import TaskSpec
+from metav_audit.evaluation import comparisons
+from metav_audit.evaluation.conditions import USUAL, VIEWS, Condition, check_conditions, conditions_of
+from metav_audit.evaluation.heldout import HeldOut, evaluate_held_out, family_of, without
+from metav_audit.evaluation.run import evaluate_project, keep_bundle, score_test_split
+from metav_audit.evaluation.tables import as_text
+from metav_audit.statistics import mean_interval, roc_auc
+from metav_audit.task import Features, Quantities, TaskSpec
+from metav_audit.task.domains import LatentDomain
+from metav_audit.task.outputs import Quantity
 from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
 from metav_audit.zoo.plan import Split
 

@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from metav_audit.domains import ImageDomain
-from metav_audit.fingerprint.descent import Zoo
-from metav_audit.fingerprint.features import clip_in_place, features_of, features_of_all, project_straight_through
-from metav_audit.fingerprint.ipguard import optimise_boundary
-from metav_audit.fingerprint.joint import JointSettings, answers_of_nobody, metav_loss, optimise_jointly
-from metav_audit.outputs import LOG_FLOOR, ClassScores, ScoreKind
-from metav_audit.responses import Answer, features
-from metav_audit.task import TaskSpec
+from metav_audit.fingerprint.methods.descent import Zoo
+from metav_audit.fingerprint.methods.features import (
+    clip_in_place,
+    features_of,
+    features_of_all,
+    project_straight_through,
+)
+from metav_audit.fingerprint.methods.ipguard import optimise_boundary
+from metav_audit.fingerprint.methods.joint import JointSettings, answers_of_nobody, metav_loss, optimise_jointly
+from metav_audit.task import LOG_FLOOR, Answer, ClassScores, ImageDomain, ScoreKind, TaskSpec, features
 
 DOMAIN = ImageDomain(1, 3, 3, -1.0, 1.0, levels=16)
 SPACE = ClassScores(tuple("abcd"))

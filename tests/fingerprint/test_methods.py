@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from metav_audit.bundle import VerifierKind
 from metav_audit.errors import ConfigurationError
-from metav_audit.fingerprint import methods
-from metav_audit.fingerprint.features import features_of_all
 from metav_audit.fingerprint.fit import make_bundle, making_of
-from metav_audit.fingerprint.local import LocalSettings, local_loss, optimise_locally
-from metav_audit.fingerprint.methods import METHODS, USUAL, default_method, find_method
-from metav_audit.fingerprint.natural import choose_mistakes, choose_undecided
-from metav_audit.outputs import OutputKind
-from metav_audit.verifier import VerifierKind
+from metav_audit.fingerprint.methods import registry as methods
+from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.fingerprint.methods.local import LocalSettings, local_loss, optimise_locally
+from metav_audit.fingerprint.methods.natural import choose_mistakes, choose_undecided
+from metav_audit.fingerprint.methods.registry import METHODS, USUAL, default_method, find_method
+from metav_audit.task import OutputKind
 from metav_audit.zoo.data import LabelledData, OwnerData
 from tests.fingerprint.test_joint import DOMAIN, SPACE, STARTS, TARGET, TASK, ZOO, model
 

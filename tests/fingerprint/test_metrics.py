@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from metav_audit.fingerprint.metrics import aruc, mean_interval, roc_auc, tpr_at_fpr
+from metav_audit.statistics import aruc, mean_interval, roc_auc, tpr_at_fpr
 
 COARSE = st.lists(st.integers(0, 6).map(lambda score: score / 6), min_size=1, max_size=30)
 FINE = st.lists(st.floats(0, 1, allow_subnormal=False), min_size=1, max_size=30)

@@ -11,7 +11,7 @@ from metav_audit.bundle import ErrorRates, FingerprintBundle
 from metav_audit.cli import main
 from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.rebuild import differences
-from metav_audit.weight import NEUTRAL
+from metav_audit.statistics import NEUTRAL
 from metav_audit.zoo.project import find_project
 from metav_audit.zoo.store import Store
 from tests.builders import make_bundle, yes_sayer

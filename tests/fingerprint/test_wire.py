@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metav_audit.cli import evaluate as command
-from metav_audit.domains import ImageDomain, LatentDomain
 from metav_audit.errors import ConfigurationError
-from metav_audit.fingerprint.evaluate import Condition, conditions_of, evaluate_project
-from metav_audit.fingerprint.wire import NOISES, WIRES, through
-from metav_audit.outputs import ClassScores, Quantities, Quantity
-from metav_audit.views import with_noise
+from metav_audit.evaluation.conditions import Condition, conditions_of
+from metav_audit.evaluation.run import evaluate_project
+from metav_audit.evaluation.wire import NOISES, WIRES, through
+from metav_audit.task import ClassScores, ImageDomain, Quantities, with_noise
+from metav_audit.task.domains import LatentDomain
+from metav_audit.task.outputs import Quantity
 
 DOMAINS = st.builds(
     ImageDomain, st.sampled_from([1, 3]), st.integers(2, 9), st.integers(2, 9), st.just(-1.0), st.sampled_from([0.5, 1])

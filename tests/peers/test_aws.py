@@ -9,8 +9,8 @@ import pytest
 
 from metav_audit.adapter import Request
 from metav_audit.audit import Endpoint, audit_endpoint
-from metav_audit.audit.signing import SigV4
-from metav_audit.behaviour import canary_inputs
+from metav_audit.audit.endpoint.signing import SigV4
+from metav_audit.bundle import canary_inputs
 from tests.peers.digits import TRUTHS
 from tests.peers.environments import SERVED, run_in, variables
 from tests.peers.processes import serving

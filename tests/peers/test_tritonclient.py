@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from metav_audit.audit import find_adapter
+from metav_audit.adapter import find_adapter
 from tests.peers.environments import SERVED, run_in
 
 

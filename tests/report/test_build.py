@@ -10,11 +10,10 @@ import pytest
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
 from metav_audit.evidence import custody_of
-from metav_audit.report import build_report
-from metav_audit.statistics import cllr
+from metav_audit.report.writing import build_report
+from metav_audit.statistics import cllr, ratio_text, weigh_held_out
 from metav_audit.transcript import load_transcript
 from metav_audit.verdict import VerdictOutcome, calibration_scores, decide
-from metav_audit.weight import ratio_text, weigh_held_out
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 

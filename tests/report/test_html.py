@@ -9,12 +9,11 @@ import pypdf
 import pytest
 
 from metav_audit.evidence import custody_of
-from metav_audit.outputs import ClassScores
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_html import render_html
 from metav_audit.report.layout import lay_out
 from metav_audit.report.text import printable
-from metav_audit.task import TaskSpec
+from metav_audit.task import ClassScores, TaskSpec
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 

@@ -7,8 +7,7 @@ import json
 
 import pytest
 
-from metav_audit.custody import Attested
-from metav_audit.evidence import custody_of
+from metav_audit.evidence import Attested, custody_of
 from metav_audit.report import load_report
 from metav_audit.report.blocks import Drawing, Drawings, Form, Ledger, Steps, Table
 from metav_audit.report.figures import draw

@@ -13,11 +13,12 @@ import pytest
 
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence import custody_of
-from metav_audit.report import attachments, load_report, write_reports
+from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_pdf import paper_of, render_pdf, typeset
 from metav_audit.report.blocks import Paragraph
 from metav_audit.report.document import Document, Section
 from metav_audit.report.text import _COVERED, escape_rare
+from metav_audit.report.writing import attachments
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder
 
@@ -119,8 +120,8 @@ def test_paper(folder, paper, size):
 def test_surroundings_do_not_matter(folder):
     """In processes with other time zones, locales, clocks and fonts: the same PDF."""
     code = (
-        "import hashlib, pathlib; from metav_audit.evidence import custody_of; from metav_audit.report import _pdf, "
-        f"load_report; p = pathlib.Path({str(folder)!r}); "
+        "import hashlib, pathlib; from metav_audit.evidence import custody_of; "
+        f"from metav_audit.report.writing import _pdf, load_report; p = pathlib.Path({str(folder)!r}); "
         "print(hashlib.sha256(_pdf(load_report(p, custody_of), p, 'a4')).hexdigest())"
     )
     for world in ({"TZ": "Asia/Tokyo", "FONTCONFIG_FILE": "/dev/null", "LC_ALL": "C"}, {"SOURCE_DATE_EPOCH": "1"}):

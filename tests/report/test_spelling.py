@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metav_audit.bundle import OwnerMark, nonce_of
 from metav_audit.evidence import custody_of
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.spelling import chance_of, fair_bits
-from metav_audit.targeted import OwnerMark, nonce_of
 from tests.builders import MARK, linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder
 from tests.report.test_renderers import pdf_text

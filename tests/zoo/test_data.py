@@ -13,10 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metav_audit.domains import ImageDomain
 from metav_audit.errors import ConfigurationError, DataError, MetavAuditError
-from metav_audit.outputs import ClassScores
-from metav_audit.task import TaskSpec
+from metav_audit.task import ClassScores, ImageDomain, TaskSpec
 from metav_audit.zoo import data as data_module
 from metav_audit.zoo.data import load_data
 

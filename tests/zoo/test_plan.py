@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metav_audit.bundle import ErrorRates
 from metav_audit.errors import ConfigurationError
-from metav_audit.outputs import OutputKind
+from metav_audit.task import OutputKind
 from metav_audit.zoo.build import address_of
 from metav_audit.zoo.plan import DERIVED_RECIPES, PRESETS, TARGET, Split, plan_zoo
 

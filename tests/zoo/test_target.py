@@ -7,11 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from metav_audit.domains import ImageDomain
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.fingerprint.features import features_of
-from metav_audit.outputs import ClassScores
-from metav_audit.task import TaskSpec
+from metav_audit.fingerprint.methods.features import features_of
+from metav_audit.task import ClassScores, ImageDomain, TaskSpec
 from metav_audit.zoo import training
 from metav_audit.zoo.build import build_zoo, load_model
 from metav_audit.zoo.data import LabelledData, OwnerData

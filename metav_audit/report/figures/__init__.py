@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from metav_audit.plots import pav_plot, tippett_plot
 from metav_audit.report.figures.agreement import agreement_plot
 from metav_audit.report.figures.ruler import ruler
 from metav_audit.report.figures.scores import strip_plot
@@ -14,6 +13,7 @@ from metav_audit.report.layout.answers import AGREEMENT, comparable
 from metav_audit.report.layout.cover import RULER
 from metav_audit.report.layout.findings import SCORES
 from metav_audit.report.model import EvidenceReport
+from metav_audit.statistics import pav_plot, tippett_plot
 
 
 def draw(report: EvidenceReport) -> dict[str, bytes]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from metav_audit.plots import DERIVED, INDEPENDENT, INK, QUIET
 from metav_audit.report.figures.style import canvas, written
 from metav_audit.report.model import Query
+from metav_audit.statistics import DERIVED, INDEPENDENT, INK, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metav_audit.plots import DERIVED, INDEPENDENT, INK
 from metav_audit.report.figures.style import canvas, written
-from metav_audit.weight import ratio_text
+from metav_audit.statistics import DERIVED, INDEPENDENT, INK, ratio_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metav_audit.plots import DERIVED, INDEPENDENT, INK
 from metav_audit.report.figures.style import canvas, written
 from metav_audit.report.model import CalibrationSide
+from metav_audit.statistics import DERIVED, INDEPENDENT, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from metav_audit.plots import STYLE
+from metav_audit.statistics import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

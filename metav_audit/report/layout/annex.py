@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from metav_audit.custody import Attested
+from metav_audit.evidence import Attested
 from metav_audit.report.attachments import MAX_ATTACHED
 from metav_audit.report.blocks import Block, Column, Drawing, Drawings, Figures, Ledger, Paragraph, Steps, Table
 from metav_audit.report.document import Section

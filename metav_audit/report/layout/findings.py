@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metav_audit.outputs import OutputKind
 from metav_audit.report.blocks import Column, Drawing, Figures, Items, Paragraph, Row, Steps, Table, Terms
 from metav_audit.report.document import Section
 from metav_audit.report.layout.values import DASH, number, p_share, p_value, percents, ratio
 from metav_audit.report.model import EvidenceReport, Spelling, Stratum
 from metav_audit.report.text import shorten
+from metav_audit.task import OutputKind
 
 SCORES = "scores.svg"
 MAX_NAMED = 20

@@ -13,7 +13,7 @@ from metav_audit.report.layout.values import DASH, moment, number, p_value, rati
 from metav_audit.report.text import shorten
 
 if TYPE_CHECKING:
-    from metav_audit.report.summary import Entry
+    from metav_audit.report.entries import Entry
 
 _MARKS = {
     "match": Mark("MATCH", Tone.DERIVED),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from metav_audit.report.document import when
-from metav_audit.weight import ratio_text
+from metav_audit.statistics import ratio_text
 
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 DASH = "\N{EN DASH}"

@@ -1,0 +1,32 @@
+"""The contract an adapter fulfils, and all that its author needs."""
+
+from __future__ import annotations
+
+from metav_audit.adapter.check import AdapterContractError, check_adapter
+from metav_audit.adapter.contract import Adapter, AdapterOptions, Outcome, Request, Response, Wait
+from metav_audit.adapter.discovery import InstalledAdapter, find_adapter, installed_adapters
+from metav_audit.adapter.flow import Flow, Step, classify
+from metav_audit.adapter.reading import flatten, parse, read_json, read_rows, read_scores, read_values
+
+__all__ = [
+    "Adapter",
+    "AdapterContractError",
+    "AdapterOptions",
+    "Flow",
+    "InstalledAdapter",
+    "Outcome",
+    "Request",
+    "Response",
+    "Step",
+    "Wait",
+    "check_adapter",
+    "classify",
+    "find_adapter",
+    "flatten",
+    "installed_adapters",
+    "parse",
+    "read_json",
+    "read_rows",
+    "read_scores",
+    "read_values",
+]

@@ -1,0 +1,144 @@
+"""The contract an adapter fulfils: encode, decode, classify, flow. An adapter does no I/O.
+
+The client alone sends, waits, counts, retries and journals, so that no adapter can step round the budget.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from metav_audit.config import first_problem
+from metav_audit.errors import AnswerError, ConfigurationError
+from metav_audit.task import Answer, Inputs, OutputKind, ScoreKind, TaskSpec
+
+ENTRY_POINT_GROUP = "metav_audit.adapters"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. The client adds the endpoint's own headers, so an adapter never sees a secret."""
+
+    url: str
+    content: bytes
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A pause that a submit-then-poll service asks for before the next request."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP response, read to its end; header names are lower case.
+
+    ``peer`` says who sent it, as far as the connection tells: ``address`` and, over TLS, ``tls_certificate_sha256``.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    peer: Mapping[str, str] = field(default_factory=dict)
+
+
+class Outcome(StrEnum):
+    """What a response means for the client."""
+
+    OK = "ok"
+    THROTTLED = "throttled"
+    """Ask again later, and more slowly."""
+    TRANSIENT = "transient"
+    """Ask again: the fault is the server's and may pass."""
+    AUTH = "auth"
+    """The credentials are refused; asking again is of no use."""
+    FATAL = "fatal"
+    """The request is refused for what it is; asking again is of no use."""
+
+
+class AdapterOptions(BaseModel):
+    """What every adapter is told in an endpoint file; an adapter adds its own fields by subclassing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(description="where the API is", pattern=r"^https?://")
+    scores: ScoreKind = Field(default=ScoreKind.PROBABILITY, description="the kind of score the API returns")
+    batch: int = Field(default=1, ge=1, le=1024, description="queries in one request")
+
+
+class Adapter(ABC):
+    """One remote protocol's codec.
+
+    A subclass sets ``name`` and ``summary``, may set ``Options`` to a subclass of AdapterOptions, and is
+    announced as an entry point of the group ``metav_audit.adapters``.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Options: ClassVar[type[AdapterOptions]] = AdapterOptions
+
+    def __init__(self, task: TaskSpec, options: AdapterOptions) -> None:
+        self.task = task
+        self.options = options
+
+    @classmethod
+    def open(cls, task: TaskSpec, fields: Mapping[str, Any]) -> Self:
+        """Check ``fields`` against ``Options`` and build the adapter.
+
+        Where the task is no classification, ``scores`` is "value" unless the fields say otherwise.
+
+        Raises:
+            ConfigurationError: a field is missing, unknown or out of range, or does not fit the task.
+        """
+        usual = {} if task.output.kind is OutputKind.CLASSIFICATION else {"scores": task.output.score_kinds[0]}
+        try:
+            options = cls.Options.model_validate({**usual, **fields})
+            task.output.check_kind(options.scores)
+        except ValidationError as error:
+            raise ConfigurationError(f"adapter {cls.name}: {first_problem(error)}") from None
+        except AnswerError as error:
+            raise ConfigurationError(f"adapter {cls.name}: {error}") from None
+        return cls(task, options)
+
+    @property
+    def steps(self) -> int:
+        """Requests that one batch takes at most, retries aside; override it where ``flow`` sends several."""
+        return 1
+
+    @abstractmethod
+    def encode(self, inputs: Inputs) -> Request:
+        """Write inputs of shape (batch, *domain.shape) as one request."""
+
+    @abstractmethod
+    def decode(self, response: Response, count: int) -> list[Answer]:
+        """Read ``count`` answers from a response.
+
+        Raises:
+            AnswerError: the response does not hold them.
+        """
+
+    def classify(self, response: Response) -> Outcome:
+        """Say what a response means; override it where a protocol's status codes mislead."""
+        status = response.status
+        if 200 <= status < 300:
+            return Outcome.OK
+        if status in (401, 403, 407):
+            return Outcome.AUTH
+        if status == 429:
+            return Outcome.THROTTLED
+        if status in (408, 425, 500, 502, 503, 504):
+            return Outcome.TRANSIENT
+        return Outcome.FATAL
+
+    def flow(self, inputs: Inputs) -> Generator[Request | Wait, Response, list[Answer]]:
+        """Yield requests, be sent their OK responses, and return the answers, one an input."""
+        response = yield self.encode(inputs)
+        return self.decode(response, len(inputs))

@@ -1,0 +1,1 @@
+"""Endpoint files: what is asked where, with which secrets and signatures."""

@@ -1,0 +1,235 @@
+"""The endpoint file: which APIs to ask, through which adapter, with which headers and limits."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from metav_audit.adapter import Adapter, find_adapter
+from metav_audit.audit.endpoint.secrets import refuse_literals
+from metav_audit.audit.endpoint.signing import SigV4
+from metav_audit.bundle import CANARIES, ROUNDS
+from metav_audit.config import first_problem
+from metav_audit.errors import ConfigurationError
+from metav_audit.task import TaskSpec
+from metav_audit.transcript import EndpointRecord
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OURS = {"content-length", "transfer-encoding", "connection", "accept-encoding"}
+_MAX_FILE_BYTES = 1 << 20
+_Table = TypeVar("_Table", bound=BaseModel)
+
+
+class Limits(BaseModel):
+    """How hard and how long an endpoint may be asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int = Field(default=4, ge=1, le=64, description="requests in flight at once, at most")
+    per_second: float | None = Field(
+        default=None, gt=0, le=1e6, description="requests a second at most; endpoints on one host share the lowest"
+    )
+    requests: int | None = Field(
+        default=None, ge=1, description="requests in all, retries included; 4 times the needed if absent"
+    )
+    attempts: int = Field(default=4, ge=1, le=20, description="attempts for one request")
+    connect_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds to connect")
+    read_timeout_s: float = Field(default=30, gt=0, le=3600, description="seconds of silence while reading")
+    total_s: float = Field(
+        default=60, gt=0, le=3600, description="seconds for one request, from connecting to the last byte"
+    )
+    wall_s: float = Field(default=14400, gt=0, le=30 * 86400, description="seconds for one run of the audit")
+    price: float | None = Field(default=None, ge=0, description="what one request costs, for --dry-run")
+    max_response_bytes: int = Field(
+        default=1 << 20, ge=1024, le=1 << 28, description="bytes of one response, after unpacking"
+    )
+
+    def budget(self, needed: int) -> int:
+        """Return the ceiling of requests where so many are needed at most, retries aside."""
+        return self.requests if self.requests is not None else 4 * needed
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One API to ask.
+
+    Attributes:
+        name: its name, and that of its folder.
+        adapter: the codec, opened for the task.
+        headers: header templates; ``${NAME}`` stands for an environment variable and is expanded at sending alone.
+        limits: how hard and how long it may be asked.
+        signer: signs each request just before it leaves, or None.
+        operator: who asks and by what authority, in their own words: the file's table ``[operator]``.
+    """
+
+    name: str
+    adapter: Adapter
+    headers: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = DEFAULT_LIMITS
+    signer: SigV4 | None = None
+    operator: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, name: str, fields: Mapping[str, Any], task: TaskSpec) -> Endpoint:
+        """Build an endpoint from the fields of its table in an endpoint file.
+
+        Raises:
+            SecretError: a secret stands as a literal.
+            ConfigurationError: a field is missing, unknown or out of range, or the adapter is not installed.
+        """
+        where = f"endpoints.{name}"
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"endpoint name {name[:40]!r} is no folder name: use letters, digits, '.', '_', '-'"
+            )
+        options = dict(fields)
+        headers = _headers(where, options.pop("headers", {}))
+        adapter, signing = options.pop("adapter", None), options.pop("signing", None)
+        refuse_literals(where, headers, options)
+        refuse_literals(f"{where}.signing", {}, signing if isinstance(signing, dict) else {})
+        limits = _table(Limits, "limits", options.pop("limits", {}), where)
+        signer = None if signing is None else _table(SigV4, "signing", signing, where)
+        if not isinstance(adapter, str):
+            raise ConfigurationError(f"{where} lacks its adapter: add adapter = \"...\", see 'metav-audit adapters'")
+        try:
+            return cls(name, find_adapter(adapter).open(task, options), headers, limits, signer)
+        except ConfigurationError as error:
+            raise type(error)(f"{where}: {error}") from None
+
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        return self.adapter.options.url
+
+    @property
+    def batch(self) -> int:
+        """Queries in one request."""
+        return self.adapter.options.batch
+
+    def requests_needed(self, queries: int) -> int:
+        """Return the requests that so many queries, and the rounds of canaries beside them, need at least."""
+        return math.ceil(queries / self.batch) + ROUNDS * CANARIES
+
+    def budget(self, queries: int) -> int:
+        """Return the ceiling of requests for so many queries."""
+        return self.limits.budget(self.requests_needed(queries) * self.adapter.steps)
+
+    def signed_by(self, key_id: str) -> Endpoint:
+        """Return the same endpoint, asked by an operator whose key will seal the audit."""
+        return replace(self, operator={**self.operator, "key_id": key_id})
+
+    def record(self) -> EndpointRecord:
+        """Describe the endpoint for the transcript: header templates, never values."""
+        options = self.adapter.options.model_dump(mode="json", exclude={"url", "scores"}, exclude_none=True)
+        told = {**options, "headers": dict(self.headers), "limits": self.limits.model_dump(mode="json")}
+        if self.signer is not None:
+            told["signing"] = self.signer.record()
+        return EndpointRecord(self.name, self.adapter.name, self.url, self.adapter.options.scores, told)
+
+
+def load_endpoints(path: Path, task: TaskSpec) -> list[Endpoint]:
+    """Read an endpoint file and open an adapter for each endpoint in it, in the file's order.
+
+    Raises:
+        SecretError: a secret stands as a literal.
+        ConfigurationError: the file is missing, not TOML, or holds something unknown or out of range.
+    """
+    content = _parse(Path(path))
+    unknown = sorted(content.keys() - {"endpoints", "operator"})
+    if unknown:
+        raise ConfigurationError(
+            f"{path} holds {unknown[0]!r}, which is unknown: it takes [endpoints.NAME] tables and [operator] alone"
+        )
+    tables = content.get("endpoints")
+    if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
+        raise ConfigurationError(f"{path} names no endpoint: add a table [endpoints.NAME]")
+    try:
+        operator = load_operator(path).words
+        return [replace(Endpoint.open(name, fields, task), operator=operator) for name, fields in tables.items()]
+    except ConfigurationError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+class Operator(BaseModel):
+    """Who asks, and by what authority, in their own words; the report repeats them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str | None = Field(default=None, min_length=1, max_length=200, description="who runs the audit")
+    organisation: str | None = Field(default=None, max_length=200, description="on whose behalf")
+    authority: str | None = Field(default=None, max_length=2000, description="by what right the endpoint is asked")
+    key: str | None = Field(default=None, description="the key that seals the audit: its file, or env:NAME")
+    tsa: str | None = Field(default=None, pattern=r"^https?://", description="the time-stamp authority's address")
+    tsa_cert: str | None = Field(default=None, description="the authority's root certificates, a PEM file")
+
+    @model_validator(mode="after")
+    def _stamps_what_is_signed(self) -> Self:
+        if (self.tsa is None) != (self.tsa_cert is None):
+            raise ValueError("tsa: tsa and tsa_cert go together: a stamp is checked before it is kept")
+        if self.tsa is not None and self.key is None:
+            raise ValueError("key: a time stamp is over a signature: name the key, too")
+        return self
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What the transcript repeats."""
+        told = {"name": self.name, "organisation": self.organisation, "authority": self.authority}
+        return {name: value for name, value in told.items() if value is not None}
+
+
+def load_operator(path: Path) -> Operator:
+    """Read the table ``[operator]`` of an endpoint file; an empty one if there is none.
+
+    Its files are looked for beside the endpoint file. Errors are those of ``load_endpoints``.
+    """
+    fields = _parse(Path(path)).get("operator", {})
+    operator = _table(Operator, "operator", fields, str(path))
+    beside = {name: str(Path(path).parent / value) for name, value in _files(operator).items()}
+    return operator.model_copy(update=beside)
+
+
+def _files(operator: Operator) -> dict[str, str]:
+    named = {"key": operator.key, "tsa_cert": operator.tsa_cert}
+    return {name: value for name, value in named.items() if value is not None and not value.startswith("env:")}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ConfigurationError(f"{path} is larger than {_MAX_FILE_BYTES} bytes: this is no endpoint file")
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the endpoint file {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        # A TOML error names a line; a decoding error would repeat the bytes.
+        why = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8 text"
+        raise ConfigurationError(f"{path} is not TOML: {why}") from None
+
+
+def _headers(where: str, headers: Any) -> dict[str, str]:
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise ConfigurationError(f"{where}.headers is not a table of texts")
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not value.isascii() or not value.isprintable():
+            raise ConfigurationError(f"{where}.headers.{name!r} is not a valid header")
+        if name.lower() in _OURS:
+            raise ConfigurationError(f"{where}.headers.{name} is set by the client itself: remove it")
+    return dict(headers)
+
+
+def _table(kind: type[_Table], name: str, fields: Any, where: str) -> _Table:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise ConfigurationError(f"{where}: {first_problem(error, name)}") from None

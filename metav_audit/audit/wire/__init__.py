@@ -1,0 +1,1 @@
+"""The wire: transports, hints, identities and refusals of servers."""

@@ -1,0 +1,58 @@
+"""What to tell a person when an endpoint does not answer: what happened, and what to do next."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from metav_audit.adapter import Outcome, Response
+from metav_audit.audit.endpoint.file import Endpoint
+from metav_audit.audit.endpoint.secrets import VARIABLE
+from metav_audit.audit.pace.retries import PassingError
+from metav_audit.audit.wire.hints import wished_pause
+from metav_audit.audit.wire.identity import explain
+from metav_audit.audit.wire.transport import FaultKind, TransportError
+from metav_audit.errors import RemoteError
+
+_CHECK_URL = "check that the URL is right and the service up, then run again"
+_FAULT_ADVICE = {
+    FaultKind.UNREACHABLE: _CHECK_URL,
+    FaultKind.TIMEOUT: "raise limits.read_timeout_s and limits.total_s if the service is slow, then run again",
+    FaultKind.RESET: _CHECK_URL,
+    FaultKind.TLS: "check the host name, and SSL_CERT_FILE if the authority is your own",
+    FaultKind.OVERSIZE: "check the URL, or raise limits.max_response_bytes",
+    FaultKind.MALFORMED: "check the URL",
+}
+
+
+def no_response(endpoint: Endpoint, fault: TransportError) -> RemoteError:
+    """Turn a transport's fault into an error, to be tried again where that may help."""
+    message, advice = f"{endpoint.url}: {fault}", _FAULT_ADVICE[fault.kind]
+    return PassingError(message, advice) if fault.kind.passing else RemoteError(f"{message}: {advice}")
+
+
+def refusal(endpoint: Endpoint, outcome: Outcome, response: Response, now: datetime) -> RemoteError:
+    """Turn a response that is not OK into an error, to be tried again where that may help."""
+    message = f"{endpoint.url} answers {explain(response)}"
+    after = wished_pause(response, now)
+    if outcome is Outcome.THROTTLED:
+        return PassingError(message, "lower limits.concurrency or wait a while, then run again", after)
+    if outcome is Outcome.TRANSIENT:
+        digest = hashlib.sha256(response.content).hexdigest()
+        return PassingError(message, _CHECK_URL, after, response.status, digest)
+    if outcome is Outcome.AUTH:
+        return RemoteError(f"{message}: {_credentials(endpoint)}")
+    if 300 <= response.status < 400:
+        return RemoteError(f"{message}: redirects are not followed, give the address it leads to")
+    return RemoteError(f"{message}: the request is refused; check url, model and the adapter's options")
+
+
+def _credentials(endpoint: Endpoint) -> str:
+    if endpoint.signer is not None:
+        region = f"the region {endpoint.signer.region} and this machine's clock"
+        return f"the signature is refused; check the variables {endpoint.signer.variables}_..., {region}"
+    used = {name: VARIABLE.findall(value) for name, value in endpoint.headers.items()}
+    places = [f"{name} (variable {', '.join(variables)})" for name, variables in used.items() if variables]
+    if places:
+        return f"the credentials are refused; check the header {' and '.join(places)}"
+    return f'it wants credentials; add [endpoints.{endpoint.name}.headers] with Authorization = "Bearer ${{NAME}}"'

@@ -1,0 +1,1 @@
+"""Methods measured on models whose lineages neither fit nor calibration saw."""

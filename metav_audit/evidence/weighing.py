@@ -1,0 +1,178 @@
+"""The end of an audit: its seal, and what commitment, seal and control are worth together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from metav_audit.bundle import COMMITMENT, FingerprintBundle
+from metav_audit.errors import EvidenceError, TranscriptError
+from metav_audit.evidence.attestation import load_attestation, save_attestation
+from metav_audit.evidence.commitment import Registration, RegistrationStatus, registration_of
+from metav_audit.evidence.custody import Attested, Custody, PositiveControl
+from metav_audit.evidence.examine import Findings, describe_stamp
+from metav_audit.evidence.keys import SigningKey
+from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
+from metav_audit.evidence.sums import evidence_files, sha256_of_file
+from metav_audit.evidence.timestamp import Stamper
+from metav_audit.files import strict_json
+from metav_audit.transcript import Transcript, load_transcript, read_records
+
+RECORD = "control.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Who seals audits, and who stamps the time.
+
+    Attributes:
+        key: signs.
+        stamper: fetches a time stamp; None for none.
+    """
+
+    key: SigningKey
+    stamper: Stamper | None
+
+
+def seal_folder(folder: Path, sealer: Sealer, now: datetime) -> None:
+    """Seal a finished audit, unless a seal of what the folder holds is there already.
+
+    Raises:
+        EvidenceError: the time-stamp authority's answer is refused.
+        RemoteError: the authority could not be asked; run the audit again, and it seals what it finds finished.
+    """
+    transcript = load_transcript(folder / "transcript.jsonl")
+    sealed = _sealed(folder, transcript)
+    if (folder / SEAL).exists() and check_seal(load_attestation(folder / SEAL), sealed).passed:
+        return
+    seal = make_seal(sealed, sealer.key, operator=transcript.operator, claimed_at=now, stamper=sealer.stamper)
+    save_attestation(seal, folder / SEAL)
+
+
+def custody_of(
+    folder: Path,
+    bundle: FingerprintBundle,
+    transcript: Transcript,
+    *,
+    signer: str | None = None,
+    roots: str | None = None,
+) -> Custody:
+    """Say what the commitment and the seal in an audit's folder are worth.
+
+    Args:
+        folder: the audit's folder, with ``verdict.json``.
+        bundle: its bundle, with its commitment.
+        transcript: its transcript.
+        signer: the key id that is expected of both; whoever signed if None.
+        roots: the time-stamp authority's root certificates, PEM; those in the files if None.
+    """
+    registration = registration_of(bundle, datetime.fromisoformat(transcript.started), signer=signer, roots=roots)
+    return Custody(
+        commitment=_committed(registration, bundle, transcript),
+        seal=_seal(folder, transcript, signer, roots),
+        operator=transcript.operator,
+        clock=_clock(folder),
+        bodies=sum("body" in record for record in read_records(folder)),
+        files=evidence_files(folder),
+        control=_control(folder),
+    )
+
+
+def _committed(registration: Registration, bundle: FingerprintBundle, transcript: Transcript) -> Attested:
+    status, sentence = registration.status, registration.sentence
+    own = None if bundle.commitment is None else hashlib.sha256(bundle.commitment).hexdigest()
+    if own != transcript.commitment_sha256:
+        status = RegistrationStatus.INVALID
+        sentence = (
+            f"The commitment in the folder (SHA-256 {own or 'none'}) is not the one that the transcript named before "
+            f"the first query ({transcript.commitment_sha256 or 'none'})."
+        )
+    at = None if registration.committed_at is None else registration.committed_at.isoformat()
+    return Attested(status.value, sentence, at, registration.key_id, registration.authority)
+
+
+def _seal(folder: Path, transcript: Transcript, signer: str | None, roots: str | None) -> Attested:
+    expected = transcript.operator.get("key_id")
+    if not (folder / SEAL).exists():
+        if expected is None:
+            return Attested("none", "The audit is not sealed: nothing shows when it ended.")
+        sentence = f"The seal is missing: the transcript says that the key {expected} would seal it."
+        return Attested("invalid", sentence)
+    try:
+        findings = check_seal(
+            load_attestation(folder / SEAL), _sealed(folder, transcript), signer=signer or expected, roots=roots
+        )
+    except EvidenceError as error:
+        return Attested("invalid", f"The seal does not hold: {error}.")
+    return _weigh_seal(findings)
+
+
+def _weigh_seal(findings: Findings) -> Attested:
+    if findings.problem is not None:
+        return Attested("invalid", f"The seal does not hold: {findings.problem}.", key_id=findings.key_id)
+    if findings.stamped is None:
+        sentence = f"Transcript, bundle and verdict are sealed by the key {findings.key_id}, without a time stamp."
+        return Attested("sealed", sentence, key_id=findings.key_id)
+    stamped = findings.stamped
+    sentence = (
+        f"Transcript, bundle and verdict are sealed by the key {findings.key_id}, time-stamped: "
+        f"{describe_stamp(stamped)}."
+    )
+    return Attested("sealed", sentence, stamped.at.isoformat(), findings.key_id, stamped.authority)
+
+
+def _sealed(folder: Path, transcript: Transcript) -> Sealed:
+    if transcript.finished is None:
+        raise TranscriptError(f"the audit in {folder} is not finished: run it again, then it is sealed")
+    return Sealed(
+        transcript_sha256=transcript.head,
+        bundle_sha256=transcript.bundle_sha256,
+        verdict_sha256=sha256_of((folder / "verdict.json").read_bytes()),
+        commitment_sha256=sha256_of_file(folder / "bundle" / COMMITMENT),
+    )
+
+
+def _control(folder: Path) -> PositiveControl | None:
+    """Read what the run left of its control.
+
+    Raises:
+        EvidenceError: the file is damaged.
+    """
+    try:
+        fields = strict_json((folder / RECORD).read_bytes())
+        name, passed, outcome = str(fields["control"]), fields["passed"] is True, fields["outcome"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise EvidenceError(f"{folder / RECORD} is damaged: {error}; audit in a new folder") from error
+    if passed:
+        return PositiveControl(name, passed, f"The run's positive control, {name}, came out as a match, as it must.")
+    how = f"came out as {outcome}, not as a match" if outcome else "could not be audited"
+    sentence = f"The run's positive control, {name}, {how}: no verdict of this run stands."
+    return PositiveControl(name, passed, sentence)
+
+
+def _clock(folder: Path) -> str:
+    """Say how far apart the clocks lay; a server's ``Date`` is whole seconds, cut off."""
+    apart = [offset for record in read_records(folder) for offset in _offset(record)]
+    if not apart:
+        return "the server told no time"
+    return (
+        f"the server's clock was ahead of the auditor's by {median(apart):.1f} s (median of {len(apart)} answers, "
+        f"{min(apart):.1f} to {max(apart):.1f} s; it tells whole seconds)"
+    )
+
+
+def _offset(record: Mapping[str, Any]) -> Iterator[float]:
+    if record.get("server_date"):
+        try:
+            server, ours = parsedate_to_datetime(record["server_date"]), datetime.fromisoformat(record["at"])
+            yield (server - ours).total_seconds()
+        except (ValueError, TypeError):  # What a server calls a date is its own business.
+            return

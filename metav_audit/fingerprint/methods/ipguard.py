@@ -1,0 +1,49 @@
+"""A baseline: queries near the target's decision boundary, by label (IPGuard: Cao, Jia, Gong, AsiaCCS 2021)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from metav_audit.bundle import MetaVerifier, VerifierKind
+from metav_audit.fingerprint.methods.features import clip_in_place, features_of_all, project_straight_through
+from metav_audit.progress import Progress, silent
+from metav_audit.task import Inputs, TaskSpec
+
+MARGIN = 0.1
+STEPS = 300
+
+
+def optimise_boundary(
+    target: nn.Module, task: TaskSpec, starts: Inputs, progress: Progress = silent
+) -> tuple[Inputs, MetaVerifier]:
+    """Move each start towards the boundary between its own class i and its runner-up j (section 4.2).
+
+    Minimises ``relu(z_i - z_j + margin) + relu(max of the others - min(z_i, z_j))`` over the logits z.
+
+    Returns:
+        The queries, valid in the domain, and a verifier that counts the labels equal to the target's.
+    """
+    domain = task.domain
+    queries = torch.from_numpy(starts.copy()).requires_grad_()
+    with torch.no_grad():
+        first, second = target(queries).topk(2, dim=1).indices.T
+    rows = torch.arange(len(queries))
+    optimizer = torch.optim.Adam([queries], lr=0.01)
+    for step in range(STEPS):
+        logits = target(project_straight_through(queries, domain))
+        own, rival = logits[rows, first], logits[rows, second]
+        others = logits.clone()
+        others[rows, first] = -torch.inf
+        others[rows, second] = -torch.inf
+        crowd = torch.relu(others.amax(dim=1) - torch.minimum(own, rival)) if logits.shape[1] > 2 else own * 0
+        loss = (torch.relu(own - rival + MARGIN) + crowd).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        clip_in_place(queries, domain)
+        progress(step + 1, STEPS)
+    fingerprint = domain.project(queries.detach().numpy())
+    labels = features_of_all([target], fingerprint, task.output)[0].argmax(axis=1)
+    return fingerprint, MetaVerifier(VerifierKind.AGREEMENT, {"labels": labels.astype(np.float32)})

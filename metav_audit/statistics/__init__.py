@@ -1,0 +1,59 @@
+"""Statistics that verdicts, reports and evaluations share: pure functions of arrays."""
+
+from __future__ import annotations
+
+from metav_audit.statistics.cost import cllr, cllr_min
+from metav_audit.statistics.error_rates import CONFIDENCE, clopper_pearson, conformal_tail, rare_boundary
+from metav_audit.statistics.plots import (
+    DERIVED,
+    INDEPENDENT,
+    INK,
+    QUIET,
+    STYLE,
+    Form,
+    pav_plot,
+    robustness_plot,
+    tippett_plot,
+)
+from metav_audit.statistics.ratios import (
+    NEUTRAL,
+    WeightTable,
+    fit_weight,
+    log_odds,
+    ratio_text,
+    tabulate,
+    verbal,
+    weigh_held_out,
+)
+from metav_audit.statistics.roc import Scores, aruc, mean_interval, roc_auc, tpr_at_fpr
+
+__all__ = [
+    "CONFIDENCE",
+    "DERIVED",
+    "INDEPENDENT",
+    "INK",
+    "NEUTRAL",
+    "QUIET",
+    "STYLE",
+    "Form",
+    "Scores",
+    "WeightTable",
+    "aruc",
+    "cllr",
+    "cllr_min",
+    "clopper_pearson",
+    "conformal_tail",
+    "fit_weight",
+    "log_odds",
+    "mean_interval",
+    "pav_plot",
+    "rare_boundary",
+    "ratio_text",
+    "robustness_plot",
+    "roc_auc",
+    "tabulate",
+    "tippett_plot",
+    "tpr_at_fpr",
+    "verbal",
+    "weigh_held_out",
+]

@@ -1,0 +1,80 @@
+"""The few statistics that reports and evaluations add to the verdict's own; pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+CONFIDENCE = 0.95
+
+
+def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the exact two-sided confidence interval of a binomial share (Clopper and Pearson, 1934).
+
+    Args:
+        hits: successes seen, 0 .. trials.
+        trials: independent trials, at least 1.
+        confidence: the interval's level, in (0, 1).
+    """
+    tail = (1 - confidence) / 2
+    low = 0.0 if hits == 0 else _bisect(lambda share: 1 - _at_most(hits - 1, trials, share) >= tail)
+    high = 1.0 if hits == trials else _bisect(lambda share: _at_most(hits, trials, share) <= tail)
+    return low, high
+
+
+def conformal_tail(hits: int, trials: int, calibration: int, rate: float) -> float:
+    """Return the probability that at least ``hits`` of ``trials`` get a conformal p-value of at most ``rate``.
+
+    All of them, and the ``calibration`` scores that give the p-values, are exchangeable. Then the true share is
+    Beta(a, n + 1 - a) distributed over calibrations, with a = floor(rate * (n + 1)), and the hits beta-binomially.
+    """
+    extremes = math.floor(rate * (calibration + 1) + 1e-9)
+    if extremes == 0 or hits == 0:
+        return 1.0 if hits == 0 else 0.0
+    others = calibration + 1 - extremes
+    logs = (
+        _log_choose(trials, k) + _log_beta(k + extremes, trials - k + others) - _log_beta(extremes, others)
+        for k in range(hits, trials + 1)
+    )
+    return min(1.0, math.fsum(map(math.exp, logs)))
+
+
+def rare_boundary(ordered: Sequence[float], rate: float) -> float | None:
+    """Return the score beyond which a conformal p-value is at most ``rate``.
+
+    Args:
+        ordered: calibration scores, the most extreme first.
+        rate: the promised rate, in (0, 1).
+
+    Returns:
+        The score itself is not yet rare. None where so few scores can promise no such rate.
+    """
+    extremes = [beyond for beyond in range(len(ordered)) if (1 + beyond) / (len(ordered) + 1) <= rate]
+    return ordered[extremes[-1]] if extremes else None
+
+
+def _log_beta(first: float, other: float) -> float:
+    return math.lgamma(first) + math.lgamma(other) - math.lgamma(first + other)
+
+
+def _log_choose(total: int, chosen: int) -> float:
+    return math.lgamma(total + 1) - math.lgamma(chosen + 1) - math.lgamma(total - chosen + 1)
+
+
+def _at_most(hits: int, trials: int, share: float) -> float:
+    """Return the probability of at most ``hits`` successes, each of probability ``share`` in (0, 1)."""
+    yes, no = math.log(share), math.log1p(-share)
+    logs = (
+        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * yes + (trials - k) * no
+        for k in range(hits + 1)
+    )
+    return math.fsum(map(math.exp, logs))
+
+
+def _bisect(reached: Callable[[float], bool]) -> float:
+    """Return the smallest share in (0, 1) from which on ``reached`` holds."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high

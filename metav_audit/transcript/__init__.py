@@ -1,0 +1,35 @@
+"""The transcript: every query of an audit, answered or not, bound to the bundle's hash."""
+
+from __future__ import annotations
+
+from metav_audit.transcript.bodies import BODIES, BodyReader, BodyWriter, Place
+from metav_audit.transcript.records import (
+    CHAIN_START,
+    SCHEMA_VERSION,
+    Attempt,
+    CanaryRound,
+    EndpointRecord,
+    Exchange,
+    Transcript,
+    read_records,
+    record_line,
+)
+from metav_audit.transcript.replay import load_transcript, replay_file
+
+__all__ = [
+    "BODIES",
+    "CHAIN_START",
+    "SCHEMA_VERSION",
+    "Attempt",
+    "BodyReader",
+    "BodyWriter",
+    "CanaryRound",
+    "EndpointRecord",
+    "Exchange",
+    "Place",
+    "Transcript",
+    "load_transcript",
+    "read_records",
+    "record_line",
+    "replay_file",
+]

@@ -1,0 +1,96 @@
+"""The verdict: what the answers say, in one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from metav_audit.verdict.blind import BlindControls
+from metav_audit.verdict.sanity import SanityControls
+
+
+class VerdictOutcome(StrEnum):
+    """What a verdict says of the suspect."""
+
+    MATCH = "match"
+    NO_MATCH = "no_match"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the answers say.
+
+    Attributes:
+        outcome: match, no_match or inconclusive.
+        score: the meta-verifier's, in [0, 1]; None where too little was answered.
+        p_value: conformal p-value of "independent of the target": the share of independent lineages, the suspect
+            counted among them, that score at least as high. Never finer than 1 / (independents + 1).
+        p_value_derived: its mirror, of "derived from the target", among derived lineages that score at most as high.
+        log10_lr: common logarithm of the likelihood ratio, how much more probable such a score is under "derived" than
+            under "independent"; None where there is no score.
+        log10_lr_bounds: what the calibration can bear, at least and at most; ``log10_lr`` never leaves them.
+        verbal: the likelihood ratio on ENFSI's verbal scale, for the proposition that it supports.
+        independents: number of independent lineages behind ``p_value``.
+        derived: number of derived lineages behind ``p_value_derived``.
+        false_match_rate: the promised rate of false matches.
+        false_no_match_rate: the promised rate of false no-matches.
+        queries: queries in the fingerprint.
+        answered: queries answered.
+        requests: requests sent, retries included.
+        reasons: sentences that say why.
+        bundle_sha256: the bundle's hash.
+        transcript_sha256: the head of the transcript's chain.
+        endpoint: the endpoint's name.
+        url: where it was asked.
+        view: what the endpoint showed of its model's outputs, in words.
+        sanity: what the same rule says of answers whose origin is known; None where no score was given.
+        controls: what it says of the controls that a third party supplied; None without any, or without a score.
+    """
+
+    outcome: VerdictOutcome
+    score: float | None
+    p_value: float | None
+    p_value_derived: float | None
+    log10_lr: float | None
+    log10_lr_bounds: tuple[float, float] | None
+    verbal: str | None
+    independents: int
+    derived: int
+    false_match_rate: float
+    false_no_match_rate: float
+    queries: int
+    answered: int
+    requests: int
+    reasons: tuple[str, ...]
+    bundle_sha256: str
+    transcript_sha256: str
+    endpoint: str
+    url: str
+    view: str
+    sanity: SanityControls | None = None
+    controls: BlindControls | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the verdict in JSON types."""
+        bounds = list(self.log10_lr_bounds) if self.log10_lr_bounds else None
+        words = {"outcome": self.outcome.value, "reasons": list(self.reasons)}
+        return {**asdict(self), **words, "log10_lr_bounds": bounds}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            TypeError, ValueError, KeyError: a field is missing, unknown or misstated.
+        """
+        values = dict(fields)
+        values["outcome"] = VerdictOutcome(values["outcome"])
+        values["reasons"] = tuple(values["reasons"])
+        bounds = values["log10_lr_bounds"]
+        values["log10_lr_bounds"] = None if bounds is None else tuple(bounds)
+        for name, read in (("sanity", lambda each: SanityControls(**each)), ("controls", BlindControls.from_json)):
+            values[name] = None if values[name] is None else read(values[name])
+        return cls(**values)

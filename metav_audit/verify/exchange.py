@@ -1,0 +1,159 @@
+"""The exchange played again from the raw bytes: the committed inputs were sent, and the answers follow from them.
+
+The endpoint's own adapter is driven as the client drove it, with the recorded responses in the place of the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metav_audit.adapter import Adapter, Flow, Request, Response, Step, Wait, find_adapter
+from metav_audit.bundle import FingerprintBundle, canary_inputs
+from metav_audit.errors import AnswerError, TranscriptError
+from metav_audit.task import Inputs
+from metav_audit.transcript import BODIES, BodyReader, EndpointRecord, read_records
+
+_CLIENT_S = {"headers", "limits", "signing"}
+"""Options of an endpoint that the client keeps for itself."""
+
+
+@dataclass(slots=True)
+class Played:
+    """What was found.
+
+    Attributes:
+        bodies: bodies whose hash was checked.
+        redacted: of these, those from which an echoed secret was taken out, so that the raw hash cannot be checked.
+        requests: requests whose bytes are those that the adapter writes for the committed inputs.
+        answers: responses decoded again, with the recorded answers.
+        clocks: seconds by which the server's clock was ahead of ours, one a response that told.
+    """
+
+    bodies: int = 0
+    redacted: int = 0
+    requests: int = 0
+    answers: int = 0
+    clocks: list[float] = field(default_factory=list)
+
+
+def check_bodies(folder: Path) -> Played:
+    """Check each body's hash, and that the records account for every byte of ``bodies.pack``.
+
+    Raises:
+        TranscriptError: a body is missing or altered, or bytes lie there that no record names.
+    """
+    played, end = Played(), 0
+    with BodyReader(folder / BODIES) as bodies:
+        for record in read_records(folder):
+            if record["kind"] in ("sent", "received") and "body" in record:
+                name = "request" if record["kind"] == "sent" else "response"
+                _check_body(record, name, bodies, played)
+                end = max(end, sum(record["body"]), sum(record.get("headers", ())))
+        if bodies.size != end:
+            raise TranscriptError(f"{BODIES} has {bodies.size} bytes, the transcript accounts for {end}")
+    return played
+
+
+def play_again(folder: Path, bundle: FingerprintBundle, endpoint: EndpointRecord) -> Played:
+    """Encode the committed inputs and decode the recorded responses again, request by request.
+
+    Raises:
+        ConfigurationError: the adapter is not installed here.
+        TranscriptError: a request or an answer is not what its record says.
+    """
+    adapter = open_adapter(endpoint, bundle)
+    played = Played()
+    with BodyReader(folder / BODIES) as bodies:
+        player = _Player(adapter, bundle, bodies, played)
+        for record in read_records(folder):
+            player.take(record)
+    return played
+
+
+def open_adapter(endpoint: EndpointRecord, bundle: FingerprintBundle) -> Adapter:
+    """Open the adapter as the endpoint file had it, without what the client kept for itself."""
+    options = {name: value for name, value in endpoint.options.items() if name not in _CLIENT_S}
+    fields = {**options, "url": endpoint.url, "scores": endpoint.scores.value}
+    return find_adapter(endpoint.adapter).open(bundle.task, fields)
+
+
+class _Player:
+    """Plays the records' requests, several flows side by side as the client did."""
+
+    def __init__(self, adapter: Adapter, bundle: FingerprintBundle, bodies: BodyReader, played: Played) -> None:
+        self._adapter, self._bodies, self._played = adapter, bodies, played
+        self._inputs, self._canaries = bundle.inputs, canary_inputs(bundle)
+        self._flows: dict[tuple[Any, ...], tuple[Flow, Step]] = {}
+        self._sent: dict[int, Mapping[str, Any]] = {}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        if record["kind"] == "sent":
+            self._take_sent(record)
+        elif record["kind"] == "received":
+            self._take_received(record, self._sent.pop(record["request"]))
+
+    def _take_sent(self, record: Mapping[str, Any]) -> None:
+        where = f"request {record['request']}"
+        key = _key(record)
+        if record["step"] == 0 and record["attempt"] == 1:
+            flow = Flow(self._adapter, self._asked(record))
+            self._flows[key] = flow, _next_request(flow)
+        if key not in self._flows:
+            raise TranscriptError(f"{where} goes on with what was not begun")
+        _, expected = self._flows[key]
+        digest = hashlib.sha256(expected.content).hexdigest() if isinstance(expected, Request) else None
+        if digest != record["request_sha256"] or not isinstance(expected, Request):
+            raise TranscriptError(f"{where} does not hold the committed inputs as {self._adapter.name} writes them")
+        if (expected.url, expected.method) != (record["url"], record["method"]):
+            raise TranscriptError(f"{where} went to {record['url']}, the adapter asks {expected.url}")
+        self._sent[record["request"]] = record
+        self._played.requests += 1
+
+    def _take_received(self, record: Mapping[str, Any], sent: Mapping[str, Any]) -> None:
+        if record["outcome"] not in ("ok", "unusable"):
+            return
+        flow, _ = self._flows[_key(sent)]
+        headers = json.loads(self._bodies.read(tuple(record["headers"])))
+        response = Response(record["status"], headers, self._bodies.read(tuple(record["body"])))
+        try:
+            step = _next_request(flow, response)
+            found: Any = [list(answer.scores) for answer in step] if isinstance(step, list) else None
+        except AnswerError:
+            step, found = [], "unusable"
+        if found != ("unusable" if record["outcome"] == "unusable" else record.get("answers")):
+            raise TranscriptError(f"the response to request {record['request']} does not hold the recorded answers")
+        self._flows[_key(sent)] = flow, step
+        self._played.answers += isinstance(found, list)
+
+    def _asked(self, record: Mapping[str, Any]) -> Inputs:
+        chosen: Inputs = (
+            self._canaries[record["canaries"]] if record.get("canaries") else self._inputs[record["queries"]]
+        )
+        return chosen
+
+
+def _next_request(flow: Flow, response: Response | None = None) -> Step:
+    """Go on to the next request or the answers; a wait takes no time here."""
+    step = flow.advance(response)
+    for _ in range(1000):
+        if not isinstance(step, Wait):
+            return step
+        step = flow.advance(None)
+    raise TranscriptError("the adapter waits without end")
+
+
+def _key(sent: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (*sent["queries"], "canaries", *sent.get("canaries", ()), sent.get("round"))
+
+
+def _check_body(record: Mapping[str, Any], name: str, bodies: BodyReader, played: Played) -> None:
+    digest = hashlib.sha256(bodies.read(tuple(record["body"]))).hexdigest()
+    played.redacted += "redacted_sha256" in record
+    if digest != record.get("redacted_sha256", record[f"{name}_sha256"]):
+        raise TranscriptError(f"the body of {name} {record['request']} is not the one its hash names: it was altered")
+    played.bodies += 1

@@ -1,0 +1,80 @@
+"""A folder's reports beside those that its evidence gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.errors import EvidenceError
+from metav_audit.evidence import Custody, csv_difference, html_agreement, json_difference
+from metav_audit.transcript import Transcript
+from metav_audit.verdict import Verdict
+
+MAX_REPORT_BYTES = 1 << 28
+
+Rebuild = Callable[[Path, FingerprintBundle, Transcript, Verdict, Custody], Mapping[str, bytes]]
+"""Writes the reports anew, by file name: ``metav_audit.report.rebuild_reports``."""
+
+
+class Reports:
+    """A folder's reports beside those that the evidence gives, which are written once for all steps."""
+
+    def __init__(self, folder: Path, rebuild: Rebuild) -> None:
+        self._folder, self._rebuild = folder, rebuild
+        self._written: Mapping[str, bytes] | None = None
+
+    def json(self, *evidence: Any) -> str:
+        """Compare report.json, field by field."""
+        return agreed(json_difference(*self._pair("report.json", evidence)))
+
+    def csv(self, *evidence: Any) -> str:
+        """Compare report.csv, cell by cell."""
+        return agreed(csv_difference(*self._pair("report.csv", evidence)))
+
+    def html(self, *evidence: Any) -> str:
+        """Compare report.html, line by line."""
+        return html_agreement(*self._pair("report.html", evidence))
+
+    def pdf(self, *evidence: Any) -> str:
+        """Compare report.pdf, byte for byte, if it can be made here."""
+        recorded, written = self._pair("report.pdf", evidence)
+        if not recorded.startswith(b"%PDF"):
+            raise EvidenceError("it is no PDF file: write it again with 'metav-audit report'")
+        if not written:
+            return "it was made by programs other than those installed here: not compared, but for its hash"
+        if recorded != written:
+            raise EvidenceError("it is not what the same programs make of this evidence: it was altered")
+        return f"all {len(recorded)} bytes agree"
+
+    def _pair(self, name: str, evidence: tuple[Any, ...]) -> tuple[bytes, bytes]:
+        recorded = read_bounded(self._folder / name)
+        if self._written is None:
+            self._written = self._rebuild(self._folder, *evidence)
+        return recorded, self._written.get(name, b"")
+
+
+def agreed(difference: str | None) -> str:
+    """Say that two values agree.
+
+    Raises:
+        EvidenceError: they do not; ``difference`` says where.
+    """
+    if difference:
+        raise EvidenceError(difference)
+    return "every field agrees"
+
+
+def read_bounded(path: Path) -> bytes:
+    """Read a file of the folder.
+
+    Raises:
+        EvidenceError: it cannot be read, or is larger than any of ours.
+    """
+    try:
+        if path.stat().st_size > MAX_REPORT_BYTES:
+            raise EvidenceError(f"{path} is larger than {MAX_REPORT_BYTES} bytes: it is none of ours")
+        return path.read_bytes()
+    except OSError as error:
+        raise EvidenceError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,228 @@
+"""Everything in an audit's folder recomputed, in numbered steps, each passing or failing with its reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metav_audit.bundle import FingerprintBundle, check_target_bits, is_targeted
+from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
+from metav_audit.evidence import Attested, Custody, check_sums, custody_of, first_difference
+from metav_audit.task import features
+from metav_audit.transcript import Transcript, load_transcript
+from metav_audit.verdict import CONTROLS, Verdict, decide, load_controls
+from metav_audit.verify.exchange import check_bodies, play_again
+from metav_audit.verify.reports import Rebuild, Reports, agreed, read_bounded
+
+BUNDLE = "bundle"
+TRANSCRIPT = "transcript.jsonl"
+VERDICT = "verdict.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a reader knows from elsewhere, and so need not take from the folder.
+
+    Attributes:
+        signer: the key id that should have signed; whoever signed if None.
+        roots: the time-stamp authority's root certificates, PEM; those in the files if None.
+    """
+
+    signer: str | None = None
+    roots: str | None = None
+
+
+NOTHING = Expected()
+
+Found = tuple[Any, str]
+"""What a check hands on to later ones, and what it saw, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a verification; ``detail`` says what was seen, or why it failed or was not checked."""
+
+    number: int
+    name: str
+    passed: bool
+    detail: str
+
+
+class _Checklist:
+    """The steps taken so far."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def take(self, name: str, check: Callable[..., Found], *needs: Any) -> Any:
+        """Take one step; return what its check hands on, or None where it failed or an earlier one it needs did."""
+        value, passed, detail = None, False, "not checked: a step it rests on failed"
+        if all(need is not None for need in needs):
+            try:
+                value, detail = check(*needs)
+                passed = True
+            except MetavAuditError as error:
+                detail = str(error)
+            except Exception as error:  # The folder comes from outside: whatever breaks on it is a finding.
+                detail = f"it cannot be read: {type(error).__name__}: {error}"
+        self.steps.append(Step(len(self.steps) + 1, name, passed, detail))
+        return value
+
+
+def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) -> list[Step]:
+    """Verify an audit's folder offline.
+
+    1. Every file has the hash that SHA256SUMS gives, and there are no others.
+    2. The bundle is intact: its own hash and that of its tensors hold.
+    3. The transcript is intact: every record follows the one before it.
+    4. The bodies are intact: each has the hash that its record names, and nothing else lies between them.
+    5. The transcript was recorded with this bundle.
+    6. The chain of custody can be read: operator, clocks, signatures.
+    7. The bundle's commitment, if it has one, holds, and is older than the first query.
+    8. The committed inputs were sent, as the adapter writes them, and the responses, decoded again, hold the answers.
+    9. The answers fit the task.
+    10. The verdict is decided anew, with the blind controls of controls.json where there are any.
+    11. The sanity controls hold: shuffled and uniform answers are no match, the target's own not called independent.
+    12. The blind controls do not contradict the promised rate of false matches.
+    13. verdict.json says the same, field by field.
+    14. The seal, if there is to be one, holds.
+    15. report.json says the same as a report built anew.
+    16. report.csv does, too.
+    17. report.html does, too; its figures are compared where the program that drew them is the one installed here.
+    18. report.pdf is the same, byte for byte, where the programs that made it are those installed here.
+    19. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
+
+    Args:
+        folder: one audit's folder.
+        rebuild: writes the reports anew; this package and ``report`` do not know each other.
+        expected: what is known from elsewhere.
+
+    Raises:
+        ConfigurationError: there is no audit in the folder at all.
+    """
+    folder = Path(folder)
+    if not any((folder / name).exists() for name in (BUNDLE, TRANSCRIPT, VERDICT)):
+        raise ConfigurationError(
+            f"{folder} is no audit's folder: give one that holds {BUNDLE}, {TRANSCRIPT}, {VERDICT}"
+        )
+    checklist = _Checklist()
+    checklist.take("files as they were when the audit ended", lambda: (True, check_sums(folder)))
+    bundle = checklist.take("bundle intact", _bundle, folder)
+    transcript = checklist.take("transcript intact", _transcript, folder)
+    checklist.take("bodies intact", _bodies, folder, transcript)
+    bound = checklist.take("transcript recorded with this bundle", _bound, bundle, transcript)
+    custody = checklist.take("chain of custody", _custody, folder, bundle, transcript, bound)
+    weighed = custody if custody is None or expected == NOTHING else _weigh(folder, bundle, transcript, expected)
+    checklist.take("commitment before the first query", lambda found: _attested(found.commitment), weighed)
+    checklist.take("inputs sent, answers decoded again", _played, folder, bundle, transcript, bound)
+    answers = checklist.take("answers fit the task", _answers, bundle, transcript, bound)
+    verdict = checklist.take("verdict decided anew", _verdict, folder, bundle, transcript, answers)
+    checklist.take("sanity controls hold", _sanity, verdict)
+    checklist.take("blind controls bear the promise out", _blind, verdict)
+    checklist.take("verdict.json says the same", _recorded_verdict, folder, verdict)
+    checklist.take("seal at the end", lambda found: _attested(found.seal), weighed)
+    reports = Reports(folder, rebuild)
+    evidence = bundle, transcript, verdict, custody
+    checklist.take("report.json says the same", _compared(reports.json), *evidence)
+    checklist.take("report.csv says the same", _compared(reports.csv), *evidence)
+    checklist.take("report.html says the same", _compared(reports.html), *evidence)
+    checklist.take("report.pdf is the same", _compared(reports.pdf), *evidence)
+    if bundle is not None and is_targeted(bundle):
+        checklist.take("target bits follow from identity and nonce", _target_bits, bundle)
+    return checklist.steps
+
+
+def _bundle(folder: Path) -> Found:
+    bundle = FingerprintBundle.load(folder / BUNDLE)
+    return bundle, f"seal and tensors hold, SHA-256 {bundle.sha256}"
+
+
+def _transcript(folder: Path) -> Found:
+    transcript = load_transcript(folder / TRANSCRIPT)
+    return transcript, f"{transcript.requests} requests, chain ends in SHA-256 {transcript.head}"
+
+
+def _bodies(folder: Path, _: Transcript) -> Found:
+    played = check_bodies(folder)
+    redacted = f", {played.redacted} of them without a secret that the server echoed" if played.redacted else ""
+    return True, f"{played.bodies} bodies of requests and responses have their hashes{redacted}"
+
+
+def _custody(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
+    custody = custody_of(folder, bundle, transcript)
+    told = ", ".join(f"{name}: {words}" for name, words in custody.operator.items()) or "no operator is named"
+    return custody, f"{told}; {custody.clock}"
+
+
+def _weigh(folder: Path, bundle: FingerprintBundle, transcript: Transcript, expected: Expected) -> Custody:
+    return custody_of(folder, bundle, transcript, signer=expected.signer, roots=expected.roots)
+
+
+def _attested(attested: Attested) -> Found:
+    if not attested.holds:
+        raise EvidenceError(attested.sentence)
+    return True, attested.sentence
+
+
+def _played(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
+    played = play_again(folder, bundle, transcript.endpoint)
+    said = f"{played.requests} requests hold the committed inputs, {played.answers} responses the recorded answers"
+    return True, f"{said}, by the adapter {transcript.endpoint.adapter}"
+
+
+def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:
+    if transcript.bundle_sha256 != bundle.sha256:
+        raise TranscriptError(f"it names the bundle {transcript.bundle_sha256}, the one beside it is {bundle.sha256}")
+    if len(transcript.exchanges) != len(bundle.inputs):
+        raise TranscriptError(f"it has {len(transcript.exchanges)} queries, the bundle {len(bundle.inputs)}")
+    return True, f"both name {bundle.sha256}"
+
+
+def _answers(bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
+    kind = transcript.endpoint.scores
+    shown = features(transcript.answers, bundle.task.output, kind)
+    answered = int(shown.mask.any(axis=1).sum())
+    return shown, f"{answered} of {len(shown.mask)} queries answered, scores read as {kind.value}"
+
+
+def _verdict(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: object) -> Found:
+    verdict = decide(bundle, transcript, load_controls(folder / CONTROLS))
+    score = "no score"
+    if verdict.score is not None:
+        score = f"score {verdict.score:.6g}, log10 LR = {verdict.log10_lr:.4g}, p = {verdict.p_value:.4g}"
+    return verdict, f"{verdict.outcome.value}, {score}"
+
+
+def _sanity(verdict: Verdict) -> Found:
+    if verdict.sanity is None:
+        return True, "not run: no score was given"
+    if verdict.sanity.failures:
+        raise EvidenceError("; ".join(verdict.sanity.failures))
+    return True, str(verdict.sanity)
+
+
+def _blind(verdict: Verdict) -> Found:
+    controls = verdict.controls
+    if controls is None:
+        return True, "none were asked"
+    if controls.contradicts:
+        raise EvidenceError("; ".join(controls.failures))
+    return True, "; ".join((str(controls), *controls.failures, *controls.left_out))
+
+
+def _recorded_verdict(folder: Path, verdict: Verdict) -> Found:
+    recorded = json.loads(read_bounded(folder / VERDICT))
+    return True, agreed(first_difference(recorded, json.loads(json.dumps(verdict.to_json()))))
+
+
+def _target_bits(bundle: FingerprintBundle) -> Found:
+    mark = check_target_bits(bundle)
+    queries, per_query = bundle.verifier.tensors["bits"].shape
+    return True, f"{queries} x {per_query} bits of the identity {mark.identity!r} and the nonce {mark.nonce}"
+
+
+def _compared(compare: Callable[..., str]) -> Callable[..., Found]:
+    return lambda *evidence: (True, compare(*evidence))
