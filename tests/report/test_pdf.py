@@ -13,12 +13,11 @@ import pytest
 
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence import custody_of
-from metav_audit.report import load_report, write_reports
+from metav_audit.report import attachments, load_report, write_reports
 from metav_audit.report.as_pdf import paper_of, render_pdf, typeset
 from metav_audit.report.blocks import Paragraph
 from metav_audit.report.document import Document, Section
 from metav_audit.report.text import _COVERED, escape_rare
-from metav_audit.report.writing import attachments
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder
 
