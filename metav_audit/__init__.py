@@ -12,16 +12,20 @@ from metav_audit.version import __version__ as __version__
 
 _PLACES = {
     "Adapter": "metav_audit.adapter.contract",
+    "AuditFolder": "metav_audit.verdict.folder",
     "Endpoint": "metav_audit.audit",
     "FingerprintBundle": "metav_audit.bundle.folder",
     "MetavAuditError": "metav_audit.errors",
     "TaskSpec": "metav_audit.task.spec",
     "Transcript": "metav_audit.transcript.records",
     "Verdict": "metav_audit.verdict.verdict",
+    "audit_and_report": "metav_audit.casework",
     "audit_endpoint": "metav_audit.audit",
     "check_adapter": "metav_audit.adapter.check",
     "decide": "metav_audit.verdict.decide",
+    "read": "metav_audit.verdict.reading",
     "load_endpoints": "metav_audit.audit",
+    "verify_folder": "metav_audit.verify",
     "write_reports": "metav_audit.report.writing",
 }
 
@@ -32,12 +36,16 @@ if TYPE_CHECKING:
     from metav_audit.audit import audit_endpoint as audit_endpoint
     from metav_audit.audit import load_endpoints as load_endpoints
     from metav_audit.bundle import FingerprintBundle as FingerprintBundle
+    from metav_audit.casework import audit_and_report as audit_and_report
     from metav_audit.errors import MetavAuditError as MetavAuditError
     from metav_audit.report import write_reports as write_reports
     from metav_audit.task import TaskSpec as TaskSpec
     from metav_audit.transcript import Transcript as Transcript
+    from metav_audit.verdict import AuditFolder as AuditFolder
     from metav_audit.verdict import Verdict as Verdict
     from metav_audit.verdict import decide as decide
+    from metav_audit.verdict import read as read
+    from metav_audit.verify import verify_folder as verify_folder
 
 __all__ = sorted(_PLACES)  # noqa: PLE0605
 

@@ -2,24 +2,168 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from metav_audit.evidence import Sealer
-    from metav_audit.report import EvidenceReport, Paper
+from metav_audit.audit import (
+    Audited,
+    ControlResult,
+    Endpoint,
+    Progress,
+    audit_side_by_side,
+    gather_controls,
+    prepare_folder,
+    put_controls,
+)
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.errors import MetavAuditError
+from metav_audit.evidence import Sealer, seal_folder, write_sums
+from metav_audit.report import EvidenceReport, report_of, save_reports
+from metav_audit.report.entries import Entry
+from metav_audit.report.formats import Paper
+from metav_audit.report.summary import write_summary
+from metav_audit.verdict import AuditFolder, Verdict
 
 
-def close(folder: Path, sealer: Sealer | None, paper: Paper) -> EvidenceReport:
-    """Seal the audit, write its reports, and list the hashes of all its files; return the report."""
-    from datetime import UTC, datetime
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one endpoint; that it could not be audited is a result, too.
 
-    from metav_audit.evidence import custody_of, seal_folder, write_sums
-    from metav_audit.report import load_report, save_reports
+    Attributes:
+        endpoint: who was asked.
+        folder: where the evidence stands.
+        report: what the answers say, and what vouches for it; None where there is no verdict.
+        error: why there is none; None if there is one.
+        is_control: whether it is the run's positive control.
+        stands: whether the run's positive control passed; None without one, or where this is it.
+    """
 
-    if sealer is not None:
-        seal_folder(folder, sealer, datetime.now(UTC))
-    report = load_report(folder, custody_of)
-    save_reports(report, folder, paper=paper)
-    write_sums(folder)
-    return report
+    endpoint: Endpoint
+    folder: AuditFolder
+    report: EvidenceReport | None
+    error: MetavAuditError | None
+    is_control: bool
+    stands: bool | None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict; None where there is none."""
+        return None if self.report is None else self.report.verdict
+
+    @property
+    def entry(self) -> Entry:
+        """Its line in a summary of several."""
+        if self.error is not None:
+            return Entry.failed(self.endpoint.name, self.folder, self.error, is_control=self.is_control)
+        return Entry(self.endpoint.name, self.folder.name, self.report, None, self.is_control)
+
+
+@dataclass(frozen=True, slots=True)
+class Casework:
+    """What became of a run.
+
+    Attributes:
+        results: one an endpoint, in the order of the endpoints.
+        control: what became of the positive control; None without one.
+    """
+
+    results: tuple[Result, ...]
+    control: ControlResult | None
+
+
+def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
+    bundle: FingerprintBundle,
+    endpoints: Sequence[Endpoint],
+    out: Path,
+    *,
+    control: str | None = None,
+    blind: Path | None = None,
+    sealer: Sealer | None = None,
+    paper: Paper = "a4",
+    parallel: int = 4,
+    finish: Callable[[Result], None] = lambda _: None,
+    complain: Callable[[str], None] = lambda _: None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Casework:
+    """Audit endpoints side by side, each into ``out/NAME``: ask, decide, seal, report, list the hashes.
+
+    Run again with the same folder, it asks only what is still open.
+
+    1. Whatever is wrong on this side stops everything before anything is sent.
+    2. A third party's blind controls are asked, and their answers put beside each suspect's.
+    3. The endpoints are asked; as soon as one is done its folder is closed: sealed, reported, its hashes listed.
+    4. Several endpoints get a summary: ``out/summary.csv``, ``.html`` and ``.pdf``.
+
+    Args:
+        bundle: the owner's, with its commitment if it has one.
+        endpoints: who is asked.
+        out: the folder of the audits' folders.
+        control: the name of the endpoint that must come out as a match; it has to come first.
+        blind: an endpoint file of models that a third party calls independent, or a file of their answers.
+        sealer: who seals each audit at its end; nobody if None.
+        paper: the PDFs'.
+        parallel: endpoints asked at once.
+        finish: told of each result, in the order of the endpoints, as soon as it and those before it are there.
+        complain: told why a blind control is missing.
+        progress: told of every step of every audit.
+
+    Raises:
+        ConfigurationError: a budget is too small, a variable is not set (SecretError), a folder cannot be written or
+            holds the audit of something else, a file of controls is wrong.
+        TranscriptError: the transcript in a folder is damaged.
+    """
+    # 1.
+    for endpoint in endpoints:
+        prepare_folder(bundle, endpoint, AuditFolder(out / endpoint.name))
+    # 2.
+    if blind is not None:
+        controls = gather_controls(bundle, blind, out, parallel=parallel, complain=complain, progress=progress)
+        for endpoint in endpoints:
+            put_controls(controls, AuditFolder(out / endpoint.name))
+    # 3.
+    desk = _Desk(control, sealer, paper, finish)
+    audit_side_by_side(bundle, endpoints, out, parallel=parallel, finish=desk.take, progress=progress)
+    # 4.
+    if len(desk.results) > 1:
+        write_summary([result.entry for result in desk.results], out, paper=paper)
+    return Casework(tuple(desk.results), desk.control)
+
+
+class _Desk:
+    """Takes what became of each endpoint, the control's first, so that the others say whether they stand."""
+
+    def __init__(
+        self, control: str | None, sealer: Sealer | None, paper: Paper, finish: Callable[[Result], None]
+    ) -> None:
+        self._name, self._sealer, self._paper, self._finish = control, sealer, paper, finish
+        self.control: ControlResult | None = None
+        self.results: list[Result] = []
+
+    def take(self, audited: Audited) -> None:
+        """Close an endpoint's folder; an error is its result, and no matter for the others."""
+        is_control = audited.endpoint.name == self._name
+        if is_control:
+            self.control = ControlResult.of(audited)
+        stands = None if self.control is None or is_control else self.control.passed
+        report, error = None, audited.error
+        try:
+            if self.control is not None and not is_control:
+                self.control.record(audited.folder)
+            report = self._close(audited)
+        except MetavAuditError as problem:
+            error = problem
+        self.results.append(Result(audited.endpoint, audited.folder, report, error, is_control, stands))
+        self._finish(self.results[-1])
+
+    def _close(self, audited: Audited) -> EvidenceReport | None:
+        """Seal the audit, write its reports, and list the hashes of all its files."""
+        if audited.decision is None:
+            return None
+        if self._sealer is not None:
+            seal_folder(audited.folder, self._sealer, datetime.now(UTC))
+        report = report_of(audited.folder, audited.decision)
+        save_reports(report, audited.folder, paper=self._paper)
+        write_sums(audited.folder)
+        return report

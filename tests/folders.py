@@ -16,7 +16,7 @@ from metav_audit.audit.journal import Journal, Subject
 from metav_audit.bundle import FingerprintBundle, canary_inputs
 from metav_audit.transcript import CHAIN_START, EndpointRecord, load_transcript, record_line
 from metav_audit.transcript.records import line_hash
-from metav_audit.verdict import decide
+from metav_audit.verdict import decide, read
 from tests.builders import make_bundle
 
 Model = Callable[[np.ndarray], np.ndarray]
@@ -64,7 +64,7 @@ def make_folder(
             writer.exchange(canary_inputs(bundle), about, lost=False)
         clock = iter(["2026-03-04T10:07:00+00:00"])
         journal.append("finished")
-    verdict = decide(bundle, load_transcript(path / "transcript.jsonl"))
+    verdict = decide(bundle, read(bundle, load_transcript(path / "transcript.jsonl")))
     (path / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1))
     return path
 

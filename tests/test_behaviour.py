@@ -6,7 +6,7 @@ import numpy as np
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.transcript import load_transcript
-from metav_audit.verdict import VerdictOutcome, decide
+from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.builders import linear_model, make_bundle, make_task, softmax
 from tests.folders import make_folder, rechain
 
@@ -16,7 +16,7 @@ BUNDLE = make_bundle(queries=24, task=make_task(classes=6), spread=0.2)
 def reasons_of(folder) -> tuple[str, ...]:
     """Decide on a folder anew; a reason other than the usual four means that no verdict was given."""
     bundle = FingerprintBundle.load(folder / "bundle")
-    verdict = decide(bundle, load_transcript(folder / "transcript.jsonl"))
+    verdict = decide(bundle, read(bundle, load_transcript(folder / "transcript.jsonl")))
     assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
     assert verdict.score is None
     return verdict.reasons
@@ -71,5 +71,5 @@ def test_honest_models_are_not_suspected(tmp_path):
         for distance in (0.05, 0.2):
             model = linear_model(BUNDLE.task, 5000 + seed, distance=distance)
             folder = make_folder(tmp_path / f"{seed}-{distance}", model, BUNDLE)
-            verdict = decide(BUNDLE, load_transcript(folder / "transcript.jsonl"))
+            verdict = decide(BUNDLE, read(BUNDLE, load_transcript(folder / "transcript.jsonl")))
             assert verdict.score is not None

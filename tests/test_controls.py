@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from metav_audit.errors import EvidenceError, TranscriptError
 from metav_audit.task import Answer, ScoreKind
 from metav_audit.verdict import (
-    MINIMUM_CONTROLS,
+    RULES,
     ControlModel,
     Controls,
     Verdict,
@@ -20,6 +20,7 @@ from metav_audit.verdict import (
     check_names,
     decide,
     load_controls,
+    read,
 )
 from tests.builders import linear_model, make_bundle, make_task
 from tests.test_verdict import transcript
@@ -45,40 +46,42 @@ def controls(models):
 
 def test_controls_that_bear_the_promise_out_leave_the_verdict():
     """Twenty independents without a match: rate 0, an interval up to 17 %, and the match stands."""
-    verdict = decide(BUNDLE, transcript(TARGET, BUNDLE), controls(independents(MINIMUM_CONTROLS)))
+    verdict = decide(
+        BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE)), controls(independents(RULES.minimum_blind_controls))
+    )
     assert verdict.outcome is VerdictOutcome.MATCH
     blind = verdict.controls
-    assert (blind.models, blind.matches, blind.matched, blind.failures) == (20, 0, (), ())
+    assert (blind.models, blind.matches, blind.matched, blind.failures()) == (20, 0, (), ())
     assert blind.interval == pytest.approx((0, 0.1684), abs=1e-4)
 
 
 def test_too_few_controls_give_no_verdict():
     """Nineteen are one too few; the reason says how many are needed."""
-    verdict = decide(BUNDLE, transcript(TARGET, BUNDLE), controls(independents(19)))
+    verdict = decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE)), controls(independents(19)))
     assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
     assert verdict.reasons == ("only 19 blind controls could be scored: no verdict is given with fewer than 20",)
-    assert not verdict.controls.contradicts
+    assert not verdict.controls.contradicts()
 
 
 def test_controls_that_match_more_often_than_promised_give_no_verdict():
     """Models called independent by a third party that the bundle calls derived: named, counted, and no verdict."""
     wronged = [control(f"rival {seed}", linear_model(TASK, 7000 + seed, distance=0.05)) for seed in range(5)]
-    verdict = decide(BUNDLE, transcript(TARGET, BUNDLE), controls(independents(15) + wronged))
+    verdict = decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE)), controls(independents(15) + wronged))
     assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
     assert verdict.controls.matched == tuple(f"rival {seed}" for seed in range(5))
-    assert verdict.controls.contradicts
+    assert verdict.controls.contradicts()
     assert "5 of 20 blind controls would be a match" in verdict.reasons[0]
-    four = decide(BUNDLE, transcript(TARGET, BUNDLE), controls(independents(16) + wronged[:4]))
+    four = decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE)), controls(independents(16) + wronged[:4]))
     assert four.outcome is VerdictOutcome.MATCH
 
 
 def test_controls_are_seen_as_the_suspect_was():
     """What shows less than the suspect, or left open what it answered, is left out by name; the rest is cut alike."""
     models = [*independents(20), control("narrow", TARGET, hidden=2), control("gap", TARGET, unanswered=(2,))]
-    blind = decide(BUNDLE, transcript(TARGET, BUNDLE, hidden=1), controls(models)).controls
+    blind = decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE, hidden=1)), controls(models)).controls
     assert blind.models == 20
     assert [sentence.split(":")[0] for sentence in blind.left_out] == ["narrow", "gap"]
-    also = decide(BUNDLE, transcript(TARGET, BUNDLE, unanswered=(2,)), controls(models)).controls
+    also = decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE, unanswered=(2,))), controls(models)).controls
     assert (also.models, also.matched) == (21, ("gap",))
 
 
@@ -86,15 +89,15 @@ def test_controls_of_another_bundle_are_refused():
     """The answers must be to this fingerprint."""
     other = dataclasses.replace(controls(independents(20)), bundle_sha256="0" * 64)
     with pytest.raises(TranscriptError, match="another bundle"):
-        decide(BUNDLE, transcript(TARGET, BUNDLE), other)
+        decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE)), other)
     short = dataclasses.replace(independents(1)[0], answers=())
     with pytest.raises(EvidenceError, match="0 answers to 8 queries"):
-        decide(BUNDLE, transcript(TARGET, BUNDLE), controls([short]))
+        decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE)), controls([short]))
 
 
 def test_a_verdict_with_controls_survives_json():
     """verdict.json holds sanity and blind controls."""
-    verdict = decide(BUNDLE, transcript(TARGET, BUNDLE), controls(independents(20)))
+    verdict = decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE)), controls(independents(20)))
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
 
 
@@ -117,7 +120,7 @@ MODELS = st.lists(
 
 @given(MODELS)
 def test_what_is_written_is_read(tmp_path_factory, models):
-    """controls.json gives the same controls and the same hash."""
+    """blind-controls.json gives the same controls and the same hash."""
     path = tmp_path_factory.getbasetemp() / "written.json"
     path.write_bytes(controls(models).to_bytes())
     assert load_controls(path) == controls(models)
@@ -131,10 +134,10 @@ def test_what_is_written_is_read(tmp_path_factory, models):
 )  # fmt: skip
 def test_a_damaged_file_is_refused(tmp_path, content):
     """Whatever is no file of controls is one clear error; a missing one is none."""
-    assert load_controls(tmp_path / "controls.json") is None
-    (tmp_path / "controls.json").write_bytes(content)
+    assert load_controls(tmp_path / "blind-controls.json") is None
+    (tmp_path / "blind-controls.json").write_bytes(content)
     with pytest.raises(EvidenceError, match="damaged"):
-        load_controls(tmp_path / "controls.json")
+        load_controls(tmp_path / "blind-controls.json")
 
 
 def test_names_are_distinct_and_few():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metav_audit.task import FULL_VIEW, Features, OutputView
-from metav_audit.verdict import SHUFFLES, VerdictOutcome, decide
+from metav_audit.verdict import RULES, VerdictOutcome, decide, read
 from metav_audit.verdict.sanity import SanityControls, run_sanity_controls, sanity_seed
 from tests.builders import linear_model, make_bundle, make_task, reversed_verifier, yes_sayer
 from tests.test_verdict import transcript
@@ -21,7 +21,9 @@ SHOWN = Features(VALUES, np.ones(VALUES.shape, bool))
 
 
 def run(judge, shown=SHOWN, view=FULL_VIEW, seed=0):
-    return run_sanity_controls(shown, BUNDLE.reference, BUNDLE.task.output, view, judge, 0.05, seed)
+    return run_sanity_controls(
+        shown, BUNDLE.reference, BUNDLE.task.output, view, judge, 0.05, seed, RULES.sanity_shuffles
+    )
 
 
 def never(_):
@@ -31,7 +33,9 @@ def never(_):
 @pytest.mark.parametrize("seed", [0, 1, 2001])
 def test_an_honest_bundle_passes(seed):
     """Whatever the suspect is, nobody's answers score independent, and the verdict stands."""
-    verdict = decide(BUNDLE, transcript(linear_model(TASK, seed, distance=0.05 if seed < 2 else 3.0), BUNDLE))
+    verdict = decide(
+        BUNDLE, read(BUNDLE, transcript(linear_model(TASK, seed, distance=0.05 if seed < 2 else 3.0), BUNDLE))
+    )
     assert verdict.sanity.failures == ()
     assert verdict.outcome is (VerdictOutcome.MATCH if seed < 2 else VerdictOutcome.NO_MATCH)
 
@@ -39,7 +43,7 @@ def test_an_honest_bundle_passes(seed):
 def test_a_verifier_that_says_yes_to_all_gives_no_verdict():
     """Shuffled and uniform answers match: the reason names both, and the score stays on record."""
     bundle = yes_sayer(BUNDLE)
-    verdict = decide(bundle, transcript(linear_model(TASK, 2001, distance=3.0), bundle))
+    verdict = decide(bundle, read(bundle, transcript(linear_model(TASK, 2001, distance=3.0), bundle)))
     assert verdict.p_value <= 0.05 < verdict.p_value_derived
     assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
     assert [reason.split(",")[0] for reason in verdict.reasons] == [
@@ -51,7 +55,7 @@ def test_a_verifier_that_says_yes_to_all_gives_no_verdict():
 def test_a_verifier_that_does_not_know_the_target_gives_no_verdict():
     """Where the target's own answers would be no match, nothing can be said of others."""
     bundle = reversed_verifier(BUNDLE)
-    verdict = decide(bundle, transcript(TARGET, bundle))
+    verdict = decide(bundle, read(bundle, transcript(TARGET, bundle)))
     assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
     assert verdict.sanity.target != "match"
 
@@ -60,8 +64,8 @@ def test_shufflings_give_no_query_its_own_answer():
     """Each is a rearrangement of the suspect's answers, without a fixed point, and no two runs of a seed differ."""
     seen = []
     run(lambda shown: seen.append(shown.values) or "no_match")
-    assert len(seen) == SHUFFLES + 2
-    for values in seen[:SHUFFLES]:
+    assert len(seen) == RULES.sanity_shuffles + 2
+    for values in seen[: RULES.sanity_shuffles]:
         assert sorted(map(tuple, values)) == sorted(map(tuple, VALUES))
         assert not (values == VALUES).all(axis=1).any()
     again = []

@@ -23,6 +23,7 @@ from metav_audit.verdict import (
     decide,
     guard,
     judge,
+    read,
 )
 from metav_audit.verdict.rule import conformal_p_value
 from tests.builders import linear_model, make_bundle, make_task
@@ -163,7 +164,7 @@ def strangers(bundle):
 def test_controls_are_judged_without_that_rule():
     """The target itself is inconclusive beside strangers, and its sanity control a match: no control is blunted."""
     bundle = strangers(BUNDLE)
-    verdict = decide(bundle, transcript(linear_model(TASK, 0), bundle))
+    verdict = decide(bundle, read(bundle, transcript(linear_model(TASK, 0), bundle)))
     assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
     assert verdict.reasons[0].endswith("does not hold for them")
     assert verdict.sanity.target == "match"
@@ -218,8 +219,8 @@ def test_lineages_of_several_members_do_not_raise_the_rate(members):
 
 def test_the_target_matches_and_a_stranger_does_not():
     """On a toy task with 30 lineages a side, the finest p-value there is decides."""
-    match = decide(BUNDLE, transcript(linear_model(TASK, 0)))
-    stranger = decide(BUNDLE, transcript(linear_model(TASK, 5, distance=3.0)))
+    match = decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 0))))
+    stranger = decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 5, distance=3.0))))
     assert (match.outcome, match.p_value) == (VerdictOutcome.MATCH, 1 / 31)
     assert (stranger.outcome, stranger.p_value_derived) == (VerdictOutcome.NO_MATCH, 1 / 31)
     assert (match.independents, match.derived, match.answered, match.queries) == (30, 30, 6, 6)
@@ -227,18 +228,20 @@ def test_the_target_matches_and_a_stranger_does_not():
 
 def test_the_same_evidence_gives_the_same_verdict():
     """The decision is a pure function."""
-    assert decide(BUNDLE, transcript(linear_model(TASK, 3))) == decide(BUNDLE, transcript(linear_model(TASK, 3)))
+    assert decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 3)))) == decide(
+        BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 3)))
+    )
 
 
 def test_a_verdict_survives_json():
     """to_json and from_json are inverse."""
-    verdict = decide(BUNDLE, transcript(linear_model(TASK, 3)))
+    verdict = decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 3))))
     assert Verdict.from_json(verdict.to_json()) == verdict
 
 
 def test_unanswered_queries_are_masked_for_suspect_and_calibration_alike():
     """A verdict on part of the queries is that of a bundle with those queries only."""
-    partial = decide(BUNDLE, transcript(linear_model(TASK, 0), unanswered=(1, 4)))
+    partial = decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 0), unanswered=(1, 4))))
     answered = np.array([True, False, True, True, False, True])
     scores = calibration_scores(BUNDLE, answered=answered)
     changed = BUNDLE.calibration.features.copy()
@@ -254,7 +257,7 @@ def test_unanswered_queries_are_masked_for_suspect_and_calibration_alike():
 @pytest.mark.parametrize(("unanswered", "decided"), [((0, 1, 2), True), ((0, 1, 2, 3), False), (range(6), False)])
 def test_below_half_answered_no_verdict_is_given(unanswered, decided):
     """Half of the queries are enough, fewer are not, and the reason says how many."""
-    verdict = decide(BUNDLE, transcript(linear_model(TASK, 0), unanswered=unanswered))
+    verdict = decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 0), unanswered=unanswered)))
     assert (verdict.outcome is not VerdictOutcome.INCONCLUSIVE) is decided
     if not decided:
         answered = 6 - len(unanswered)
@@ -266,7 +269,7 @@ def test_below_half_answered_no_verdict_is_given(unanswered, decided):
 
 def test_hidden_classes_are_judged_through_the_same_view_as_the_calibration():
     """Where an API shows three of four classes, the calibration models are shown with their top three."""
-    verdict = decide(BUNDLE, transcript(linear_model(TASK, 0), hidden=1))
+    verdict = decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 0), hidden=1)))
     assert verdict.view == "the top 3 classes"
     seen = calibration_scores(BUNDLE, OutputView(top=3))
     assert verdict.p_value == conformal_p_value(verdict.score, seen.lineage_scores(derived=False))
@@ -275,8 +278,8 @@ def test_hidden_classes_are_judged_through_the_same_view_as_the_calibration():
 
 def test_the_weight_stays_within_the_bounds_and_is_put_into_words():
     """Derived and independent suspects get the LRs that thirty lineages a side can bear, in ENFSI's words."""
-    match = decide(BUNDLE, transcript(linear_model(TASK, 0)))
-    stranger = decide(BUNDLE, transcript(linear_model(TASK, 5, distance=3.0)))
+    match = decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 0))))
+    stranger = decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 5, distance=3.0))))
     assert match.log10_lr_bounds == stranger.log10_lr_bounds == (BUNDLE.weight.low, BUNDLE.weight.high)
     assert 1 < match.log10_lr <= BUNDLE.weight.high < np.log10(31)
     assert BUNDLE.weight.low <= stranger.log10_lr < -1
@@ -292,8 +295,10 @@ def bent(bundle, by):
 def test_where_all_is_shown_the_bundle_s_own_table_weighs():
     """A table within the tolerance of the calibration's is used as it stands, and for the full view only."""
     bundle = bent(BUNDLE, 0.015)
-    assert decide(bundle, transcript(linear_model(TASK, 0), bundle)).log10_lr == BUNDLE.weight.high - 0.015
-    partial = decide(bundle, transcript(linear_model(TASK, 0), bundle, unanswered=(1,)))
+    assert (
+        decide(bundle, read(bundle, transcript(linear_model(TASK, 0), bundle))).log10_lr == BUNDLE.weight.high - 0.015
+    )
+    partial = decide(bundle, read(bundle, transcript(linear_model(TASK, 0), bundle, unanswered=(1,))))
     answered = np.arange(6) != 1
     assert partial.log10_lr == calibration_scores(bundle, answered=answered).fit_weight().weigh(partial.score)
     assert partial.verbal == verbal(partial.log10_lr)
@@ -310,17 +315,17 @@ def test_a_table_that_does_not_follow_from_the_calibration_is_refused(weight):
     """An owner cannot write larger ratios into a bundle than its calibration bears."""
     forged = dataclasses.replace(BUNDLE, weight=weight)
     with pytest.raises(BundleError, match="table of likelihood ratios does not follow from its calibration"):
-        decide(forged, transcript(linear_model(TASK, 0), forged))
+        decide(forged, read(forged, transcript(linear_model(TASK, 0), forged)))
 
 
 @pytest.mark.parametrize("fields", [{"bundle_sha256": "0" * 64}, {"exchanges": ()}])
 def test_a_transcript_of_another_bundle_is_refused(fields):
     """Another hash, or another number of queries, is another bundle's."""
     with pytest.raises(TranscriptError, match="recorded with another bundle"):
-        decide(BUNDLE, transcript(linear_model(TASK, 0), **fields))
+        decide(BUNDLE, read(BUNDLE, transcript(linear_model(TASK, 0), **fields)))
 
 
 def test_answers_of_another_kind_are_refused():
     """Logits recorded as probabilities are an AnswerError, not a verdict."""
     with pytest.raises(AnswerError, match="declare what the API returns"):
-        decide(BUNDLE, transcript(lambda inputs: np.full((len(inputs), 4), 3.0)))
+        decide(BUNDLE, read(BUNDLE, transcript(lambda inputs: np.full((len(inputs), 4), 3.0))))

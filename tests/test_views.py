@@ -20,7 +20,7 @@ from metav_audit.task import (
     with_noise,
 )
 from metav_audit.task.outputs import clipped_log_probabilities
-from metav_audit.task.views import MAX_NOISE
+from metav_audit.task.views import USUAL_VIEWS
 from tests.builders import linear_model, make_task
 
 TASK = make_task(classes=6)
@@ -102,7 +102,7 @@ STRANGE = {
     "a model changed early": lambda rng: taking(rng, [0, 1, 1, 1, 1, 1, 1, 1], 1e-6),
     "a model changed late": lambda rng: taking(rng, [0, 0, 0, 0, 0, 0, 0, 1], 1e-6),
     "a noisy model changed": lambda rng: taking(rng, [0, 0, 0, 1, 1, 1, 1, 1], 0.002),
-    "too much": lambda rng: 2 * MAX_NOISE * rng.normal(size=(8, 2, 6)),
+    "too much": lambda rng: 2 * USUAL_VIEWS.most_noise * rng.normal(size=(8, 2, 6)),
     "too few rounds": lambda rng: 0.01 * rng.normal(size=(3, 2, 6)),
     "other classes each time": lambda rng: np.where(rng.permuted(np.eye(6), axis=1)[:, None] > 0, np.nan, 0),
 }

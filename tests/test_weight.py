@@ -15,7 +15,7 @@ from lir.algorithms.logistic_regression import LogitCalibrator
 
 from metav_audit.errors import BundleError
 from metav_audit.statistics import NEUTRAL, WeightTable, fit_weight, log_odds, ratio_text, verbal, weigh_held_out
-from metav_audit.statistics.ratios import EDGE, find_bounds, fit_line
+from metav_audit.statistics.ratios import USUAL_RATIOS, find_bounds, fit_line
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30).map(np.array)
 OFF_THE_GRID = st.lists(st.integers(-1200, 1200).map(lambda step: (step + 0.37) / 100), min_size=1, max_size=40)
@@ -92,7 +92,7 @@ def test_the_table_is_the_line_cut_at_its_bounds():
     derived, independent = CASES["usual"]
     table = fit_weight(derived, independent)
     slope, intercept = fit_line(log_odds(derived), log_odds(independent))
-    scores = sigmoid(np.linspace(-EDGE, EDGE, 2001))
+    scores = sigmoid(np.linspace(-USUAL_RATIOS.edge, USUAL_RATIOS.edge, 2001))
     expected = np.clip(slope * log_odds(scores) + intercept, table.low, table.high)
     assert table.weigh(scores) == pytest.approx(expected, abs=1e-5)
     assert table.weigh([0.0, 1.0]) == pytest.approx(expected[[0, -1]], abs=1e-5)

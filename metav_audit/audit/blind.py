@@ -13,13 +13,12 @@ import numpy as np
 from metav_audit.audit.client import ProgressCallback
 from metav_audit.audit.endpoint.file import Endpoint, load_endpoints
 from metav_audit.audit.fleet import Audited, audit_side_by_side
-from metav_audit.audit.folder import TRANSCRIPT, prepare_folder
+from metav_audit.audit.folder import prepare_folder
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.files import strict_json, write_atomically
 from metav_audit.task import Answer, ScoreKind, features
-from metav_audit.transcript import load_transcript
-from metav_audit.verdict import CONTROLS, MAX_CONTROLS_BYTES, ControlModel, Controls, check_names
+from metav_audit.verdict import BLIND_CONTROLS, MAX_CONTROLS_BYTES, AuditFolder, ControlModel, Controls, check_names
 
 FOLDER = "blind-controls"
 """Where the controls' own audits stand, beside those of the suspects."""
@@ -58,14 +57,14 @@ def gather_controls(
     endpoints, place = control_endpoints(source, bundle), folder / FOLDER
     _check(source, [endpoint.name for endpoint in endpoints])
     for endpoint in endpoints:
-        prepare_folder(bundle, endpoint, place / endpoint.name)
+        prepare_folder(bundle, endpoint, AuditFolder(place / endpoint.name))
     models: list[ControlModel] = []
 
     def keep(audited: Audited) -> None:
         if audited.error is not None:
             complain(f"blind control {audited.endpoint.name}: {audited.error}")
             return
-        transcript = load_transcript(audited.folder / TRANSCRIPT)
+        transcript = audited.folder.transcript()
         answers, kind = tuple(transcript.answers), transcript.endpoint.scores
         models.append(ControlModel(audited.endpoint.name, kind, answers, transcript.head))
 
@@ -73,9 +72,9 @@ def gather_controls(
     return Controls(bundle.sha256, tuple(models))
 
 
-def put_controls(controls: Controls, folder: Path) -> None:
+def put_controls(controls: Controls, folder: AuditFolder) -> None:
     """Write the controls into an audit's folder, where the verdict takes them up."""
-    write_atomically(folder / CONTROLS, controls.to_bytes())
+    write_atomically(folder / BLIND_CONTROLS, controls.to_bytes())
 
 
 def read_answers(bundle: FingerprintBundle, source: Path) -> Controls:

@@ -146,7 +146,7 @@ def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> 
         TranscriptError: the transcript in the folder is damaged.
         BundleError: the bundle's table of likelihood ratios does not follow from its calibration.
     """
-    check_table(bundle, calibration_scores(bundle))
+    check_table(bundle, calibration_scores(bundle).fit_weight())
     if endpoint.url.startswith(SCHEME):
         find_function(endpoint.url)
     signing = [] if endpoint.signer is None else endpoint.signer.templates(os.environ)
@@ -204,7 +204,7 @@ class _Run:
         while self._waiting and (not self._heard or self._waiting[0] is None):
             await self._settle(asker, self._waiting.popleft())
         if self._heard:
-            self.say(f"{first_look(self._bundle, self._journal.transcript)}; {self._outlook(asker)}")
+            self.say(f"{first_look(self._journal.transcript, self._bundle.task.output)}; {self._outlook(asker)}")
         await self._ask_side_by_side(asker)
         # What failed last gets its second chance, too.
         self._sort_out()

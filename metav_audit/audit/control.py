@@ -15,18 +15,14 @@ from urllib.parse import urlsplit
 
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.fleet import Audited
-from metav_audit.audit.journal import TRANSCRIPT
 from metav_audit.errors import ConfigurationError
 from metav_audit.files import write_atomically
 from metav_audit.processes import running
 from metav_audit.task import TaskSpec
-from metav_audit.transcript import load_transcript
-from metav_audit.verdict import VerdictOutcome
+from metav_audit.verdict import POSITIVE_CONTROL, TRANSCRIPT, AuditFolder, VerdictOutcome
 
 CONTROL = "control"
 """The name of an endpoint that serves a model for the time of a run."""
-
-RECORD = "control.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +63,14 @@ class ControlResult:
             "see that it serves the model of this bundle, unaltered, then audit in a new folder"
         )
 
-    def record(self, folder: Path) -> None:
+    def record(self, folder: AuditFolder) -> None:
         """Leave a trace in the folder of an endpoint of the same run, so that it tells by itself whether to trust it.
 
         Raises:
             ConfigurationError: the folder cannot be written.
         """
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
-        write_atomically(folder / RECORD, text.encode() + b"\n")
+        write_atomically(folder / POSITIVE_CONTROL, text.encode() + b"\n")
 
 
 @contextmanager
@@ -100,7 +96,7 @@ def with_control(
         yield [*named, *(each for each in endpoints if each.name != control)]
         return
     _check_model(control, [each.name for each in endpoints])
-    port = _earlier_port(folder / CONTROL)
+    port = _earlier_port(AuditFolder(folder / CONTROL))
     what = f"--control {control}" + (
         f", at port {port} as before (choose a new folder with -o to begin anew)," if port else ""
     )
@@ -122,8 +118,6 @@ def _check_model(control: str, names: Sequence[str]) -> None:
         )
 
 
-def _earlier_port(folder: Path) -> int:
+def _earlier_port(folder: AuditFolder) -> int:
     """Return the port that an earlier run's control was asked at, where its audit goes on, or 0."""
-    if not (folder / TRANSCRIPT).exists():
-        return 0
-    return urlsplit(load_transcript(folder / TRANSCRIPT).endpoint.url).port or 0
+    return (urlsplit(folder.transcript().endpoint.url).port or 0) if folder.has(TRANSCRIPT) else 0

@@ -13,11 +13,10 @@ from pathlib import Path
 from metav_audit.audit.asking import Surroundings
 from metav_audit.audit.client import ProgressCallback, audit_endpoint_async
 from metav_audit.audit.endpoint.file import Endpoint
-from metav_audit.audit.folder import record_verdict
 from metav_audit.audit.pace.pacing import Hosts
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import MetavAuditError
-from metav_audit.verdict import Verdict
+from metav_audit.verdict import AuditFolder, Decision, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +26,19 @@ class Audited:
     Attributes:
         endpoint: who was asked.
         folder: where the evidence stands.
-        verdict: what the answers say; None if there was an error.
-        error: why there is no verdict; None if there is one.
+        decision: what the answers say; None if there was an error.
+        error: why there is no decision; None if there is one.
     """
 
     endpoint: Endpoint
-    folder: Path
-    verdict: Verdict | None
+    folder: AuditFolder
+    decision: Decision | None
     error: MetavAuditError | None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict; None if there was an error."""
+        return None if self.decision is None else self.decision.verdict
 
 
 def audit_side_by_side(
@@ -77,7 +81,7 @@ async def _all(
         rng = random.Random(seed + number)  # noqa: S311
         world = Surroundings(time.monotonic, lambda: datetime.now(UTC), asyncio.sleep, rng, hosts)
         async with places:
-            return await _one(bundle, endpoint, folder / endpoint.name, world, progress)
+            return await _one(bundle, endpoint, AuditFolder(folder / endpoint.name), world, progress)
 
     under_way = [asyncio.create_task(one(number, endpoint)) for number, endpoint in enumerate(endpoints)]
     for task in under_way:
@@ -88,12 +92,12 @@ async def _all(
 async def _one(
     bundle: FingerprintBundle,
     endpoint: Endpoint,
-    folder: Path,
+    folder: AuditFolder,
     world: Surroundings,
     progress: ProgressCallback | None,
 ) -> Audited:
     try:
-        transcript = await audit_endpoint_async(bundle, endpoint, folder, world, progress=progress)
-        return Audited(endpoint, folder, record_verdict(bundle, transcript, folder), None)
+        transcript = await audit_endpoint_async(bundle, endpoint, folder.path, world, progress=progress)
+        return Audited(endpoint, folder, folder.record(bundle, transcript), None)
     except MetavAuditError as error:
         return Audited(endpoint, folder, None, error)

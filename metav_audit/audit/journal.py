@@ -26,9 +26,7 @@ from metav_audit.transcript import (
     record_line,
     replay_file,
 )
-
-TRANSCRIPT = "transcript.jsonl"
-_LOCK = ".lock"
+from metav_audit.verdict import LOCK, TRANSCRIPT
 
 SYNC_WITHIN_S = 0.2
 """Seconds after which a record is brought to disk."""
@@ -224,7 +222,7 @@ def check_resumable(folder: Path, subject: Subject) -> None:
 def _locked(folder: Path) -> IO[bytes]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("ab")
+        lock = (folder / LOCK).open("ab")
     except OSError as error:
         raise ConfigurationError(
             f"cannot write the folder {folder}: {error.strerror}; choose one you may write to"

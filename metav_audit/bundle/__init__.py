@@ -16,7 +16,7 @@ from metav_audit.bundle.target_bits import (
     nonce_of,
     target_bits,
 )
-from metav_audit.bundle.verifier import MetaVerifier, VerifierKind
+from metav_audit.bundle.verifier import VERIFIER_LIMITS, MetaVerifier, VerifierKind
 
 __all__ = [
     "CANARIES",
@@ -28,6 +28,7 @@ __all__ = [
     "MOST_SHARPENED",
     "OWN_ARCHITECTURE",
     "ROUNDS",
+    "VERIFIER_LIMITS",
     "Calibration",
     "ErrorRates",
     "FingerprintBundle",

@@ -9,8 +9,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle.committee import _committee
-from metav_audit.bundle.forms import _agreement, _bits, _correlation, _joint, _local
+from metav_audit.bundle.committee import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED, _committee
+from metav_audit.bundle.forms import TIE, _agreement, _bits, _correlation, _joint, _local
 from metav_audit.task import BoolArray, FloatArray
 
 
@@ -58,6 +58,14 @@ class MetaVerifier:
         exact = {name: np.asarray(tensor, np.float64) for name, tensor in self.tensors.items()}
         return _FORWARD[self.kind](exact, np.asarray(values, np.float64), mask)
 
+
+VERIFIER_LIMITS: Mapping[str, float] = {
+    "tie_nats": TIE,
+    "coarse_floor": COARSE_FLOOR,
+    "most_sharpened": MOST_SHARPENED,
+    "least_sharpness": LEAST_SHARPNESS,
+}
+"""Limits that the forms set to what they compare; a commitment states them."""
 
 _FORWARD = {
     VerifierKind.JOINT: _joint,

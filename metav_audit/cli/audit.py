@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from metav_audit.cli.lines import Told, clear, complain
+from metav_audit.cli.lines import Lines, clear, complain, exit_code
 
 if TYPE_CHECKING:
-    from metav_audit.audit import Endpoint, Progress
-    from metav_audit.bundle import FingerprintBundle
+    from metav_audit.audit import Progress
     from metav_audit.evidence import Sealer
     from metav_audit.report import Paper
 
@@ -71,6 +69,7 @@ def command(
     """
     from metav_audit.audit import control_endpoints, load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle
+    from metav_audit.casework import audit_and_report
 
     fingerprint = FingerprintBundle.load(bundle)
     suspects, sealer = load_endpoints(endpoints, fingerprint.task), _sealer(endpoints)
@@ -81,46 +80,17 @@ def command(
         if sealer is not None:
             # Who will seal the audit stands in its first record, before the first query.
             suspects = [each.signed_by(sealer.key.public.key_id) for each in suspects]
-        told = Told(form, suspects[0].name if control is not None else None, sealer, paper)
+        name = suspects[0].name if control is not None else None
+        lines = Lines(form, name)
         if dry_run:
             for suspect in [*suspects, *(control_endpoints(blind, fingerprint) if blind else ())]:
-                click.echo(told.outlook(suspect, len(fingerprint.inputs)))
+                click.echo(lines.outlook(suspect, len(fingerprint.inputs)))
             return 0
-        _audit(fingerprint, suspects, folder, parallel, told, blind)
-    if len(told.entries) > 1:
-        from metav_audit.report.summary import write_summary
-
-        write_summary(told.entries, folder, paper=paper)
-    return told.exit_code()
-
-
-def _audit(
-    bundle: FingerprintBundle,
-    endpoints: Sequence[Endpoint],
-    folder: Path,
-    parallel: int,
-    told: Told,
-    blind: Path | None,
-) -> None:
-    from metav_audit.audit import audit_side_by_side, prepare_folder
-
-    # Whatever is wrong on this side stops everything before anything is sent.
-    for endpoint in endpoints:
-        prepare_folder(bundle, endpoint, folder / endpoint.name)
-    if blind is not None:
-        _ask_controls(bundle, blind, folder, [endpoint.name for endpoint in endpoints], parallel)
-    audit_side_by_side(bundle, endpoints, folder, parallel=parallel, finish=told.finish, progress=_tell)
-
-
-def _ask_controls(bundle: FingerprintBundle, source: Path, folder: Path, names: Sequence[str], parallel: int) -> None:
-    """Gather the blind controls' answers, and put them into each suspect's folder."""
-    from metav_audit.audit import gather_controls, put_controls
-
-    controls = gather_controls(bundle, source, folder, parallel=parallel, complain=complain, progress=_tell)
-    for name in names:
-        put_controls(controls, folder / name)
-    clear()
-    click.echo(f"{len(controls.models)} blind controls answered", err=True)
+        case = audit_and_report(
+            fingerprint, suspects, folder, control=name, blind=blind, sealer=sealer, paper=paper, parallel=parallel,
+            finish=lines.finish, complain=complain, progress=_tell,
+        )  # fmt: skip
+    return exit_code(case)
 
 
 def _sealer(endpoints: Path) -> Sealer | None:

@@ -18,7 +18,8 @@ def command(folder: Path, output: Path | None) -> None:
     The same folder gives the same bytes. 'metav-audit verify' takes the archive
     as it takes the folder.
     """
-    from metav_audit.evidence import SUMS, pack_folder
+    from metav_audit.evidence import pack_folder
+    from metav_audit.verdict import SUMS
 
     if not (folder / SUMS).exists():
         raise ConfigurationError(f"{folder} is no finished audit's folder: it lacks {SUMS}; give one audit's folder")

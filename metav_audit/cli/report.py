@@ -26,14 +26,15 @@ def command(folder: Path, form: str | None, paper: Paper) -> None:
 
     The PDF carries the evidence as attachments, and so the fingerprint.
     """
-    from metav_audit.evidence import custody_of, write_sums
+    from metav_audit.evidence import write_sums
     from metav_audit.report import FORMATS, write_reports
     from metav_audit.report.summary import SUMMARY_FORMATS, is_fleet, read_entries, write_summary
+    from metav_audit.verdict import AuditFolder
 
     if is_fleet(folder):
-        written = write_summary(read_entries(folder, custody_of), folder, (form,) if form else SUMMARY_FORMATS, paper)
+        written = write_summary(read_entries(folder), folder, (form,) if form else SUMMARY_FORMATS, paper)
     else:
-        written = write_reports(folder, custody_of, (form,) if form else FORMATS, paper)
-        write_sums(folder, [path.name for path in written])
+        written = write_reports(folder, (form,) if form else FORMATS, paper)
+        write_sums(AuditFolder(folder), [path.name for path in written])
     for path in written:
         click.echo(path)

@@ -31,12 +31,11 @@ def command(folder: Path, signer: str | None, tsa_cert: Path | None, form: str) 
     Exit code: 0 every step passes, 4 a step fails.
     """
     from metav_audit.evidence import read_certificates, read_signer, unpacked
-    from metav_audit.report import rebuild_reports
     from metav_audit.verify import Expected, verify_folder
 
     expected = Expected(read_signer(signer) if signer else None, read_certificates(tsa_cert) if tsa_cert else None)
     with unpacked(folder) as evidence:
-        steps = verify_folder(evidence, rebuild_reports, expected)
+        steps = verify_folder(evidence, expected)
     passed = all(step.passed for step in steps)
     if form == "json":
         click.echo(json.dumps({"passed": passed, "steps": [asdict(step) for step in steps]}, indent=2))

@@ -7,18 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from metav_audit.audit import audit_into_folder, load_endpoints
+from metav_audit.audit import load_endpoints
 from metav_audit.bundle import FingerprintBundle
+from metav_audit.casework import audit_and_report
 from metav_audit.demo.digits import write_project
 from metav_audit.demo.suspects import SUSPECTS, Suspect, performance_of, serving, train_suspects
 from metav_audit.errors import MetavAuditError
-from metav_audit.evidence import custody_of, write_sums
 from metav_audit.files import write_atomically
 from metav_audit.fingerprint.fit import fit_bundle
 from metav_audit.progress import Progress
-from metav_audit.report import write_reports
-from metav_audit.transcript import load_transcript
-from metav_audit.verdict import Verdict, VerdictOutcome
+from metav_audit.verdict import AuditFolder, Verdict, VerdictOutcome
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.project import load_project, open_workshop
 
@@ -101,18 +99,21 @@ def _toml(value: object) -> str:
 
 
 def _audit(bundle: FingerprintBundle, out: Path) -> list[Verdict]:
-    verdicts = []
-    for endpoint in load_endpoints(out / "endpoints.toml", bundle.task):
-        folder = out / "audits" / endpoint.name
-        verdicts.append(audit_into_folder(bundle, endpoint, folder))
-        write_reports(folder, custody_of)
-        write_sums(folder)
-    return verdicts
+    """Audit all suspects.
+
+    Raises:
+        MetavAuditError: one of them could not be audited.
+    """
+    case = audit_and_report(bundle, load_endpoints(out / "endpoints.toml", bundle.task), out / "audits")
+    for result in case.results:
+        if result.error is not None:
+            raise result.error
+    return [result.verdict for result in case.results if result.verdict is not None]
 
 
 def _finished(folder: Path, bundle: FingerprintBundle) -> bool:
     try:
-        transcript = load_transcript(folder / "transcript.jsonl")
+        transcript = AuditFolder(folder).transcript()
     except MetavAuditError:
         return False
     return transcript.finished is not None and transcript.bundle_sha256 == bundle.sha256

@@ -234,7 +234,7 @@ def _failed_controls(verdict: Verdict) -> list[Check]:
     failed = []
     if verdict.sanity is not None and verdict.sanity.failures:
         failed.append(Check.SANITY)
-    if verdict.controls is not None and verdict.controls.contradicts:
+    if verdict.controls is not None and verdict.controls.contradicts():
         failed.append(Check.CONTROLS)
     return failed
 

@@ -14,16 +14,7 @@ from metav_audit.fingerprint.fit import models_of
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.task import Answer, FloatArray, ScoreKind
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
-from metav_audit.verdict import (
-    ControlModel,
-    Controls,
-    Verdict,
-    VerdictOutcome,
-    calibration_scores,
-    decide,
-    judge,
-    scores_in_full,
-)
+from metav_audit.verdict import ControlModel, Controls, Rule, Verdict, VerdictOutcome, conclude, scores_in_full
 from metav_audit.version import __version__
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop
@@ -79,7 +70,7 @@ class Stage:
     def accuse(self, bundle: FingerprintBundle, suspect: Player) -> Verdict:
         """Audit a suspect, with the other lineages' independents as blind controls."""
         others = [player for player in self.roots if player.lineage != suspect.lineage]
-        return decide(bundle, transcript_of(bundle, suspect.model), controls_of(bundle, others))
+        return conclude(bundle, transcript_of(bundle, suspect.model), controls_of(bundle, others)).verdict
 
 
 def open_stage(workshop: Workshop, zoo: SurrogateZoo, bundle: FingerprintBundle) -> Stage:
@@ -99,8 +90,8 @@ def matches_of(bundle: FingerprintBundle, players: Sequence[Player]) -> list[boo
     """Say of each player whether its score alone would be a match."""
     answers = features_of_all([player.model for player in players], bundle.inputs, bundle.task.output)
     scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_)).tolist()
-    held_out = calibration_scores(bundle)
-    return [judge(score, held_out, bundle.rates, bundle.weight).outcome is VerdictOutcome.MATCH for score in scores]
+    rule = Rule.through(bundle)
+    return [rule.judge(score).outcome is VerdictOutcome.MATCH for score in scores]
 
 
 def with_table(bundle: FingerprintBundle) -> FingerprintBundle:

@@ -17,7 +17,7 @@ from metav_audit.fingerprint.fit import fit_bundle, models_of
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, with_noise
-from metav_audit.verdict import Rule, guard
+from metav_audit.verdict import Rule
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Project, Workshop, open_workshop
@@ -116,7 +116,7 @@ def score_test_split(
     scores = bundle.verifier.scores(shown.values, shown.mask)
     rule = Rule.through(bundle, view)
     judgements = [rule.judge(score) for score in scores.tolist()]
-    outcomes = tuple(guard(one, rule.held_out).outcome for one in judgements)
+    outcomes = tuple(rule.conclude(score).outcome for score in scores.tolist())
     unguarded = tuple(one.outcome for one in judgements)
     name = f"{settings.name} {settings.seed}"
     cards = tuple(one.card for one in surrogates)

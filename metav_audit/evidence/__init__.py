@@ -20,8 +20,8 @@ from metav_audit.evidence.compare import csv_difference, first_difference, html_
 from metav_audit.evidence.custody import Attested, Custody, EvidenceFile
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
-from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
-from metav_audit.evidence.sums import SUMS, check_sums, write_sums
+from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
+from metav_audit.evidence.sums import check_sums, write_sums
 from metav_audit.evidence.timestamp import (
     Post,
     Stamped,
@@ -34,8 +34,6 @@ from metav_audit.evidence.timestamp import (
 from metav_audit.evidence.weighing import Sealer, custody_of, seal_folder
 
 __all__ = [
-    "SEAL",
-    "SUMS",
     "Attestation",
     "Attested",
     "Custody",

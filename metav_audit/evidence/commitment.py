@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle import CANARIES, ROUNDS, FingerprintBundle
+from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
@@ -28,9 +28,7 @@ from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.source import source_sha256
 from metav_audit.evidence.timestamp import Stamper
-from metav_audit.statistics import ratios
-from metav_audit.task import ROUNDING, OutputSpace
-from metav_audit.verdict import MINIMUM_CONTROLS, MINIMUM_SHARE, SHUFFLES, TABLE_TOLERANCE
+from metav_audit.verdict import RULES
 from metav_audit.version import __version__
 
 PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
@@ -87,7 +85,7 @@ def make_commitment(
     predicate = {
         "claimed_at": claimed_at.astimezone(UTC).isoformat(),
         "bundle": _facts(bundle),
-        "rules": _rules(bundle.task.output),
+        "rules": RULES.stated(bundle.task.output),
         "code": _code(),
     }
     return attest(Statement(bundle.name, bundle.sha256, PREDICATE_TYPE, predicate), key, stamper)
@@ -186,7 +184,7 @@ def _compare(bundle: FingerprintBundle, statement: Statement) -> str:
     if statement.sha256 != bundle.sha256:
         raise EvidenceError(f"it commits to the bundle {statement.sha256}, this one is {bundle.sha256}")
     stated = {name: statement.predicate.get(name) for name in ("bundle", "rules")}
-    here = json.loads(json.dumps({"bundle": _facts(bundle), "rules": _rules(bundle.task.output)}))
+    here = json.loads(json.dumps({"bundle": _facts(bundle), "rules": RULES.stated(bundle.task.output)}))
     difference = first_difference(stated, here)
     if difference:
         raise EvidenceError(f"what it commits to is not what is here: {difference}.{_other_program(statement)}")
@@ -227,24 +225,6 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
         },
         "weight": asdict(bundle.weight),
         "provenance": dict(bundle.provenance),
-    }
-
-
-def _rules(space: OutputSpace) -> dict[str, Any]:
-    """State the thresholds that the bundle leaves to the program."""
-    return {
-        "minimum_share_answered": MINIMUM_SHARE,
-        "ratio_table_tolerance": TABLE_TOLERANCE,
-        "ratio_log_odds_edge": ratios.EDGE,
-        "ratio_bound_step": ratios.STEP,
-        "ratio_extreme": ratios.EXTREME,
-        "canaries": CANARIES,
-        "canary_rounds": ROUNDS,
-        "canary_tolerance": space.tolerance,
-        "constant_answers": space.constant,
-        "rounding": ROUNDING,
-        "sanity_shuffles": SHUFFLES,
-        "minimum_blind_controls": MINIMUM_CONTROLS,
     }
 
 

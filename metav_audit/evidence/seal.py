@@ -22,7 +22,6 @@ from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.timestamp import Stamper
 
 PREDICATE_TYPE = "urn:metav-audit:seal:v1"
-SEAL = "seal.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,33 +6,16 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from metav_audit.bundle import COMMITMENT
 from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence.custody import EvidenceFile
-from metav_audit.evidence.seal import SEAL
 from metav_audit.files import write_atomically
-from metav_audit.transcript import BODIES
-from metav_audit.verdict import CONTROLS
+from metav_audit.verdict import EVIDENCE, LOCK, SUMS, AuditFolder
 
-SUMS = "SHA256SUMS"
-EVIDENCE = (
-    "verdict.json",
-    "transcript.jsonl",
-    BODIES,
-    "bundle/manifest.json",
-    "bundle/tensors.safetensors",
-    f"bundle/{COMMITMENT}",
-    SEAL,
-    "control.json",
-    CONTROLS,
-)
-"""The files that a verdict follows from, or that vouch for it, in the order in which they are read."""
-
-_UNLISTED = {SUMS, ".lock"}
+_UNLISTED = {SUMS, LOCK}
 _CHUNK = 1 << 20
 
 
-def evidence_files(folder: Path) -> tuple[EvidenceFile, ...]:
+def evidence_files(folder: AuditFolder) -> tuple[EvidenceFile, ...]:
     """List the evidence of an audit's folder, each file with its hash.
 
     Raises:
@@ -42,7 +25,7 @@ def evidence_files(folder: Path) -> tuple[EvidenceFile, ...]:
     return tuple(EvidenceFile(name, path.stat().st_size, digest) for name, path, digest in found if digest)
 
 
-def write_sums(folder: Path, names: Collection[str] | None = None) -> None:
+def write_sums(folder: AuditFolder, names: Collection[str] | None = None) -> None:
     """Write the SHA-256 of every file of the folder into ``SHA256SUMS``, as ``sha256sum --check`` reads it.
 
     Args:
@@ -50,13 +33,13 @@ def write_sums(folder: Path, names: Collection[str] | None = None) -> None:
         names: the files whose lines are written anew, where there is a list already: the others' lines stay.
     """
     found = _lines(_sums(folder))
-    if names is not None and (folder / SUMS).exists():
+    if names is not None and folder.has(SUMS):
         kept = _lines((folder / SUMS).read_bytes())
         found = kept | {name: found[name] for name in names if name in found}
     write_atomically(folder / SUMS, "".join(f"{found[name]}  {name}\n" for name in sorted(found)).encode())
 
 
-def check_sums(folder: Path) -> str:
+def check_sums(folder: AuditFolder) -> str:
     """Compare every file with ``SHA256SUMS``; return what was seen, in words.
 
     Raises:
@@ -73,8 +56,8 @@ def check_sums(folder: Path) -> str:
     return f"{count} files have the hashes recorded when the audit ended"
 
 
-def _sums(folder: Path) -> bytes:
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+def _sums(folder: AuditFolder) -> bytes:
+    files = {path.relative_to(folder.path).as_posix(): path for path in folder.path.rglob("*") if path.is_file()}
     names = sorted(name for name, path in files.items() if path.name not in _UNLISTED)
     return "".join(f"{sha256_of_file(files[name])}  {name}\n" for name in names).encode()
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,13 +17,12 @@ from metav_audit.evidence.commitment import Registration, RegistrationStatus, re
 from metav_audit.evidence.custody import Attested, Custody, PositiveControl
 from metav_audit.evidence.examine import Findings, describe_stamp
 from metav_audit.evidence.keys import SigningKey
-from metav_audit.evidence.seal import SEAL, Sealed, check_seal, make_seal, sha256_of
+from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.sums import evidence_files, sha256_of_file
 from metav_audit.evidence.timestamp import Stamper
 from metav_audit.files import strict_json
-from metav_audit.transcript import Transcript, load_transcript, read_records
-
-RECORD = "control.json"
+from metav_audit.transcript import Transcript, read_records
+from metav_audit.verdict import BUNDLE, POSITIVE_CONTROL, SEAL, TRANSCRIPT, VERDICT, AuditFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +38,23 @@ class Sealer:
     stamper: Stamper | None
 
 
-def seal_folder(folder: Path, sealer: Sealer, now: datetime) -> None:
+def seal_folder(folder: AuditFolder, sealer: Sealer, now: datetime) -> None:
     """Seal a finished audit, unless a seal of what the folder holds is there already.
 
     Raises:
         EvidenceError: the time-stamp authority's answer is refused.
         RemoteError: the authority could not be asked; run the audit again, and it seals what it finds finished.
     """
-    transcript = load_transcript(folder / "transcript.jsonl")
+    transcript = folder.transcript()
     sealed = _sealed(folder, transcript)
-    if (folder / SEAL).exists() and check_seal(load_attestation(folder / SEAL), sealed).passed:
+    if folder.has(SEAL) and check_seal(load_attestation(folder / SEAL), sealed).passed:
         return
     seal = make_seal(sealed, sealer.key, operator=transcript.operator, claimed_at=now, stamper=sealer.stamper)
     save_attestation(seal, folder / SEAL)
 
 
 def custody_of(
-    folder: Path,
+    folder: AuditFolder,
     bundle: FingerprintBundle,
     transcript: Transcript,
     *,
@@ -78,7 +76,7 @@ def custody_of(
         seal=_seal(folder, transcript, signer, roots),
         operator=transcript.operator,
         clock=_clock(folder),
-        bodies=sum("body" in record for record in read_records(folder)),
+        bodies=sum("body" in record for record in read_records(folder / TRANSCRIPT)),
         files=evidence_files(folder),
         control=_control(folder),
     )
@@ -97,9 +95,9 @@ def _committed(registration: Registration, bundle: FingerprintBundle, transcript
     return Attested(status.value, sentence, at, registration.key_id, registration.authority)
 
 
-def _seal(folder: Path, transcript: Transcript, signer: str | None, roots: str | None) -> Attested:
+def _seal(folder: AuditFolder, transcript: Transcript, signer: str | None, roots: str | None) -> Attested:
     expected = transcript.operator.get("key_id")
-    if not (folder / SEAL).exists():
+    if not folder.has(SEAL):
         if expected is None:
             return Attested("none", "The audit is not sealed: nothing shows when it ended.")
         sentence = f"The seal is missing: the transcript says that the key {expected} would seal it."
@@ -127,30 +125,30 @@ def _weigh_seal(findings: Findings) -> Attested:
     return Attested("sealed", sentence, stamped.at.isoformat(), findings.key_id, stamped.authority)
 
 
-def _sealed(folder: Path, transcript: Transcript) -> Sealed:
+def _sealed(folder: AuditFolder, transcript: Transcript) -> Sealed:
     if transcript.finished is None:
-        raise TranscriptError(f"the audit in {folder} is not finished: run it again, then it is sealed")
+        raise TranscriptError(f"the audit in {folder.path} is not finished: run it again, then it is sealed")
     return Sealed(
         transcript_sha256=transcript.head,
         bundle_sha256=transcript.bundle_sha256,
-        verdict_sha256=sha256_of((folder / "verdict.json").read_bytes()),
-        commitment_sha256=sha256_of_file(folder / "bundle" / COMMITMENT),
+        verdict_sha256=sha256_of((folder / VERDICT).read_bytes()),
+        commitment_sha256=sha256_of_file(folder / f"{BUNDLE}/{COMMITMENT}"),
     )
 
 
-def _control(folder: Path) -> PositiveControl | None:
+def _control(folder: AuditFolder) -> PositiveControl | None:
     """Read what the run left of its control.
 
     Raises:
         EvidenceError: the file is damaged.
     """
     try:
-        fields = strict_json((folder / RECORD).read_bytes())
+        fields = strict_json((folder / POSITIVE_CONTROL).read_bytes())
         name, passed, outcome = str(fields["control"]), fields["passed"] is True, fields["outcome"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise EvidenceError(f"{folder / RECORD} is damaged: {error}; audit in a new folder") from error
+        raise EvidenceError(f"{folder / POSITIVE_CONTROL} is damaged: {error}; audit in a new folder") from error
     if passed:
         return PositiveControl(name, passed, f"The run's positive control, {name}, came out as a match, as it must.")
     how = f"came out as {outcome}, not as a match" if outcome else "could not be audited"
@@ -158,9 +156,9 @@ def _control(folder: Path) -> PositiveControl | None:
     return PositiveControl(name, passed, sentence)
 
 
-def _clock(folder: Path) -> str:
+def _clock(folder: AuditFolder) -> str:
     """Say how far apart the clocks lay; a server's ``Date`` is whole seconds, cut off."""
-    apart = [offset for record in read_records(folder) for offset in _offset(record)]
+    apart = [offset for record in read_records(folder / TRANSCRIPT) for offset in _offset(record)]
     if not apart:
         return "the server told no time"
     return (

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from metav_audit.bundle import FITPRINT, MANIFEST, Calibration, ErrorRates, FingerprintBundle, MetaVerifier, check_place
+from metav_audit.bundle import FITPRINT, MANIFEST, Calibration, FingerprintBundle, MetaVerifier, check_place
 from metav_audit.errors import BundleError, DataError
 from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.methods.registry import Materials, default_method, find_method, joint_settings
 from metav_audit.fingerprint.weight import LIR_VERSION, fit_table
 from metav_audit.progress import Progress, silent
-from metav_audit.task import Inputs
-from metav_audit.verdict import CalibrationScores, Judgement, VerdictOutcome, calibration_scores, judge, scores_in_full
+from metav_audit.task import Features, Inputs
+from metav_audit.verdict import Judgement, Rule, VerdictOutcome, scores_in_full
 from metav_audit.version import __version__
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.plan import Split
@@ -146,23 +146,21 @@ class SelfCheck:
 
 def check_itself(bundle: FingerprintBundle) -> SelfCheck:
     """Judge the target and, leaving each out in turn, the calibration's lineages."""
-    held_out = calibration_scores(bundle)
-    own = bundle.verifier.scores(bundle.reference[None], np.ones((1, *bundle.reference.shape), dtype=np.bool_))
-    target = judge(float(own[0]), held_out, bundle.rates, bundle.weight)
-    matched = _share(held_out, bundle.rates, VerdictOutcome.MATCH, derived=True)
-    cleared = _share(held_out, bundle.rates, VerdictOutcome.NO_MATCH, derived=False)
-    return SelfCheck(target, matched, cleared, held_out.knows_own_architecture)
+    rule = Rule.through(bundle)
+    target = rule.judge(rule.score(Features(bundle.reference, np.ones(bundle.reference.shape, dtype=np.bool_))))
+    matched = _share(rule, VerdictOutcome.MATCH, derived=True)
+    cleared = _share(rule, VerdictOutcome.NO_MATCH, derived=False)
+    return SelfCheck(target, matched, cleared, rule.held_out.knows_own_architecture)
 
 
-def _share(held_out: CalibrationScores, rates: ErrorRates, wanted: VerdictOutcome, *, derived: bool) -> float:
+def _share(rule: Rule, wanted: VerdictOutcome, *, derived: bool) -> float:
     """Return the share of one side that gets the ``wanted`` verdict, each judged by the other lineages."""
-    hits = []
-    for card, score in zip(held_out.models, held_out.scores.tolist(), strict=True):
-        if card.derived is derived:
-            others = np.array([one.lineage != card.lineage for one in held_out.models])
-            models = tuple(one for one, kept in zip(held_out.models, others, strict=True) if kept)
-            rest = CalibrationScores(models, held_out.scores[others])
-            hits.append(judge(score, rest, rates, rest.fit_weight()).outcome is wanted)
+    held_out = rule.held_out
+    hits = [
+        rule.without(card.lineage).judge(score).outcome is wanted
+        for card, score in zip(held_out.models, held_out.scores.tolist(), strict=True)
+        if card.derived is derived
+    ]
     return float(np.mean(hits))
 
 

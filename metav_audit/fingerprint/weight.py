@@ -7,8 +7,8 @@ from importlib.metadata import version
 import numpy as np
 
 from metav_audit.errors import DataError
-from metav_audit.statistics import NEUTRAL, WeightTable, log_odds, tabulate
-from metav_audit.verdict import TABLE_TOLERANCE, CalibrationScores
+from metav_audit.statistics import NEUTRAL, USUAL_RATIOS, WeightTable, log_odds, tabulate
+from metav_audit.verdict import RULES, CalibrationScores
 
 LIR_VERSION = version("lir")
 """Part of a bundle's provenance."""
@@ -22,7 +22,7 @@ def fit_table(held_out: CalibrationScores) -> WeightTable:
     """
     table = _fit_with_lir(held_out)
     difference = table.difference(held_out.fit_weight())
-    if difference > TABLE_TOLERANCE:
+    if difference > RULES.ratio_table_tolerance:
         raise DataError(
             f"the log10 likelihood ratios of lir {LIR_VERSION} and of metav-audit differ by {difference:.3f}: "
             "install the version of lir that constraints.txt names"
@@ -43,4 +43,4 @@ def _fit_with_lir(held_out: CalibrationScores) -> WeightTable:
     # A line is known by two points.
     start, end = np.ravel(calibrator.transform(np.array([[0.0], [1.0]]))).tolist()
     slope, intercept = (end - start, start) if end > start else (0.0, 0.0)
-    return tabulate(slope, intercept, elub(slope * inputs + intercept, labels))
+    return tabulate(slope, intercept, elub(slope * inputs + intercept, labels), USUAL_RATIOS.edge)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from metav_audit.report.entries import Entry
+from metav_audit.report.formats import FORMATS, Paper
 from metav_audit.report.model import EvidenceReport
-from metav_audit.report.writing import FORMATS, Paper, load_report, rebuild_reports, save_reports, write_reports
+from metav_audit.report.writing import load_report, rebuild_reports, report_of, save_reports, write_reports
 
 __all__ = [
     "FORMATS",
@@ -13,6 +14,7 @@ __all__ = [
     "Paper",
     "load_report",
     "rebuild_reports",
+    "report_of",
     "save_reports",
     "write_reports",
 ]

@@ -20,12 +20,12 @@ import typst
 from metav_audit.report.attachments import Attachment
 from metav_audit.report.document import Document
 from metav_audit.report.figures import draw
+from metav_audit.report.formats import Paper
 from metav_audit.report.layout import lay_out
 from metav_audit.report.layout.answers import shown_pictures
 from metav_audit.report.makers import makers
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import escape_rare
-from metav_audit.report.writing import Paper
 
 TEMPLATES = ("report.typ", "style.typ", "cover.typ", "blocks.typ", "cards.typ")
 STANDARDS: Any = ["a-3b", "ua-1"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence import EvidenceFile
+from metav_audit.verdict import AuditFolder
 
 MAX_ATTACHED = 16 << 20
 """A larger file is named with its hash, but not attached."""
@@ -36,7 +37,7 @@ def attach(name: str, content: bytes, relationship: str = "source") -> Attachmen
     return Attachment(name, content, media.get(Path(name).suffix, "application/octet-stream"), relationship)
 
 
-def gather(folder: Path, files: Sequence[EvidenceFile]) -> Iterator[Attachment]:
+def gather(folder: AuditFolder, files: Sequence[EvidenceFile]) -> Iterator[Attachment]:
     """Read the files that are small enough.
 
     Raises:

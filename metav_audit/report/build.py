@@ -10,35 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from metav_audit.bundle import FingerprintBundle, ModelCard
-from metav_audit.errors import TranscriptError
+from metav_audit.bundle import ModelCard
 from metav_audit.evidence import Custody
 from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, RatioCheck, Stratum
 from metav_audit.report.queries import build_queries, figure, mean
 from metav_audit.report.spelling import spelling_of
 from metav_audit.report.wording import write_wording
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary, weigh_held_out
-from metav_audit.task import features
 from metav_audit.transcript import Attempt, Exchange, Transcript
-from metav_audit.verdict import CalibrationScores, Verdict, calibration_scores, steadiness, view_of
+from metav_audit.verdict import CalibrationScores, Decision, Verdict, calibration_scores
 
 StratumKey = tuple[bool, str, str | None, str | None]
 """Derived or not, recipe, architecture, data."""
 
 
-def build_report(
-    bundle: FingerprintBundle, transcript: Transcript, verdict: Verdict, custody: Custody
-) -> EvidenceReport:
-    """Gather everything a renderer may print.
-
-    Raises:
-        TranscriptError: the three do not belong together.
-        AnswerError: an answer does not fit the task.
-    """
-    if (verdict.bundle_sha256, verdict.transcript_sha256) != (bundle.sha256, transcript.head):
-        raise TranscriptError("the verdict belongs to another bundle or transcript: run the audit again")
-    shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
-    held_out = calibration_scores(bundle, view_of(bundle, transcript), shown.answered)
+def build_report(decision: Decision, custody: Custody) -> EvidenceReport:
+    """Gather everything a renderer may print."""
+    bundle, transcript = decision.bundle, decision.transcript
+    reading, verdict, shown = decision.reading, decision.verdict, decision.reading.shown
+    held_out = calibration_scores(bundle, reading.view, shown.answered)
     sides = (_side(held_out, verdict, derived=False), _side(held_out, verdict, derived=True))
     queries = build_queries(bundle, transcript, shown)
     strata = _strata(held_out, verdict.score)
@@ -62,7 +52,7 @@ def build_report(
         exclusions=_exclusions(queries),
         failures=_failures(transcript.exchanges),
         identities=transcript.identities,
-        steadiness=steadiness(bundle, transcript),
+        steadiness=reading.steadiness,
         hashes=_hashes(bundle.provenance, verdict),
         software=_software(bundle.provenance, transcript),
         settings={name: value for name, value in bundle.provenance.items() if _is_setting(name)},
@@ -122,8 +112,8 @@ def _one_stratum(key: StratumKey, held_out: CalibrationScores, members: list[int
 
 
 def _ratios(held_out: CalibrationScores) -> RatioCheck:
-    sides = (held_out.lineage_scores(derived=side) for side in (True, False))
-    derived, independent = map(np.sort, weigh_held_out(*sides))
+    scores = (held_out.lineage_scores(derived=True), held_out.lineage_scores(derived=False))
+    derived, independent = map(np.sort, weigh_held_out(*scores))
     return RatioCheck(
         derived=tuple(derived.tolist()),
         independent=tuple(independent.tolist()),

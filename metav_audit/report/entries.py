@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from metav_audit.errors import MetavAuditError
 from metav_audit.report.model import EvidenceReport
-from metav_audit.report.writing import Vouch, load_report
+from metav_audit.report.writing import load_report
+from metav_audit.verdict import AuditFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,18 @@ class Entry:
     is_control: bool = False
 
     @classmethod
-    def of(cls, folder: Path, vouch: Vouch) -> Self:
+    def of(cls, folder: AuditFolder) -> Self:
         """Read an audit's folder; what is wrong with it is a result, too."""
         try:
-            report = load_report(folder, vouch)
+            report = load_report(folder)
         except MetavAuditError as error:
             return cls.failed(folder.name, folder, error)
         return cls(report.endpoint.name, folder.name, report, None)
 
     @classmethod
-    def failed(cls, name: str, folder: Path, error: MetavAuditError, *, is_control: bool = False) -> Self:
+    def failed(cls, name: str, folder: AuditFolder, error: MetavAuditError, *, is_control: bool = False) -> Self:
         """Say that there is no verdict, and why; where the folders lie on this machine is nobody's business."""
-        return cls(name, folder.name, None, str(error).replace(str(folder), folder.name), is_control)
+        return cls(name, folder.name, None, str(error).replace(str(folder.path), folder.name), is_control)
 
     @property
     def outcome(self) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from metav_audit.errors import ConfigurationError
 from metav_audit.files import write_atomically
 from metav_audit.report.entries import Entry
-from metav_audit.report.writing import Paper, Vouch
+from metav_audit.report.formats import Paper
+from metav_audit.verdict import TRANSCRIPT, AuditFolder, audits_in
 
 SUMMARY_FORMATS = ("csv", "html", "pdf")
 _GRAVITY = ("match", "", "inconclusive", "no_match")
@@ -17,16 +18,16 @@ _GRAVITY = ("match", "", "inconclusive", "no_match")
 
 def is_fleet(folder: Path) -> bool:
     """Say whether a folder holds audits' folders, and is none itself."""
-    return not (folder / "transcript.jsonl").exists() and any(_audits(folder))
+    return not AuditFolder(folder).has(TRANSCRIPT) and any(True for _ in audits_in(folder))
 
 
-def read_entries(folder: Path, vouch: Vouch) -> list[Entry]:
+def read_entries(folder: Path) -> list[Entry]:
     """Read every audit in a folder of audits; the control is the one that the others name.
 
     Raises:
         ConfigurationError: there is no audit in it.
     """
-    entries = [Entry.of(path, vouch) for path in _audits(folder)]
+    entries = [Entry.of(each) for each in audits_in(folder)]
     if not entries:
         raise ConfigurationError(f"{folder} holds no audits: give the folder of 'metav-audit audit -o'")
     controls = {each.report.custody.control.name for each in entries if each.report and each.report.custody.control}
@@ -72,10 +73,6 @@ def _render(entries: Sequence[Entry], name: str, paper: Paper) -> bytes:
     from metav_audit.report.as_pdf import typeset
 
     return typeset(lay_out_summary(entries), {}, paper=paper)
-
-
-def _audits(folder: Path) -> Iterable[Path]:
-    return (path.parent for path in sorted(folder.glob("*/transcript.jsonl")))
 
 
 def _place(entry: Entry) -> tuple[bool, int, float, float, str]:

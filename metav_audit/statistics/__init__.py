@@ -17,6 +17,8 @@ from metav_audit.statistics.plots import (
 )
 from metav_audit.statistics.ratios import (
     NEUTRAL,
+    USUAL_RATIOS,
+    RatioRules,
     WeightTable,
     fit_weight,
     log_odds,
@@ -35,7 +37,9 @@ __all__ = [
     "NEUTRAL",
     "QUIET",
     "STYLE",
+    "USUAL_RATIOS",
     "Form",
+    "RatioRules",
     "Scores",
     "WeightTable",
     "aruc",

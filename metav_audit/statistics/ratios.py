@@ -25,18 +25,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from metav_audit.errors import BundleError
 
-EDGE = math.log(1e4)
-"""Scores closer than 1e-4 to 0 or 1 count as that close: few models saturate, and they must not tilt the line for all.
 
-Chosen with the rest of the calibrator by its Cllr on left-out calibration lineages of five digits targets; see
-docs/weight.md.
-"""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioRules:
+    """What a table of likelihood ratios hangs on beside the scores.
 
-STEP = 0.01
-"""The grid on which the bounds are sought, in units of log10 LR."""
+    Attributes:
+        edge: scores count as no nearer to 0 or 1 than these log-odds (1e-4): few models saturate, and they must not
+            tilt the line for all. Chosen with the rest of the calibrator by its Cllr on left-out calibration lineages
+            of five digits targets; see docs/weight.md.
+        step: the grid on which the bounds are sought, in units of log10 LR.
+        extreme: log10 LRs beyond this count as this when the bounds are sought.
+    """
 
-EXTREME = 9.0
-"""log10 LRs beyond this count as this when the bounds are sought."""
+    edge: float = math.log(1e4)
+    step: float = 0.01
+    extreme: float = 9.0
+
+
+USUAL_RATIOS = RatioRules()
 
 DIGITS = 6
 """Decimals of a log10 LR: beyond, machines may differ."""
@@ -52,7 +59,7 @@ class WeightTable:
     """A score's log10 LR: points joined by straight lines over the score's log-odds, level beyond the outermost.
 
     Attributes:
-        log_odds: of the score, increasing, in ``[-EDGE, EDGE]`` but for rounding.
+        log_odds: of the score, increasing, within the edge but for rounding.
         log10_lr: the log10 LR at each, never decreasing, within the bounds.
         low: the lower bound of a log10 LR, at most 0.
         high: the upper bound of a log10 LR, at least 0.
@@ -104,15 +111,15 @@ NEUTRAL = WeightTable((0.0,), (0.0,), 0.0, 0.0)
 """The table that gives every score the LR 1."""
 
 
-def log_odds(scores: ArrayLike) -> Scores:
-    """Return ln(s / (1 - s)) of scores in [0, 1], held within ``±EDGE``; what crowds at 0 or 1 comes apart."""
+def log_odds(scores: ArrayLike, edge: float = USUAL_RATIOS.edge) -> Scores:
+    """Return ln(s / (1 - s)) of scores in [0, 1], held within ``±edge``; what crowds at 0 or 1 comes apart."""
     held = np.asarray(scores, dtype=np.float64)
     with np.errstate(divide="ignore"):
         odds: Scores = np.log(held) - np.log1p(-held)
-    return np.clip(odds, -EDGE, EDGE)
+    return np.clip(odds, -edge, edge)
 
 
-def fit_weight(derived: Scores, independent: Scores) -> WeightTable:
+def fit_weight(derived: Scores, independent: Scores, rules: RatioRules = USUAL_RATIOS) -> WeightTable:
     """Fit the table on one score a lineage of each side; without a lineage on either, every LR is 1.
 
     1. Log-odds of the scores.
@@ -122,12 +129,13 @@ def fit_weight(derived: Scores, independent: Scores) -> WeightTable:
     if not (len(derived) and len(independent)):
         return NEUTRAL
     # 1.
-    sides = log_odds(derived), log_odds(independent)
+    sides = log_odds(derived, rules.edge), log_odds(independent, rules.edge)
     # 2.
     slope, intercept = fit_line(*sides)
     # 3.
-    bounds = find_bounds(*(slope * side + intercept for side in sides))
-    return tabulate(slope, intercept, bounds)
+    derived_lrs, independent_lrs = (slope * side + intercept for side in sides)
+    bounds = find_bounds(derived_lrs, independent_lrs, rules)
+    return tabulate(slope, intercept, bounds, rules.edge)
 
 
 def fit_line(derived: Scores, independent: Scores) -> tuple[float, float]:
@@ -160,7 +168,7 @@ def fit_line(derived: Scores, independent: Scores) -> tuple[float, float]:
     return (slope, intercept) if slope > 0 else (0.0, 0.0)
 
 
-def find_bounds(derived: Scores, independent: Scores) -> tuple[float, float]:
+def find_bounds(derived: Scores, independent: Scores, rules: RatioRules = USUAL_RATIOS) -> tuple[float, float]:
     """Return the empirical lower and upper bound of log10 LRs (ELUB), at most 0 and at least 0.
 
     Whoever acts on "LR above t" can do better or worse than one who knows nothing. With one misleading LR more on each
@@ -169,35 +177,39 @@ def find_bounds(derived: Scores, independent: Scores) -> tuple[float, float]:
     Args:
         derived: the log10 LRs of derived lineages.
         independent: the log10 LRs of independent lineages.
+        rules: the grid, and what is extreme.
     """
-    for_derived, for_independent = (np.sort(np.clip(side, -EXTREME, EXTREME)) for side in (derived, independent))
+    step, extreme = rules.step, rules.extreme
+    for_derived, for_independent = (np.sort(np.clip(side, -extreme, extreme)) for side in (derived, independent))
     lowest = max(min(for_derived[0], for_independent[0]), -math.log10(len(derived) + 1))
     highest = min(max(for_derived[-1], for_independent[-1]), math.log10(len(independent) + 1))
-    steps = np.arange(min(0, math.floor(lowest / STEP)), max(0, math.floor(highest / STEP) + 1) + 1)
-    thresholds = steps * STEP
+    steps = np.arange(min(0, math.floor(lowest / step)), max(0, math.floor(highest / step) + 1) + 1)
+    thresholds = steps * step
     hits, alarms = (
         len(side) - np.searchsorted(side, thresholds, side="right") for side in (for_derived, for_independent)
     )
     cost = 1 - hits / (len(derived) + 1) + 10**thresholds * (alarms + 1) / (len(independent) + 1)
     worse = cost > np.minimum(1.0, 10**thresholds)
-    low = max([thresholds[0], *(thresholds[worse & (steps <= 0)] + STEP)])
-    high = min([thresholds[-1], *(thresholds[worse & (steps >= 0)] - STEP)])
+    low = max([thresholds[0], *(thresholds[worse & (steps <= 0)] + step)])
+    high = min([thresholds[-1], *(thresholds[worse & (steps >= 0)] - step)])
     return float(min(low, 0.0)), float(max(high, 0.0))
 
 
-def tabulate(slope: float, intercept: float, bounds: tuple[float, float]) -> WeightTable:
+def tabulate(slope: float, intercept: float, bounds: tuple[float, float], edge: float) -> WeightTable:
     """Return the table of a line that rises, or of (0, 0), between two bounds: its ends, and where it meets them."""
     low, high = (round(bound, DIGITS) + 0.0 for bound in bounds)
     meets = [(bound - intercept) / slope for bound in (low, high)] if slope > 0 else []
-    places = np.unique(np.round(np.clip([-EDGE, *meets, EDGE], -EDGE, EDGE), DIGITS))
+    places = np.unique(np.round(np.clip([-edge, *meets, edge], -edge, edge), DIGITS))
     heights = np.round(np.clip(slope * places + intercept, low, high), DIGITS) + 0.0
     return WeightTable(tuple(places.tolist()), tuple(heights.tolist()), low, high)
 
 
-def weigh_held_out(derived: Scores, independent: Scores) -> tuple[Scores, Scores]:
+def weigh_held_out(derived: Scores, independent: Scores, rules: RatioRules = USUAL_RATIOS) -> tuple[Scores, Scores]:
     """Return the log10 LRs of derived and independent lineages, each by the table of all others."""
-    mine = [fit_weight(np.delete(derived, at), independent).weigh(derived[at]) for at in range(len(derived))]
-    theirs = [fit_weight(derived, np.delete(independent, at)).weigh(independent[at]) for at in range(len(independent))]
+    mine = [fit_weight(np.delete(derived, at), independent, rules).weigh(derived[at]) for at in range(len(derived))]
+    theirs = [
+        fit_weight(derived, np.delete(independent, at), rules).weigh(independent[at]) for at in range(len(independent))
+    ]
     return np.array(mine), np.array(theirs)
 
 

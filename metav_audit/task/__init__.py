@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from metav_audit.task.answers import Answer, BoolArray, Features, FloatArray, check_answer, features
-from metav_audit.task.domains import ImageDomain, InputDomain, TabularDomain
-from metav_audit.task.domains.base import Inputs
-from metav_audit.task.outputs import (
-    LOG_FLOOR,
-    ClassScores,
-    GeneratedTensor,
-    OutputKind,
-    OutputSpace,
-    Quantities,
-    ScoreKind,
-)
-from metav_audit.task.outputs.scores import ROUNDING
+from metav_audit.task.domains.base import InputDomain, Inputs
+from metav_audit.task.domains.image import ImageDomain
+from metav_audit.task.domains.tabular import TabularDomain
+from metav_audit.task.outputs.base import OutputKind, OutputSpace, ScoreKind
+from metav_audit.task.outputs.scores import LOG_FLOOR, ROUNDING, ClassScores
+from metav_audit.task.outputs.values import GeneratedTensor, Quantities
 from metav_audit.task.spec import TaskSpec
-from metav_audit.task.views import FULL_VIEW, OutputView, find_noise, find_view, with_noise
+from metav_audit.task.views import FULL_VIEW, USUAL_VIEWS, OutputView, ViewRules, find_noise, find_view, with_noise
 
 __all__ = [
     "FULL_VIEW",
     "LOG_FLOOR",
     "ROUNDING",
+    "USUAL_VIEWS",
     "Answer",
     "BoolArray",
     "ClassScores",
@@ -38,6 +33,7 @@ __all__ = [
     "ScoreKind",
     "TabularDomain",
     "TaskSpec",
+    "ViewRules",
     "check_answer",
     "features",
     "find_noise",

@@ -15,23 +15,35 @@ from numpy.typing import NDArray
 from metav_audit.task.answers import Answer, Features, FloatArray
 from metav_audit.task.outputs import OutputKind, OutputSpace, ScoreKind
 
-MAX_DECIMALS = 4
-"""Probabilities and values with more decimals than this are taken as they are."""
-
-MAX_NOISE = 0.02
-"""Answers that differ more from call to call are not those of one model with noise on them."""
-MIN_REPEATS = 4
-"""Rounds of the same inputs in which noise can be told from a model that was changed."""
-
-_ALIKE = 0.1
-"""Rounds that nowhere lie further apart than this share of the noise are the same answer twice, and so no noise."""
-_LARGEST_STEP = 0.6
-"""The share of the rounds' spread that a single step may explain: near 1 where a model was changed."""
 _TINY = 1e-12
-_SUM_TOLERANCE = 1e-4
-"""By how much probabilities that an API brought to add up to 1 may not: those cut off at one in a million, too."""
 _TOLD = (ScoreKind.PROBABILITY, ScoreKind.PERCENT, ScoreKind.VALUE)
 """Scores whose decimals and noise can be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewRules:
+    """How a view is found from answers.
+
+    Attributes:
+        most_decimals: probabilities and values with more decimals than this are taken as they are.
+        most_noise: answers that differ more from call to call are not those of one model with noise on them.
+        least_rounds: rounds of the same inputs in which noise can be told from a model that was changed.
+        alike: rounds that nowhere lie further apart than this share of the noise are the same answer twice, and so no
+            noise.
+        largest_step: the share of the rounds' spread that a single step may explain: near 1 where a model was changed.
+        sum_tolerance: by how much probabilities that an API brought to add up to 1 may not: those cut off at one in
+            a million, too.
+    """
+
+    most_decimals: int = 4
+    most_noise: float = 0.02
+    least_rounds: int = 4
+    alike: float = 0.1
+    largest_step: float = 0.6
+    sum_tolerance: float = 1e-4
+
+
+USUAL_VIEWS = ViewRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +110,18 @@ def with_noise(values: FloatArray, deviation: float, space: OutputSpace, seed: i
     return space.canonical(shares / total, ScoreKind.PROBABILITY).astype(np.float32)
 
 
-def find_noise(repeats: NDArray[np.float64], kind: ScoreKind) -> float:
+def find_noise(repeats: NDArray[np.float64], kind: ScoreKind, rules: ViewRules = USUAL_VIEWS) -> float:
     """Return the standard deviation of the noise in repeated answers, with two digits; 0 where it is something else.
 
-    Noise is different in each round, no larger than ``MAX_NOISE``, and no two spells of rounds lie apart. A model that
-    is changed, or two that answer by turns or by dice, do otherwise.
+    Noise is different in each round, no larger than the rules allow, and no two spells of rounds lie apart. A model
+    that is changed, or two that answer by turns or by dice, do otherwise.
 
     Args:
         repeats: probabilities, or values in canonical units, of shape (rounds, inputs, D); NaN where none was shown.
         kind: of the scores that they were read from.
+        rules: what counts as noise.
     """
-    if kind not in _TOLD or len(repeats) < MIN_REPEATS or (np.isnan(repeats) != np.isnan(repeats[0])).any():
+    if kind not in _TOLD or len(repeats) < rules.least_rounds or (np.isnan(repeats) != np.isnan(repeats[0])).any():
         return 0.0
     rounds = repeats[:, ~np.isnan(repeats[0])]
     variances, means = rounds.var(axis=0, ddof=1), rounds.mean(axis=0)
@@ -117,14 +130,14 @@ def find_noise(repeats: NDArray[np.float64], kind: ScoreKind) -> float:
     # 1. How strong it is. Where a probability is cut off at 0 its noise seems smaller than it is.
     inside = means >= 2 * np.sqrt(variances.max()) if kind is not ScoreKind.VALUE else np.ones_like(means, np.bool_)
     deviation = float(np.sqrt(variances[inside].mean() if inside.any() else variances.mean()))
-    if kind is not ScoreKind.VALUE and np.allclose(repeats.sum(axis=-1), 1.0, atol=_SUM_TOLERANCE):
+    if kind is not ScoreKind.VALUE and np.allclose(repeats.sum(axis=-1), 1.0, atol=rules.sum_tolerance):
         # Bringing the sum to 1 took one part in as many as there are classes away.
         deviation /= np.sqrt(1 - 1 / repeats.shape[-1])
     # 2. Whether it is noise.
     apart = np.abs(rounds[:, None] - rounds[None]).max(axis=-1)
-    alike = (apart < _ALIKE * deviation) & ~np.eye(len(rounds), dtype=np.bool_)
-    steady = not alike.any() and _largest_step(rounds) <= _LARGEST_STEP * variances.sum() * (len(rounds) - 1)
-    return float(f"{deviation:.2g}") if steady and deviation <= MAX_NOISE else 0.0
+    alike = (apart < rules.alike * deviation) & ~np.eye(len(rounds), dtype=np.bool_)
+    steady = not alike.any() and _largest_step(rounds) <= rules.largest_step * variances.sum() * (len(rounds) - 1)
+    return float(f"{deviation:.2g}") if steady and deviation <= rules.most_noise else 0.0
 
 
 def _largest_step(rounds: NDArray[np.float64]) -> float:
@@ -135,7 +148,9 @@ def _largest_step(rounds: NDArray[np.float64]) -> float:
     return float(max(weight * step for weight, step in zip(weights, steps, strict=True)))
 
 
-def find_view(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreKind) -> OutputView:
+def find_view(
+    answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreKind, rules: ViewRules = USUAL_VIEWS
+) -> OutputView:
     """Find the view from answers; without any answer it is the full view.
 
     Decimals are looked for in probabilities, percents and values alone, and only where an answer has scores that
@@ -148,15 +163,16 @@ def find_view(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreK
         return OutputView(top=1, label_only=True)
     shown = max(sum(score is not None for score in scores) for scores in given)
     top = shown if shown < space.size and space.kind is OutputKind.CLASSIFICATION else None
-    return OutputView(top, _decimals([score for scores in given for score in scores if score is not None], kind))
+    told = [score for scores in given for score in scores if score is not None]
+    return OutputView(top, _decimals(told, kind, rules.most_decimals))
 
 
-def _decimals(scores: Sequence[float], kind: ScoreKind) -> int | None:
+def _decimals(scores: Sequence[float], kind: ScoreKind, most: int) -> int | None:
     if kind not in _TOLD:
         return None
     values = np.asarray(scores, dtype=np.float64)
     shift = 2 if kind is ScoreKind.PERCENT else 0
-    for decimals in range(MAX_DECIMALS + 1 - shift):
+    for decimals in range(most + 1 - shift):
         if np.abs(values - np.round(values, decimals)).max() < 1e-9:
             return decimals + shift
     return None

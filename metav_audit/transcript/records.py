@@ -12,9 +12,9 @@ from typing import Any, Self
 from metav_audit.task import Answer, ScoreKind
 
 
-def read_records(folder: Path) -> Iterator[Mapping[str, Any]]:
+def read_records(path: Path) -> Iterator[Mapping[str, Any]]:
     """Read the transcript's records one by one, the chain unchecked."""
-    with (folder / "transcript.jsonl").open("rb") as lines:
+    with path.open("rb") as lines:
         yield from map(json.loads, lines)
 
 

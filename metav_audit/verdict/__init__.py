@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from metav_audit.verdict.blind import (
-    CONTROLS,
-    MAX_CONTROLS_BYTES,
-    MINIMUM_CONTROLS,
-    ControlModel,
-    Controls,
-    check_names,
-    load_controls,
-)
+from metav_audit.verdict.blind import MAX_CONTROLS_BYTES, ControlModel, Controls, check_names, load_controls
 from metav_audit.verdict.decide import decide
-from metav_audit.verdict.reading import MINIMUM_SHARE, first_look, steadiness, view_of
+from metav_audit.verdict.folder import (
+    BLIND_CONTROLS,
+    BUNDLE,
+    EVIDENCE,
+    LOCK,
+    POSITIVE_CONTROL,
+    SEAL,
+    SUMS,
+    TRANSCRIPT,
+    VERDICT,
+    AuditFolder,
+    Decision,
+    audits_in,
+    conclude,
+)
+from metav_audit.verdict.reading import Reading, read
 from metav_audit.verdict.rule import (
-    TABLE_TOLERANCE,
     CalibrationScores,
     Judgement,
     Rule,
@@ -24,32 +30,43 @@ from metav_audit.verdict.rule import (
     judge,
     scores_in_full,
 )
-from metav_audit.verdict.sanity import SHUFFLES
+from metav_audit.verdict.rules import RULES, Rules
+from metav_audit.verdict.steadiness import first_look
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
 
 __all__ = [
-    "CONTROLS",
+    "BLIND_CONTROLS",
+    "BUNDLE",
+    "EVIDENCE",
+    "LOCK",
     "MAX_CONTROLS_BYTES",
-    "MINIMUM_CONTROLS",
-    "MINIMUM_SHARE",
-    "SHUFFLES",
-    "TABLE_TOLERANCE",
+    "POSITIVE_CONTROL",
+    "RULES",
+    "SEAL",
+    "SUMS",
+    "TRANSCRIPT",
+    "VERDICT",
+    "AuditFolder",
     "CalibrationScores",
     "ControlModel",
     "Controls",
+    "Decision",
     "Judgement",
+    "Reading",
     "Rule",
+    "Rules",
     "Verdict",
     "VerdictOutcome",
+    "audits_in",
     "calibration_scores",
     "check_names",
     "check_table",
+    "conclude",
     "decide",
     "first_look",
     "guard",
     "judge",
     "load_controls",
+    "read",
     "scores_in_full",
-    "steadiness",
-    "view_of",
 ]

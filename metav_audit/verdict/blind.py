@@ -2,7 +2,7 @@
 
 Whoever made a bundle also chose the models that calibrate it. Controls are models that they did not choose: the share
 of them that would be a match is the false-positive rate that an outsider sees. Their answers to the fingerprint stand
-in ``controls.json`` beside the suspect's transcript, so that the verdict follows from the folder's files alone.
+in ``blind-controls.json`` beside the suspect's transcript, so that the verdict follows from the folder's files alone.
 """
 
 from __future__ import annotations
@@ -20,20 +20,12 @@ from metav_audit.errors import EvidenceError
 from metav_audit.files import strict_json
 from metav_audit.statistics import clopper_pearson, conformal_tail
 from metav_audit.task import Answer, BoolArray, Features, OutputSpace, OutputView, ScoreKind, features, find_view
+from metav_audit.verdict.rules import RULES, Rules
 
-CONTROLS = "controls.json"
 FORMAT = "metav-audit-controls"
 SCHEMA_VERSION = 1
 MAX_CONTROLS_BYTES = 1 << 28
 MAX_CONTROLS = 10_000
-MINIMUM_CONTROLS = 20
-"""Below this number no verdict is given where controls were asked for.
-
-With 20 of them and no match, the false-positive rate lies below 17 % (95 % Clopper-Pearson interval); with ten, not
-even 30 % could be ruled out. 73 are needed to show that it lies below 5 %.
-"""
-MAX_CHANCE = 0.01
-"""Controls contradict the promise if so many matches would come about in at most this share of honest bundles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ class Controls:
 
 
 def load_controls(path: Path) -> Controls | None:
-    """Read ``controls.json``; None where there is no such file.
+    """Read ``blind-controls.json``; None where there is no such file.
 
     Raises:
         EvidenceError: it is oversized, damaged or none of ours.
@@ -141,27 +133,25 @@ class BlindControls:
         texts = {name: tuple(fields[name]) for name in ("matched", "left_out")}
         return cls(**{**fields, **texts, "interval": None if interval is None else tuple(interval)})
 
-    @property
-    def failures(self) -> tuple[str, ...]:
-        """A sentence for each reason not to give a verdict; none where the controls bear the promise out."""
-        return tuple(self._failures())
+    def failures(self, rules: Rules = RULES) -> tuple[str, ...]:
+        """Return a sentence for each reason not to give a verdict; none where the controls bear the promise out."""
+        return tuple(self._failures(rules))
 
-    def _failures(self) -> Iterator[str]:
-        if self.models < MINIMUM_CONTROLS:
+    def _failures(self, rules: Rules) -> Iterator[str]:
+        if self.models < rules.minimum_blind_controls:
             yield (
                 f"only {self.models} blind controls could be scored: no verdict is given with fewer than "
-                f"{MINIMUM_CONTROLS}"
+                f"{rules.minimum_blind_controls}"
             )
-        if self.contradicts:
+        if self.contradicts(rules):
             yield (
                 f"the blind controls contradict the promised rate of false matches, {self.promised:.1%}: {self}; so "
                 f"many would come about with {self.chance:.2g} of all honest bundles"
             )
 
-    @property
-    def contradicts(self) -> bool:
-        """Whether so many matches are hardly possible if the bundle keeps its promise."""
-        return self.chance <= MAX_CHANCE
+    def contradicts(self, rules: Rules = RULES) -> bool:
+        """Say whether so many matches are hardly possible if the bundle keeps its promise."""
+        return self.chance <= rules.blind_chance
 
     def __str__(self) -> str:
         """Say what was seen in one line."""

@@ -1,136 +1,99 @@
-"""Whether an endpoint's answers are those of one model, and of a model of the task at all.
+"""The reading: what an audit's answers show, before anything is decided.
 
-Pure functions of bundle and transcript. Each finding is a sentence that leads to "inconclusive": answers that change,
+A pure function of bundle and transcript. Each fault is a sentence that leads to "inconclusive": answers that change,
 that never change, that come from several models, or that no model of the task would give, are evidence of nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle import CANARIES, FingerprintBundle
-from metav_audit.task import (
-    Answer,
-    BoolArray,
-    Features,
-    FloatArray,
-    OutputKind,
-    OutputView,
-    features,
-    find_noise,
-    find_view,
-)
-from metav_audit.transcript import CanaryRound, Transcript
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.errors import TranscriptError
+from metav_audit.task import BoolArray, Features, FloatArray, OutputKind, OutputView, features, find_view
+from metav_audit.transcript import EndpointRecord, Transcript
+from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.sanity import sanity_seed
+from metav_audit.verdict.steadiness import Steadiness
 
 _MACHINE_NAMES = {"address", "server", "tls_certificate_sha256", "x-powered-by"}
 """Names of the machine and the software in front of a model; balanced servers may differ in them."""
 
 
-def find_faults(bundle: FingerprintBundle, transcript: Transcript, shown: Features) -> tuple[str, ...]:
-    """Return a sentence for each reason to believe that the answers are not those of one model of the task.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the answers show.
+
+    Attributes:
+        endpoint: who was asked.
+        transcript_sha256: the head of the transcript's chain.
+        requests: requests sent, retries included.
+        shown: the canonical features of the answers, (N, D), with the mask of what was shown.
+        view: what the endpoint showed of its model's outputs, its noise among it.
+        faults: a sentence for each reason not to judge these answers; none where they are those of one model of the
+            task.
+        steadiness: how often the same inputs were asked again, and how far their answers lay apart, in words.
+    """
+
+    endpoint: EndpointRecord
+    transcript_sha256: str
+    requests: int
+    shown: Features
+    view: OutputView
+    faults: tuple[str, ...]
+    steadiness: str
+
+    @property
+    def answered(self) -> int:
+        """Queries answered."""
+        return int(self.shown.answered.sum())
+
+
+def read(bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES) -> Reading:
+    """Read an audit's answers.
 
     Args:
         bundle: what was asked.
         transcript: what came back.
-        shown: the canonical features of its answers.
+        rules: what counts as too little, as noise, as strange.
+
+    Raises:
+        TranscriptError: the transcript was recorded with another bundle.
+        AnswerError: an answer does not fit the task.
     """
-    noise = noise_of(bundle, transcript)
-    return (
-        *_unsteady(bundle, transcript, noise),
+    if transcript.bundle_sha256 != bundle.sha256 or len(transcript.exchanges) != len(bundle.inputs):
+        raise TranscriptError("the transcript was recorded with another bundle: give the bundle whose hash it names")
+    space, kind = bundle.task.output, transcript.endpoint.scores
+    shown = features(transcript.answers, space, kind)
+    steadiness = Steadiness.of(transcript, space, rules)
+    faults = (
+        *_too_little(shown, rules),
+        *steadiness.faults(),
         *_renamed(transcript.identities),
         *_constant(bundle, shown),
-        *_strange(bundle, shown, OutputView(noise=noise)),
+        *_strange(bundle, shown, OutputView(noise=steadiness.noise), rules.strangeness),
     )
+    view = find_view(transcript.answers, space, kind, rules.views)
+    if steadiness.noise and not view.label_only:
+        view = replace(view, noise=steadiness.noise, seed=sanity_seed(bundle.sha256, transcript.head))
+    return Reading(transcript.endpoint, transcript.head, transcript.requests, shown, view, faults, steadiness.words())
 
 
-def noise_of(bundle: FingerprintBundle, transcript: Transcript) -> float:
-    """Return the standard deviation of the noise in which the canaries' answers differ; see ``views.find_noise``.
-
-    0 where they differ by less than the task's tolerance.
-    """
-    space, rounds = bundle.task.output, _whole_rounds(transcript)
-    if len(rounds) < 2 or max(_drift(bundle, transcript, rounds)) <= space.tolerance:
-        return 0.0
-    values = np.array([_canary_values(bundle, transcript, each.answers) for each in rounds])
-    shown = np.exp(values) if space.kind is OutputKind.CLASSIFICATION else values
-    return find_noise(shown, transcript.endpoint.scores)
-
-
-def _unsteady(bundle: FingerprintBundle, transcript: Transcript, noise: float) -> Iterator[str]:
-    """Compare every round of canaries with the first; noise is no change.
-
-    Only whole rounds count, and the last of them has to follow the last answer: what came after it is vouched for by
-    nothing.
-    """
-    rounds = _whole_rounds(transcript)
-    blank = "so it cannot be told whether the model stayed the same" + _last_error(transcript)
-    if len(rounds) < 2:
-        yield f"the inputs asked again and again were not answered twice, {blank}"
-        return
-    drift = _drift(bundle, transcript, rounds)
-    limit = np.inf if noise else bundle.task.output.tolerance
-    odd = next((index for index, each in enumerate(drift) if each > limit), None)
-    if odd == 1:
-        yield f"the same input is answered differently from call to call (by {_apart(bundle, max(drift))})"
-    elif odd is not None:
+def _too_little(shown: Features, rules: Rules) -> Iterator[str]:
+    answered = shown.answered
+    if answered.mean() < rules.minimum_share_answered:
         yield (
-            f"the answers to the same inputs changed during the run (by {_apart(bundle, max(drift))}), "
-            f"between {rounds[odd - 1].at} and {rounds[odd].at}: the model was changed"
+            f"only {answered.sum()} of {len(answered)} queries were answered; at least "
+            f"{_share(rules.minimum_share_answered)} are needed"
         )
-    elif max(each.after for each in rounds) < sum(answer is not None for answer in transcript.answers):
-        yield f"the inputs asked again and again were not answered after the last query, {blank}"
 
 
-def steadiness(bundle: FingerprintBundle, transcript: Transcript) -> str:
-    """Say how often the canaries were asked, and how far their answers lay apart."""
-    rounds = _whole_rounds(transcript)
-    asked = f"{CANARIES} inputs asked {len(transcript.canaries)} times, answered {len(rounds)} times"
-    if len(rounds) < 2:
-        return asked
-    return f"{asked}; their answers differ by {_apart(bundle, max(_drift(bundle, transcript, rounds)))} at most"
-
-
-def first_look(bundle: FingerprintBundle, transcript: Transcript) -> str:
-    """Say what the first rounds of canaries show: the view, and whether the same input gets the same answer."""
-    rounds = _whole_rounds(transcript)
-    answers = [answer for each in rounds for answer in each.answers]
-    space = bundle.task.output
-    said = f"the first answers show {find_view(answers, space, transcript.endpoint.scores).words(space)}"
-    if len(rounds) < 2:
-        return said
-    drift = max(_drift(bundle, transcript, rounds))
-    same = drift <= space.tolerance
-    return f"{said}, " + ("the same twice" if same else f"differing by {_apart(bundle, drift)} from call to call")
-
-
-def _whole_rounds(transcript: Transcript) -> list[CanaryRound]:
-    return [each for each in transcript.canaries if len(each.answers) == CANARIES and each.whole]
-
-
-def _drift(bundle: FingerprintBundle, transcript: Transcript, rounds: Sequence[CanaryRound]) -> list[float]:
-    values = [_canary_values(bundle, transcript, each.answers) for each in rounds]
-    return [bundle.task.output.drift(values[0], each) for each in values]
-
-
-def _last_error(transcript: Transcript) -> str:
-    errors = [each.error for each in transcript.canaries if each.error]
-    return f" (last error: {errors[-1][:200]})" if errors else ""
-
-
-def _apart(bundle: FingerprintBundle, distance: float) -> str:
-    return f"{distance:.2g} {bundle.task.output.unit}" if np.isfinite(distance) else "what is shown"
-
-
-def _canary_values(
-    bundle: FingerprintBundle, transcript: Transcript, answers: Sequence[Answer | None]
-) -> NDArray[np.float64]:
-    found = features(answers, bundle.task.output, transcript.endpoint.scores)
-    return np.where(found.mask, found.values, np.nan).astype(np.float64)
+def _share(share: float) -> str:
+    return "half" if share == 0.5 else f"{share:.0%}"
 
 
 def _renamed(identities: Sequence[Mapping[str, str]]) -> Iterator[str]:
@@ -146,10 +109,10 @@ def _constant(bundle: FingerprintBundle, shown: Features) -> Iterator[str]:
         yield "every input gets the same answer: no model of the task answers so"
 
 
-def _strange(bundle: FingerprintBundle, shown: Features, view: OutputView) -> Iterator[str]:
+def _strange(bundle: FingerprintBundle, shown: Features, view: OutputView, strangeness: float) -> Iterator[str]:
     """Compare how usual the suspect's answers are with how usual those of each calibration model are.
 
-    An endpoint below the lowest of them, by half as much again as they spread, is no model of the task.
+    An endpoint below the lowest of them, by a share (``strangeness``) of how they spread, is no model of the task.
     """
     answered = shown.answered
     if not answered.any():
@@ -158,7 +121,7 @@ def _strange(bundle: FingerprintBundle, shown: Features, view: OutputView) -> It
     features = bundle.calibration.features
     calibration = view.apply(Features(features, np.ones(features.shape, np.bool_)), bundle.task.output).values
     suspect, others = usual(calibration[:, answered], shown.values[answered], shown.mask[answered])
-    if suspect < others.min() - 0.5 * (np.median(others) - others.min()):
+    if suspect < others.min() - strangeness * (np.median(others) - others.min()):
         yield "the answers are unlike those of any model of this task, derived or independent"
 
 
@@ -183,21 +146,3 @@ def _nearness(calibration: FloatArray, values: FloatArray, mask: BoolArray) -> U
     usual = np.median(calibration, axis=0)
     others = -np.abs(calibration - usual)[:, mask].mean(axis=1)
     return -float(np.abs(values - usual)[mask].mean()), others
-
-
-MINIMUM_SHARE = 0.5
-"""Below this share of queries answered no verdict is given."""
-
-
-def view_of(bundle: FingerprintBundle, transcript: Transcript) -> OutputView:
-    """Return what the endpoint showed of its model's outputs, found from its answers."""
-    seen = find_view(transcript.answers, bundle.task.output, transcript.endpoint.scores)
-    noise = 0.0 if seen.label_only else noise_of(bundle, transcript)
-    return replace(seen, noise=noise, seed=sanity_seed(bundle.sha256, transcript.head)) if noise else seen
-
-
-def _too_little(shown: Features) -> tuple[str, ...]:
-    answered = shown.answered
-    if answered.mean() < MINIMUM_SHARE:
-        return (f"only {answered.sum()} of {len(answered)} queries were answered; at least half are needed",)
-    return ()

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from metav_audit.bundle import OWN_ARCHITECTURE, Calibration, ErrorRates, FingerprintBundle, MetaVerifier, ModelCard
 from metav_audit.errors import BundleError
-from metav_audit.statistics import WeightTable, fit_weight
+from metav_audit.statistics import USUAL_RATIOS, RatioRules, WeightTable, fit_weight
 from metav_audit.task import FULL_VIEW, BoolArray, Features, OutputView
+from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.verdict import VerdictOutcome
-
-TABLE_TOLERANCE = 0.02
-"""By how much the log10 LRs of a bundle's table may differ from those that follow from its calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,15 @@ class CalibrationScores:
         """Whether some independent model has the target's own architecture."""
         return any(card.architecture == OWN_ARCHITECTURE and not card.derived for card in self.models)
 
-    def fit_weight(self) -> WeightTable:
+    def fit_weight(self, rules: RatioRules = USUAL_RATIOS) -> WeightTable:
         """Fit the table of likelihood ratios on one score a lineage."""
-        return fit_weight(self.lineage_scores(derived=True), self.lineage_scores(derived=False))
+        return fit_weight(self.lineage_scores(derived=True), self.lineage_scores(derived=False), rules)
+
+    def without(self, lineage: str) -> CalibrationScores:
+        """Leave out one lineage."""
+        kept = np.array([card.lineage != lineage for card in self.models])
+        models = tuple(card for card, stays in zip(self.models, kept, strict=True) if stays)
+        return CalibrationScores(models, self.scores[kept])
 
 
 def scores_in_full(verifier: MetaVerifier, calibration: Calibration) -> CalibrationScores:
@@ -162,28 +166,55 @@ _CONTRADICTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rule by which a suspect is judged, and controls like it.
+    """The rule by which a suspect is judged, and controls like it: one for audits, evaluations, drills and self-checks.
 
     Attributes:
         bundle: whose verifier and rates.
         held_out: the calibration's scores, seen as the suspect is.
         weight: the likelihood ratios that belong to them.
         still: the rule without noise on the calibration; None where there is no noise.
+        rules: the thresholds.
     """
 
     bundle: FingerprintBundle
     held_out: CalibrationScores
     weight: WeightTable
     still: Rule | None = None
+    rules: Rules = RULES
 
     @classmethod
-    def through(cls, bundle: FingerprintBundle, view: OutputView, answered: BoolArray | None = None) -> Rule:
-        """Return the rule for a suspect seen through a view; ``answered`` is as in ``calibration_scores``."""
+    def through(
+        cls,
+        bundle: FingerprintBundle,
+        view: OutputView = FULL_VIEW,
+        answered: BoolArray | None = None,
+        rules: Rules = RULES,
+    ) -> Rule:
+        """Return the rule for a suspect seen through a view; ``answered`` is as in ``calibration_scores``.
+
+        Raises:
+            BundleError: the bundle's table of likelihood ratios does not follow from its calibration.
+        """
         held_out = calibration_scores(bundle, view, answered)
+        fitted = held_out.fit_weight(rules.ratios)
         complete = view == FULL_VIEW and (answered is None or bool(answered.all()))
-        weight = bundle.weight if complete else held_out.fit_weight()
-        still = cls.through(bundle, replace(view, noise=0.0, seed=0), answered) if view.noise else None
-        return cls(bundle, held_out, weight, still)
+        if complete:
+            check_table(bundle, fitted, rules)
+        still = cls.through(bundle, replace(view, noise=0.0, seed=0), answered, rules) if view.noise else None
+        return cls(bundle, held_out, bundle.weight if complete else fitted, still, rules)
+
+    def without(self, lineage: str) -> Rule:
+        """Return the rule that would hold if a lineage of the calibration were not there."""
+        held_out = self.held_out.without(lineage)
+        return replace(self, held_out=held_out, weight=held_out.fit_weight(self.rules.ratios))
+
+    def score(self, shown: Features) -> float:
+        """Score one model's answers."""
+        return float(self.bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
+
+    def conclude(self, score: float) -> Judgement:
+        """Judge a suspect's score: like ``judge``, and a match needs independents of the target's own architecture."""
+        return guard(self.judge(score), self.held_out)
 
     def judge(self, score: float) -> Judgement:
         """Judge a score; behind noise an outcome has to be that of a calibration without noise, too."""
@@ -194,18 +225,19 @@ class Rule:
         return replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=reason)
 
     def __call__(self, shown: Features) -> str:
-        """Return the outcome of one model's answers."""
-        return self.judge(float(self.bundle.verifier.scores(shown.values[None], shown.mask[None])[0])).outcome
+        """Return the outcome of one control's answers; what blunts matches must not blunt the controls."""
+        return self.judge(self.score(shown)).outcome
 
 
-def check_table(bundle: FingerprintBundle, held_out: CalibrationScores) -> None:
+def check_table(bundle: FingerprintBundle, fitted: WeightTable, rules: Rules = RULES) -> None:
     """Raise BundleError unless the bundle's table follows from its calibration: an owner may have written any into it.
 
     Args:
         bundle: whose table.
-        held_out: its calibration, all of it shown.
+        fitted: the table that its calibration gives, all of it shown.
+        rules: how far the two may lie apart.
     """
-    if bundle.weight.difference(held_out.fit_weight()) > TABLE_TOLERANCE:
+    if bundle.weight.difference(fitted) > rules.ratio_table_tolerance:
         raise BundleError(
             "the bundle's table of likelihood ratios does not follow from its calibration: fit the bundle again"
         )

@@ -14,9 +14,6 @@ import numpy as np
 
 from metav_audit.task import Features, FloatArray, OutputSpace, OutputView
 
-SHUFFLES = 99
-"""Orders in which the suspect's own answers are judged."""
-
 Judge = Callable[[Features], str]
 """Gives the outcome of answers by the suspect's own rule: "match", "no_match" or "inconclusive"."""
 
@@ -71,6 +68,7 @@ def run_sanity_controls(
     judge: Judge,
     promised: float,
     seed: int,
+    shuffles: int,
 ) -> SanityControls:
     """Judge shuffled, uniform and the target's own answers as if the suspect had given them.
 
@@ -82,12 +80,13 @@ def run_sanity_controls(
         judge: the suspect's own rule.
         promised: the rate of false matches that the bundle promises.
         seed: of the shufflings; see ``sanity_seed``.
+        shuffles: orders in which the suspect's own answers are judged.
     """
     rows = np.flatnonzero(shown.answered)
     rng = np.random.default_rng(seed)
     # Another noise than that of the calibration models, which begins alike.
     view = replace(view, seed=view.seed + 1)
-    shuffles = SHUFFLES if len(rows) > 1 else 0
+    shuffles = shuffles if len(rows) > 1 else 0
     outcomes = [judge(_shuffled(shown, rng.permutation(rows))) for _ in range(shuffles)]
     uniform = np.broadcast_to(space.blank().astype(np.float32), reference.shape)
     return SanityControls(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from metav_audit.verify.reports import Rebuild
 from metav_audit.verify.steps import Expected, Step, verify_folder
 
 __all__ = [
     "Expected",
-    "Rebuild",
     "Step",
     "verify_folder",
 ]

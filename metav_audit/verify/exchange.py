@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from metav_audit.adapter import Adapter, Flow, Request, Response, Step, Wait, find_adapter
@@ -17,6 +16,7 @@ from metav_audit.bundle import FingerprintBundle, canary_inputs
 from metav_audit.errors import AnswerError, TranscriptError
 from metav_audit.task import Inputs
 from metav_audit.transcript import BODIES, BodyReader, EndpointRecord, read_records
+from metav_audit.verdict import TRANSCRIPT, AuditFolder
 
 _CLIENT_S = {"headers", "limits", "signing"}
 """Options of an endpoint that the client keeps for itself."""
@@ -31,25 +31,23 @@ class Played:
         redacted: of these, those from which an echoed secret was taken out, so that the raw hash cannot be checked.
         requests: requests whose bytes are those that the adapter writes for the committed inputs.
         answers: responses decoded again, with the recorded answers.
-        clocks: seconds by which the server's clock was ahead of ours, one a response that told.
     """
 
     bodies: int = 0
     redacted: int = 0
     requests: int = 0
     answers: int = 0
-    clocks: list[float] = field(default_factory=list)
 
 
-def check_bodies(folder: Path) -> Played:
+def check_bodies(folder: AuditFolder) -> Played:
     """Check each body's hash, and that the records account for every byte of ``bodies.pack``.
 
     Raises:
         TranscriptError: a body is missing or altered, or bytes lie there that no record names.
     """
     played, end = Played(), 0
-    with BodyReader(folder / BODIES) as bodies:
-        for record in read_records(folder):
+    with folder.bodies() as bodies:
+        for record in read_records(folder / TRANSCRIPT):
             if record["kind"] in ("sent", "received") and "body" in record:
                 name = "request" if record["kind"] == "sent" else "response"
                 _check_body(record, name, bodies, played)
@@ -59,7 +57,7 @@ def check_bodies(folder: Path) -> Played:
     return played
 
 
-def play_again(folder: Path, bundle: FingerprintBundle, endpoint: EndpointRecord) -> Played:
+def play_again(folder: AuditFolder, bundle: FingerprintBundle, endpoint: EndpointRecord) -> Played:
     """Encode the committed inputs and decode the recorded responses again, request by request.
 
     Raises:
@@ -68,9 +66,9 @@ def play_again(folder: Path, bundle: FingerprintBundle, endpoint: EndpointRecord
     """
     adapter = open_adapter(endpoint, bundle)
     played = Played()
-    with BodyReader(folder / BODIES) as bodies:
+    with folder.bodies() as bodies:
         player = _Player(adapter, bundle, bodies, played)
-        for record in read_records(folder):
+        for record in read_records(folder / TRANSCRIPT):
             player.take(record)
     return played
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence import Custody, csv_difference, html_agreement, json_difference
-from metav_audit.transcript import Transcript
-from metav_audit.verdict import Verdict
+from metav_audit.evidence import csv_difference, html_agreement, json_difference
+from metav_audit.report import rebuild_reports
+from metav_audit.verdict import AuditFolder
 
 MAX_REPORT_BYTES = 1 << 28
-
-Rebuild = Callable[[Path, FingerprintBundle, Transcript, Verdict, Custody], Mapping[str, bytes]]
-"""Writes the reports anew, by file name: ``metav_audit.report.rebuild_reports``."""
 
 
 class Reports:
     """A folder's reports beside those that the evidence gives, which are written once for all steps."""
 
-    def __init__(self, folder: Path, rebuild: Rebuild) -> None:
-        self._folder, self._rebuild = folder, rebuild
+    def __init__(self, folder: AuditFolder) -> None:
+        self._folder = folder
         self._written: Mapping[str, bytes] | None = None
 
     def json(self, *evidence: Any) -> str:
@@ -51,7 +47,7 @@ class Reports:
     def _pair(self, name: str, evidence: tuple[Any, ...]) -> tuple[bytes, bytes]:
         recorded = read_bounded(self._folder / name)
         if self._written is None:
-            self._written = self._rebuild(self._folder, *evidence)
+            self._written = rebuild_reports(self._folder, *evidence)
         return recorded, self._written.get(name, b"")
 
 

@@ -11,15 +11,10 @@ from typing import Any
 from metav_audit.bundle import FingerprintBundle, check_target_bits, is_targeted
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
 from metav_audit.evidence import Attested, Custody, check_sums, custody_of, first_difference
-from metav_audit.task import features
-from metav_audit.transcript import Transcript, load_transcript
-from metav_audit.verdict import CONTROLS, Verdict, decide, load_controls
+from metav_audit.transcript import Transcript
+from metav_audit.verdict import BUNDLE, TRANSCRIPT, VERDICT, AuditFolder, Decision, Reading, decide, read
 from metav_audit.verify.exchange import check_bodies, play_again
-from metav_audit.verify.reports import Rebuild, Reports, agreed, read_bounded
-
-BUNDLE = "bundle"
-TRANSCRIPT = "transcript.jsonl"
-VERDICT = "verdict.json"
+from metav_audit.verify.reports import Reports, agreed, read_bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +67,7 @@ class _Checklist:
         return value
 
 
-def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) -> list[Step]:
+def verify_folder(folder: Path | AuditFolder, expected: Expected = NOTHING) -> list[Step]:
     """Verify an audit's folder offline.
 
     1. Every file has the hash that SHA256SUMS gives, and there are no others.
@@ -84,7 +79,7 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     7. The bundle's commitment, if it has one, holds, and is older than the first query.
     8. The committed inputs were sent, as the adapter writes them, and the responses, decoded again, hold the answers.
     9. The answers fit the task.
-    10. The verdict is decided anew, with the blind controls of controls.json where there are any.
+    10. The verdict is decided anew, with the blind controls of blind-controls.json where there are any.
     11. The sanity controls hold: shuffled and uniform answers are no match, the target's own not called independent.
     12. The blind controls do not contradict the promised rate of false matches.
     13. verdict.json says the same, field by field.
@@ -97,16 +92,15 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
 
     Args:
         folder: one audit's folder.
-        rebuild: writes the reports anew; this package and ``report`` do not know each other.
         expected: what is known from elsewhere.
 
     Raises:
         ConfigurationError: there is no audit in the folder at all.
     """
-    folder = Path(folder)
-    if not any((folder / name).exists() for name in (BUNDLE, TRANSCRIPT, VERDICT)):
+    folder = folder if isinstance(folder, AuditFolder) else AuditFolder(Path(folder))
+    if not any(folder.has(name) for name in (BUNDLE, TRANSCRIPT, VERDICT)):
         raise ConfigurationError(
-            f"{folder} is no audit's folder: give one that holds {BUNDLE}, {TRANSCRIPT}, {VERDICT}"
+            f"{folder.path} is no audit's folder: give one that holds {BUNDLE}, {TRANSCRIPT}, {VERDICT}"
         )
     checklist = _Checklist()
     checklist.take("files as they were when the audit ended", lambda: (True, check_sums(folder)))
@@ -118,14 +112,14 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     weighed = custody if custody is None or expected == NOTHING else _weigh(folder, bundle, transcript, expected)
     checklist.take("commitment before the first query", lambda found: _attested(found.commitment), weighed)
     checklist.take("inputs sent, answers decoded again", _played, folder, bundle, transcript, bound)
-    answers = checklist.take("answers fit the task", _answers, bundle, transcript, bound)
-    verdict = checklist.take("verdict decided anew", _verdict, folder, bundle, transcript, answers)
-    checklist.take("sanity controls hold", _sanity, verdict)
-    checklist.take("blind controls bear the promise out", _blind, verdict)
-    checklist.take("verdict.json says the same", _recorded_verdict, folder, verdict)
+    reading = checklist.take("answers fit the task", _reading, bundle, transcript, bound)
+    decision = checklist.take("verdict decided anew", _decided, folder, bundle, transcript, reading)
+    checklist.take("sanity controls hold", _sanity, decision)
+    checklist.take("blind controls bear the promise out", _blind, decision)
+    checklist.take("verdict.json says the same", _recorded_verdict, folder, decision)
     checklist.take("seal at the end", lambda found: _attested(found.seal), weighed)
-    reports = Reports(folder, rebuild)
-    evidence = bundle, transcript, verdict, custody
+    reports = Reports(folder)
+    evidence = decision, custody
     checklist.take("report.json says the same", _compared(reports.json), *evidence)
     checklist.take("report.csv says the same", _compared(reports.csv), *evidence)
     checklist.take("report.html says the same", _compared(reports.html), *evidence)
@@ -135,29 +129,29 @@ def verify_folder(folder: Path, rebuild: Rebuild, expected: Expected = NOTHING) 
     return checklist.steps
 
 
-def _bundle(folder: Path) -> Found:
-    bundle = FingerprintBundle.load(folder / BUNDLE)
+def _bundle(folder: AuditFolder) -> Found:
+    bundle = folder.bundle()
     return bundle, f"seal and tensors hold, SHA-256 {bundle.sha256}"
 
 
-def _transcript(folder: Path) -> Found:
-    transcript = load_transcript(folder / TRANSCRIPT)
+def _transcript(folder: AuditFolder) -> Found:
+    transcript = folder.transcript()
     return transcript, f"{transcript.requests} requests, chain ends in SHA-256 {transcript.head}"
 
 
-def _bodies(folder: Path, _: Transcript) -> Found:
+def _bodies(folder: AuditFolder, _: Transcript) -> Found:
     played = check_bodies(folder)
     redacted = f", {played.redacted} of them without a secret that the server echoed" if played.redacted else ""
     return True, f"{played.bodies} bodies of requests and responses have their hashes{redacted}"
 
 
-def _custody(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
+def _custody(folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
     custody = custody_of(folder, bundle, transcript)
     told = ", ".join(f"{name}: {words}" for name, words in custody.operator.items()) or "no operator is named"
     return custody, f"{told}; {custody.clock}"
 
 
-def _weigh(folder: Path, bundle: FingerprintBundle, transcript: Transcript, expected: Expected) -> Custody:
+def _weigh(folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcript, expected: Expected) -> Custody:
     return custody_of(folder, bundle, transcript, signer=expected.signer, roots=expected.roots)
 
 
@@ -167,7 +161,7 @@ def _attested(attested: Attested) -> Found:
     return True, attested.sentence
 
 
-def _played(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
+def _played(folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
     played = play_again(folder, bundle, transcript.endpoint)
     said = f"{played.requests} requests hold the committed inputs, {played.answers} responses the recorded answers"
     return True, f"{said}, by the adapter {transcript.endpoint.adapter}"
@@ -181,41 +175,41 @@ def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:
     return True, f"both name {bundle.sha256}"
 
 
-def _answers(bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
-    kind = transcript.endpoint.scores
-    shown = features(transcript.answers, bundle.task.output, kind)
-    answered = int(shown.mask.any(axis=1).sum())
-    return shown, f"{answered} of {len(shown.mask)} queries answered, scores read as {kind.value}"
+def _reading(bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
+    reading = read(bundle, transcript)
+    said = f"{reading.answered} of {len(bundle.inputs)} queries answered"
+    return reading, f"{said}, scores read as {transcript.endpoint.scores.value}"
 
 
-def _verdict(folder: Path, bundle: FingerprintBundle, transcript: Transcript, _: object) -> Found:
-    verdict = decide(bundle, transcript, load_controls(folder / CONTROLS))
+def _decided(folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcript, reading: Reading) -> Found:
+    verdict = decide(bundle, reading, folder.controls())
     score = "no score"
     if verdict.score is not None:
         score = f"score {verdict.score:.6g}, log10 LR = {verdict.log10_lr:.4g}, p = {verdict.p_value:.4g}"
-    return verdict, f"{verdict.outcome.value}, {score}"
+    return Decision(bundle, transcript, reading, verdict), f"{verdict.outcome.value}, {score}"
 
 
-def _sanity(verdict: Verdict) -> Found:
-    if verdict.sanity is None:
+def _sanity(decision: Decision) -> Found:
+    sanity = decision.verdict.sanity
+    if sanity is None:
         return True, "not run: no score was given"
-    if verdict.sanity.failures:
-        raise EvidenceError("; ".join(verdict.sanity.failures))
-    return True, str(verdict.sanity)
+    if sanity.failures:
+        raise EvidenceError("; ".join(sanity.failures))
+    return True, str(sanity)
 
 
-def _blind(verdict: Verdict) -> Found:
-    controls = verdict.controls
+def _blind(decision: Decision) -> Found:
+    controls = decision.verdict.controls
     if controls is None:
         return True, "none were asked"
-    if controls.contradicts:
-        raise EvidenceError("; ".join(controls.failures))
-    return True, "; ".join((str(controls), *controls.failures, *controls.left_out))
+    if controls.contradicts():
+        raise EvidenceError("; ".join(controls.failures()))
+    return True, "; ".join((str(controls), *controls.failures(), *controls.left_out))
 
 
-def _recorded_verdict(folder: Path, verdict: Verdict) -> Found:
+def _recorded_verdict(folder: AuditFolder, decision: Decision) -> Found:
     recorded = json.loads(read_bounded(folder / VERDICT))
-    return True, agreed(first_difference(recorded, json.loads(json.dumps(verdict.to_json()))))
+    return True, agreed(first_difference(recorded, json.loads(json.dumps(decision.verdict.to_json()))))
 
 
 def _target_bits(bundle: FingerprintBundle) -> Found:

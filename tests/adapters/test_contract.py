@@ -12,7 +12,7 @@ from metav_audit.adapter import Outcome, Request, Response, check_adapter, find_
 from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.errors import AnswerError
 from metav_audit.task import check_answer
-from metav_audit.verdict import VerdictOutcome, decide
+from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.adapters.protocols import CASES, TASK, Case, Model, ok
 from tests.audit.helpers import Pauses
 from tests.builders import linear_model, make_bundle
@@ -73,7 +73,7 @@ def test_the_target_itself_matches_over_every_protocol(tmp_path, name):
         url = given_url.replace("http://host:1", server.url)
         endpoint = Endpoint.open("suspect", {"adapter": case.adapter, **case.table(), "url": url}, TASK)
         transcript = audit_endpoint(bundle, endpoint, tmp_path, sleep=Pauses())
-    assert decide(bundle, transcript).outcome is VerdictOutcome.MATCH
+    assert decide(bundle, read(bundle, transcript)).outcome is VerdictOutcome.MATCH
     assert transcript.requests >= -(-6 // case.most)
     assert len(server.log) == (0 if case.adapter == "python-callable" else transcript.requests)
 

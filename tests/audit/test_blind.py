@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from metav_audit.cli import main
-from metav_audit.report import rebuild_reports
 from metav_audit.verdict import load_controls
 from metav_audit.verify import verify_folder
 from tests.audit.test_cli import BUNDLE, TARGET, TASK, table
@@ -49,7 +48,7 @@ def run(tmp_path, capsys):
 
 
 def failed(folder):
-    return [step.name for step in verify_folder(folder, rebuild_reports) if not step.passed]
+    return [step.name for step in verify_folder(folder) if not step.passed]
 
 
 def test_twenty_controls_over_http(run, tmp_path):
@@ -61,7 +60,7 @@ def test_twenty_controls_over_http(run, tmp_path):
     assert (code, out.split()[:2]) == (1, ["a:", "match"])
     assert "20 blind controls answered" in err
     folder = tmp_path / "out" / "a"
-    heads = {model.name: model.source_sha256 for model in load_controls(folder / "controls.json").models}
+    heads = {model.name: model.source_sha256 for model in load_controls(folder / "blind-controls.json").models}
     own = json.loads((tmp_path / "out" / "blind-controls" / "c3" / "verdict.json").read_text())
     assert own["outcome"] == "no_match"
     assert heads["c3"] == own["transcript_sha256"]
@@ -86,7 +85,7 @@ def test_answers_from_files(run, tmp_path):
     assert (code, out.split()[:2]) == (1, ["a:", "match"])
     np.savez(tmp_path / "answers.npz", probability=probabilities(INDEPENDENTS))
     assert run(tmp_path / "answers.npz", out="again")[0] == 1
-    names = [model.name for model in load_controls(tmp_path / "again" / "a" / "controls.json").models]
+    names = [model.name for model in load_controls(tmp_path / "again" / "a" / "blind-controls.json").models]
     assert names == [f"control {number}" for number in range(20)]
 
 
@@ -97,7 +96,7 @@ def test_controls_that_contradict_the_promise_are_exposed_by_verify(run, tmp_pat
     assert (code, out.split()[:2]) == (3, ["a:", "inconclusive"])
     folder = tmp_path / "out" / "a"
     assert failed(folder) == ["blind controls bear the promise out"]
-    (folder / "controls.json").unlink()
+    (folder / "blind-controls.json").unlink()
     assert {"verdict.json says the same", "report.json says the same"} <= set(failed(folder))
 
 

@@ -13,7 +13,7 @@ from metav_audit.audit import Endpoint, Limits, audit_endpoint
 from metav_audit.audit.client import PATIENCE
 from metav_audit.audit.pace.retries import LONGEST_PAUSE_S
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError, TranscriptError
-from metav_audit.verdict import VerdictOutcome, decide
+from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.audit.helpers import Pauses, asked_queries, canary_rounds, endpoint, needed, records
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import FIELDS, ModelServer, Reply, always, at, free_port
@@ -31,7 +31,7 @@ def test_the_target_itself_matches_over_every_protocol(tmp_path, adapter, batch)
     with ModelServer(TARGET, adapter) as server:
         asked = endpoint(server.url, TASK, adapter, batch=batch)
         transcript = audit_endpoint(BUNDLE, asked, tmp_path)
-    assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
+    assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is VerdictOutcome.MATCH
     assert transcript.requests == len(server.log) == needed(12, batch)
     assert sorted(asked_queries(tmp_path)) == list(range(12))
     rounds = canary_rounds(tmp_path)
@@ -45,7 +45,7 @@ def test_an_independent_model_does_not_match(tmp_path):
     """A model far from the target gets no match."""
     with ModelServer(linear_model(TASK, 77, distance=3.0)) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK), tmp_path)
-    assert decide(BUNDLE, transcript).outcome is not VerdictOutcome.MATCH
+    assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is not VerdictOutcome.MATCH
 
 
 def test_a_finished_audit_is_returned_and_nothing_is_asked_again(tmp_path):
@@ -247,7 +247,7 @@ def test_a_spent_budget_finishes_the_audit_with_unanswered_queries(tmp_path):
     assert reasons == {"the budget of 28 requests is spent"}
     assert sum(answer is not None for answer in transcript.answers) == 12 - 2
     assert canary_rounds(tmp_path)[-2:] == [7, 7]
-    assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
+    assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is VerdictOutcome.MATCH
 
 
 def test_the_budget_counts_what_earlier_runs_sent(tmp_path):
@@ -401,7 +401,7 @@ def test_submit_then_poll_services_are_asked_step_by_step(tmp_path):
     transcript = audit_endpoint(
         BUNDLE, polling(batch=4), tmp_path, transport=polling_server(), sleep=pauses, clock=pauses.clock
     )
-    assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
+    assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is VerdictOutcome.MATCH
     assert transcript.requests == 3 * needed(12, 4) == 3 * (3 + 16)
     assert pauses == [2.5] * 2 * (3 + 16)
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from metav_audit.cli import main
-from metav_audit.report import rebuild_reports
 from metav_audit.transcript import load_transcript
 from metav_audit.verify import verify_folder
 from tests.audit.helpers import needed
@@ -48,7 +47,7 @@ def run(tmp_path, capsys, monkeypatch):
 
 
 def trace(folder):
-    return json.loads((folder / "control.json").read_text())
+    return json.loads((folder / "positive-control.json").read_text())
 
 
 @pytest.mark.parametrize(("suspect", "code", "outcome"), [(TARGET, 1, "match"), (OTHER, 0, "no_match")])
@@ -71,8 +70,8 @@ def test_a_control_that_matches_leaves_the_exit_code_to_the_suspects(run, tmp_pa
         "bundle_sha256": verdict["bundle_sha256"],
         "transcript_sha256": verdict["transcript_sha256"],
     }
-    assert not (tmp_path / "out" / "production" / "control.json").exists()
-    assert all(step.passed for step in verify_folder(tmp_path / "out" / "suspect", rebuild_reports))
+    assert not (tmp_path / "out" / "production" / "positive-control.json").exists()
+    assert all(step.passed for step in verify_folder(tmp_path / "out" / "suspect"))
 
 
 def test_a_control_that_does_not_match_makes_the_run_count_for_nothing(run, tmp_path):

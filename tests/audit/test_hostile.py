@@ -10,7 +10,7 @@ import pytest
 
 from metav_audit.audit import audit_endpoint
 from metav_audit.errors import AnswerError, RemoteError
-from metav_audit.verdict import Verdict, VerdictOutcome, decide
+from metav_audit.verdict import Verdict, VerdictOutcome, decide, read
 from tests.audit.helpers import endpoint, needed
 from tests.builders import linear_model, make_bundle, make_task, softmax
 from tests.servers import ModelServer, Reply, Seen, v2
@@ -41,7 +41,7 @@ def audit(server, tmp_path) -> Callable[[object], Verdict]:
         server.fault = fault
         server.log.clear()
         asked = endpoint(server.url, TASK, batch=BATCH, limits=limits)
-        return decide(BUNDLE, audit_endpoint(BUNDLE, asked, tmp_path / str(name)))
+        return decide(BUNDLE, read(BUNDLE, audit_endpoint(BUNDLE, asked, tmp_path / str(name))))
 
     return run
 

@@ -13,7 +13,7 @@ import pytest
 
 from metav_audit.audit import audit_endpoint
 from metav_audit.transcript import load_transcript
-from metav_audit.verdict import decide
+from metav_audit.verdict import decide, read
 from tests.audit.helpers import endpoint
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import ModelServer
@@ -95,8 +95,8 @@ def test_an_audit_killed_at_any_moment_asks_nothing_twice(tmp_path, seed):
     assert 0 < moments[-1] < 120, "the kills land within the audit"
     assert resumed.finished
     assert resumed.answers == undisturbed.answers
-    assert decide(BUNDLE, resumed).score == decide(BUNDLE, undisturbed).score
-    assert decide(BUNDLE, resumed).outcome is decide(BUNDLE, undisturbed).outcome
+    assert decide(BUNDLE, read(BUNDLE, resumed)).score == decide(BUNDLE, read(BUNDLE, undisturbed)).score
+    assert decide(BUNDLE, read(BUNDLE, resumed)).outcome is decide(BUNDLE, read(BUNDLE, undisturbed)).outcome
     assert resumed.requests >= len(server.log)
     assert [each for each in resumed.canaries if each.whole][-1].after == 120
 

@@ -8,7 +8,7 @@ import pytest
 
 from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
-from metav_audit.verdict import VerdictOutcome, decide
+from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.adapters.protocols import TASK
 from tests.audit.helpers import Pauses, records
 from tests.builders import linear_model, make_bundle
@@ -49,7 +49,7 @@ def test_a_function_is_asked_like_any_endpoint(tmp_path):
     """Counted, journaled, resumed; one call at a time whatever the concurrency."""
     asked = endpoint("counted", batch=2, limits={"concurrency": 4})
     transcript = audit_endpoint(BUNDLE, asked, tmp_path)
-    assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
+    assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is VerdictOutcome.MATCH
     assert [record["kind"] for record in records(tmp_path)].count("sent") == transcript.requests >= 4
     assert most == [1]
     assert audit_endpoint(BUNDLE, asked, tmp_path) == transcript

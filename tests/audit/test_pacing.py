@@ -17,7 +17,7 @@ from metav_audit.audit import audit_endpoint, audit_endpoint_async
 from metav_audit.audit.asking import Surroundings
 from metav_audit.audit.pace.pacing import BURST, GIVE_UP_AFTER, OPEN_AFTER, GivenUpError, Host, Hosts, Window, backoff
 from metav_audit.errors import RemoteError
-from metav_audit.verdict import VerdictOutcome, decide
+from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.audit.helpers import Pauses, asked_queries, canary_rounds, endpoint, needed
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import ModelServer, Reply
@@ -280,7 +280,7 @@ def test_a_last_round_of_canaries_that_fails_is_asked_once_more(tmp_path):
     with ModelServer(TARGET, fault=lambda number, seen: Reply(404) if number == last else None) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path)
     assert canary_rounds(tmp_path) == [*(each for each in range(7) for _ in range(2)), 7, 8, 8]
-    assert decide(BUNDLE, transcript).outcome is VerdictOutcome.MATCH
+    assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is VerdictOutcome.MATCH
 
 
 def test_spent_wall_time_leaves_time_for_the_last_canaries(tmp_path):
@@ -297,4 +297,4 @@ def test_spent_wall_time_leaves_time_for_the_last_canaries(tmp_path):
     assert sum(answer is not None for answer in transcript.answers) == 6
     assert "wall time of 36 seconds" in transcript.exchanges[-1].reason
     assert transcript.canaries[-1].whole
-    assert not any("asked again and again" in reason for reason in decide(BUNDLE, transcript).reasons)
+    assert not any("asked again and again" in reason for reason in decide(BUNDLE, read(BUNDLE, transcript)).reasons)

@@ -27,7 +27,7 @@ from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.bundle import canary_inputs
 from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.transcript import load_transcript
-from metav_audit.verdict import VerdictOutcome, decide
+from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.audit.fault_proxy import Fault, FaultProxy, Met, Schedule
 from tests.audit.helpers import Pauses, records
 from tests.builders import linear_model, make_bundle, make_task
@@ -191,7 +191,7 @@ def one(case: Case, server: ModelServer, elsewhere: str, tmp_path: Path) -> tupl
     check_journal(folder, proxy, case.seed)
     if unfinished:
         return "unfinished: " + re.sub(r"127.0.0.1:\d+", "HOST", unfinished), proxy.log
-    verdict = decide(BUNDLE, load_transcript(folder / "transcript.jsonl"))
+    verdict = decide(BUNDLE, read(BUNDLE, load_transcript(folder / "transcript.jsonl")))
     assert verdict.outcome in (case.truth, VerdictOutcome.INCONCLUSIVE), (case, verdict)
     return f"{verdict.outcome} where undisturbed {case.truth}", proxy.log
 

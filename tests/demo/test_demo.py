@@ -19,7 +19,6 @@ from metav_audit.demo.run import endpoint_file, run_demo
 from metav_audit.demo.suspects import SUSPECTS
 from metav_audit.errors import RemoteError
 from metav_audit.progress import silent
-from metav_audit.report import rebuild_reports
 from metav_audit.verify import verify_folder
 from metav_audit.zoo import recipes
 from metav_audit.zoo.architectures import build_architecture
@@ -134,7 +133,7 @@ def test_a_second_run_trains_and_asks_nothing_again(tmp_path, small, monkeypatch
     assert len(said) == 4
     assert FingerprintBundle.load(tmp_path / "digits.bundle").sha256 == first[0].verdict.bundle_sha256
     for result in first:
-        assert all(step.passed for step in verify_folder(result.folder, rebuild_reports))
+        assert all(step.passed for step in verify_folder(result.folder))
         assert (result.folder / "report.pdf").exists()
         assert result.verdict.answered == 8
     monkeypatch.setattr(run, "serving", forbidden)

@@ -14,7 +14,7 @@ from metav_audit.drill.stage import is_match, matches_of, open_stage, transcript
 from metav_audit.fingerprint.fit import fit_bundle
 from metav_audit.fingerprint.rebuild import differences
 from metav_audit.task import features
-from metav_audit.verdict import decide
+from metav_audit.verdict import decide, read
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_transcript_holds_the_model_s_own_answers(stage, bundle):
     transcript = transcript_of(bundle, suspect.model)
     shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
     assert shown.mask.all()
-    assert is_match(decide(bundle, transcript)) is matches_of(bundle, [suspect])[0]
+    assert is_match(decide(bundle, read(bundle, transcript))) is matches_of(bundle, [suspect])[0]
 
 
 def test_a_constant_verifier_accuses_everyone(stage):

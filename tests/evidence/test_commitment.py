@@ -29,6 +29,7 @@ from metav_audit.evidence import (
 from metav_audit.evidence import commitment as module
 from metav_audit.evidence.envelope import canonical, pae
 from metav_audit.evidence.source import source_sha256
+from metav_audit.verdict import Rules
 from tests.authority import openssl
 from tests.builders import make_bundle
 from tests.evidence.conftest import signing_key
@@ -127,7 +128,7 @@ def test_a_commitment_to_another_bundle_is_refused(bundle, stamped, part):
 
 def test_other_rules_of_the_program_are_refused(bundle, stamped, monkeypatch):
     """A threshold that the bundle leaves to the program is committed to, too."""
-    monkeypatch.setattr(module, "MINIMUM_SHARE", 0.1)
+    monkeypatch.setattr(module, "RULES", Rules(minimum_share_answered=0.1))
     findings = check_commitment(stamped, bundle)
     assert failed(findings) == ["statement"]
     assert "minimum_share_answered is 0.5, recomputed it is 0.1" in findings.problem

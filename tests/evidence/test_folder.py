@@ -15,7 +15,6 @@ import pytest
 from metav_audit.cli import main
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence import make_key, pack_folder, unpacked, write_sums
-from metav_audit.report import rebuild_reports
 from metav_audit.verify import Expected, verify_folder
 from tests.authority import Authority
 from tests.builders import linear_model, make_bundle, make_task
@@ -85,7 +84,7 @@ def folder(parties, tmp_path):
 
 
 def steps(folder, parties):
-    return verify_folder(folder, rebuild_reports, Expected(parties.key_id, parties.authority.roots))
+    return verify_folder(folder, Expected(parties.key_id, parties.authority.roots))
 
 
 def failed(folder, parties):
@@ -123,7 +122,7 @@ def test_every_altered_byte_is_caught_and_the_file_named(folder, parties):
 
 
 def steps_of_hashes(folder):
-    return verify_folder(folder, lambda *_: {})[:1]
+    return verify_folder(folder)[:1]
 
 
 EVIDENCE = ("bundle/manifest.json", "bundle/tensors.safetensors", "bundle/commitment.json", "transcript.jsonl")
@@ -185,7 +184,7 @@ def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_pa
     from datetime import UTC, datetime
 
     from metav_audit.audit.folder import record_verdict
-    from metav_audit.evidence import Sealer, custody_of, read_key, seal_folder
+    from metav_audit.evidence import Sealer, read_key, seal_folder
     from metav_audit.report import write_reports
     from metav_audit.transcript import load_transcript
 
@@ -193,9 +192,9 @@ def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_pa
     (folder / "seal.json").unlink()
     sealer = Sealer(read_key(str(tmp_path / "forger.pem"), ENVIRONMENT), parties.authority.stamp)
     seal_folder(folder, sealer, datetime.now(UTC))
-    write_reports(folder, custody_of)
+    write_reports(folder)
     write_sums(folder)
-    assert verify_folder(folder, rebuild_reports)[11].passed, "it is consistent in itself"
+    assert verify_folder(folder)[11].passed, "it is consistent in itself"
     assert list(failed(folder, parties)) == ["seal at the end"]
 
 

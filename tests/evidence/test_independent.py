@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from metav_audit.bundle import MetaVerifier, VerifierKind
-from metav_audit.evidence import Sealer, custody_of, make_commitment, seal_folder, write_sums
+from metav_audit.evidence import Sealer, make_commitment, seal_folder, write_sums
 from metav_audit.files import write_atomically
-from metav_audit.report import rebuild_reports, write_reports
+from metav_audit.report import write_reports
 from metav_audit.verdict import scores_in_full
 from metav_audit.verify import verify_folder
 from tests.builders import linear_model, make_bundle, make_targeted_bundle, make_task
@@ -79,7 +79,7 @@ def good(folder: Path, seed: int) -> Path:
         rechain(made / "transcript.jsonl", lambda records: records[0]["operator"].update(key_id=key.public.key_id))
         decide_again(made, bundle)
         seal_folder(made, Sealer(key, None), NOW)
-    write_reports(made, custody_of)
+    write_reports(made)
     write_sums(made)
     return made
 
@@ -137,7 +137,7 @@ def answers(records):
 
 def agreed(folder):
     """Whether verify passes; the script has to say the same."""
-    steps = verify_folder(folder, rebuild_reports)
+    steps = verify_folder(folder)
     passed = all(step.passed for step in steps)
     try:
         said = script.check(folder)
@@ -169,7 +169,7 @@ def test_both_agree_on_targeted_fingerprints(tmp_path, hidden):
     turned = dataclasses.replace(bundle, verifier=verifier, weight=weight)
     for name, one in (("good", bundle), ("bad", turned)):
         folder = make_folder(tmp_path / name, linear_model(TASK, 4, distance=0.1), one, (2, 9), hidden=hidden)
-        write_reports(folder, custody_of)
+        write_reports(folder)
         write_sums(folder)
         assert agreed(folder) is (one is bundle)
 
@@ -216,7 +216,7 @@ def test_both_agree_on_noisy_answers(tmp_path):
     """Noise is part of the view that both apply to the calibration: the same p-values, the same score."""
     bundle = make_bundle(seed=1, queries=8, task=TASK, spread=0.5)
     made = make_folder(tmp_path, noisy(linear_model(TASK, 3, distance=0.03), 5), bundle, rounds=8)
-    write_reports(made, custody_of)
+    write_reports(made)
     write_sums(made)
     assert ", noise of 0.00" in json.loads((made / "verdict.json").read_bytes())["view"]
     assert agreed(made)

@@ -12,8 +12,8 @@ import pytest
 import safetensors.numpy
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.evidence import csv_difference, custody_of, first_difference, write_sums
-from metav_audit.report import rebuild_reports, write_reports
+from metav_audit.evidence import csv_difference, first_difference, write_sums
+from metav_audit.report import write_reports
 from metav_audit.verdict import scores_in_full
 from metav_audit.verify import verify_folder
 from tests.builders import linear_model, make_targeted_bundle, make_task
@@ -47,7 +47,7 @@ WITH_HASH = ["report.json says the same", "report.html says the same", "report.p
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("audit"), linear_model(make_task(), 0), unanswered=(3,))
-    write_reports(folder, custody_of)
+    write_reports(folder)
     write_sums(folder)
     return folder
 
@@ -60,7 +60,7 @@ def folder(made, tmp_path):
 def failed(folder):
     """The steps that fail once the list of hashes is written anew, as any forger can."""
     write_sums(folder)
-    return {step.name: step.detail for step in verify_folder(folder, rebuild_reports) if not step.passed}
+    return {step.name: step.detail for step in verify_folder(folder) if not step.passed}
 
 
 def edit_json(path, change):
@@ -71,7 +71,7 @@ def edit_json(path, change):
 
 def test_a_good_folder_passes_every_step(folder):
     """Every step, numbered from 1, all pass and say what they saw."""
-    steps = verify_folder(folder, rebuild_reports)
+    steps = verify_folder(folder)
     assert [(step.number, step.name) for step in steps] == list(enumerate(STEPS, start=1))
     assert all(step.passed and step.detail for step in steps)
 
@@ -79,7 +79,7 @@ def test_a_good_folder_passes_every_step(folder):
 def test_a_folder_where_nothing_was_answered_passes(tmp_path):
     """An inconclusive audit is verified like any other."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0), unanswered=range(6))
-    write_reports(folder, custody_of)
+    write_reports(folder)
     assert failed(folder) == {}
 
 
@@ -226,7 +226,7 @@ def test_figures_of_another_program_are_not_compared(folder):
     drawn = re.sub(r"data:image/svg\+xml;base64,[^\"]*", "data:image/svg+xml;base64,AAAA", drawn)
     path.write_text(drawn)
     write_sums(folder)
-    details = {step.name: step.detail for step in verify_folder(folder, rebuild_reports) if step.passed}
+    details = {step.name: step.detail for step in verify_folder(folder) if step.passed}
     assert details["report.html says the same"].startswith("every word agrees; its figures were drawn by another")
     path.write_text(drawn.replace("no match", "a match"))
     assert list(failed(folder)) == ["report.html says the same"]
@@ -256,7 +256,7 @@ def test_a_folder_that_is_no_audits_is_refused(tmp_path, name):
     """A folder with none of the files is the user's mistake."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError, match="is no audit's folder"):
-        verify_folder(tmp_path / name, rebuild_reports)
+        verify_folder(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ TARGETED = "target bits follow from identity and nonce"
 
 def targeted_folder(path, bundle):
     folder = make_folder(path, linear_model(make_task(), 0), bundle=bundle)
-    write_reports(folder, custody_of)
+    write_reports(folder)
     return folder
 
 
@@ -294,7 +294,7 @@ def test_a_targeted_fingerprint_has_a_step_of_its_own(tmp_path):
     """The bits are derived again from the identity and the nonce, which the step names."""
     folder = targeted_folder(tmp_path, make_targeted_bundle())
     assert failed(folder) == {}
-    last = verify_folder(folder, rebuild_reports)[-1]
+    last = verify_folder(folder)[-1]
     assert (last.number, last.name, last.passed) == (len(STEPS) + 1, TARGETED, True)
     assert last.detail == f"32 x 2 bits of the identity 'Toy & Sons Ltd' and the nonce {'00' * 31}2a"
 

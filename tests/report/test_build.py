@@ -13,7 +13,7 @@ from metav_audit.evidence import custody_of
 from metav_audit.report.writing import build_report
 from metav_audit.statistics import cllr, ratio_text, weigh_held_out
 from metav_audit.transcript import load_transcript
-from metav_audit.verdict import VerdictOutcome, calibration_scores, decide
+from metav_audit.verdict import VerdictOutcome, calibration_scores, decide, read
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -21,7 +21,9 @@ from tests.folders import make_folder
 def report_of(folder):
     bundle = FingerprintBundle.load(folder / "bundle")
     transcript = load_transcript(folder / "transcript.jsonl")
-    return build_report(bundle, transcript, decide(bundle, transcript), custody_of(folder, bundle, transcript))
+    return build_report(
+        bundle, transcript, decide(bundle, read(bundle, transcript)), custody_of(folder, bundle, transcript)
+    )
 
 
 @pytest.fixture
@@ -137,4 +139,4 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path):
     transcripts = [load_transcript(folder / "transcript.jsonl") for folder in folders]
     custody = custody_of(folders[0], bundle, transcripts[0])
     with pytest.raises(TranscriptError, match="another bundle or transcript"):
-        build_report(bundle, transcripts[0], decide(bundle, transcripts[1]), custody)
+        build_report(bundle, transcripts[0], decide(bundle, read(bundle, transcripts[1])), custody)

@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 import pypdf
 import pytest
 
-from metav_audit.evidence import custody_of
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_html import render_html
 from metav_audit.report.layout import lay_out
@@ -86,7 +85,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = make_folder(tmp_path_factory.mktemp("audit"), linear_model(make_task(), 0), unanswered=(2,))
-    write_reports(made, custody_of)
+    write_reports(made)
     return made
 
 
@@ -99,7 +98,7 @@ def hostile(tmp_path_factory):
     endpoint = {"name": HOSTILE, "url": f"http://x/{HOSTILE}", "options": {HOSTILE: [HOSTILE]}}
     path, model = tmp_path_factory.mktemp("hostile"), linear_model(task, 9, base=9)
     made = make_folder(path, model, bundle=bundle, unanswered=(1,), reason=HOSTILE, endpoint=endpoint)
-    report = load_report(made, custody_of)
+    report = load_report(made)
     custody = dataclasses.replace(report.custody, operator={HOSTILE: HOSTILE}, clock=HOSTILE)
     return dataclasses.replace(report, custody=custody, identities=({HOSTILE: HOSTILE},))
 
@@ -131,7 +130,7 @@ def test_foreign_text_is_text(hostile):
 
 def test_html_and_pdf_say_the_same_in_the_same_order(folder):
     """Every heading and sentence is in both, the headings in the same order."""
-    report = load_report(folder, custody_of)
+    report = load_report(folder)
     page = Page((folder / "report.html").read_bytes())
     html = "".join("".join(page.words).split())
     pages = pypdf.PdfReader(folder / "report.pdf").pages

@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def report(folder):
-    return load_report(folder, custody_of)
+    return load_report(folder)
 
 
 def sections(report):
@@ -89,10 +89,10 @@ def test_without_a_score_what_rests_on_one_is_left_out(tmp_path):
 
 def test_a_verdict_that_does_not_stand_says_so_first(folder):
     """A failed control, a broken seal or commitment is a warning above the verdict; what is merely absent is none."""
-    assert lay_out(load_report(folder, custody_of)).cover.warning is None
+    assert lay_out(load_report(folder)).cover.warning is None
     record = {"control": "own", "passed": False, "outcome": None, "error": "refused"}
-    (folder / "control.json").write_text(json.dumps(record))
-    report = load_report(folder, custody_of)
+    (folder / "positive-control.json").write_text(json.dumps(record))
+    report = load_report(folder)
     assert "own, could not be audited: no verdict of this run stands" in lay_out(report).cover.warning
     custody = dataclasses.replace(report.custody, control=None, seal=Attested("invalid", "The seal does not hold."))
     assert lay_out(dataclasses.replace(report, custody=custody)).cover.warning == "The seal does not hold."
@@ -101,8 +101,8 @@ def test_a_verdict_that_does_not_stand_says_so_first(folder):
 def test_controls_stand_in_a_section_of_their_own(folder):
     """Sanity controls and the run's positive control, each with what was seen."""
     record = {"control": "own", "passed": True, "outcome": "match", "error": None}
-    (folder / "control.json").write_text(json.dumps(record))
-    rows = sections(load_report(folder, custody_of))["Controls"].blocks[1].rows
+    (folder / "positive-control.json").write_text(json.dumps(record))
+    rows = sections(load_report(folder))["Controls"].blocks[1].rows
     assert [row[:2] for row in rows] == [("Sanity controls", "passed"), ("Positive control", "passed")]
     assert rows[1][2] == "The run's positive control, own, came out as a match, as it must."
 

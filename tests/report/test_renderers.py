@@ -42,14 +42,14 @@ def hostile(tmp_path):
     folder = make_folder(
         tmp_path, model, bundle=bundle, unanswered=(1,), reason="=cmd|' /C calc'!A0", endpoint=endpoint
     )
-    write_reports(folder, custody_of)
+    write_reports(folder)
     return folder
 
 
 def test_the_same_evidence_gives_the_same_bytes(tmp_path):
     """Written twice, in two folders and two processes, all four files are the same."""
     folders = [make_folder(tmp_path / name, linear_model(make_task(), 0)) for name in "ab"]
-    write_reports(folders[0], custody_of)
+    write_reports(folders[0])
     code = (
         "import pathlib; from metav_audit.evidence import custody_of; from metav_audit.report import write_reports; "
         f"write_reports(pathlib.Path({str(folders[1])!r}), custody_of)"
@@ -62,15 +62,15 @@ def test_the_same_evidence_gives_the_same_bytes(tmp_path):
 def test_pdf_is_dated_by_the_transcript(tmp_path):
     """The document's date is the transcript's last, not the present."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0))
-    write_reports(folder, custody_of, ("pdf",))
+    write_reports(folder, ("pdf",))
     assert pypdf.PdfReader(folder / "report.pdf").metadata.creation_date.isoformat() == "2026-03-04T10:07:00+00:00"
 
 
 def test_pdf_holds_the_verdict_and_the_whole_hashes(tmp_path):
     """The headline, both propositions, every hash and every query's number can be read in the PDF."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0), unanswered=(2,))
-    write_reports(folder, custody_of, ("pdf",))
-    report, text = load_report(folder, custody_of), pdf_text(folder / "report.pdf")
+    write_reports(folder, ("pdf",))
+    report, text = load_report(folder), pdf_text(folder / "report.pdf")
     wanted = [report.wording.headline, report.wording.derivation, report.wording.independence, *report.hashes.values()]
     for sentence in [*wanted, "could not have been finer than 1/31", "the endpoint failed with status 503 four times"]:
         assert sentence in text
@@ -80,7 +80,7 @@ def test_pdf_holds_the_verdict_and_the_whole_hashes(tmp_path):
 def test_csv_has_one_row_a_query_and_the_documented_columns(tmp_path):
     """The CSV reads back with pandas: columns in order, an empty cell where there is nothing."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0), unanswered=(2,))
-    write_reports(folder, custody_of, ("csv",))
+    write_reports(folder, ("csv",))
     frame = pd.read_csv(folder / "report.csv")
     assert tuple(frame.columns) == COLUMNS
     assert frame["query"].tolist() == list(range(6))
@@ -122,7 +122,7 @@ def test_lone_surrogates_break_no_file(tmp_path):
     """A name that no encoding can hold is escaped."""
     bundle = make_bundle()
     folder = make_folder(tmp_path, linear_model(make_task(), 0), bundle=bundle)
-    report = load_report(folder, custody_of)
+    report = load_report(folder)
     report = dataclasses.replace(report, endpoint=dataclasses.replace(report.endpoint, name="a\ud800b"))
     from metav_audit.report.as_csv import render_csv
     from metav_audit.report.as_json import render_json
@@ -149,13 +149,13 @@ def test_every_shape_of_audit_gets_a_pdf(tmp_path, task, queries, options):
     """Few or many queries, classes, channels or answers: the report is typeset and says its headline."""
     bundle = make_bundle(queries=queries, task=task, lineages=5)
     folder = make_folder(tmp_path, linear_model(task, 0), bundle=bundle, **options)
-    assert [path.name for path in write_reports(folder, custody_of)] == [
+    assert [path.name for path in write_reports(folder)] == [
         "report.json",
         "report.csv",
         "report.html",
         "report.pdf",
     ]
-    assert load_report(folder, custody_of).wording.headline in pdf_text(folder / "report.pdf")
+    assert load_report(folder).wording.headline in pdf_text(folder / "report.pdf")
 
 
 def test_many_queries_show_the_first_and_the_most_divergent(tmp_path):
@@ -188,14 +188,14 @@ def test_a_folder_without_a_part_is_refused(tmp_path, name, error):
     folder = make_folder(tmp_path / "audit", linear_model(make_task(), 0))
     (folder / name).rename(tmp_path / "away")
     with pytest.raises(error, match=f"lacks {name}"):
-        write_reports(folder, custody_of)
+        write_reports(folder)
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path):
     """A misspelt format writes nothing."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0))
     with pytest.raises(ConfigurationError, match="'docx' is unknown: use one of json, csv, html, pdf"):
-        write_reports(folder, custody_of, ("json", "docx"))
+        write_reports(folder, ("json", "docx"))
     assert not (folder / "report.json").exists()
 
 
@@ -205,7 +205,7 @@ def test_a_verdict_that_does_not_follow_is_not_printed(tmp_path, content):
     folder = make_folder(tmp_path, linear_model(make_task(), 0))
     (folder / "verdict.json").write_text(content)
     with pytest.raises(TranscriptError, match="does not follow"):
-        write_reports(folder, custody_of)
+        write_reports(folder)
 
 
 def test_a_damaged_bundle_is_refused(tmp_path):
@@ -213,7 +213,7 @@ def test_a_damaged_bundle_is_refused(tmp_path):
     folder = make_folder(tmp_path, linear_model(make_task(), 0))
     (folder / "bundle" / "manifest.json").write_text("{")
     with pytest.raises(BundleError):
-        write_reports(folder, custody_of)
+        write_reports(folder)
 
 
 def test_saturated_scores_stay_apart_in_the_figure():

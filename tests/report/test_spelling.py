@@ -23,7 +23,7 @@ from tests.report.test_renderers import pdf_text
 def report_of(path, model=None, **more):
     """An audit of the target itself, or of ``model``, with a targeted fingerprint."""
     folder = make_folder(path, model or linear_model(make_task(), 0), bundle=make_targeted_bundle(), **more)
-    return folder, load_report(folder, custody_of)
+    return folder, load_report(folder)
 
 
 @pytest.mark.parametrize(("wrong", "bits"), [(13, 64), (36, 128), (89, 256)])
@@ -105,7 +105,7 @@ def test_without_a_score_no_bit_is_counted(tmp_path):
 def test_bits_stand_in_json_and_pdf(tmp_path):
     """Counts and both chances can be read in every report, with the identity and the nonce."""
     folder, report = report_of(tmp_path)
-    write_reports(folder, custody_of)
+    write_reports(folder)
     assert json.loads((folder / "report.json").read_bytes())["spelling"]["wrong"] == 0
     text = pdf_text(folder / "report.pdf")
     for words in (

@@ -10,7 +10,6 @@ import pypdf
 import pytest
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.evidence import custody_of
 from metav_audit.report.as_csv import SUMMARY_COLUMNS
 from metav_audit.report.summary import is_fleet, read_entries, write_summary
 from tests.builders import linear_model, make_bundle, make_task
@@ -22,7 +21,7 @@ NEAR, FAR, TARGET = linear_model(TASK, 5, distance=0.03), linear_model(TASK, 9, 
 
 def control(folder, name, *, passed):
     record = {"control": name, "passed": passed, "outcome": "match" if passed else "no_match", "error": None}
-    (folder / "control.json").write_text(json.dumps(record))
+    (folder / "positive-control.json").write_text(json.dumps(record))
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def rows(folder):
 
 def test_the_gravest_comes_first_after_the_control(fleet):
     """Control, match, no verdict, inconclusive, no match; one without a verdict says why, and not where it lies."""
-    write_summary(read_entries(fleet, custody_of), fleet)
+    write_summary(read_entries(fleet), fleet)
     frame = rows(fleet)
     assert tuple(frame.columns) == SUMMARY_COLUMNS
     assert frame["endpoint"].tolist() == ["own", "near", "cut", "silent", "far"]
@@ -58,7 +57,7 @@ def test_within_an_outcome_the_highest_score_comes_first(tmp_path):
     """Of matches with one ratio, cut at its bound, the higher score stands above."""
     for name, by in (("a", 0.04), ("b", 0.01), ("c", 0.02)):
         make_folder(tmp_path / name, linear_model(TASK, 5, distance=by), bundle=BUNDLE, endpoint={"name": name})
-    write_summary(read_entries(tmp_path, custody_of), tmp_path, ("csv",))
+    write_summary(read_entries(tmp_path), tmp_path, ("csv",))
     frame = rows(tmp_path)
     assert frame["endpoint"].tolist() == ["b", "c", "a"]
     assert frame["log10_lr"].nunique() == 1
@@ -67,7 +66,7 @@ def test_within_an_outcome_the_highest_score_comes_first(tmp_path):
 def test_html_links_each_folders_own_report(fleet):
     """Links are relative and quoted; a folder without a verdict has none."""
     (fleet / "far").rename(fleet / 'a "b" & c')
-    write_summary(read_entries(fleet, custody_of), fleet, ("html",))
+    write_summary(read_entries(fleet), fleet, ("html",))
     content = (fleet / "summary.html").read_text()
     assert 'href="near/report.html"' in content
     assert 'href="a%20%22b%22%20%26%20c/report.html"' in content
@@ -77,7 +76,7 @@ def test_html_links_each_folders_own_report(fleet):
 
 def test_pdf_is_the_same_twice_and_says_what_chance_would_bring(fleet):
     """The same audits give the same bytes; the expected number of chance matches stands below the table."""
-    entries = read_entries(fleet, custody_of)
+    entries = read_entries(fleet)
     write_summary(entries, fleet, ("pdf",))
     first = (fleet / "summary.pdf").read_bytes()
     write_summary(entries[::-1], fleet, ("pdf",))
@@ -91,7 +90,7 @@ def test_a_failed_control_is_said_above_the_table(fleet):
     """Where the control failed, the page says that nothing of the run stands, and the CSV says it row by row."""
     for name in ("far", "near", "silent"):
         control(fleet / name, "own", passed=False)
-    write_summary(read_entries(fleet, custody_of), fleet)
+    write_summary(read_entries(fleet), fleet)
     assert "no verdict of this run stands" in (fleet / "summary.html").read_text()
     assert rows(fleet)["control"].tolist()[1:] == ["failed", "", "failed", "failed"]
 
@@ -102,11 +101,11 @@ def test_what_is_a_fleet(fleet):
     assert not is_fleet(fleet / "near")
     assert not is_fleet(fleet / "notes")
     with pytest.raises(ConfigurationError, match="holds no audits"):
-        read_entries(fleet / "notes", custody_of)
+        read_entries(fleet / "notes")
 
 
 def test_an_unknown_format_is_refused(fleet):
     """A summary has no JSON; the message says what it has."""
     with pytest.raises(ConfigurationError, match="no format 'json': use one of csv, html, pdf"):
-        write_summary(read_entries(fleet, custody_of), fleet, ("json",))
+        write_summary(read_entries(fleet), fleet, ("json",))
     assert not list(fleet.glob("summary.*"))

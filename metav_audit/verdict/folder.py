@@ -1,0 +1,185 @@
+"""An audit's folder: the names of its files, in the order in which they are read, and how each is opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from metav_audit.bundle import COMMITMENT, FingerprintBundle
+from metav_audit.errors import BundleError, ConfigurationError, EvidenceError, TranscriptError
+from metav_audit.files import write_atomically
+from metav_audit.transcript import BODIES, BodyReader, Transcript, load_transcript
+from metav_audit.verdict.blind import Controls, load_controls
+from metav_audit.verdict.decide import decide
+from metav_audit.verdict.reading import Reading, read
+from metav_audit.verdict.rules import RULES, Rules
+from metav_audit.verdict.verdict import Verdict, VerdictOutcome
+
+BUNDLE = "bundle"
+TRANSCRIPT = "transcript.jsonl"
+VERDICT = "verdict.json"
+SEAL = "seal.json"
+POSITIVE_CONTROL = "positive-control.json"
+BLIND_CONTROLS = "blind-controls.json"
+SUMS = "SHA256SUMS"
+LOCK = ".lock"
+
+EVIDENCE = (
+    VERDICT,
+    TRANSCRIPT,
+    BODIES,
+    f"{BUNDLE}/manifest.json",
+    f"{BUNDLE}/tensors.safetensors",
+    f"{BUNDLE}/{COMMITMENT}",
+    SEAL,
+    POSITIVE_CONTROL,
+    BLIND_CONTROLS,
+)
+"""The files that a verdict follows from, or that vouch for it, in the order in which they are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with all that it was decided from."""
+
+    bundle: FingerprintBundle
+    transcript: Transcript
+    reading: Reading
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFolder:
+    """One audit's folder; it need not be there yet.
+
+    Attributes:
+        path: where it is.
+    """
+
+    path: Path
+
+    def __truediv__(self, name: str) -> Path:
+        """Return where a file of the folder lies or would lie."""
+        return self.path / name
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, usually the endpoint's."""
+        return self.path.name
+
+    def has(self, name: str) -> bool:
+        """Say whether a file is there."""
+        return (self / name).exists()
+
+    def check(self) -> None:
+        """Raise ConfigurationError unless the folder holds a whole audit."""
+        missing = [name for name in (BUNDLE, TRANSCRIPT, VERDICT) if not self.has(name)]
+        if missing:
+            raise ConfigurationError(
+                f"{self.path} is no audit's folder: it lacks {', '.join(missing)}; give one audit's folder"
+            )
+
+    def bundle(self) -> FingerprintBundle:
+        """Open the bundle's copy.
+
+        Raises:
+            BundleError: it is missing or damaged.
+        """
+        return FingerprintBundle.load(self / BUNDLE)
+
+    def holds(self, bundle: FingerprintBundle) -> bool:
+        """Say whether the copy of this bundle is there, with its commitment if it has one."""
+        try:
+            standing = self.bundle()
+        except BundleError:
+            return False
+        committed = standing.commitment is not None or bundle.commitment is None
+        return standing.sha256 == bundle.sha256 and committed
+
+    def transcript(self) -> Transcript:
+        """Read the transcript, every record checked.
+
+        Raises:
+            TranscriptError: it is missing or damaged.
+        """
+        return load_transcript(self / TRANSCRIPT)
+
+    def bodies(self) -> BodyReader:
+        """Open the bodies of requests and responses.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        return BodyReader(self / BODIES)
+
+    def controls(self) -> Controls | None:
+        """Read the blind controls' answers; None where there are none.
+
+        Raises:
+            EvidenceError: the file is oversized, damaged or none of ours.
+        """
+        return load_controls(self / BLIND_CONTROLS)
+
+    def recorded_outcome(self) -> VerdictOutcome | None:
+        """Return the outcome that verdict.json names; None where there is none to be read."""
+        try:
+            return VerdictOutcome(json.loads((self / VERDICT).read_bytes())["outcome"])
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+    def verdict(self) -> Verdict:
+        """Read the verdict as it was written; ``decide`` decides anew.
+
+        Raises:
+            EvidenceError: it is missing or damaged.
+        """
+        try:
+            return Verdict.from_json(json.loads((self / VERDICT).read_bytes()))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise EvidenceError(f"{self / VERDICT} is missing or damaged: {error}; audit again") from error
+
+    def decide(self, rules: Rules = RULES) -> Decision:
+        """Decide anew from bundle, transcript and controls.
+
+        Raises:
+            BundleError, TranscriptError, AnswerError, EvidenceError: a part is damaged, or does not fit the others.
+        """
+        return conclude(self.bundle(), self.transcript(), self.controls(), rules)
+
+    def decided(self) -> Decision:
+        """Decide anew, and see that verdict.json says so.
+
+        Raises:
+            ConfigurationError: the folder holds no whole audit.
+            TranscriptError: verdict.json does not follow from the evidence; also see ``decide``.
+        """
+        self.check()
+        decision = self.decide()
+        if self.recorded_outcome() is not decision.verdict.outcome:
+            raise TranscriptError(
+                f"{self / VERDICT} does not follow from the bundle and the transcript beside it: "
+                f"'metav-audit verify {self.path}' says where they differ"
+            )
+        return decision
+
+    def record(self, bundle: FingerprintBundle, transcript: Transcript) -> Decision:
+        """Decide, with the folder's blind controls if there are any, and write verdict.json whole or not at all."""
+        decision = conclude(bundle, transcript, self.controls())
+        text = json.dumps(decision.verdict.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomically(self / VERDICT, text.encode() + b"\n")
+        return decision
+
+
+def conclude(
+    bundle: FingerprintBundle, transcript: Transcript, controls: Controls | None = None, rules: Rules = RULES
+) -> Decision:
+    """Read a transcript and decide; see ``read`` and ``decide`` for the errors."""
+    reading = read(bundle, transcript, rules)
+    return Decision(bundle, transcript, reading, decide(bundle, reading, controls, rules))
+
+
+def audits_in(folder: Path) -> Iterator[AuditFolder]:
+    """Yield the audits' folders in a folder, by name."""
+    return (AuditFolder(path.parent) for path in sorted(folder.glob(f"*/{TRANSCRIPT}")))

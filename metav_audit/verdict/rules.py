@@ -1,0 +1,56 @@
+"""The rules: every threshold that decides a verdict and does not come from the bundle, in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from metav_audit.bundle import CANARIES, ROUNDS, VERIFIER_LIMITS
+from metav_audit.statistics import USUAL_RATIOS, RatioRules
+from metav_audit.task import ROUNDING, USUAL_VIEWS, OutputSpace, ViewRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The thresholds of a verdict; ``decide`` takes them, a commitment states them all.
+
+    Attributes:
+        minimum_share_answered: below this share of queries answered no verdict is given, in [0, 1].
+        ratio_table_tolerance: by how much the log10 LRs of a bundle's table may differ from those that follow from its
+            calibration.
+        ratios: how scores become likelihood ratios.
+        views: how it is found what an API shows, noise among it.
+        strangeness: answers by this share of the calibration's spread less usual than its least usual model's are those
+            of no model of the task.
+        sanity_shuffles: orders in which the suspect's own answers are judged.
+        minimum_blind_controls: where blind controls were asked for, no verdict is given with fewer. With 20 of them and
+            no match, the false-positive rate lies below 17 % (95 % Clopper-Pearson interval); with ten, not even 30 %
+            could be ruled out. 73 are needed to show that it lies below 5 %.
+        blind_chance: controls contradict the promise if so many matches would come about in at most this share of
+            honest bundles.
+    """
+
+    minimum_share_answered: float = 0.5
+    ratio_table_tolerance: float = 0.02
+    ratios: RatioRules = USUAL_RATIOS
+    views: ViewRules = USUAL_VIEWS
+    strangeness: float = 0.5
+    sanity_shuffles: int = 99
+    minimum_blind_controls: int = 20
+    blind_chance: float = 0.01
+
+    def stated(self, space: OutputSpace) -> dict[str, Any]:
+        """State them in JSON types, with what the program fixes beside them: for such outputs, for every verifier."""
+        return {
+            **asdict(self),
+            "canaries": CANARIES,
+            "canary_rounds": ROUNDS,
+            "canary_tolerance": space.tolerance,
+            "constant_answers": space.constant,
+            "rounding": ROUNDING,
+            "verifier": dict(VERIFIER_LIMITS),
+        }
+
+
+RULES = Rules()
+"""The rules of this version."""
