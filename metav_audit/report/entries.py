@@ -7,7 +7,6 @@ from typing import Self
 
 from metav_audit.errors import MetavAuditError
 from metav_audit.report.model import EvidenceReport
-from metav_audit.report.writing import load_report
 from metav_audit.verdict import AuditFolder
 
 
@@ -28,15 +27,6 @@ class Entry:
     report: EvidenceReport | None
     error: str | None
     is_control: bool = False
-
-    @classmethod
-    def of(cls, folder: AuditFolder) -> Self:
-        """Read an audit's folder; what is wrong with it is a result, too."""
-        try:
-            report = load_report(folder)
-        except MetavAuditError as error:
-            return cls.failed(folder.name, folder, error)
-        return cls(report.endpoint.name, folder.name, report, None)
 
     @classmethod
     def failed(cls, name: str, folder: AuditFolder, error: MetavAuditError, *, is_control: bool = False) -> Self:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from metav_audit.errors import ConfigurationError
+from metav_audit.errors import ConfigurationError, MetavAuditError
 from metav_audit.files import write_atomically
 from metav_audit.report.entries import Entry
 from metav_audit.report.formats import Paper
+from metav_audit.report.writing import load_report
 from metav_audit.verdict import TRANSCRIPT, AuditFolder, audits_in
 
 SUMMARY_FORMATS = ("csv", "html", "pdf")
@@ -27,7 +28,7 @@ def read_entries(folder: Path) -> list[Entry]:
     Raises:
         ConfigurationError: there is no audit in it.
     """
-    entries = [Entry.of(each) for each in audits_in(folder)]
+    entries = [_read_entry(each) for each in audits_in(folder)]
     if not entries:
         raise ConfigurationError(f"{folder} holds no audits: give the folder of 'metav-audit audit -o'")
     controls = {each.report.custody.control.name for each in entries if each.report and each.report.custody.control}
@@ -58,6 +59,15 @@ def write_summary(
         write_atomically(path, _render(ordered, name, paper))
         paths.append(path)
     return paths
+
+
+def _read_entry(folder: AuditFolder) -> Entry:
+    """Read an audit's folder; what is wrong with it is a result, too."""
+    try:
+        report = load_report(folder)
+    except MetavAuditError as error:
+        return Entry.failed(folder.name, folder, error)
+    return Entry(report.endpoint.name, folder.name, report, None)
 
 
 def _render(entries: Sequence[Entry], name: str, paper: Paper) -> bytes:
