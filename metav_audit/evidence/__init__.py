@@ -8,16 +8,13 @@ from __future__ import annotations
 from metav_audit.evidence.archive import pack_folder, unpacked
 from metav_audit.evidence.attestation import Attestation, check_free, load_attestation, save_attestation
 from metav_audit.evidence.commitment import (
-    Registration,
-    RegistrationStatus,
     check_commitment,
     make_commitment,
     preregistered,
-    registration,
     registration_of,
 )
 from metav_audit.evidence.compare import csv_difference, first_difference, html_agreement, json_difference
-from metav_audit.evidence.custody import Attested, Custody, EvidenceFile
+from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, EvidenceFile
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
@@ -36,13 +33,12 @@ from metav_audit.evidence.weighing import Sealer, custody_of, seal_folder
 __all__ = [
     "Attestation",
     "Attested",
+    "AttestedStatus",
     "Custody",
     "EvidenceFile",
     "Finding",
     "Findings",
     "Post",
-    "Registration",
-    "RegistrationStatus",
     "Sealed",
     "Sealer",
     "SigningKey",
@@ -70,7 +66,6 @@ __all__ = [
     "read_certificates",
     "read_key",
     "read_signer",
-    "registration",
     "registration_of",
     "save_attestation",
     "seal_folder",

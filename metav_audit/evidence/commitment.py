@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
+from metav_audit.evidence.custody import Attested, AttestedStatus
 from metav_audit.evidence.envelope import Statement
 from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
@@ -32,39 +31,6 @@ from metav_audit.verdict import RULES
 from metav_audit.version import __version__
 
 PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
-
-
-class RegistrationStatus(StrEnum):
-    """What a bundle's commitment is worth for one audit."""
-
-    PRE_REGISTERED = "pre-registered"
-    """Signed, and time-stamped before the first query."""
-    SIGNED = "signed"
-    """Signed without a time stamp: when, the signer alone says."""
-    LATE = "late"
-    """Time-stamped, but not before the first query."""
-    NONE = "none"
-    INVALID = "invalid"
-    """There is one, and it does not hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """Whether an audit's bundle was committed to before the first query.
-
-    Attributes:
-        status: what the commitment is worth.
-        sentence: the same in words, for a report.
-        committed_at: the time stamp's time, UTC; None without one that holds.
-        key_id: of the key that signed; None where no signature holds.
-        authority: the time-stamp authority's name; None without a time stamp that holds.
-    """
-
-    status: RegistrationStatus
-    sentence: str
-    committed_at: datetime | None = None
-    key_id: str | None = None
-    authority: str | None = None
 
 
 def make_commitment(
@@ -136,7 +102,7 @@ def preregistered(findings: Findings, first_query: datetime) -> tuple[bool, str]
 
 def registration_of(
     bundle: FingerprintBundle, first_query: datetime, *, signer: str | None = None, roots: str | None = None
-) -> Registration:
+) -> Attested:
     """Say whether a bundle was committed to before the first query, from the commitment that it carries.
 
     Args:
@@ -146,8 +112,8 @@ def registration_of(
         roots: the time-stamp authority's root certificates, PEM; those in the commitment if None.
     """
     if bundle.commitment is None:
-        return Registration(
-            RegistrationStatus.NONE,
+        return Attested(
+            AttestedStatus.NONE,
             "The bundle carries no commitment: nothing shows that it was fixed before the first query.",
         )
     try:
@@ -160,24 +126,13 @@ def registration_of(
     assert findings.statement is not None
     sentence, stamped = sentence + _other_program(findings.statement), findings.stamped
     if stamped is None:
-        return Registration(RegistrationStatus.SIGNED, sentence, None, findings.key_id)
-    status = RegistrationStatus.PRE_REGISTERED if before else RegistrationStatus.LATE
-    return Registration(status, sentence, stamped.at, findings.key_id, stamped.authority)
+        return Attested(AttestedStatus.SIGNED, sentence, None, findings.key_id)
+    status = AttestedStatus.PRE_REGISTERED if before else AttestedStatus.LATE
+    return Attested(status, sentence, stamped.at.isoformat(), findings.key_id, stamped.authority)
 
 
-def registration(
-    folder: Path, first_query: datetime, *, signer: str | None = None, roots: str | None = None
-) -> Registration:
-    """Say the same of the bundle in ``folder``; see ``registration_of``.
-
-    Raises:
-        BundleError: the bundle itself does not hold.
-    """
-    return registration_of(FingerprintBundle.load(folder), first_query, signer=signer, roots=roots)
-
-
-def _invalid(problem: str) -> Registration:
-    return Registration(RegistrationStatus.INVALID, f"The bundle's commitment does not hold: {problem.rstrip('.')}.")
+def _invalid(problem: str) -> Attested:
+    return Attested(AttestedStatus.INVALID, f"The bundle's commitment does not hold: {problem.rstrip('.')}.")
 
 
 def _compare(bundle: FingerprintBundle, statement: Statement) -> str:

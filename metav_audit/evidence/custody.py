@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class AttestedStatus(StrEnum):
+    """What a commitment or a seal is worth for one audit."""
+
+    PRE_REGISTERED = "pre-registered"
+    """A commitment, signed, and time-stamped before the first query."""
+    SIGNED = "signed"
+    """A commitment, signed without a time stamp: when, the signer alone says."""
+    LATE = "late"
+    """A commitment, time-stamped, but not before the first query."""
+    SEALED = "sealed"
+    """A seal, signed, with or without a time stamp."""
+    NONE = "none"
+    INVALID = "invalid"
+    """There is one, or there should be, and it does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,14 +28,14 @@ class Attested:
     """What a signed and time-stamped statement is worth.
 
     Attributes:
-        status: in one or two words, such as "pre-registered", "late" or "none".
+        status: in a word.
         sentence: the same in words.
         at: the time stamp's time, ISO 8601, UTC; None without one that holds.
         key_id: of the key that signed; None where no signature holds.
         authority: the time-stamp authority's name; None without a time stamp that holds.
     """
 
-    status: str
+    status: AttestedStatus
     sentence: str
     at: str | None = None
     key_id: str | None = None
@@ -27,7 +44,7 @@ class Attested:
     @property
     def holds(self) -> bool:
         """Whether it is what it claims to be; one that is not there claims nothing."""
-        return self.status not in ("invalid", "late")
+        return self.status not in (AttestedStatus.INVALID, AttestedStatus.LATE)
 
 
 @dataclass(frozen=True, slots=True)

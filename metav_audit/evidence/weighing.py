@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from statistics import median
@@ -13,8 +13,8 @@ from typing import Any
 from metav_audit.bundle import COMMITMENT, FingerprintBundle
 from metav_audit.errors import EvidenceError, TranscriptError
 from metav_audit.evidence.attestation import load_attestation, save_attestation
-from metav_audit.evidence.commitment import Registration, RegistrationStatus, registration_of
-from metav_audit.evidence.custody import Attested, Custody, PositiveControl
+from metav_audit.evidence.commitment import registration_of
+from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, PositiveControl
 from metav_audit.evidence.examine import Findings, describe_stamp
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
@@ -70,9 +70,9 @@ def custody_of(
         signer: the key id that is expected of both; whoever signed if None.
         roots: the time-stamp authority's root certificates, PEM; those in the files if None.
     """
-    registration = registration_of(bundle, datetime.fromisoformat(transcript.started), signer=signer, roots=roots)
+    committed = registration_of(bundle, datetime.fromisoformat(transcript.started), signer=signer, roots=roots)
     return Custody(
-        commitment=_committed(registration, bundle, transcript),
+        commitment=_named_before(transcript, committed, bundle),
         seal=_seal(folder, transcript, signer, roots),
         operator=transcript.operator,
         clock=_clock(folder),
@@ -82,47 +82,46 @@ def custody_of(
     )
 
 
-def _committed(registration: Registration, bundle: FingerprintBundle, transcript: Transcript) -> Attested:
-    status, sentence = registration.status, registration.sentence
+def _named_before(transcript: Transcript, committed: Attested, bundle: FingerprintBundle) -> Attested:
+    """Let a commitment hold only if it is the one that the transcript names."""
     own = None if bundle.commitment is None else hashlib.sha256(bundle.commitment).hexdigest()
-    if own != transcript.commitment_sha256:
-        status = RegistrationStatus.INVALID
-        sentence = (
-            f"The commitment in the folder (SHA-256 {own or 'none'}) is not the one that the transcript named before "
-            f"the first query ({transcript.commitment_sha256 or 'none'})."
-        )
-    at = None if registration.committed_at is None else registration.committed_at.isoformat()
-    return Attested(status.value, sentence, at, registration.key_id, registration.authority)
+    if own == transcript.commitment_sha256:
+        return committed
+    sentence = (
+        f"The commitment in the folder (SHA-256 {own or 'none'}) is not the one that the transcript named before "
+        f"the first query ({transcript.commitment_sha256 or 'none'})."
+    )
+    return replace(committed, status=AttestedStatus.INVALID, sentence=sentence)
 
 
 def _seal(folder: AuditFolder, transcript: Transcript, signer: str | None, roots: str | None) -> Attested:
     expected = transcript.operator.get("key_id")
     if not folder.has(SEAL):
         if expected is None:
-            return Attested("none", "The audit is not sealed: nothing shows when it ended.")
+            return Attested(AttestedStatus.NONE, "The audit is not sealed: nothing shows when it ended.")
         sentence = f"The seal is missing: the transcript says that the key {expected} would seal it."
-        return Attested("invalid", sentence)
+        return Attested(AttestedStatus.INVALID, sentence)
     try:
         findings = check_seal(
             load_attestation(folder / SEAL), _sealed(folder, transcript), signer=signer or expected, roots=roots
         )
     except EvidenceError as error:
-        return Attested("invalid", f"The seal does not hold: {error}.")
+        return Attested(AttestedStatus.INVALID, f"The seal does not hold: {error}.")
     return _weigh_seal(findings)
 
 
 def _weigh_seal(findings: Findings) -> Attested:
     if findings.problem is not None:
-        return Attested("invalid", f"The seal does not hold: {findings.problem}.", key_id=findings.key_id)
+        return Attested(AttestedStatus.INVALID, f"The seal does not hold: {findings.problem}.", key_id=findings.key_id)
     if findings.stamped is None:
         sentence = f"Transcript, bundle and verdict are sealed by the key {findings.key_id}, without a time stamp."
-        return Attested("sealed", sentence, key_id=findings.key_id)
+        return Attested(AttestedStatus.SEALED, sentence, key_id=findings.key_id)
     stamped = findings.stamped
     sentence = (
         f"Transcript, bundle and verdict are sealed by the key {findings.key_id}, time-stamped: "
         f"{describe_stamp(stamped)}."
     )
-    return Attested("sealed", sentence, stamped.at.isoformat(), findings.key_id, stamped.authority)
+    return Attested(AttestedStatus.SEALED, sentence, stamped.at.isoformat(), findings.key_id, stamped.authority)
 
 
 def _sealed(folder: AuditFolder, transcript: Transcript) -> Sealed:

@@ -10,8 +10,9 @@ import pytest
 from metav_audit.audit import prepare_folder
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.cli import main
-from metav_audit.evidence import RegistrationStatus, load_attestation, registration
+from metav_audit.evidence import AttestedStatus, load_attestation, registration_of
 from metav_audit.evidence.keys import PASSPHRASE
+from metav_audit.verdict import AuditFolder
 from tests.audit.helpers import endpoint
 from tests.authority import Authority
 from tests.builders import make_bundle
@@ -53,20 +54,20 @@ def test_a_key_a_commitment_and_an_audit_that_takes_it_along(run, desk):
     assert "time stamp: " in err
     assert "by the time-stamp authority CN=Time,O=Test" in err
     bundle = FingerprintBundle.load(desk / "bundle")
-    prepare_folder(bundle, endpoint("http://127.0.0.1:9", bundle.task), desk / "audit")
-    assert registration(desk / "audit" / "bundle", LATER).status is RegistrationStatus.PRE_REGISTERED
+    prepare_folder(bundle, endpoint("http://127.0.0.1:9", bundle.task), AuditFolder(desk / "audit"))
+    assert registration_of(AuditFolder(desk / "audit").bundle(), LATER).status is AttestedStatus.PRE_REGISTERED
 
 
 def test_an_audit_keeps_the_first_commitment_that_it_got(run, desk):
     """A commitment that comes later is added where there was none, and never takes another's place."""
     bare = FingerprintBundle.load(desk / "bundle")
     suspect = endpoint("http://127.0.0.1:9", bare.task)
-    prepare_folder(bare, suspect, desk / "audit")
+    prepare_folder(bare, suspect, AuditFolder(desk / "audit"))
     for number in range(2):
         run("commit", desk / "bundle", "--key", desk / "owner.pem", "-o", desk / f"{number}.json")
         (desk / "bundle" / "commitment.json").write_bytes((desk / f"{number}.json").read_bytes())
-        prepare_folder(FingerprintBundle.load(desk / "bundle"), suspect, desk / "audit")
-    prepare_folder(bare, suspect, desk / "audit")
+        prepare_folder(FingerprintBundle.load(desk / "bundle"), suspect, AuditFolder(desk / "audit"))
+    prepare_folder(bare, suspect, AuditFolder(desk / "audit"))
     first = (desk / "0.json").read_bytes()
     assert first != (desk / "1.json").read_bytes()
     assert (desk / "audit" / "bundle" / "commitment.json").read_bytes() == first
@@ -79,7 +80,7 @@ def test_without_an_authority_a_warning_says_what_is_missing(run, desk, monkeypa
     assert (code, out) == (0, f"{desk / 'mine.json'}\n")
     assert "warning: without --tsa" in err
     assert load_attestation(desk / "mine.json").time_stamp is None
-    assert registration(desk / "bundle", LATER).status is RegistrationStatus.NONE
+    assert registration_of(FingerprintBundle.load(desk / "bundle"), LATER).status is AttestedStatus.NONE
 
 
 def test_nothing_is_written_when_the_authority_fails(run, desk):

@@ -17,12 +17,11 @@ from metav_audit.bundle import ErrorRates, FingerprintBundle
 from metav_audit.errors import BundleError, ConfigurationError, EvidenceError
 from metav_audit.evidence import (
     Attestation,
-    RegistrationStatus,
+    AttestedStatus,
     check_commitment,
     load_attestation,
     make_commitment,
     preregistered,
-    registration,
     registration_of,
     save_attestation,
 )
@@ -123,7 +122,7 @@ def test_a_commitment_to_another_bundle_is_refused(bundle, stamped, part):
     findings = check_commitment(stamped, other)
     assert failed(findings) == ["statement"]
     assert other.sha256 in findings.problem
-    assert registration_of(carrying(other, stamped), LATER).status is RegistrationStatus.INVALID
+    assert registration_of(carrying(other, stamped), LATER).status is AttestedStatus.INVALID
 
 
 def test_other_rules_of_the_program_are_refused(bundle, stamped, monkeypatch):
@@ -139,7 +138,7 @@ def test_another_source_is_named(bundle, stamped, monkeypatch):
     monkeypatch.setattr(module, "source_sha256", lambda: "f" * 64)
     assert check_commitment(stamped, bundle).passed
     told = registration_of(carrying(bundle, stamped), LATER)
-    assert told.status is RegistrationStatus.PRE_REGISTERED
+    assert told.status is AttestedStatus.PRE_REGISTERED
     assert "f" * 64 in told.sentence
 
 
@@ -166,7 +165,7 @@ def test_a_statement_signed_again_is_refused(bundle, key, stamped):
     borrowed = dataclasses.replace(forged, time_stamp=stamped.time_stamp)
     assert failed(check_commitment(borrowed, bundle)) == ["time stamp"]
     told = registration_of(carrying(bundle, forged), LATER, signer=key.public.key_id)
-    assert told.status is RegistrationStatus.INVALID
+    assert told.status is AttestedStatus.INVALID
     assert key.public.key_id in told.sentence
 
 
@@ -195,10 +194,11 @@ def test_the_stamp_covers_the_statement_and_not_the_signature_alone(stamped, aut
 def test_pre_registered_is_what_a_stamp_shows_alone(bundle, key, authority, stamped):
     """Stamped before the first query; the sentence names key, authority and times."""
     told = registration_of(carrying(bundle, stamped), LATER, roots=authority.roots)
-    assert told.status is RegistrationStatus.PRE_REGISTERED
+    assert told.status is AttestedStatus.PRE_REGISTERED
     assert (told.key_id, told.authority) == (key.public.key_id, "CN=Time,O=Test")
-    assert told.committed_at == check_commitment(stamped, bundle).stamped.at
-    for part in ("Pre-registered", key.public.key_id, "2100-01-01", f"{told.committed_at:%Y-%m-%d %H:%M:%S} UTC"):
+    at = datetime.fromisoformat(told.at)
+    assert at == check_commitment(stamped, bundle).stamped.at
+    for part in ("Pre-registered", key.public.key_id, "2100-01-01", f"{at:%Y-%m-%d %H:%M:%S} UTC"):
         assert part in told.sentence
     assert "for the reader to compare" not in told.sentence
 
@@ -206,14 +206,14 @@ def test_pre_registered_is_what_a_stamp_shows_alone(bundle, key, authority, stam
 def test_an_authority_that_nobody_vouched_for_is_named_as_such(bundle, stamped):
     """Roots that came along with the stamp may be anyone's: the sentence gives their hash to compare."""
     told = registration_of(carrying(bundle, stamped), LATER)
-    assert told.status is RegistrationStatus.PRE_REGISTERED
+    assert told.status is AttestedStatus.PRE_REGISTERED
     assert "is for the reader to compare" in told.sentence
 
 
 def test_a_stamp_after_the_first_query_is_late(bundle, stamped):
     """Late is not pre-registered, at the very second neither; nor where the accuracy leaves it open."""
     told = registration_of(carrying(bundle, stamped), EARLIER)
-    assert (told.status, told.committed_at is None) == (RegistrationStatus.LATE, False)
+    assert (told.status, told.at is None) == (AttestedStatus.LATE, False)
     assert "not time-stamped before" in told.sentence
     findings = check_commitment(stamped, bundle)
     at = findings.stamped.at
@@ -226,16 +226,16 @@ def test_a_stamp_after_the_first_query_is_late(bundle, stamped):
 def test_a_bare_signature_is_never_pre_registered(bundle, signed):
     """However early the time that it claims: that is the signer's word."""
     told = registration_of(carrying(bundle, signed), LATER)
-    assert (told.status, told.committed_at, told.authority) == (RegistrationStatus.SIGNED, None, None)
+    assert (told.status, told.at, told.authority) == (AttestedStatus.SIGNED, None, None)
     assert "2026-03-04 09:30:00 UTC, is the signer's word only" in told.sentence
     assert "re-registered" not in told.sentence
 
 
 def test_no_commitment_and_a_damaged_one_are_told_apart(bundle):
     """None is no fault; one that cannot be read is."""
-    assert registration_of(bundle, LATER).status is RegistrationStatus.NONE
+    assert registration_of(bundle, LATER).status is AttestedStatus.NONE
     told = registration_of(dataclasses.replace(bundle, commitment=b"{"), LATER)
-    assert told.status is RegistrationStatus.INVALID
+    assert told.status is AttestedStatus.INVALID
     assert "does not hold: the attestation is damaged" in told.sentence
 
 
@@ -246,7 +246,7 @@ def test_a_bundle_on_disk_carries_its_commitment(bundle, stamped, tmp_path):
     loaded = FingerprintBundle.load(tmp_path / "owner")
     assert loaded.sha256 == bundle.sha256
     loaded.save(tmp_path / "auditor")
-    assert registration(tmp_path / "auditor", LATER).status is RegistrationStatus.PRE_REGISTERED
+    assert registration_of(FingerprintBundle.load(tmp_path / "auditor"), LATER).status is AttestedStatus.PRE_REGISTERED
     assert (tmp_path / "auditor" / "commitment.json").read_bytes() == stamped.to_bytes()
 
 

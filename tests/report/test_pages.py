@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from metav_audit.evidence import Attested, custody_of
+from metav_audit.evidence import Attested, AttestedStatus, custody_of
 from metav_audit.report import load_report
 from metav_audit.report.blocks import Drawing, Drawings, Form, Ledger, Steps, Table
 from metav_audit.report.figures import draw
@@ -94,7 +94,8 @@ def test_a_verdict_that_does_not_stand_says_so_first(folder):
     (folder / "positive-control.json").write_text(json.dumps(record))
     report = load_report(folder)
     assert "own, could not be audited: no verdict of this run stands" in lay_out(report).cover.warning
-    custody = dataclasses.replace(report.custody, control=None, seal=Attested("invalid", "The seal does not hold."))
+    broken = Attested(AttestedStatus.INVALID, "The seal does not hold.")
+    custody = dataclasses.replace(report.custody, control=None, seal=broken)
     assert lay_out(dataclasses.replace(report, custody=custody)).cover.warning == "The seal does not hold."
 
 
@@ -110,7 +111,7 @@ def test_controls_stand_in_a_section_of_their_own(folder):
 def test_the_cover_cuts_hashes_that_the_annex_has_whole(report):
     """At a glance, twelve digits tell keys apart; under the order of events stands all of it."""
     key = "0123456789abcdef" * 4
-    seal = Attested("sealed", f"Sealed by the key {key}.")
+    seal = Attested(AttestedStatus.SEALED, f"Sealed by the key {key}.")
     sealed = dataclasses.replace(report, custody=dataclasses.replace(report.custody, seal=seal))
     document = lay_out(sealed)
     assert ("Seal", "Sealed by the key 0123456789ab….") in document.cover.glance
