@@ -7,12 +7,7 @@ from __future__ import annotations
 
 from metav_audit.evidence.archive import pack_folder, unpacked
 from metav_audit.evidence.attestation import Attestation, check_free, load_attestation, save_attestation
-from metav_audit.evidence.commitment import (
-    check_commitment,
-    make_commitment,
-    preregistered,
-    registration_of,
-)
+from metav_audit.evidence.commitment import check_commitment, make_commitment, preregistered, registration_of
 from metav_audit.evidence.compare import csv_difference, first_difference, html_agreement, json_difference
 from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, EvidenceFile
 from metav_audit.evidence.examine import Finding, Findings

@@ -42,12 +42,22 @@ EVIDENCE = (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict with all that it was decided from."""
+    """A verdict with all that it was decided from.
+
+    Raises:
+        TranscriptError: they do not belong together.
+    """
 
     bundle: FingerprintBundle
     transcript: Transcript
     reading: Reading
     verdict: Verdict
+
+    def __post_init__(self) -> None:
+        heads = {self.transcript.head, self.reading.transcript_sha256, self.verdict.transcript_sha256}
+        bundles = {self.bundle.sha256, self.transcript.bundle_sha256, self.verdict.bundle_sha256}
+        if len(heads) > 1 or len(bundles) > 1:
+            raise TranscriptError("the verdict belongs to another bundle or transcript: run the audit again")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 
 from metav_audit.cli import main
 from metav_audit.evidence import write_sums
+from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder
 
@@ -70,7 +71,7 @@ def test_verify_exits_4_and_says_why_in_json(folder, capsys):
     run("report", folder)
     capsys.readouterr()
     (folder / "verdict.json").write_text("{}")
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     assert run("verify", folder, "--format", "json") == 4
     fields = json.loads(capsys.readouterr().out)
     assert not fields["passed"]

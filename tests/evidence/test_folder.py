@@ -15,6 +15,7 @@ import pytest
 from metav_audit.cli import main
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence import make_key, pack_folder, unpacked, write_sums
+from metav_audit.verdict import AuditFolder
 from metav_audit.verify import Expected, verify_folder
 from tests.authority import Authority
 from tests.builders import linear_model, make_bundle, make_task
@@ -137,7 +138,7 @@ def test_an_alteration_is_caught_without_the_list_of_hashes(folder, parties, nam
         before = path.read_bytes()
         place = rng.randrange(len(before))
         path.write_bytes(before[:place] + bytes([before[place] ^ 1]) + before[place + 1 :])
-        write_sums(folder)
+        write_sums(AuditFolder(folder))
         assert failed(folder, parties), (name, place)
         path.write_bytes(before)
 
@@ -172,7 +173,7 @@ def test_reordered_dropped_duplicated_and_replayed_records_are_caught(folder, pa
         change(lines)
         encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         path.write_bytes(b"".join(encoder.encode(line).encode() + b"\n" for line in lines))
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     failures = failed(folder, parties)
     assert "transcript intact" in failures or "seal at the end" in failures
 
@@ -191,9 +192,9 @@ def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_pa
     record_verdict(BUNDLE, load_transcript(folder / "transcript.jsonl"), folder)
     (folder / "seal.json").unlink()
     sealer = Sealer(read_key(str(tmp_path / "forger.pem"), ENVIRONMENT), parties.authority.stamp)
-    seal_folder(folder, sealer, datetime.now(UTC))
+    seal_folder(AuditFolder(folder), sealer, datetime.now(UTC))
     write_reports(folder)
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     assert verify_folder(folder)[11].passed, "it is consistent in itself"
     assert list(failed(folder, parties)) == ["seal at the end"]
 
@@ -201,14 +202,14 @@ def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_pa
 def test_a_missing_seal_is_caught(folder, parties):
     """The transcript's first record names the key that was to seal it."""
     (folder / "seal.json").unlink()
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     assert "is missing" in failed(folder, parties)["seal at the end"]
 
 
 def test_a_swapped_bundle_is_caught(folder, parties):
     """Another bundle, though intact, is not the one that was asked."""
     make_bundle(seed=5, queries=8, task=TASK).save(folder / "bundle")
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     assert "transcript recorded with this bundle" in failed(folder, parties)
 
 
@@ -222,7 +223,7 @@ def test_a_commitment_after_the_first_query_is_caught(tmp_path):
     )
     parties.commit()
     shutil.copy(parties.folder / "bundle" / "commitment.json", folder / "bundle" / "commitment.json")
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     assert "is not the one that the transcript named" in failed(folder, parties)["commitment before the first query"]
 
 
@@ -233,7 +234,7 @@ def test_a_late_time_stamp_is_not_called_pre_registered(folder, parties):
         records[0]["at"] = "2020-01-01T00:00:00.000Z"
 
     rechain(folder / "transcript.jsonl", change)
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     assert "was not time-stamped before" in failed(folder, parties)["commitment before the first query"]
 
 

@@ -19,7 +19,7 @@ from metav_audit.bundle import MetaVerifier, VerifierKind
 from metav_audit.evidence import Sealer, make_commitment, seal_folder, write_sums
 from metav_audit.files import write_atomically
 from metav_audit.report import write_reports
-from metav_audit.verdict import scores_in_full
+from metav_audit.verdict import AuditFolder, scores_in_full
 from metav_audit.verify import verify_folder
 from tests.builders import linear_model, make_bundle, make_targeted_bundle, make_task
 from tests.evidence.conftest import signing_key
@@ -78,9 +78,9 @@ def good(folder: Path, seed: int) -> Path:
         key = signing_key(2)
         rechain(made / "transcript.jsonl", lambda records: records[0]["operator"].update(key_id=key.public.key_id))
         decide_again(made, bundle)
-        seal_folder(made, Sealer(key, None), NOW)
+        seal_folder(AuditFolder(made), Sealer(key, None), NOW)
     write_reports(made)
-    write_sums(made)
+    write_sums(AuditFolder(made))
     return made
 
 
@@ -128,7 +128,7 @@ def spoil(folder: Path, seed: int) -> None:
         write_atomically(
             folder / "seal.json", make_commitment(make_bundle(), signing_key(3), claimed_at=NOW).to_bytes()
         )
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
 
 
 def answers(records):
@@ -170,7 +170,7 @@ def test_both_agree_on_targeted_fingerprints(tmp_path, hidden):
     for name, one in (("good", bundle), ("bad", turned)):
         folder = make_folder(tmp_path / name, linear_model(TASK, 4, distance=0.1), one, (2, 9), hidden=hidden)
         write_reports(folder)
-        write_sums(folder)
+        write_sums(AuditFolder(folder))
         assert agreed(folder) is (one is bundle)
 
 
@@ -217,6 +217,6 @@ def test_both_agree_on_noisy_answers(tmp_path):
     bundle = make_bundle(seed=1, queries=8, task=TASK, spread=0.5)
     made = make_folder(tmp_path, noisy(linear_model(TASK, 3, distance=0.03), 5), bundle, rounds=8)
     write_reports(made)
-    write_sums(made)
+    write_sums(AuditFolder(made))
     assert ", noise of 0.00" in json.loads((made / "verdict.json").read_bytes())["view"]
     assert agreed(made)

@@ -14,7 +14,7 @@ import safetensors.numpy
 from metav_audit.errors import ConfigurationError
 from metav_audit.evidence import csv_difference, first_difference, write_sums
 from metav_audit.report import write_reports
-from metav_audit.verdict import scores_in_full
+from metav_audit.verdict import AuditFolder, scores_in_full
 from metav_audit.verify import verify_folder
 from tests.builders import linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder, rechain
@@ -48,7 +48,7 @@ WITH_HASH = ["report.json says the same", "report.html says the same", "report.p
 def made(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("audit"), linear_model(make_task(), 0), unanswered=(3,))
     write_reports(folder)
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     return folder
 
 
@@ -59,7 +59,7 @@ def folder(made, tmp_path):
 
 def failed(folder):
     """The steps that fail once the list of hashes is written anew, as any forger can."""
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     return {step.name: step.detail for step in verify_folder(folder) if not step.passed}
 
 
@@ -225,7 +225,7 @@ def test_figures_of_another_program_are_not_compared(folder):
     drawn = re.sub(r'content="metav-audit, [^"]*"', 'content="metav-audit, matplotlib 0.1"', path.read_text())
     drawn = re.sub(r"data:image/svg\+xml;base64,[^\"]*", "data:image/svg+xml;base64,AAAA", drawn)
     path.write_text(drawn)
-    write_sums(folder)
+    write_sums(AuditFolder(folder))
     details = {step.name: step.detail for step in verify_folder(folder) if step.passed}
     assert details["report.html says the same"].startswith("every word agrees; its figures were drawn by another")
     path.write_text(drawn.replace("no match", "a match"))

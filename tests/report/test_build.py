@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from metav_audit.evidence import custody_of
 from metav_audit.report.writing import build_report
 from metav_audit.statistics import cllr, ratio_text, weigh_held_out
 from metav_audit.transcript import load_transcript
-from metav_audit.verdict import VerdictOutcome, calibration_scores, decide, read
+from metav_audit.verdict import AuditFolder, VerdictOutcome, calibration_scores, conclude
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -22,7 +23,10 @@ def report_of(folder):
     bundle = FingerprintBundle.load(folder / "bundle")
     transcript = load_transcript(folder / "transcript.jsonl")
     return build_report(
-        bundle, transcript, decide(bundle, read(bundle, transcript)), custody_of(folder, bundle, transcript)
+        bundle,
+        transcript,
+        decide(bundle, read(bundle, transcript)),
+        custody_of(AuditFolder(folder), bundle, transcript),
     )
 
 
@@ -137,6 +141,6 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path):
     model = linear_model(make_task(), 0)
     folders = [make_folder(tmp_path / name, model, unanswered=left) for name, left in (("a", (0,)), ("b", ()))]
     transcripts = [load_transcript(folder / "transcript.jsonl") for folder in folders]
-    custody = custody_of(folders[0], bundle, transcripts[0])
+    one, other = (conclude(bundle, transcript) for transcript in transcripts)
     with pytest.raises(TranscriptError, match="another bundle or transcript"):
-        build_report(bundle, transcripts[0], decide(bundle, read(bundle, transcripts[1])), custody)
+        replace(one, verdict=other.verdict)

@@ -13,6 +13,7 @@ from metav_audit.report.as_html import render_html
 from metav_audit.report.layout import lay_out
 from metav_audit.report.text import printable
 from metav_audit.task import ClassScores, TaskSpec
+from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -98,7 +99,7 @@ def hostile(tmp_path_factory):
     endpoint = {"name": HOSTILE, "url": f"http://x/{HOSTILE}", "options": {HOSTILE: [HOSTILE]}}
     path, model = tmp_path_factory.mktemp("hostile"), linear_model(task, 9, base=9)
     made = make_folder(path, model, bundle=bundle, unanswered=(1,), reason=HOSTILE, endpoint=endpoint)
-    report = load_report(made)
+    report = load_report(AuditFolder(made))
     custody = dataclasses.replace(report.custody, operator={HOSTILE: HOSTILE}, clock=HOSTILE)
     return dataclasses.replace(report, custody=custody, identities=({HOSTILE: HOSTILE},))
 
@@ -130,7 +131,7 @@ def test_foreign_text_is_text(hostile):
 
 def test_html_and_pdf_say_the_same_in_the_same_order(folder):
     """Every heading and sentence is in both, the headings in the same order."""
-    report = load_report(folder)
+    report = load_report(AuditFolder(folder))
     page = Page((folder / "report.html").read_bytes())
     html = "".join("".join(page.words).split())
     pages = pypdf.PdfReader(folder / "report.pdf").pages

@@ -17,6 +17,7 @@ from metav_audit.report.as_pdf import paper_of, render_pdf, typeset
 from metav_audit.report.blocks import Paragraph
 from metav_audit.report.document import Document, Section
 from metav_audit.report.text import _COVERED, escape_rare
+from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder
 
@@ -90,8 +91,8 @@ def test_a_large_file_is_named_with_its_hash_and_left_out(folder, monkeypatch):
     """Above the limit, hash and size stand for the file, and the report says so."""
     monkeypatch.setattr(attachments, "MAX_ATTACHED", 2000)
     monkeypatch.setattr("metav_audit.report.layout.annex.MAX_ATTACHED", 2000)
-    report = load_report(folder)
-    assert [each.name for each in attachments.gather(folder, report.custody.files)] == ["verdict.json"]
+    report = load_report(AuditFolder(folder))
+    assert [each.name for each in attachments.gather(AuditFolder(folder), report.custody.files)] == ["verdict.json"]
     pages = pypdf.PdfReader(io.BytesIO(render_pdf(report))).pages
     text = "".join("".join(page.extract_text() for page in pages).split())
     assert "largerthan2000bytes:transcript.jsonl,bodies.pack,bundle/manifest.json" in text
@@ -99,16 +100,16 @@ def test_a_large_file_is_named_with_its_hash_and_left_out(folder, monkeypatch):
 
 def test_evidence_that_changes_under_the_report_is_not_attached(folder, tmp_path):
     """A file that is not the one whose hash is printed stops the report."""
-    report = load_report(folder)
+    report = load_report(AuditFolder(folder))
     (tmp_path / "verdict.json").write_bytes(b"{}")
     with pytest.raises(EvidenceError, match="was altered while"):
-        list(attachments.gather(tmp_path, report.custody.files))
+        list(attachments.gather(AuditFolder(tmp_path), report.custody.files))
 
 
 @pytest.mark.parametrize(("paper", "size"), [("a4", (595, 842)), ("letter", (612, 792))])
 def test_paper(folder, paper, size):
     """A4 and US Letter; the PDF says on which it was set, and by which programs."""
-    content = render_pdf(load_report(folder), paper=paper)
+    content = render_pdf(load_report(AuditFolder(folder)), paper=paper)
     box = pypdf.PdfReader(io.BytesIO(content)).pages[0].mediabox
     assert (round(box.width), round(box.height)) == size
     assert paper_of(content) == paper
@@ -118,9 +119,9 @@ def test_paper(folder, paper, size):
 def test_surroundings_do_not_matter(folder):
     """In processes with other time zones, locales, clocks and fonts: the same PDF."""
     code = (
-        "import hashlib, pathlib; from metav_audit.evidence import custody_of; "
+        "import hashlib, pathlib; from metav_audit.verdict import AuditFolder; "
         f"from metav_audit.report.writing import _pdf, load_report; p = pathlib.Path({str(folder)!r}); "
-        "print(hashlib.sha256(_pdf(load_report(p), p, 'a4')).hexdigest())"
+        "print(hashlib.sha256(_pdf(load_report(AuditFolder(p)), AuditFolder(p), 'a4')).hexdigest())"
     )
     for world in ({"TZ": "Asia/Tokyo", "FONTCONFIG_FILE": "/dev/null", "LC_ALL": "C"}, {"SOURCE_DATE_EPOCH": "1"}):
         done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=world)
@@ -137,7 +138,7 @@ def test_every_letter_called_covered_has_a_glyph():
 @pytest.mark.parametrize("name", ["中文模型", "نموذج", "मॉडल", "\N{GRINNING FACE}", "a\u0600b", "\u0300\u0483"])
 def test_any_script_is_set_or_escaped(folder, name):
     """A name that no font at hand can set is shown by its code points; the report is written all the same."""
-    report = load_report(folder)
+    report = load_report(AuditFolder(folder))
     named = dataclasses.replace(report, endpoint=dataclasses.replace(report.endpoint, name=name))
     text = "".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(render_pdf(named))).pages)
     assert name in text or "\\u" in text or "\\U" in text

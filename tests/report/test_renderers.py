@@ -21,6 +21,7 @@ from metav_audit.report.layout.answers import MAX_CARDS, choose_cards
 from metav_audit.report.layout.values import number_ranges
 from metav_audit.report.text import printable, shorten
 from metav_audit.task import ClassScores, TaskSpec
+from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -51,7 +52,7 @@ def test_the_same_evidence_gives_the_same_bytes(tmp_path):
     folders = [make_folder(tmp_path / name, linear_model(make_task(), 0)) for name in "ab"]
     write_reports(folders[0])
     code = (
-        "import pathlib; from metav_audit.evidence import custody_of; from metav_audit.report import write_reports; "
+        "import pathlib; from metav_audit.report import write_reports; "
         f"write_reports(pathlib.Path({str(folders[1])!r}), custody_of)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
@@ -70,7 +71,7 @@ def test_pdf_holds_the_verdict_and_the_whole_hashes(tmp_path):
     """The headline, both propositions, every hash and every query's number can be read in the PDF."""
     folder = make_folder(tmp_path, linear_model(make_task(), 0), unanswered=(2,))
     write_reports(folder, ("pdf",))
-    report, text = load_report(folder), pdf_text(folder / "report.pdf")
+    report, text = load_report(AuditFolder(folder)), pdf_text(folder / "report.pdf")
     wanted = [report.wording.headline, report.wording.derivation, report.wording.independence, *report.hashes.values()]
     for sentence in [*wanted, "could not have been finer than 1/31", "the endpoint failed with status 503 four times"]:
         assert sentence in text
@@ -122,7 +123,7 @@ def test_lone_surrogates_break_no_file(tmp_path):
     """A name that no encoding can hold is escaped."""
     bundle = make_bundle()
     folder = make_folder(tmp_path, linear_model(make_task(), 0), bundle=bundle)
-    report = load_report(folder)
+    report = load_report(AuditFolder(folder))
     report = dataclasses.replace(report, endpoint=dataclasses.replace(report.endpoint, name="a\ud800b"))
     from metav_audit.report.as_csv import render_csv
     from metav_audit.report.as_json import render_json
@@ -155,14 +156,16 @@ def test_every_shape_of_audit_gets_a_pdf(tmp_path, task, queries, options):
         "report.html",
         "report.pdf",
     ]
-    assert load_report(folder).wording.headline in pdf_text(folder / "report.pdf")
+    assert load_report(AuditFolder(folder)).wording.headline in pdf_text(folder / "report.pdf")
 
 
 def test_many_queries_show_the_first_and_the_most_divergent(tmp_path):
     """Beyond the limit, half the cards are the first queries and half the most divergent of the others."""
     task = make_task()
     bundle = make_bundle(queries=60, lineages=3)
-    queries = load_report(make_folder(tmp_path, linear_model(task, 9, distance=0.5), bundle=bundle), custody_of).queries
+    queries = load_report(
+        AuditFolder(make_folder(tmp_path, linear_model(task, 9, distance=0.5), bundle=bundle)), custody_of
+    ).queries
     chosen = {query.number for query in choose_cards(queries)}
     left_out = [query.divergence for query in queries if query.number not in chosen]
     assert len(chosen) == MAX_CARDS

@@ -15,6 +15,7 @@ from metav_audit.bundle import OwnerMark, nonce_of
 from metav_audit.evidence import custody_of
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.spelling import chance_of, fair_bits
+from metav_audit.verdict import AuditFolder
 from tests.builders import MARK, linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder
 from tests.report.test_renderers import pdf_text
@@ -23,7 +24,7 @@ from tests.report.test_renderers import pdf_text
 def report_of(path, model=None, **more):
     """An audit of the target itself, or of ``model``, with a targeted fingerprint."""
     folder = make_folder(path, model or linear_model(make_task(), 0), bundle=make_targeted_bundle(), **more)
-    return folder, load_report(folder)
+    return folder, load_report(AuditFolder(folder))
 
 
 @pytest.mark.parametrize(("wrong", "bits"), [(13, 64), (36, 128), (89, 256)])

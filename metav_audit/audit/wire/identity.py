@@ -37,9 +37,12 @@ _MAX_LENGTH = 200
 
 
 def identify(response: Response) -> dict[str, str]:
-    """Return the names a response gives, from connection, headers and the top of its JSON body, shortened."""
+    """Return the names a response gives, from connection, headers and the top of its JSON body, shortened.
+
+    They are sorted, as they are in a record's line: a report made at once is the same as one made from the file.
+    """
     named = {name: value[:_MAX_LENGTH] for name, value in response.headers.items() if name in _HEADERS}
-    return {**response.peer, **named, **_fields(response.content)}
+    return dict(sorted({**response.peer, **named, **_fields(response.content)}.items()))
 
 
 def explain(response: Response) -> str:
