@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 10 11 12 13 14
 FULL_SEEDS ?= 10 11 12
 TASK_SEEDS ?= 10 11 12
-VALUES := --method best --method metav --method local
+VALUES := --method committee --method metav --method local
 CLASSES := $(VALUES) --method ipguard --method akh --method sac
 BENCH ?= .bench
 DATA ?= ../shared/data
@@ -54,7 +54,7 @@ bench-tasks: $(READY)  ## skin lesions, warfarin dosing on TASK_SEEDS, garments;
 	$(BIN)/metav-audit evaluate $(foreach seed,$(TASK_SEEDS),$(BENCH)/warfarin-$(seed)) $(VALUES) --held-out family --held-out architecture
 	$(BIN)/metav-audit evaluate $(BENCH)/garments-0 $(VALUES) --held-out family --held-out architecture
 	$(BIN)/metav-audit evaluate $(BENCH)/lesions-0 $(CLASSES) --wire png --wire jpeg-90 --wire resized
-	$(BIN)/metav-audit evaluate $(BENCH)/lesions-0 --method best --method metav --held-out family --held-out architecture
+	$(BIN)/metav-audit evaluate $(BENCH)/lesions-0 --method committee --method metav --held-out family --held-out architecture
 
 bench-scarce: $(READY)  ## one trained model a side and its checkpoints, on digits and warfarin; SEEDS targets each
 	for seed in $(SEEDS); do \
@@ -76,15 +76,15 @@ bench-shift: $(READY)  ## architectures and data that calibration never saw, at 
 	  $(BIN)/metav-audit init --digits --seed $$seed $(BENCH)/strict-$$seed && \
 	  printf '\n[rates]\nfalse_match = 0.01\n' >> $(BENCH)/strict-$$seed/project.toml || exit 1; \
 	done
-	$(BIN)/metav-audit evaluate $(foreach seed,$(FULL_SEEDS),$(BENCH)/strict-$(seed)) --method best --held-out architecture --held-out data
-	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/digits-$(seed)) --method best --held-out architecture
+	$(BIN)/metav-audit evaluate $(foreach seed,$(FULL_SEEDS),$(BENCH)/strict-$(seed)) --method committee --held-out architecture --held-out data
+	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/digits-$(seed)) --method committee --held-out architecture
 
 bench-full: $(READY)  ## three targets on digits with every way to copy: in family, by view, and each family left out; about an hour
 	for seed in $(FULL_SEEDS); do \
 	  test -f $(BENCH)/full-$$seed/project.toml || \
 	  $(BIN)/metav-audit init --digits --preset full --seed $$seed $(BENCH)/full-$$seed || exit 1; \
 	done
-	$(BIN)/metav-audit evaluate $(foreach seed,$(FULL_SEEDS),$(BENCH)/full-$(seed)) --method best --method metav \
+	$(BIN)/metav-audit evaluate $(foreach seed,$(FULL_SEEDS),$(BENCH)/full-$(seed)) --method committee --method metav \
 	  --view label --view 2-decimals --view top3 --held-out family
 
 bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries

@@ -16,6 +16,7 @@ from torch import nn
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.cli import main
 from metav_audit.fingerprint.fit import fit_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.task import Quantities, TabularDomain, TaskSpec
 from metav_audit.task.domains import CategoryColumn, NumberColumn
 from metav_audit.task.outputs import Quantity
@@ -119,7 +120,7 @@ def chain(tmp_path_factory):
     (folder / "project.toml").write_text(PROJECT)
     project = load_project(folder)
     zoo, workshop = build_zoo(project, jobs=1), open_workshop(project)
-    bundle, _ = fit_bundle(workshop, zoo, folder / "doses.bundle")
+    bundle, _ = fit_bundle(Making.of(workshop, zoo), folder / "doses.bundle")
     return folder, workshop, zoo, bundle
 
 

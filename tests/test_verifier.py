@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from metav_audit.bundle import MetaVerifier, OwnerMark, VerifierKind, target_bits
 from metav_audit.fingerprint.methods.fitprint import margins
-from metav_audit.fingerprint.methods.joint import JointSettings, JointVerifier
 from metav_audit.fingerprint.methods.local import LocalVerifiers
+from metav_audit.fingerprint.methods.metav import JointSettings, JointVerifier
 from metav_audit.task import LOG_FLOOR, Features, OutputView
 from tests.builders import make_task
 

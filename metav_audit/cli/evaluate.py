@@ -12,7 +12,7 @@ VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "noisy", "l
 
 @click.command()
 @click.argument("projects", nargs=-1, required=True, metavar="PROJECT...", type=click.Path(path_type=Path))
-@click.option("--method", "methods", multiple=True, help="As often as wanted; by default best, metav and ipguard.")
+@click.option("--method", "methods", multiple=True, help="As often as wanted; by default committee, metav and ipguard.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "markdown", "csv", "json"]), default="text", show_default=True
@@ -69,8 +69,8 @@ def command(
     independents of the owner's data, and of other. Bare is that rate if a match
     needed no independents of the target's own architecture in the calibration.
 
-    Methods: best, metav, local, fitprint, and the baselines ipguard, akh, sac and
-    random. For fitprint the bit-error rates follow, of derived (+) and of
+    Methods: committee, metav, local, fitprint, and the baselines ipguard, akh,
+    sac and random. For fitprint the bit-error rates follow, of derived (+) and of
     independent models (-): their mean, and the rate of the model nearest the
     other side. The figures are Tippett and PAV plots, and robustness with
     uniqueness.

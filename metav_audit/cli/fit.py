@@ -37,6 +37,7 @@ def command(
     from metav_audit.bundle import check_place
     from metav_audit.errors import ConfigurationError
     from metav_audit.fingerprint.fit import fit_bundle
+    from metav_audit.fingerprint.making import Making
     from metav_audit.fingerprint.methods.registry import find_method
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.build import build_zoo
@@ -45,14 +46,15 @@ def command(
     loaded = replace(load_project(project), identity=identity, nonce=nonce)
     if method is not None:
         find_method(method, loaded.task.output.kind)
-    if method == "fitprint":
+    if method is not None and find_method(method).marks_owner:
         _ = loaded.owner_mark
     elif identity or nonce:
         raise ConfigurationError("--identity and --nonce are for --method fitprint")
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
-    bundle, fitted = fit_bundle(open_workshop(loaded), zoo, path, method, ProgressLine("fingerprint: steps"))
+    making = Making.of(open_workshop(loaded), zoo, method)
+    bundle, fitted = fit_bundle(making, path, ProgressLine("fingerprint: steps"))
     if not fitted:
         click.echo("nothing to do: the bundle of this project, zoo and method stands already", err=True)
     click.echo(f"{path}  sha256 {bundle.sha256}")

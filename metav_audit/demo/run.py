@@ -15,6 +15,7 @@ from metav_audit.demo.suspects import SUSPECTS, Suspect, performance_of, serving
 from metav_audit.errors import MetavAuditError
 from metav_audit.files import write_atomically
 from metav_audit.fingerprint.fit import fit_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.progress import Progress
 from metav_audit.verdict import AuditFolder, Verdict, VerdictOutcome
 from metav_audit.zoo.build import build_zoo
@@ -58,7 +59,7 @@ def run_demo(out: Path, seed: int, say: Callable[[str], None], progress: Callabl
     workshop = open_workshop(project)
     zoo = build_zoo(project, progress=progress("     models trained"))
     say("2/4  fingerprint and meta-verifier are optimised together, and calibrated on held-out models")
-    bundle, fitted = fit_bundle(workshop, zoo, out / "digits.bundle", progress=progress("     steps"))
+    bundle, fitted = fit_bundle(Making.of(workshop, zoo), out / "digits.bundle", progress("     steps"))
     if not fitted:
         say("     zoo and bundle stand from an earlier run: nothing was trained again")
     # 2. The suspects, unknown to the zoo.

@@ -16,7 +16,8 @@ from metav_audit.drill.rigging import label_rival_derived, leave_out, make_const
 from metav_audit.drill.stage import Player, Stage, is_match, matches_of, open_stage
 from metav_audit.drill.transferable import make_transferable
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.fingerprint.fit import fit_bundle, making_of, standing_bundle
+from metav_audit.fingerprint.fit import fit_bundle, standing_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.rebuild import differences
 from metav_audit.progress import Progress, silent
 from metav_audit.task import OutputKind
@@ -292,14 +293,15 @@ def as_text(rows: Sequence[Row]) -> str:
 def _fit(project: Project, method: str, seed: int, path: Path) -> FingerprintBundle:
     """Fit one bundle in a worker process, unless it stands."""
     zoo = build_zoo(project, jobs=1)
-    return fit_bundle(open_workshop(project), zoo, path.with_name(f"{path.name}.bundle"), method, seed=seed)[0]
+    making = Making.of(open_workshop(project), zoo, method, seed=seed)
+    return fit_bundle(making, path.with_name(f"{path.name}.bundle"))[0]
 
 
 def _fit_rival(project: Project, lineage: str, seed: int, work: Path) -> FingerprintBundle:
     """Fit one bundle with a rival labelled derived in a worker process, unless it stands."""
     zoo, workshop = build_zoo(project, jobs=1), open_workshop(project)
     path = work / f"rival-{lineage}-{seed}.bundle"
-    standing = standing_bundle(path, making_of(workshop, zoo, "metav", seed))
+    standing = standing_bundle(path, Making.of(workshop, zoo, "metav", seed=seed))
     if standing is not None:
         return standing
     bundle = label_rival_derived(workshop, zoo, lineage, seed)

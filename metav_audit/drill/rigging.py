@@ -13,10 +13,10 @@ import numpy as np
 from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, MetaVerifier, VerifierKind
 from metav_audit.drill.stage import Player, Stage, with_table
 from metav_audit.fingerprint.fit import choose_starts, models_of, seal_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.fingerprint.methods.features import features_of_all
-from metav_audit.fingerprint.methods.joint import optimise_jointly
-from metav_audit.fingerprint.methods.registry import joint_settings
+from metav_audit.fingerprint.methods.metav import joint_settings, optimise_jointly
 from metav_audit.task import LOG_FLOOR, FloatArray
 from metav_audit.verdict import calibration_scores
 from metav_audit.zoo.plan import Split
@@ -37,13 +37,14 @@ def label_rival_derived(workshop: Workshop, zoo: SurrogateZoo, lineage: str, see
     derived, independent = (models_of(workshop, zoo.select(Split.FIT, derived=side)) for side in (True, False))
     target = workshop.target
     with_rival = derived + models_of(workshop, rival) * (RIVAL_WEIGHT // len(rival))
+    making = Making.of(workshop, zoo, "metav", seed=seed)
     inputs, verifier = optimise_jointly(
         Zoo(target.network, with_rival, independent, target.task),
-        choose_starts(workshop, seed),
+        choose_starts(workshop, seed, making.queries),
         joint_settings(workshop),
         seed,
     )
-    return seal_bundle(workshop, zoo, "metav", seed, inputs, verifier)
+    return seal_bundle(making, inputs, verifier)
 
 
 def make_constant(stage: Stage) -> FingerprintBundle:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from metav_audit.bundle import Calibration, FingerprintBundle, MetaVerifier, VerifierKind
 from metav_audit.drill.stage import Stage, with_table
 from metav_audit.fingerprint.fit import choose_starts, models_of, seal_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.methods.features import clip_in_place, features_of_all, project_straight_through
 from metav_audit.task import Inputs
 from metav_audit.zoo.plan import Split
@@ -34,14 +35,15 @@ SAMPLE = 32
 def make_transferable(stage: Stage, seed: int) -> FingerprintBundle:
     """Make a bundle by which any model of the task is a match."""
     workshop = stage.workshop
-    target, starts = workshop.target, choose_starts(workshop, seed)
+    making = Making.of(workshop, stage.zoo, "metav", seed=seed)
+    target, starts = workshop.target, choose_starts(workshop, seed, making.queries)
     right = features_of_all([target.network], starts, target.task.output)[0].argmax(axis=1)
     shifts = np.random.default_rng(seed).integers(1, target.task.output.size, len(right))
     wrong = (right + shifts) % target.task.output.size
     inputs = _optimise(stage, starts, wrong, seed)
     labels = features_of_all([target.network], inputs, target.task.output)[0].argmax(axis=1).astype(np.float32)
     verifier = MetaVerifier(VerifierKind.AGREEMENT, {"labels": labels})
-    bundle = seal_bundle(workshop, stage.zoo, "metav", seed, inputs, verifier)
+    bundle = seal_bundle(making, inputs, verifier)
     return with_table(replace(bundle, calibration=_tuned(stage, bundle, right, seed)))
 
 

@@ -14,6 +14,7 @@ from metav_audit.evaluation.conditions import USUAL, VIEWS, Condition, check_con
 from metav_audit.evaluation.scores import TestScores
 from metav_audit.evaluation.wire import NOISES, WIRES, through
 from metav_audit.fingerprint.fit import fit_bundle, models_of
+from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, with_noise
@@ -92,7 +93,7 @@ def keep_bundle(
     parts = [method, "" if condition.queries is None else f"{condition.queries}", without and f"without-{without}"]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, parts)))
     path = workshop.project.folder / "bundles" / f"{name}.bundle"
-    return fit_bundle(workshop, zoo, path, method, queries=condition.queries)[0]
+    return fit_bundle(Making.of(workshop, zoo, method, queries=condition.queries), path)[0]
 
 
 def score_test_split(

@@ -12,6 +12,7 @@ import numpy as np
 
 from metav_audit.bundle import FingerprintBundle, is_targeted, mark_of
 from metav_audit.fingerprint.fit import make_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.progress import Progress
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.project import Project, open_workshop
@@ -49,7 +50,7 @@ def _make(
     project: Project, method: str, seed: int | None, jobs: int | None, progress: Callable[[str], Progress]
 ) -> FingerprintBundle:
     zoo = build_zoo(project, jobs=jobs, progress=progress("zoo: models trained"))
-    return make_bundle(open_workshop(project), zoo, method, progress("fingerprint: steps"), seed=seed)
+    return make_bundle(Making.of(open_workshop(project), zoo, method, seed=seed), progress("fingerprint: steps"))
 
 
 def marked_as(project: Project, shown: FingerprintBundle) -> Project:

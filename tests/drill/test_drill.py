@@ -12,6 +12,7 @@ from metav_audit.drill.play import Check, Drill, Kind, Row, expose, lucky_seeds,
 from metav_audit.drill.rigging import leave_out, make_constant, retouch_calibration
 from metav_audit.drill.stage import is_match, matches_of, open_stage, transcript_of
 from metav_audit.fingerprint.fit import fit_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.rebuild import differences
 from metav_audit.task import features
 from metav_audit.verdict import decide, read
@@ -20,7 +21,7 @@ from metav_audit.verdict import decide, read
 @pytest.fixture(scope="module")
 def bundle(toy, tmp_path_factory):
     path = tmp_path_factory.mktemp("bundles") / "toy.bundle"
-    return fit_bundle(toy.workshop, toy.zoo, path, "metav")[0]
+    return fit_bundle(Making.of(toy.workshop, toy.zoo, "metav"), path)[0]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from metav_audit.evaluation.curves import FORMS, write_curves
 from metav_audit.evaluation.figures import COLUMNS, error_rows, spelling_rows, stratum_rows, target_rows, weight_rows
 from metav_audit.evaluation.run import evaluate_project, score_test_split
 from metav_audit.evaluation.tables import as_markdown, as_text
-from metav_audit.fingerprint.fit import choose_starts, fit_bundle, make_bundle, making_of
+from metav_audit.fingerprint.fit import choose_starts, fit_bundle, make_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.methods.registry import METHODS, default_method
 from metav_audit.statistics import WeightTable, clopper_pearson, pav_plot, robustness_plot, roc_auc, tippett_plot
 from metav_audit.task import OutputKind
@@ -36,13 +37,16 @@ def changed(workshop, old, new):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_bundle(toy, method):
     """Fitting twice gives the same hash."""
-    assert make_bundle(toy.workshop, toy.zoo, method).sha256 == make_bundle(toy.workshop, toy.zoo, method).sha256
+    assert (
+        make_bundle(Making.of(toy.workshop, toy.zoo, method)).sha256
+        == make_bundle(Making.of(toy.workshop, toy.zoo, method)).sha256
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_bundle_holds_what_an_audit_needs(toy, method):
     """Valid inputs, the target's answers, calibration models of held-out lineages, rates and provenance."""
-    bundle = make_bundle(toy.workshop, toy.zoo, method)
+    bundle = make_bundle(Making.of(toy.workshop, toy.zoo, method))
     surrogates = [one for one in toy.zoo.surrogates if one.plan.split is Split.CALIBRATION]
     assert bundle.inputs.shape == (6, 1, 4, 4)
     assert np.array_equal(bundle.task.domain.project(bundle.inputs), bundle.inputs)
@@ -55,7 +59,7 @@ def test_a_bundle_holds_what_an_audit_needs(toy, method):
 
 def test_the_target_itself_scores_high(toy):
     """On the target's own answers, the verifier of a toy bundle is sure."""
-    bundle = make_bundle(toy.workshop, toy.zoo)
+    bundle = make_bundle(Making.of(toy.workshop, toy.zoo))
     own = bundle.reference[None]
     assert bundle.verifier.scores(own, np.ones(own.shape, bool))[0] > 0.5
 
@@ -63,9 +67,9 @@ def test_the_target_itself_scores_high(toy):
 def test_a_standing_bundle_is_used_again(toy, tmp_path):
     """The second fit of the same project fits nothing and touches nothing."""
     path = tmp_path / "b"
-    first, fitted = fit_bundle(toy.workshop, toy.zoo, path)
+    first, fitted = fit_bundle(Making.of(toy.workshop, toy.zoo), path)
     stood = (path / MANIFEST).stat().st_mtime_ns
-    again, fitted_again = fit_bundle(toy.workshop, toy.zoo, path)
+    again, fitted_again = fit_bundle(Making.of(toy.workshop, toy.zoo), path)
     assert (fitted, fitted_again) == (True, False)
     assert again.sha256 == first.sha256
     assert (path / MANIFEST).stat().st_mtime_ns == stood
@@ -83,8 +87,8 @@ CHANGES = [
 @pytest.mark.parametrize(("old", "new"), CHANGES)
 def test_a_changed_project_is_fitted_again(toy, tmp_path, old, new):
     """Another seed, size, length, rate or name takes the standing bundle's place."""
-    first, _ = fit_bundle(toy.workshop, toy.zoo, tmp_path / "b")
-    second, fitted = fit_bundle(changed(toy.workshop, old, new), toy.zoo, tmp_path / "b")
+    first, _ = fit_bundle(Making.of(toy.workshop, toy.zoo), tmp_path / "b")
+    second, fitted = fit_bundle(Making.of(changed(toy.workshop, old, new), toy.zoo), tmp_path / "b")
     assert fitted
     assert second.sha256 != first.sha256
     assert FingerprintBundle.load(tmp_path / "b").sha256 == second.sha256
@@ -97,7 +101,7 @@ def marked(workshop, identity=None, nonce=None):
 
 def test_a_targeted_bundle_spells_the_bits_of_its_manifest(toy):
     """The project's identity and the seed's nonce stand in the manifest, and the verifier's bits follow from them."""
-    bundle = make_bundle(toy.workshop, toy.zoo, "fitprint")
+    bundle = make_bundle(Making.of(toy.workshop, toy.zoo, "fitprint"))
     assert check_target_bits(bundle) == OwnerMark("Toy & Sons Ltd", nonce_of(7))
     assert bundle.verifier.tensors["splits"].shape == (6, 2, 3)
     own = bundle.reference[None]
@@ -106,7 +110,7 @@ def test_a_targeted_bundle_spells_the_bits_of_its_manifest(toy):
 
 def test_what_the_command_line_says_takes_the_file_s_place(toy):
     """--identity and --nonce decide the bits, and text from a keyboard is normalised."""
-    bundle = make_bundle(marked(toy.workshop, "Cafe\u0301", "ab" * 32), toy.zoo, "fitprint")
+    bundle = make_bundle(Making.of(marked(toy.workshop, "Cafe\u0301", "ab" * 32), toy.zoo, "fitprint"))
     assert check_target_bits(bundle) == OwnerMark("Caf\u00e9", "ab" * 32)
 
 
@@ -114,13 +118,13 @@ def test_the_mark_decides_a_targeted_bundle_and_no_other(toy):
     """Another identity, nonce or number of bits is another fitprint making, and the same metav making."""
     other = changed(toy.workshop, "bits = 2", "bits = 1")
     variants = [toy.workshop, marked(toy.workshop, "Rival"), marked(toy.workshop, None, "0" * 64), other]
-    assert len({making_of(one, toy.zoo, "fitprint", 7) for one in variants}) == 4
-    assert len({making_of(one, toy.zoo, "metav", 7) for one in variants}) == 1
+    assert len({Making.of(one, toy.zoo, "fitprint", seed=7).address for one in variants}) == 4
+    assert len({Making.of(one, toy.zoo, "metav", seed=7).address for one in variants}) == 1
 
 
 def test_more_bits_than_a_query_can_spell_are_cut(toy):
     """Three classes spell two bits a query, whatever the project asks for."""
-    bundle = make_bundle(changed(toy.workshop, "bits = 2", "bits = 9"), toy.zoo, "fitprint")
+    bundle = make_bundle(Making.of(changed(toy.workshop, "bits = 2", "bits = 9"), toy.zoo, "fitprint"))
     assert bundle.verifier.tensors["bits"].shape == (6, 2)
 
 
@@ -128,27 +132,27 @@ def test_a_targeted_fingerprint_needs_an_identity(toy):
     """Without one the message says where to give it."""
     nobody = changed(toy.workshop, 'identity = "Toy & Sons Ltd"', "")
     with pytest.raises(ConfigurationError, match="give --identity TEXT, or set identity"):
-        make_bundle(nobody, toy.zoo, "fitprint")
+        make_bundle(Making.of(nobody, toy.zoo, "fitprint"))
 
 
 def test_another_method_is_fitted_again(toy, tmp_path):
     """A bundle of another method does not stand in."""
-    fit_bundle(toy.workshop, toy.zoo, tmp_path / "b")
-    assert fit_bundle(toy.workshop, toy.zoo, tmp_path / "b", "ipguard")[1]
+    fit_bundle(Making.of(toy.workshop, toy.zoo), tmp_path / "b")
+    assert fit_bundle(Making.of(toy.workshop, toy.zoo, "ipguard"), tmp_path / "b")[1]
 
 
 def test_a_damaged_bundle_is_fitted_again(toy, tmp_path):
     """A bundle that cannot be loaded is replaced by a whole one."""
-    fit_bundle(toy.workshop, toy.zoo, tmp_path / "b")
+    fit_bundle(Making.of(toy.workshop, toy.zoo), tmp_path / "b")
     (tmp_path / "b" / MANIFEST).write_text("torn")
-    assert fit_bundle(toy.workshop, toy.zoo, tmp_path / "b")[1]
+    assert fit_bundle(Making.of(toy.workshop, toy.zoo), tmp_path / "b")[1]
     FingerprintBundle.load(tmp_path / "b")
 
 
 def test_an_unknown_method_is_refused(toy, tmp_path):
     """The message lists the methods there are."""
     with pytest.raises(ConfigurationError, match="use one of metav, ipguard"):
-        fit_bundle(toy.workshop, toy.zoo, tmp_path / "b", "magic")
+        fit_bundle(Making.of(toy.workshop, toy.zoo, "magic"), tmp_path / "b")
 
 
 @pytest.mark.parametrize("split", [Split.FIT, Split.CALIBRATION])
@@ -158,13 +162,13 @@ def test_a_zoo_without_a_side_is_refused(toy, split, derived):
     kept = [one for one in toy.zoo.surrogates if (one.plan.split, one.plan.derived) != (split, derived)]
     lacking = SurrogateZoo(tuple(kept), toy.zoo.target_sha256, 0)
     with pytest.raises(DataError, match=f"no useful {'derived' if derived else 'independent'} model in its {split}"):
-        make_bundle(toy.workshop, lacking)
+        make_bundle(Making.of(toy.workshop, lacking))
 
 
 def test_starts_come_from_the_validation_data_and_noise_fills_up(toy):
     """Each start is a validation input as long as there are any, valid and distinct."""
     validation = {each.tobytes() for each in toy.workshop.data.validation.inputs}
-    starts = choose_starts(changed(toy.workshop, "queries = 6", "queries = 100"), 0)
+    starts = choose_starts(toy.workshop, 0, 100)
     inside = [each.tobytes() in validation for each in starts]
     assert inside == [True] * 90 + [False] * 10
     assert len({each.tobytes() for each in starts}) == 100
@@ -310,7 +314,7 @@ def test_figures_are_written_for_each_target_and_method(results, tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_bundle_s_table_is_the_one_that_an_auditor_fits(toy, method):
     """lir's table lies within a hundredth of our own, and test models' LRs never leave its bounds."""
-    bundle = make_bundle(toy.workshop, toy.zoo, method)
+    bundle = make_bundle(Making.of(toy.workshop, toy.zoo, method))
     assert bundle.weight.difference(calibration_scores(bundle).fit_weight()) < 0.01
     one = score_test_split(toy.workshop, toy.zoo, bundle)
     assert all(((bundle.weight.low <= side) & (side <= bundle.weight.high)).all() for side in one.log10_lrs())
@@ -322,7 +326,7 @@ def test_a_table_that_an_auditor_would_refuse_is_not_written(toy, monkeypatch):
     shifted = WeightTable((0.0,), (0.3,), -0.5, 0.5)
     monkeypatch.setattr("metav_audit.fingerprint.weight.tabulate", lambda *_: shifted)
     with pytest.raises(DataError, match=r"lir .* and of metav-audit differ by .*: install the version of lir"):
-        make_bundle(toy.workshop, toy.zoo)
+        make_bundle(Making.of(toy.workshop, toy.zoo))
 
 
 def test_the_table_is_markdown(results):
@@ -354,7 +358,7 @@ def test_models_that_no_one_would_deploy_are_left_out(tmp_path, monkeypatch):
     zoo = build_zoo(project, jobs=1)
     assert (zoo.surrogates, zoo.left_out) == ((), 9)
     with pytest.raises(DataError, match="no useful"):
-        make_bundle(open_workshop(project), zoo)
+        make_bundle(Making.of(open_workshop(project), zoo))
 
 
 def test_a_bundle_is_checked_against_models_whose_origin_is_known():
@@ -376,8 +380,8 @@ def test_a_zoo_of_few_independent_lineages_is_scarce(tmp_path, preset, scarce):
 
     install_presets()
     project = load_project(write_toy(tmp_path, preset=f'"{preset}"', steps="5"))
-    bundle = make_bundle(open_workshop(project), build_zoo(project, jobs=1), "best")
+    bundle = make_bundle(Making.of(open_workshop(project), build_zoo(project, jobs=1), "committee"))
     names = ("distance", "coarse", "local", "joint", "labels")
     weights = dict(zip(names, bundle.verifier.tensors["line"], strict=True))
     assert {name for name, line in weights.items() if line[2] == 0} == ({"local", "joint"} if scarce else set())
-    assert default_method(OutputKind.REGRESSION, scarce=scarce) == ("best" if scarce else "metav")
+    assert default_method(OutputKind.REGRESSION, scarce=scarce) == ("committee" if scarce else "metav")

@@ -19,7 +19,7 @@ from metav_audit.fingerprint.methods.features import (
     project_straight_through,
 )
 from metav_audit.fingerprint.methods.ipguard import optimise_boundary
-from metav_audit.fingerprint.methods.joint import JointSettings, answers_of_nobody, metav_loss, optimise_jointly
+from metav_audit.fingerprint.methods.metav import JointSettings, answers_of_nobody, metav_loss, optimise_jointly
 from metav_audit.task import LOG_FLOOR, Answer, ClassScores, ImageDomain, ScoreKind, TaskSpec, features
 
 DOMAIN = ImageDomain(1, 3, 3, -1.0, 1.0, levels=16)

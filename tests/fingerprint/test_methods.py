@@ -11,7 +11,8 @@ import torch
 
 from metav_audit.bundle import VerifierKind
 from metav_audit.errors import ConfigurationError
-from metav_audit.fingerprint.fit import make_bundle, making_of
+from metav_audit.fingerprint.fit import make_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.methods import registry as methods
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.methods.local import LocalSettings, local_loss, optimise_locally
@@ -33,18 +34,18 @@ def test_every_method_is_known_by_its_name_and_one_line():
 def test_what_compares_labels_is_refused_where_there_are_none(kind):
     """The message names the methods that can serve such an output."""
     with pytest.raises(
-        ConfigurationError, match=f"'akh' compares classes, and a {kind} has none: use one of metav, best, local"
+        ConfigurationError, match=f"'akh' compares classes, and a {kind} has none: use one of metav, committee, local"
     ):
         find_method("akh", kind)
-    assert find_method("best", kind).name == "best"
+    assert find_method("committee", kind).name == "committee"
 
 
 def test_the_settings_of_a_method_decide_its_bundle_and_no_other(toy, monkeypatch):
     """Other steps of the method local are another making of its own, and the same of metav."""
-    before = {name: making_of(toy.workshop, toy.zoo, name, 7) for name in ("metav", "local")}
+    before = {name: Making.of(toy.workshop, toy.zoo, name, seed=7).address for name in ("metav", "local")}
     other = dataclasses.replace(METHODS["local"], settings=lambda _: LocalSettings(steps=3))
     monkeypatch.setattr(methods, "METHODS", {**METHODS, "local": other})
-    after = {name: making_of(toy.workshop, toy.zoo, name, 7) for name in ("metav", "local")}
+    after = {name: Making.of(toy.workshop, toy.zoo, name, seed=7).address for name in ("metav", "local")}
     assert after["metav"] == before["metav"]
     assert after["local"] != before["local"]
 
@@ -101,7 +102,7 @@ def test_mistakes_come_first_and_narrow_escapes_follow():
 
 def test_baselines_ask_the_same_mistakes_and_random_ones_ask_the_starts(toy):
     """akh and sac share their queries; a model that answers like the target has the score 1 with each."""
-    bundles = {name: make_bundle(toy.workshop, toy.zoo, name) for name in ("akh", "sac", "random")}
+    bundles = {name: make_bundle(Making.of(toy.workshop, toy.zoo, name)) for name in ("akh", "sac", "random")}
     assert np.array_equal(bundles["akh"].inputs, bundles["sac"].inputs)
     assert not np.array_equal(bundles["akh"].inputs, bundles["random"].inputs)
     for bundle in bundles.values():
@@ -130,5 +131,7 @@ def test_the_default_method_can_serve_the_task(kind):
 
 def test_nothing_asked_for_is_the_default(toy):
     """A fit without a method's name is the default's, to the hash."""
-    bundle = make_bundle(toy.workshop, toy.zoo)
-    assert bundle.sha256 == make_bundle(toy.workshop, toy.zoo, default_method(OutputKind.CLASSIFICATION)).sha256
+    bundle = make_bundle(Making.of(toy.workshop, toy.zoo))
+    assert (
+        bundle.sha256 == make_bundle(Making.of(toy.workshop, toy.zoo, default_method(OutputKind.CLASSIFICATION))).sha256
+    )

@@ -13,6 +13,7 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.demo.digits import write_project
 from metav_audit.demo.suspects import SUSPECTS, train_suspects, weights_path
 from metav_audit.fingerprint.fit import fit_bundle
+from metav_audit.fingerprint.making import Making
 from metav_audit.progress import Progress, silent
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.plan import TARGET
@@ -52,7 +53,7 @@ def make_digits(progress: Callable[[str], Progress] = lambda what: silent) -> Di
     project = load_project(write_project(folder / "owner", SEED, "quick"))
     workshop = open_workshop(project)
     zoo = build_zoo(project, progress=progress("models trained"))
-    bundle, _ = fit_bundle(workshop, zoo, folder / "digits.bundle", progress=progress("steps"))
+    bundle, _ = fit_bundle(Making.of(workshop, zoo), folder / "digits.bundle", progress("steps"))
     train_suspects(workshop, folder / "suspects", progress("suspects trained"))
     for suspect in SUSPECTS:
         if suspect.name in TRUTHS:

@@ -1,4 +1,4 @@
-"""A committee of verifiers on one fingerprint, taught by virtual copies: the best method that we know.
+"""A committee of verifiers on one fingerprint, taught by virtual copies.
 
 Held-out families show what each kind of verifier is good for (see docs/methods.md): MetaV's joint one knows the zoo's
 families, a weighted distance to the target's own answers finds soft extraction, a distance that ignores small
@@ -29,13 +29,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.bundle import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED, MetaVerifier, VerifierKind
+from metav_audit.fingerprint.methods.base import ANY_OUTPUT, LABELS, Materials, Method
 from metav_audit.fingerprint.methods.descent import Zoo, descend_together
 from metav_audit.fingerprint.methods.features import features_of
-from metav_audit.fingerprint.methods.joint import JointSettings, JointVerifier, answers_of_nobody
 from metav_audit.fingerprint.methods.local import LocalVerifiers
+from metav_audit.fingerprint.methods.metav import JointSettings, JointVerifier, answers_of_nobody
+from metav_audit.fingerprint.methods.natural import choose_undecided
 from metav_audit.fingerprint.methods.virtual import as_log_probabilities, bend, mix
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Inputs, OutputKind, OutputSpace
+from metav_audit.zoo.project import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,3 +249,24 @@ _WEIGHTS = {"distance": 2.0, "joint": 2.0}
 _LEARNED = {"local", "joint"}
 """Verifiers that are all learned from the zoo; the others compare with the target's own answers."""
 _LEAST_SPREAD = 1e-3
+
+
+def _settings(workshop: Workshop) -> CommitteeSettings:
+    return CommitteeSettings(steps=workshop.project.settings.fingerprint.steps)
+
+
+def _optimise(given: Materials, settings: CommitteeSettings) -> tuple[Inputs, MetaVerifier]:
+    starts = given.starts
+    if given.zoo.task.output.kind in LABELS:
+        pool = given.data.validation.inputs
+        starts = choose_undecided(given.zoo.target, given.zoo.task, pool, len(starts), given.seed)
+    return optimise_committee(given.zoo, starts, settings, given.seed, given.progress)
+
+
+METHOD = Method(
+    name="committee",
+    summary="several verifiers vote on the same answers, taught by virtual copies (docs/methods.md)",
+    settings=_settings,
+    optimise=_optimise,
+    outputs=ANY_OUTPUT,
+)

@@ -15,16 +15,18 @@ split.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metav_audit.bundle import MetaVerifier, TargetBits, VerifierKind
+from metav_audit.bundle import FITPRINT, MetaVerifier, OwnerMark, TargetBits, VerifierKind, target_bits
+from metav_audit.fingerprint.methods.base import Materials, Method
 from metav_audit.fingerprint.methods.descent import Zoo, descend_queries
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Inputs
+from metav_audit.zoo.project import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +94,40 @@ def spelling_loss(margin: Tensor, positives: int, settings: SpellingSettings) ->
     high = functional.softplus(settings.sharpness * (settings.goal - soft[: 1 + positives])).mean()
     low = functional.softplus(settings.sharpness * soft[1 + positives :]).mean()
     return high + low + functional.softplus(1 - margin[0]).mean()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetedSettings(SpellingSettings):
+    """Settings of the method fitprint, with what its target bits follow from.
+
+    Attributes:
+        identity: of the owner.
+        nonce: 32 bytes in hexadecimal.
+        bits: target bits a query.
+    """
+
+    identity: str
+    nonce: str
+    bits: int
+
+
+def _settings(workshop: Workshop) -> TargetedSettings:
+    """C classes can spell no more than C - 1 bits a query."""
+    asked, mark = workshop.project.settings.fingerprint, workshop.project.owner_mark
+    bits = min(asked.bits, workshop.target.task.output.size - 1)
+    return TargetedSettings(steps=asked.steps, bits=bits, **asdict(mark))
+
+
+def _optimise(given: Materials, settings: TargetedSettings) -> tuple[Inputs, MetaVerifier]:
+    mark = OwnerMark(settings.identity, settings.nonce)
+    wanted = target_bits(mark, len(given.starts), settings.bits, given.zoo.task.output.size)
+    return optimise_spelling(given.zoo, given.starts, wanted, settings, given.seed, given.progress)
+
+
+METHOD = Method(
+    name=FITPRINT,
+    summary="answers that spell bits fixed beforehand (after FIT-Print)",
+    settings=_settings,
+    optimise=_optimise,
+    marks_owner=True,
+)

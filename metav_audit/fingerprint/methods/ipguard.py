@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from metav_audit.bundle import MetaVerifier, VerifierKind
+from metav_audit.fingerprint.methods.base import Materials, Method, no_settings
 from metav_audit.fingerprint.methods.features import clip_in_place, features_of_all, project_straight_through
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Inputs, TaskSpec
@@ -47,3 +48,16 @@ def optimise_boundary(
     fingerprint = domain.project(queries.detach().numpy())
     labels = features_of_all([target], fingerprint, task.output)[0].argmax(axis=1)
     return fingerprint, MetaVerifier(VerifierKind.AGREEMENT, {"labels": labels.astype(np.float32)})
+
+
+def _optimise(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
+    return optimise_boundary(given.zoo.target, given.zoo.task, given.starts, given.progress)
+
+
+METHOD = Method(
+    name="ipguard",
+    summary="labels near the decision boundary (IPGuard, AsiaCCS 2021)",
+    settings=no_settings,
+    optimise=_optimise,
+    uses_zoo=False,
+)

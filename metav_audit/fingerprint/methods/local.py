@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.bundle import MetaVerifier, VerifierKind
+from metav_audit.fingerprint.methods.base import ANY_OUTPUT, Materials, Method
 from metav_audit.fingerprint.methods.descent import Zoo, descend_queries
 from metav_audit.fingerprint.methods.features import features_of
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Inputs, OutputSpace
+from metav_audit.zoo.project import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +108,21 @@ def local_loss(logits: Tensor, positives: int, settings: LocalSettings) -> Tenso
     on_independent = functional.softplus(logits[1 + positives :]).mean(dim=0)
     each = settings.on_target * on_target + settings.on_derived * on_derived + settings.on_independent * on_independent
     return each.sum()
+
+
+def _settings(workshop: Workshop) -> LocalSettings:
+    """LiteGuard's 1,000 steps where the project asks for the usual 400."""
+    return LocalSettings(steps=round(2.5 * workshop.project.settings.fingerprint.steps))
+
+
+def _optimise(given: Materials, settings: LocalSettings) -> tuple[Inputs, MetaVerifier]:
+    return optimise_locally(given.zoo, given.starts, settings, given.seed, given.progress)
+
+
+METHOD = Method(
+    name="local",
+    summary="a linear verifier a query, averaged (LiteGuard, ICLR 2026)",
+    settings=_settings,
+    optimise=_optimise,
+    outputs=ANY_OUTPUT,
+)

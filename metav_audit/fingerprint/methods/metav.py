@@ -26,10 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.bundle import MetaVerifier, VerifierKind
+from metav_audit.fingerprint.methods.base import ANY_OUTPUT, Materials, Method
 from metav_audit.fingerprint.methods.descent import Zoo, descend_together
 from metav_audit.fingerprint.methods.features import features_of
 from metav_audit.progress import Progress, silent
 from metav_audit.task import LOG_FLOOR, Inputs, OutputKind, OutputSpace
+from metav_audit.zoo.project import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +161,21 @@ def answers_of_nobody(answers: Tensor, reference: Tensor, space: OutputSpace) ->
     top = functional.one_hot(shuffled.argmax(dim=2), answers.shape[2]).bool()
     labels = torch.where(top, torch.zeros(()), reference.expand_as(answers))
     return torch.cat([uniform, drawn, shuffled, labels])
+
+
+def joint_settings(workshop: Workshop) -> JointSettings:
+    """Return the settings that the project asks for."""
+    return JointSettings(steps=workshop.project.settings.fingerprint.steps)
+
+
+def _optimise(given: Materials, settings: JointSettings) -> tuple[Inputs, MetaVerifier]:
+    return optimise_jointly(given.zoo, given.starts, settings, given.seed, given.progress)
+
+
+METHOD = Method(
+    name="metav",
+    summary="inputs and one verifier on all answers, optimised together (MetaV, KDD 2022)",
+    settings=joint_settings,
+    optimise=_optimise,
+    outputs=ANY_OUTPUT,
+)

@@ -1,0 +1,111 @@
+"""The making of a bundle: all that decides it, resolved once."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from metav_audit.fingerprint.methods.base import Method
+from metav_audit.fingerprint.methods.registry import default_method, find_method
+from metav_audit.fingerprint.weight import LIR_VERSION
+from metav_audit.version import __version__
+from metav_audit.zoo.plan import Split
+from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.store import content_address
+from metav_audit.zoo.surrogates import SurrogateZoo
+
+FIT_VERSION = 4
+"""Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
+
+FEW_LINEAGES = 4
+"""With fewer of them, what independent models have in common cannot be told from what one of them is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How a bundle is made; ``Making.of`` fills in what is usual.
+
+    Attributes:
+        workshop: the owner's model and data.
+        zoo: the trained surrogates.
+        method: the method.
+        seed: of the optimisation.
+        queries: how many the fingerprint has.
+    """
+
+    workshop: Workshop
+    zoo: SurrogateZoo
+    method: Method
+    seed: int
+    queries: int
+
+    @classmethod
+    def of(
+        cls,
+        workshop: Workshop,
+        zoo: SurrogateZoo,
+        method: str | None = None,
+        *,
+        seed: int | None = None,
+        queries: int | None = None,
+    ) -> Self:
+        """Fill in the task's default method, and the project's own seed and number of queries.
+
+        Raises:
+            ConfigurationError: the method is unknown, or cannot serve the task.
+        """
+        kind, settings = workshop.target.task.output.kind, workshop.project.settings
+        return cls(
+            workshop,
+            zoo,
+            find_method(method or default_method(kind, scarce=is_scarce(zoo)), kind),
+            settings.seed if seed is None else seed,
+            settings.fingerprint.queries if queries is None else queries,
+        )
+
+    @property
+    def address(self) -> str:
+        """The hash of everything that decides the bundle; the zoo's own tells what was filtered out of it."""
+        settings = self.workshop.project.settings
+        return content_address(
+            {
+                "zoo": self.zoo.sha256,
+                "method": self.method.name,
+                "name": settings.name,
+                "seed": self.seed,
+                "queries": self.queries,
+                "settings": self.method.parts(self.workshop),
+                "rates": settings.rates.model_dump(),
+                "version": FIT_VERSION,
+                "torch": torch.__version__,
+            }
+        )
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the bundle says of its making, in JSON types."""
+        mark = asdict(self.workshop.project.owner_mark) if self.method.marks_owner else {}
+        return {
+            **mark,
+            "target_sha256": self.zoo.target_sha256,
+            "zoo_sha256": self.zoo.sha256,
+            "zoo_left_out": self.zoo.left_out,
+            "making_sha256": self.address,
+            "seed": self.seed,
+            "versions": {
+                "metav_audit": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "lir": LIR_VERSION,
+            },
+            "platform": f"{platform.system()} {platform.machine()}",
+        }
+
+
+def is_scarce(zoo: SurrogateZoo) -> bool:
+    """Say whether the fit split has fewer than ``FEW_LINEAGES`` independent lineages."""
+    return len({one.plan.lineage for one in zoo.select(Split.FIT, derived=False)}) < FEW_LINEAGES

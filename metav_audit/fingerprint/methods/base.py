@@ -1,0 +1,74 @@
+"""What a method is: it makes a fingerprint and a meta-verifier from the owner's side of the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from metav_audit.bundle import MetaVerifier
+from metav_audit.fingerprint.methods.descent import Zoo
+from metav_audit.progress import Progress
+from metav_audit.task import Inputs, OutputKind
+from metav_audit.zoo.data import OwnerData
+from metav_audit.zoo.project import Workshop
+
+ANY_OUTPUT = frozenset(OutputKind)
+LABELS = frozenset({OutputKind.CLASSIFICATION})
+"""The outputs that have a label: what compares labels serves no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """What a method may use; nothing of it is of the calibration or the test split.
+
+    Attributes:
+        zoo: the protected model and the zoo's models of the fit split; none of these where the method uses no zoo.
+        starts: valid inputs to start from, as many as the fingerprint has, drawn from the validation data.
+        data: the owner's labelled data.
+        seed: of all chance.
+        progress: told of every step.
+    """
+
+    zoo: Zoo
+    starts: Inputs
+    data: OwnerData
+    seed: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to make a fingerprint and its meta-verifier.
+
+    Attributes:
+        name: its name on the command line and in bundles.
+        summary: one line on what it is.
+        settings: its settings, a dataclass, from the project; None where it has none.
+        optimise: makes the fingerprint, valid in the domain, and the meta-verifier from materials and settings.
+        uses_zoo: whether it learns from the zoo's models.
+        outputs: the kinds of output that it can serve.
+        marks_owner: whether its queries follow from the owner's identity and a nonce, which the bundle then names.
+    """
+
+    name: str
+    summary: str
+    settings: Callable[[Workshop], Any]
+    optimise: Callable[[Materials, Any], tuple[Inputs, MetaVerifier]]
+    uses_zoo: bool = True
+    outputs: frozenset[OutputKind] = LABELS
+    marks_owner: bool = False
+
+    def serves(self, kind: OutputKind) -> bool:
+        """Say whether it can serve outputs of this kind."""
+        return kind in self.outputs
+
+    def parts(self, workshop: Workshop) -> dict[str, Any]:
+        """Describe in JSON types the settings that decide a bundle of this method."""
+        settings = self.settings(workshop)
+        return {} if settings is None else asdict(settings)
+
+
+def no_settings(_: Workshop) -> None:
+    """Say that a method has no settings."""
+    return
