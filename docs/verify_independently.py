@@ -123,22 +123,25 @@ def committee(part, values, mask):
     if classes:
         known, (answers, own) = shown[:, :, None] & np.ones_like(mask), as_near_as_shown(values, mask, own, shown)
     relative = np.where(known, (answers - own) / part["scale"], 0)
-    votes = [-weighted_mean(np.abs(relative), part["distance.weight"] * known)]
+    votes = {"distance": -weighted_mean(np.abs(relative), part["distance.weight"] * known)}
     if classes:
         coarse = (np.maximum(answers, np.log(1 / 200)) - np.maximum(own, np.log(1 / 200))) / part["scale"]
-        votes.append(-weighted_mean(np.abs(coarse), part["coarse.weight"] * known))
+        votes["coarse"] = -weighted_mean(np.abs(coarse), part["coarse.weight"] * known)
     lines = {"weight": part["local.weight"], "bias": part["local.bias"]}
     share = np.clip(mean_of_lines(lines, relative, shown), 1e-4, 1 - 1e-4)
     hidden = relative.reshape(len(values), -1) @ part["joint.hidden.weight"].T + part["joint.hidden.bias"]
     joint = np.maximum(hidden, 0) @ part["joint.output.weight"].T + part["joint.output.bias"]
-    votes += [np.log(share) - np.log1p(-share), joint[:, 0]]
+    votes |= {"local": np.log(share) - np.log1p(-share), "joint": joint[:, 0]}
     graded = (mask & (values < -1e-3)).any((1, 2)) if classes else shown.any(1)
-    weights = graded[:, None] * part["line"][:, 2]
+    counted = dict.fromkeys(votes, graded)
     if classes:
         agrees = np.where(mask, values, -np.inf).argmax(2) == part["reference"].argmax(1)
-        votes.append(weighted_mean(agrees[:, :, None], part["labels.weight"][:, None] * shown[:, :, None]))
-        weights[:, -1] = shown.any(1) * part["line"][-1, 2]
-    odds, total = np.stack(votes, 1) * part["line"][:, 0] + part["line"][:, 1], weights.sum(1)
+        votes["labels"] = weighted_mean(agrees[:, :, None], part["labels.weight"][:, None] * shown[:, :, None])
+        counted["labels"] = shown.any(1)
+    lines = {name: part[f"line.{name}"] for name in votes}
+    odds = np.stack([vote * lines[name][0] + lines[name][1] for name, vote in votes.items()], 1)
+    weights = np.stack([counted[name] * lines[name][2] for name in votes], 1)
+    total = weights.sum(1)
     return np.where(total > 0, sigmoid((odds * weights).sum(1) / np.where(total > 0, total, 1)), 0)
 
 

@@ -81,6 +81,7 @@ def make_bundle(
             OWN_ARCHITECTURE,
             "train",
             0.9,
+            "fine-tune" if side == "derived" else "train",
         )
         for side in ("derived", "independent")
         for index in range(lineages)

@@ -23,7 +23,8 @@ from metav_audit.zoo.architectures import dcgan
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.data import load_data
 from metav_audit.zoo.generative import descend_against, quality
-from metav_audit.zoo.plan import PRESETS, Preset, Split
+from metav_audit.zoo.plan import Split
+from metav_audit.zoo.presets import PRESETS, Preset
 from metav_audit.zoo.project import load_project, open_workshop
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import seeded

@@ -22,7 +22,8 @@ from metav_audit.task.domains import CategoryColumn, NumberColumn
 from metav_audit.task.outputs import Quantity
 from metav_audit.zoo.architectures import mlp
 from metav_audit.zoo.build import build_zoo, load_model
-from metav_audit.zoo.plan import PRESETS, Preset, Split
+from metav_audit.zoo.plan import Split
+from metav_audit.zoo.presets import PRESETS, Preset
 from metav_audit.zoo.project import load_project, open_workshop
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import descend, performance, seeded, supervised_loss

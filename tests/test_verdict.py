@@ -50,7 +50,7 @@ def transcript(model, bundle=BUNDLE, unanswered=(), hidden=0, **fields):
 
 
 def card(lineage, *, derived):
-    return ModelCard(lineage, derived, "train", "target", "train", 0.9)
+    return ModelCard(lineage, derived, "train", "target", "train", 0.9, "train")
 
 
 def held_out(derived, independent):

@@ -12,7 +12,8 @@ from torch import nn
 
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.zoo.build import load_model
-from metav_audit.zoo.plan import PRESETS, Preset, Split
+from metav_audit.zoo.plan import Split
+from metav_audit.zoo.presets import PRESETS, Preset
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import descend, seeded
 from tests.builders import make_task

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from metav_audit.bundle.canaries import CANARIES, ROUNDS, canary_inputs
 from metav_audit.bundle.cards import OWN_ARCHITECTURE, Calibration, ErrorRates, ModelCard
-from metav_audit.bundle.committee import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED
 from metav_audit.bundle.folder import COMMITMENT, MANIFEST, FingerprintBundle, check_place
+from metav_audit.bundle.forms.committee import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED
 from metav_audit.bundle.target_bits import (
     FITPRINT,
     OwnerMark,

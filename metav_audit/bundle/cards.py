@@ -22,6 +22,8 @@ class ModelCard:
         architecture: its architecture's name, or ``OWN_ARCHITECTURE``.
         data: what it was trained on, "train" (the owner's) or "heldout".
         performance: its own performance at the task; see ``training.performance``.
+        family: of its recipe; what is left out together when it is measured what families unknown to a zoo do.
+        twin_of: the recipe that it is the twin of, the same modification of an independent model; None for others.
     """
 
     lineage: str
@@ -30,6 +32,8 @@ class ModelCard:
     architecture: str
     data: str
     performance: float
+    family: str
+    twin_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from metav_audit.statistics import WeightTable
 from metav_audit.task import FloatArray, Inputs, TaskSpec
 
 FORMAT = "metav-audit-bundle"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 TENSORS = "tensors.safetensors"
 COMMITMENT = "commitment.json"

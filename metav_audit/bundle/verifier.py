@@ -1,16 +1,16 @@
-"""The meta-verifier's forward pass in numpy: the auditor's machine needs no torch."""
+"""The meta-verifier: its form and its parameters. Scored in numpy: the auditor's machine needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle.committee import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED, _committee
-from metav_audit.bundle.forms import TIE, _agreement, _bits, _correlation, _joint, _local
+from metav_audit.bundle.forms import agreement, bits, committee, correlation, joint, local
+from metav_audit.bundle.forms.base import Tensors
 from metav_audit.task import BoolArray, FloatArray
 
 
@@ -56,22 +56,23 @@ class MetaVerifier:
             float64 of shape (M,), in [0, 1].
         """
         exact = {name: np.asarray(tensor, np.float64) for name, tensor in self.tensors.items()}
-        return _FORWARD[self.kind](exact, np.asarray(values, np.float64), mask)
+        return _FORMS[self.kind](exact, np.asarray(values, np.float64), mask)
 
 
 VERIFIER_LIMITS: Mapping[str, float] = {
-    "tie_nats": TIE,
-    "coarse_floor": COARSE_FLOOR,
-    "most_sharpened": MOST_SHARPENED,
-    "least_sharpness": LEAST_SHARPNESS,
+    "tie_nats": bits.TIE,
+    "coarse_floor": committee.COARSE_FLOOR,
+    "most_sharpened": committee.MOST_SHARPENED,
+    "least_sharpness": committee.LEAST_SHARPNESS,
 }
 """Limits that the forms set to what they compare; a commitment states them."""
 
-_FORWARD = {
-    VerifierKind.JOINT: _joint,
-    VerifierKind.AGREEMENT: _agreement,
-    VerifierKind.BITS: _bits,
-    VerifierKind.LOCAL: _local,
-    VerifierKind.CORRELATION: _correlation,
-    VerifierKind.COMMITTEE: _committee,
+_FORMS: Mapping[VerifierKind, Callable[[Tensors, NDArray[np.float64], BoolArray], NDArray[np.float64]]] = {
+    VerifierKind.JOINT: joint.score,
+    VerifierKind.AGREEMENT: agreement.score,
+    VerifierKind.BITS: bits.score,
+    VerifierKind.LOCAL: local.score,
+    VerifierKind.CORRELATION: correlation.score,
+    VerifierKind.COMMITTEE: committee.score,
 }
+"""The registry of forms: a line each."""

@@ -23,7 +23,7 @@ def command(folder: Path, digits: bool, seed: int, preset: str) -> None:
         raise ConfigurationError(f"{path} exists: choose another folder, or edit that file")
     if digits:
         from metav_audit.demo.digits import write_project
-        from metav_audit.zoo.plan import check_preset
+        from metav_audit.zoo.presets import check_preset
 
         check_preset(preset)
 

@@ -102,10 +102,10 @@ def stratum_of(card: ModelCard) -> str:
     architecture = "own" if card.architecture == "target" else "other"
     if card.derived:
         return f"derived: {card.recipe}, {architecture}"
-    recipe = card.recipe.replace(" of an independent", " (twin)")
-    # Twins are all made from held-out data.
-    data = "" if recipe != card.recipe else f", {card.data}"
-    return f"ind.: {recipe}, {architecture}{data}"
+    if card.twin_of is not None:
+        # Twins are all made from held-out data.
+        return f"ind.: {card.twin_of} (twin), {architecture}"
+    return f"ind.: {card.recipe}, {architecture}, {card.data}"
 
 
 def _stratum_row(method: str, results: Sequence[TestScores], stratum: str, *, derived: bool) -> Row:

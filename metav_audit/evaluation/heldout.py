@@ -27,18 +27,7 @@ from metav_audit.evaluation.scores import TestScores
 from metav_audit.progress import Progress, silent
 from metav_audit.zoo.plan import TARGET, Split
 from metav_audit.zoo.project import Project
-from metav_audit.zoo.surrogates import SurrogateZoo
-
-_TWIN = " of an independent"
-_FAMILIES = {
-    "fine-tune": ("fine-tune", "adversarial-tune"),
-    "retrain": ("retrain",),
-    "prune": ("prune", "filter-prune"),
-    "distill": ("distill", "extract-ood"),
-}
-"""Recipes with such beginnings are one family: to know its sister would be no test."""
-_DESCENDANT = "descendant"
-"""The family of copies of copies, whatever their recipes."""
+from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 
 
 class HeldOut(StrEnum):
@@ -47,16 +36,6 @@ class HeldOut(StrEnum):
     FAMILY = "family"
     ARCHITECTURE = "architecture"
     DATA = "data"
-
-
-def family_of(card: ModelCard) -> str:
-    """Return the family of a model's recipe, the same for a twin; a recipe that is in no known family is its own."""
-    recipe = card.recipe.removesuffix(_TWIN)
-    return _DESCENDANT if " of " in recipe else _family(recipe)
-
-
-def _family(recipe: str) -> str:
-    return next((family for family, starts in _FAMILIES.items() if recipe.startswith(starts)), recipe)
 
 
 def evaluate_held_out(
@@ -105,7 +84,7 @@ def _names(zoo: SurrogateZoo, what: HeldOut) -> Iterator[str]:
 
 
 _TRAITS: dict[HeldOut, Callable[[ModelCard], str]] = {
-    HeldOut.FAMILY: family_of,
+    HeldOut.FAMILY: lambda card: card.family,
     HeldOut.ARCHITECTURE: lambda card: card.architecture,
     HeldOut.DATA: lambda card: card.data,
 }
@@ -115,21 +94,21 @@ _TRAITS: dict[HeldOut, Callable[[ModelCard], str]] = {
 def without(zoo: SurrogateZoo, what: HeldOut, name: str) -> SurrogateZoo:
     """Return the zoo whose fit and calibration splits know nothing of a family, an architecture or data."""
 
-    def known(card: ModelCard) -> bool:
+    def known(one: Surrogate) -> bool:
+        card = one.card
         if what is HeldOut.FAMILY:
-            makers = card.recipe.removesuffix(_TWIN).split(" of ")
-            return name in (family_of(card), *map(_family, makers))
+            return name in one.families
         if what is HeldOut.DATA:
             return card.data == name and not card.derived
         return card.architecture == name and not (card.derived and name == TARGET)
 
-    kept = tuple(one for one in zoo.surrogates if one.plan.split is Split.TEST or not known(one.card))
+    kept = tuple(one for one in zoo.surrogates if one.plan.split is Split.TEST or not known(one))
     return replace(zoo, surrogates=kept)
 
 
 def _tested(what: HeldOut, name: str) -> Callable[[ModelCard], bool]:
     if what is HeldOut.FAMILY:
-        return lambda card: not card.derived or family_of(card) == name
+        return lambda card: not card.derived or card.family == name
     return lambda card: card.derived or _TRAITS[what](card) == name
 
 

@@ -15,10 +15,13 @@ from metav_audit.errors import DataError
 from metav_audit.files import write_atomically
 from metav_audit.progress import Progress, silent
 from metav_audit.task import OutputKind
-from metav_audit.zoo import recipes, training
+from metav_audit.zoo import training
 from metav_audit.zoo.architectures import build_architecture
-from metav_audit.zoo.plan import Plan, plan_zoo
+from metav_audit.zoo.plan import Plan
+from metav_audit.zoo.presets import plan_zoo
 from metav_audit.zoo.project import Project, Workshop, open_workshop
+from metav_audit.zoo.recipes import registry
+from metav_audit.zoo.recipes.base import fresh_model
 from metav_audit.zoo.store import Store, content_address
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 
@@ -89,7 +92,7 @@ def make_models(workshop: Workshop, plans: Iterable[Plan], *, jobs: int | None, 
 @lru_cache(maxsize=4)
 def context_address(workshop: Workshop) -> str:
     """Return the hash of all that decides a surrogate's weights beside its plan."""
-    return content_address({"workshop": workshop.to_json(), "recipes": recipes.RECIPE_VERSION})
+    return content_address({"workshop": workshop.to_json(), "recipes": registry.RECIPE_VERSION})
 
 
 def address_of(plan: Plan, context: str) -> str:
@@ -100,7 +103,7 @@ def address_of(plan: Plan, context: str) -> str:
 def load_model(workshop: Workshop, plan: Plan) -> nn.Module:
     """Load a stored model, frozen and in evaluation mode."""
     target = workshop.target
-    structure = recipes.fresh_model(plan.architecture, target.network, target.task, plan.seed)
+    structure = fresh_model(plan.architecture, target.network, target.task, plan.seed)
     store = Store(workshop.project.store)
     model = store.load(address_of(plan, context_address(workshop)), structure)
     for parameter in model.parameters():
@@ -115,11 +118,11 @@ def _make_one(project: Project, plan: Plan) -> None:
     target, data = workshop.target, workshop.data
     parent = load_model(workshop, plan.parent) if plan.parent else target.network
     try:
-        model = recipes.make_surrogate(plan, parent, target.network, target.task, data)
+        model = registry.make_surrogate(plan, parent, target.network, target.task, data)
         performance = performance_of(model, workshop)
     except DataError:
         # One diverged training is no reason to lose the zoo: an untrained model is useless, and so left out.
-        model, performance = recipes.fresh_model(plan.architecture, target.network, target.task, plan.seed), 0.0
+        model, performance = fresh_model(plan.architecture, target.network, target.task, plan.seed), 0.0
     Store(project.store).save(address_of(plan, context_address(workshop)), model, performance)
 
 

@@ -9,6 +9,9 @@ from metav_audit.bundle import ModelCard
 from metav_audit.zoo.plan import Plan, Split
 from metav_audit.zoo.store import content_address
 
+DESCENDANT = "descendant"
+"""The family of copies of copies, whatever their recipes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
@@ -28,10 +31,21 @@ class Surrogate:
     def card(self) -> ModelCard:
         """What a bundle remembers of it."""
         plan = self.plan
-        recipe = plan.recipe
-        if plan.parent:
-            recipe += f" of {plan.parent.recipe}" if plan.derived else " of an independent"
-        return ModelCard(plan.lineage, plan.derived, recipe, plan.architecture, plan.data, self.performance)
+        recipe, family, twin_of = plan.recipe, plan.family, None
+        if plan.parent and plan.derived:
+            recipe, family = f"{plan.recipe} of {plan.parent.recipe}", DESCENDANT
+        elif plan.parent:
+            recipe, twin_of = f"{plan.recipe} of an independent", plan.recipe
+        return ModelCard(
+            plan.lineage, plan.derived, recipe, plan.architecture, plan.data, self.performance, family, twin_of
+        )
+
+    @property
+    def families(self) -> frozenset[str]:
+        """Its own family, and those of the copies that it was made from."""
+        plan = self.plan
+        made_from = {plan.parent.family} if plan.parent and plan.derived else set()
+        return frozenset({self.card.family, plan.family, *made_from})
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from metav_audit.task.outputs import Quantity
 from metav_audit.zoo.architectures import dcgan, mlp
 from metav_audit.zoo.data import load_data
 from metav_audit.zoo.generative import descend_against
-from metav_audit.zoo.plan import PRESETS
+from metav_audit.zoo.presets import PRESETS
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import descend, performance, seeded, supervised_loss
 

@@ -20,9 +20,9 @@ from metav_audit.demo.suspects import SUSPECTS
 from metav_audit.errors import RemoteError
 from metav_audit.progress import silent
 from metav_audit.verify import verify_folder
-from metav_audit.zoo import recipes
 from metav_audit.zoo.architectures import build_architecture
-from metav_audit.zoo.plan import PRESETS
+from metav_audit.zoo.presets import PRESETS
+from metav_audit.zoo.recipes import registry as recipes
 from metav_audit.zoo.store import state_of
 from tests.audit.helpers import needed
 from tests.builders import make_bundle

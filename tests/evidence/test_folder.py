@@ -184,12 +184,11 @@ def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_pa
     rechain(folder / "transcript.jsonl", lambda records: records[0]["operator"].update(key_id=forger.key_id))
     from datetime import UTC, datetime
 
-    from metav_audit.audit.folder import record_verdict
     from metav_audit.evidence import Sealer, read_key, seal_folder
     from metav_audit.report import write_reports
     from metav_audit.transcript import load_transcript
 
-    record_verdict(BUNDLE, load_transcript(folder / "transcript.jsonl"), folder)
+    AuditFolder(folder).record(BUNDLE, load_transcript(folder / "transcript.jsonl"))
     (folder / "seal.json").unlink()
     sealer = Sealer(read_key(str(tmp_path / "forger.pem"), ENVIRONMENT), parties.authority.stamp)
     seal_folder(AuditFolder(folder), sealer, datetime.now(UTC))

@@ -96,11 +96,8 @@ def noisy(model, seed):
 
 
 def decide_again(folder, bundle):
-    from metav_audit.audit.folder import record_verdict
-    from metav_audit.bundle import FingerprintBundle
-    from metav_audit.transcript import load_transcript
-
-    record_verdict(FingerprintBundle.load(folder / "bundle"), load_transcript(folder / "transcript.jsonl"), folder)
+    audit = AuditFolder(folder)
+    audit.record(audit.bundle(), audit.transcript())
 
 
 def spoil(folder: Path, seed: int) -> None:

@@ -94,7 +94,8 @@ def random_committee(queries, width, seed, *, labelled):
             parameter.add_(torch.randn_like(parameter))
     line = torch.randn(5 if labelled else 3, 3).abs()
     reference = distributions(queries, width)
-    return committee, reference, line, committee.export(reference, line)
+    names = committee.votes(reference[None], reference)
+    return committee, reference, line, committee.export(reference, dict(zip(names, line, strict=True)))
 
 
 @settings(max_examples=60)
@@ -169,7 +170,9 @@ def test_the_fingerprint_is_valid_and_the_seed_decides(fitted):
 def test_without_labels_there_are_three_votes():
     """An output that is no classification's is read by distance, local and joint verifiers alone."""
     fingerprint, verifier = optimise(task=VALUES)
-    assert verifier.tensors["line"].shape == (3, 3)
+    assert {name for name in verifier.tensors if name.startswith("line.")} == {
+        f"line.{each}" for each in ("distance", "local", "joint")
+    }
     assert not {"coarse.weight", "labels.weight"} & set(verifier.tensors)
     own = features_of_all([TARGET, *INDEPENDENT], fingerprint, VALUES.output)
     scores = verifier.scores(own, np.ones(own.shape, bool))
@@ -194,10 +197,9 @@ def votes_of(name, reference, weight=1.0):
         "joint.output.weight": np.zeros((1, 1)), "joint.output.bias": np.zeros(1),
         "labels.weight": np.arange(1.0, shape[0] + 1),
     }  # fmt: skip
-    order = ("distance", "coarse", "local", "joint", "labels")
-    line = np.zeros((5, 3))
-    line[order.index(name)] = (1.0, 0.0, 1.0)
-    arrays = {key: np.asarray(array, np.float32) for key, array in (tensors | {"line": line}).items()}
+    lines = {f"line.{each}": np.zeros(3) for each in ("distance", "coarse", "local", "joint", "labels")}
+    lines[f"line.{name}"] = np.array([1.0, 0.0, 1.0])
+    arrays = {key: np.asarray(array, np.float32) for key, array in (tensors | lines).items()}
     return MetaVerifier(VerifierKind.COMMITTEE, arrays)
 
 

@@ -382,6 +382,6 @@ def test_a_zoo_of_few_independent_lineages_is_scarce(tmp_path, preset, scarce):
     project = load_project(write_toy(tmp_path, preset=f'"{preset}"', steps="5"))
     bundle = make_bundle(Making.of(open_workshop(project), build_zoo(project, jobs=1), "committee"))
     names = ("distance", "coarse", "local", "joint", "labels")
-    weights = dict(zip(names, bundle.verifier.tensors["line"], strict=True))
+    weights = {name: bundle.verifier.tensors[f"line.{name}"] for name in names}
     assert {name for name, line in weights.items() if line[2] == 0} == ({"local", "joint"} if scarce else set())
     assert default_method(OutputKind.REGRESSION, scarce=scarce) == ("committee" if scarce else "metav")

@@ -7,12 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from metav_audit.bundle import MANIFEST, FingerprintBundle, ModelCard
+from metav_audit.bundle import MANIFEST, FingerprintBundle
 from metav_audit.cli import evaluate as command
 from metav_audit.errors import ConfigurationError
 from metav_audit.evaluation import comparisons
 from metav_audit.evaluation.conditions import USUAL, VIEWS, Condition, check_conditions, conditions_of
-from metav_audit.evaluation.heldout import HeldOut, evaluate_held_out, family_of, without
+from metav_audit.evaluation.heldout import HeldOut, evaluate_held_out, without
 from metav_audit.evaluation.run import evaluate_project, keep_bundle, score_test_split
 from metav_audit.evaluation.tables import as_text
 from metav_audit.statistics import mean_interval, roc_auc
@@ -21,19 +21,16 @@ from metav_audit.task.domains import LatentDomain
 from metav_audit.task.outputs import Quantity
 from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
 from metav_audit.zoo.plan import Split
+from metav_audit.zoo.recipes.registry import RECIPES
 
 REGRESSION = TaskSpec(LatentDomain(2), Quantities((Quantity("dose", 0.0, 1.0),)))
 
 
-def card_of(recipe, architecture="target", derived=True):
-    return ModelCard("a", derived, recipe, architecture, "heldout", 1.0)
-
-
 def test_sister_recipes_are_one_family():
     """Tuning, retraining, pruning and distillation each, twins among them; any other recipe is a family of its own."""
-    recipes = ("fine-tune-last", "filter-prune", "prune-tune", "distill", "prune of an independent", "noise", "train")
-    families = ["fine-tune", "prune", "prune", "distill", "prune", "noise", "train"]
-    assert [family_of(card_of(recipe)) for recipe in recipes] == families
+    recipes = ("fine-tune-last", "filter-prune", "prune-tune", "distill", "extract-ood", "noise", "train")
+    families = ["fine-tune", "prune", "prune", "distill", "distill", "noise", "train"]
+    assert [RECIPES[recipe].family for recipe in recipes] == families
 
 
 @pytest.mark.parametrize("family", ["distill", "prune"])
@@ -41,10 +38,10 @@ def test_a_family_is_left_out_with_its_twins(toy, family):
     """Fit and calibration hold none of it, all of the others, and the test split stays whole."""
     rest = without(toy.zoo, HeldOut.FAMILY, family)
     gone = [one for one in toy.zoo.surrogates if one not in rest.surrogates]
-    assert {family_of(one.card) for one in gone} == {family}
+    assert {one.card.family for one in gone} == {family}
     assert {one.card.derived for one in gone} == {True, False}
     assert Split.TEST not in {one.plan.split for one in gone}
-    assert all(one.plan.split is Split.TEST for one in rest.surrogates if family_of(one.card) == family)
+    assert all(one.plan.split is Split.TEST for one in rest.surrogates if one.card.family == family)
 
 
 def test_an_architecture_is_left_out_but_for_derived_models_of_the_target_s_own(toy):
@@ -72,15 +69,15 @@ def families(toy):
 
 def test_the_family_left_out_is_what_is_tested(toy, families):
     """Its derived models against all independents, with a bundle whose calibration knows none of it."""
-    wanted = dict.fromkeys(family_of(one.card) for one in toy.zoo.select(Split.TEST, derived=True))
+    wanted = dict.fromkeys(one.card.family for one in toy.zoo.select(Split.TEST, derived=True))
     assert [one.left_out for one in families[::2]] == list(wanted)
     independents = len(toy.zoo.select(Split.TEST, derived=False))
     for one in families:
-        assert {family_of(card) for card in one.models if card.derived} == {one.left_out}
+        assert {card.family for card in one.models if card.derived} == {one.left_out}
         assert len(one.side(derived=False)) == independents
         assert len(one.scores) == len(one.models) == len(one.outcomes)
     bundle = FingerprintBundle.load(toy.workshop.project.folder / "bundles" / "metav-without-distill.bundle")
-    assert "distill" not in {family_of(card) for card in bundle.calibration.models}
+    assert "distill" not in {card.family for card in bundle.calibration.models}
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(toy, families):

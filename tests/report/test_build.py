@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
 from metav_audit.evidence import custody_of
 from metav_audit.report.writing import build_report
@@ -20,14 +19,8 @@ from tests.folders import make_folder
 
 
 def report_of(folder):
-    bundle = FingerprintBundle.load(folder / "bundle")
-    transcript = load_transcript(folder / "transcript.jsonl")
-    return build_report(
-        bundle,
-        transcript,
-        decide(bundle, read(bundle, transcript)),
-        custody_of(AuditFolder(folder), bundle, transcript),
-    )
+    decision = AuditFolder(folder).decide()
+    return build_report(decision, custody_of(AuditFolder(folder), decision.bundle, decision.transcript))
 
 
 @pytest.fixture

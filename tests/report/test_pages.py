@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from metav_audit.evidence import Attested, AttestedStatus, custody_of
+from metav_audit.evidence import Attested, AttestedStatus
 from metav_audit.report import load_report
 from metav_audit.report.blocks import Drawing, Drawings, Form, Ledger, Steps, Table
 from metav_audit.report.figures import draw
@@ -79,7 +79,7 @@ def test_every_figure_named_is_drawn_and_every_figure_drawn_is_named(report):
 
 def test_without_a_score_what_rests_on_one_is_left_out(tmp_path):
     """No ruler, no figure of scores, no annex on ratios; the letters close up."""
-    report = load_report(make_folder(tmp_path, linear_model(make_task(), 0), unanswered=range(6)), custody_of)
+    report = load_report(AuditFolder(make_folder(tmp_path, linear_model(make_task(), 0), unanswered=range(6))))
     assert lay_out(report).cover.ruler is None
     assert draw(report) == {}
     titles = list(sections(report))

@@ -13,7 +13,6 @@ import pypdf
 import pytest
 
 from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
-from metav_audit.evidence import custody_of
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_csv import COLUMNS
 from metav_audit.report.figures.scores import EDGE, log_odds, place_dots
@@ -53,7 +52,7 @@ def test_the_same_evidence_gives_the_same_bytes(tmp_path):
     write_reports(folders[0])
     code = (
         "import pathlib; from metav_audit.report import write_reports; "
-        f"write_reports(pathlib.Path({str(folders[1])!r}), custody_of)"
+        f"write_reports(pathlib.Path({str(folders[1])!r}))"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
     for name in ("report.json", "report.csv", "report.html", "report.pdf"):
@@ -164,7 +163,7 @@ def test_many_queries_show_the_first_and_the_most_divergent(tmp_path):
     task = make_task()
     bundle = make_bundle(queries=60, lineages=3)
     queries = load_report(
-        AuditFolder(make_folder(tmp_path, linear_model(task, 9, distance=0.5), bundle=bundle)), custody_of
+        AuditFolder(make_folder(tmp_path, linear_model(task, 9, distance=0.5), bundle=bundle))
     ).queries
     chosen = {query.number for query in choose_cards(queries)}
     left_out = [query.divergence for query in queries if query.number not in chosen]

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metav_audit.bundle import OwnerMark, nonce_of
-from metav_audit.evidence import custody_of
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.spelling import chance_of, fair_bits
 from metav_audit.verdict import AuditFolder
@@ -76,7 +75,7 @@ def test_a_nonce_of_the_owner_s_own_is_called_so(tmp_path, seed):
     """Where the nonce is the seed's, the report says so; otherwise it says that it cannot know who chose it."""
     bundle = make_targeted_bundle(OwnerMark("Toy", nonce_of(3)))
     bundle = dataclasses.replace(bundle, provenance={**bundle.provenance, "seed": seed})
-    report = load_report(make_folder(tmp_path, linear_model(make_task(), 0), bundle=bundle), custody_of)
+    report = load_report(AuditFolder(make_folder(tmp_path, linear_model(make_task(), 0), bundle=bundle)))
     assert report.spelling.own_nonce is (seed == 3)
     assert any("follows from the owner's own seed" in words for words in report.wording.weight) is (seed == 3)
     assert any("Who chose the nonce does not show" in words for words in report.wording.weight) is (seed != 3)

@@ -12,7 +12,8 @@ from metav_audit.bundle import ErrorRates
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import OutputKind
 from metav_audit.zoo.build import address_of
-from metav_audit.zoo.plan import DERIVED_RECIPES, PRESETS, TARGET, Split, plan_zoo
+from metav_audit.zoo.plan import TARGET, Split
+from metav_audit.zoo.presets import DERIVED_RECIPES, PRESETS, plan_zoo
 
 ARCHITECTURES = ("mlp-small", "cnn-small", "cnn-deep")
 PLANS = st.builds(

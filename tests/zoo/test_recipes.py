@@ -13,7 +13,8 @@ from torch.nn import functional
 from metav_audit.errors import DataError
 from metav_audit.zoo import training
 from metav_audit.zoo.plan import TARGET, Plan, Split
-from metav_audit.zoo.recipes import fresh_model, make_surrogate
+from metav_audit.zoo.recipes.base import fresh_model
+from metav_audit.zoo.recipes.registry import make_surrogate
 from metav_audit.zoo.removal import remove_fingerprint
 from metav_audit.zoo.store import weights_hash
 from metav_audit.zoo.training import distillation_loss, last_layer, prune, seeded

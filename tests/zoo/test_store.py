@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from metav_audit.errors import DataError
-from metav_audit.zoo import recipes
 from metav_audit.zoo.build import address_of, build_zoo, context_address
-from metav_audit.zoo.plan import plan_zoo
+from metav_audit.zoo.presets import plan_zoo
 from metav_audit.zoo.project import load_project, open_workshop
+from metav_audit.zoo.recipes import registry as recipes
 from metav_audit.zoo.store import Store, content_address, load_weights, weights_hash
 from tests.toy import install_presets, write_toy
 

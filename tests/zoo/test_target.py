@@ -15,7 +15,8 @@ from metav_audit.zoo.build import build_zoo, load_model
 from metav_audit.zoo.data import LabelledData, OwnerData
 from metav_audit.zoo.plan import TARGET, Plan, Split
 from metav_audit.zoo.project import load_project, open_workshop
-from metav_audit.zoo.recipes import fresh_model, make_surrogate
+from metav_audit.zoo.recipes.base import fresh_model
+from metav_audit.zoo.recipes.registry import make_surrogate
 from metav_audit.zoo.store import state_of, weights_hash
 from metav_audit.zoo.target import load_target
 from tests.toy import TASK, install_presets, network, pictures, trained, write_toy

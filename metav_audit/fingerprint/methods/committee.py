@@ -21,6 +21,7 @@ for a copy. The other votes are then measured beside virtual twins.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,13 +133,13 @@ class Committee(nn.Module):
         sharp = torch.softmax(self.sharpness * answers, dim=2)
         return sharp.gather(2, own.expand(len(answers), -1)[..., None])[..., 0]
 
-    def export(self, reference: Tensor, line: Tensor) -> MetaVerifier:
-        """Return the numpy meta-verifier; ``line`` has each vote's slope and intercept to log-odds, and its weight."""
+    def export(self, reference: Tensor, lines: Mapping[str, Tensor]) -> MetaVerifier:
+        """Return the numpy meta-verifier; a vote's line is its slope and intercept to log-odds, and its weight."""
         tensors = {f"{name}.weight": functional.softplus(weight) for name, weight in self.weights.items()}
         tensors |= {f"local.{name}": each for name, each in self.local.named_parameters()}
         tensors |= {f"joint.{name}": each for name, each in self.joint.named_parameters()}
         tensors |= {"reference": reference, "scale": torch.full_like(reference, self.spread)}
-        tensors["line"] = line
+        tensors |= {f"line.{name}": each for name, each in lines.items()}
         arrays = {name: tensor.detach().numpy().astype(np.float32) for name, tensor in tensors.items()}
         return MetaVerifier(VerifierKind.COMMITTEE, arrays)
 
@@ -241,7 +242,8 @@ def _finish(committee: Committee, zoo: Zoo, queries: Tensor, settings: Committee
     centre, spread = votes[1].mean(dim=1), votes[1].std(dim=1) + _LEAST_SPREAD
     usual = ((votes[0].mean(dim=1) - centre) / spread * weight).sum() / weight.sum()
     slope = 2 * settings.decided / usual.clamp(min=_LEAST_SPREAD) / spread
-    return committee.export(reference, torch.stack([slope, -slope * centre - settings.decided, weight], dim=1))
+    lines = torch.stack([slope, -slope * centre - settings.decided, weight], dim=1)
+    return committee.export(reference, dict(zip(found[0], lines, strict=True)))
 
 
 _WEIGHTS = {"distance": 2.0, "joint": 2.0}

@@ -1,4 +1,8 @@
-"""The committee's forward pass: several verifiers vote on the same answers."""
+"""The committee: the mean vote of several verifiers on the same answers.
+
+Each vote has a name and a line, the tensor ``line.NAME``: its slope and intercept to log-odds, and its weight. See
+``metav_audit.fingerprint.methods.committee``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle.forms import Tensors, _sigmoid
+from metav_audit.bundle.forms.base import Tensors, sigmoid
 from metav_audit.task import LOG_FLOOR, BoolArray
 
 COARSE_FLOOR = math.log(1 / 200)
@@ -31,25 +35,25 @@ _GRADED = -1e-3
 """Answers that show no log-probability below this are labels alone."""
 
 
-def _committee(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+def score(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
     """Take the weighted mean of the votes' log-odds; where labels alone are shown, the vote on labels alone counts."""
     shown = np.asarray(mask.any(axis=2))
     labelled = "labels.weight" in tensors
     graded = np.asarray((mask & (values < _GRADED)).any(axis=(1, 2)) if labelled else shown.any(axis=1))
-    votes = np.stack(list(_votes(tensors, values, mask, shown)), axis=1)
-    odds = votes * tensors["line"][:, 0] + tensors["line"][:, 1]
-    weights = graded[:, None] * tensors["line"][:, 2]
-    if labelled:
-        weights[:, -1] = shown.any(axis=1) * tensors["line"][-1, 2]
+    votes = dict(_votes(tensors, values, mask, shown))
+    lines = {name: tensors[f"line.{name}"] for name in votes}
+    odds = np.stack([vote * lines[name][0] + lines[name][1] for name, vote in votes.items()], axis=1)
+    counted = {name: shown.any(axis=1) if name == "labels" else graded for name in votes}
+    weights = np.stack([counted[name] * lines[name][2] for name in votes], axis=1)
     total = weights.sum(axis=1)
     mean = (odds * weights).sum(axis=1) / np.where(total > 0, total, 1.0)
-    return np.where(total > 0, _sigmoid(mean), 0.0)
+    return np.where(total > 0, sigmoid(mean), 0.0)
 
 
 def _votes(
     tensors: Tensors, values: NDArray[np.float64], mask: BoolArray, shown: BoolArray
-) -> Iterator[NDArray[np.float64]]:
-    """Yield each verifier's vote of shape (M,), in the order of the tensor "line"."""
+) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Yield each verifier's name and vote of shape (M,)."""
     reference = tensors["reference"]
     if "labels.weight" in tensors:
         answers, own = _as_near_as_shown(values, mask, reference, shown)
@@ -57,18 +61,18 @@ def _votes(
     else:
         answers, own, known = np.where(mask, values, reference), reference, mask
     relative = np.where(known, (answers - own) / tensors["scale"], 0.0)
-    yield -_weighted(np.abs(relative), tensors["distance.weight"] * known)
+    yield "distance", -_weighted(np.abs(relative), tensors["distance.weight"] * known)
     if "coarse.weight" in tensors:
         coarse = (np.maximum(answers, COARSE_FLOOR) - np.maximum(own, COARSE_FLOOR)) / tensors["scale"]
-        yield -_weighted(np.abs(coarse), tensors["coarse.weight"] * known)
-    each = _sigmoid((relative * tensors["local.weight"]).sum(axis=2) + tensors["local.bias"])
+        yield "coarse", -_weighted(np.abs(coarse), tensors["coarse.weight"] * known)
+    each = sigmoid((relative * tensors["local.weight"]).sum(axis=2) + tensors["local.bias"])
     share = np.clip((each * shown).sum(axis=1) / np.maximum(shown.sum(axis=1), 1), 1e-4, 1 - 1e-4)
-    yield np.log(share) - np.log1p(-share)
+    yield "local", np.log(share) - np.log1p(-share)
     hidden = relative.reshape(len(values), -1) @ tensors["joint.hidden.weight"].T + tensors["joint.hidden.bias"]
-    yield (np.maximum(hidden, 0.0) @ tensors["joint.output.weight"].T + tensors["joint.output.bias"])[:, 0]
+    yield "joint", (np.maximum(hidden, 0.0) @ tensors["joint.output.weight"].T + tensors["joint.output.bias"])[:, 0]
     if "labels.weight" in tensors:
         agrees = np.where(mask, values, -np.inf).argmax(axis=2) == reference.argmax(axis=1)
-        yield _weighted(agrees[:, :, None], tensors["labels.weight"][:, None] * shown[:, :, None])
+        yield "labels", _weighted(agrees[:, :, None], tensors["labels.weight"][:, None] * shown[:, :, None])
 
 
 def _as_near_as_shown(

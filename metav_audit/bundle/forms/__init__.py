@@ -1,0 +1,1 @@
+"""The forms of meta-verifiers: each one's forward pass in numpy, a file a form."""

@@ -1,0 +1,27 @@
+"""What the forms share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metav_audit.task import LOG_FLOOR, BoolArray
+
+Tensors = Mapping[str, NDArray[np.float64]]
+"""A verifier's parameters by name."""
+
+
+def with_hidden_classes(values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+    """Give hidden classes equal shares of the probability not shown; with a label alone its side of a split wins."""
+    hidden = np.maximum((~mask).sum(axis=2, keepdims=True), 1)
+    rest = 1.0 - np.where(mask, np.exp(np.where(mask, values, 0.0)), 0.0).sum(axis=2, keepdims=True)
+    share = np.log(np.maximum(rest / hidden, np.exp(LOG_FLOOR)))
+    return np.where(mask, values, share)
+
+
+def sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Return 1 / (1 + exp(-x)), without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float64)

@@ -1,0 +1,89 @@
+"""The registry of recipes: a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+from metav_audit.task import TaskSpec
+from metav_audit.zoo.data import LabelledData, OwnerData
+from metav_audit.zoo.plan import Plan
+from metav_audit.zoo.recipes import (
+    adversarial_train,
+    adversarial_tune,
+    average,
+    distill,
+    distill_adversarial,
+    extract_hard,
+    extract_ood,
+    filter_prune,
+    fine_tune_all,
+    fine_tune_last,
+    noise,
+    prune,
+    prune_tune,
+    quantise,
+    removal,
+    retrain_all,
+    retrain_last,
+    train,
+)
+from metav_audit.zoo.recipes.base import Bench, Recipe
+from metav_audit.zoo.training import seeded
+
+RECIPE_VERSION = 2
+"""Part of every stored model's address: raise it when a recipe's outcome, or its measuring, changes."""
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        each.RECIPE.name: each.RECIPE
+        for each in (
+            train,
+            adversarial_train,
+            fine_tune_all,
+            fine_tune_last,
+            retrain_all,
+            retrain_last,
+            prune,
+            prune_tune,
+            filter_prune,
+            quantise,
+            noise,
+            average,
+            adversarial_tune,
+            distill,
+            distill_adversarial,
+            extract_hard,
+            extract_ood,
+            removal,
+        )
+    }
+)
+"""Recipes by name."""
+
+
+def make_surrogate(plan: Plan, parent: nn.Module, target: nn.Module, task: TaskSpec, data: OwnerData) -> nn.Module:
+    """Carry out one plan; deterministic for one torch thread.
+
+    Args:
+        plan: what to make.
+        parent: the parent's model; for a plan without a parent, the target.
+        target: the target, whose structure "target" stands for.
+        task: the task of all of them.
+        data: the owner's data.
+
+    Raises:
+        DataError: the training diverged.
+    """
+    bench = Bench(plan, task, _sample(plan, data), parent, target)
+    return RECIPES[plan.recipe].make(bench)
+
+
+def _sample(plan: Plan, data: OwnerData) -> LabelledData:
+    held: LabelledData = data.train if plan.data == "train" else data.heldout
+    count = max(2, round(len(held) * plan.settings.get("share", 1.0)))
+    index = torch.randperm(len(held), generator=seeded(plan.seed + 2))[:count].numpy()
+    return held.take(index)
