@@ -18,13 +18,11 @@ from metav_audit.audit import (
     put_controls,
 )
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.errors import MetavAuditError
+from metav_audit.errors import ConfigurationError, MetavAuditError
 from metav_audit.evidence import Sealer, seal_folder, write_sums
-from metav_audit.report import EvidenceReport, report_of, save_reports
-from metav_audit.report.entries import Entry
-from metav_audit.report.formats import Paper
+from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
 from metav_audit.report.summary import write_summary
-from metav_audit.verdict import AuditFolder, Verdict
+from metav_audit.verdict import AuditFolder, Controls, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Casework:
     """What became of a run.
 
     Attributes:
-        results: one an endpoint, in the order of the endpoints.
+        results: one an endpoint, in the order of the endpoints, but for the positive control's, which is the first.
         control: what became of the positive control; None without one.
     """
 
@@ -84,6 +82,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     paper: Paper = "a4",
     parallel: int = 4,
     finish: Callable[[Result], None] = lambda _: None,
+    gathered: Callable[[Controls], None] = lambda _: None,
     complain: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Casework:
@@ -91,7 +90,8 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
 
     Run again with the same folder, it asks only what is still open.
 
-    1. Whatever is wrong on this side stops everything before anything is sent.
+    1. Whatever is wrong on this side stops everything before anything is sent. Who will seal an audit stands in its
+       first record.
     2. A third party's blind controls are asked, and their answers put beside each suspect's.
     3. The endpoints are asked; as soon as one is done its folder is closed: sealed, reported, its hashes listed.
     4. Several endpoints get a summary: ``out/summary.csv``, ``.html`` and ``.pdf``.
@@ -100,21 +100,24 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         bundle: the owner's, with its commitment if it has one.
         endpoints: who is asked.
         out: the folder of the audits' folders.
-        control: the name of the endpoint that must come out as a match; it has to come first.
+        control: the name of the endpoint that must come out as a match, see ``with_control``; it is the first to be
+            finished, so that the others say whether they stand.
         blind: an endpoint file of models that a third party calls independent, or a file of their answers.
         sealer: who seals each audit at its end; nobody if None.
         paper: the PDFs'.
         parallel: endpoints asked at once.
-        finish: told of each result, in the order of the endpoints, as soon as it and those before it are there.
+        finish: told of each result, in the order of ``Casework.results``, as soon as it and those before it are there.
+        gathered: told of the blind controls that answered, before the endpoints are asked.
         complain: told why a blind control is missing.
         progress: told of every step of every audit.
 
     Raises:
         ConfigurationError: a budget is too small, a variable is not set (SecretError), a folder cannot be written or
-            holds the audit of something else, a file of controls is wrong.
+            holds the audit of something else, a file of controls is wrong, no endpoint has the control's name.
         TranscriptError: the transcript in a folder is damaged.
     """
     # 1.
+    endpoints = [each.signed_by(sealer.key.public.key_id) if sealer else each for each in _ordered(endpoints, control)]
     for endpoint in endpoints:
         prepare_folder(bundle, endpoint, AuditFolder(out / endpoint.name))
     # 2.
@@ -122,6 +125,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         controls = gather_controls(bundle, blind, out, parallel=parallel, complain=complain, progress=progress)
         for endpoint in endpoints:
             put_controls(controls, AuditFolder(out / endpoint.name))
+        gathered(controls)
     # 3.
     desk = _Desk(control, sealer, paper, finish)
     audit_side_by_side(bundle, endpoints, out, parallel=parallel, finish=desk.take, progress=progress)
@@ -129,6 +133,14 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     if len(desk.results) > 1:
         write_summary([result.entry for result in desk.results], out, paper=paper)
     return Casework(tuple(desk.results), desk.control)
+
+
+def _ordered(endpoints: Sequence[Endpoint], control: str | None) -> list[Endpoint]:
+    """Put the control first."""
+    names = [each.name for each in endpoints]
+    if control is not None and control not in names:
+        raise ConfigurationError(f"the control {control!r} is none of the endpoints: give one of {', '.join(names)}")
+    return sorted(endpoints, key=lambda each: each.name != control)
 
 
 class _Desk:

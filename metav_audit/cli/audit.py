@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from metav_audit.audit import Progress
     from metav_audit.evidence import Sealer
     from metav_audit.report import Paper
+    from metav_audit.verdict import Controls
 
 
 @click.command()
@@ -77,9 +78,6 @@ def command(
     with ExitStack() as stack:
         if control is not None:
             suspects = stack.enter_context(with_control(control, suspects, bundle, fingerprint.task, folder))
-        if sealer is not None:
-            # Who will seal the audit stands in its first record, before the first query.
-            suspects = [each.signed_by(sealer.key.public.key_id) for each in suspects]
         name = suspects[0].name if control is not None else None
         lines = Lines(form, name)
         if dry_run:
@@ -88,7 +86,7 @@ def command(
             return 0
         case = audit_and_report(
             fingerprint, suspects, folder, control=name, blind=blind, sealer=sealer, paper=paper, parallel=parallel,
-            finish=lines.finish, complain=complain, progress=_tell,
+            finish=lines.finish, gathered=_count, complain=complain, progress=_tell,
         )  # fmt: skip
     return exit_code(case)
 
@@ -112,6 +110,11 @@ def _stamp() -> str:
     from datetime import UTC, datetime
 
     return datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
+
+
+def _count(controls: Controls) -> None:
+    clear()
+    click.echo(f"{len(controls.models)} blind controls answered", err=True)
 
 
 def _tell(progress: Progress) -> None:
