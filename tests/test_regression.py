@@ -22,11 +22,12 @@ from metav_audit.task.domains import CategoryColumn, NumberColumn
 from metav_audit.task.outputs import Quantity
 from metav_audit.zoo.architectures import mlp
 from metav_audit.zoo.build import build_zoo, load_model
+from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.presets import PRESETS, Preset
 from metav_audit.zoo.project import load_project, open_workshop
 from metav_audit.zoo.store import state_of
-from metav_audit.zoo.training import descend, performance, seeded, supervised_loss
+from metav_audit.zoo.training import descend, seeded
 from tests.evidence.test_independent import load_script
 from tests.servers import PROTOCOLS, ModelServer
 from tests.toy import typical_suspect
@@ -114,7 +115,7 @@ def chain(tmp_path_factory):
         inputs, needs = patients(seed, count)
         np.savez(folder / f"{name}.npz", x=inputs, y=needs)
     torch.manual_seed(0)
-    target, loss = network(), supervised_loss(TASK.output)
+    target, loss = network(), trained(TASK.output).loss()
     pairs = tuple(map(torch.from_numpy, patients(1, 200)))
     descend(target, list(target.parameters()), pairs, loss, epochs=60, rate=5e-3, generator=seeded(0))
     safetensors.torch.save_file(state_of(target), folder / "target.safetensors")
@@ -136,7 +137,7 @@ def test_surrogates_know_the_task_and_performance_is_r_squared(chain):
         with torch.no_grad():
             given = model(torch.from_numpy(inputs)).numpy()
         assert one.performance == pytest.approx(r2_score(needs, given), abs=1e-5)
-        assert performance(model, torch.from_numpy(inputs), torch.from_numpy(needs), TASK.output) > 0.6
+        assert trained(TASK.output).performance(model, torch.from_numpy(inputs), torch.from_numpy(needs)) > 0.6
     assert {one.plan.architecture for one in zoo.surrogates} == {"target", "mlp-small", "mlp-wide"}
 
 

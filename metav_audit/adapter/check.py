@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from metav_audit.adapter.contract import Adapter, Outcome, Request, Response, Wait
 from metav_audit.errors import AnswerError, MetavAuditError
-from metav_audit.task import Answer, Inputs, OutputKind, ScoreKind, TaskSpec, check_answer
+from metav_audit.task import Answer, Inputs, ScoreKind, TaskSpec, check_answer
 
 Scores = NDArray[np.float64]
 Respond = Callable[[Request, Scores], Response]
@@ -190,7 +190,7 @@ class _Check:
     def _scores(self, count: int) -> Scores:
         space, rng = self._adapter.task.output, np.random.default_rng(count)
         logits = rng.normal(size=(count, space.size))
-        if space.kind is not OutputKind.CLASSIFICATION:
+        if not space.labelled:
             return space.shown(np.clip(0.2 * logits, -0.5, 0.5))
         shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         kinds = {ScoreKind.PERCENT: 100 * shares, ScoreKind.LOG_PROBABILITY: np.log(shares), ScoreKind.LOGIT: logits}

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metav_audit.config import first_problem
 from metav_audit.errors import AnswerError, ConfigurationError
-from metav_audit.task import Answer, Inputs, OutputKind, ScoreKind, TaskSpec
+from metav_audit.task import Answer, Inputs, ScoreKind, TaskSpec
 
 ENTRY_POINT_GROUP = "metav_audit.adapters"
 
@@ -98,7 +98,7 @@ class Adapter(ABC):
         Raises:
             ConfigurationError: a field is missing, unknown or out of range, or does not fit the task.
         """
-        usual = {} if task.output.kind is OutputKind.CLASSIFICATION else {"scores": task.output.score_kinds[0]}
+        usual = {} if task.output.labelled else {"scores": task.output.score_kinds[0]}
         try:
             options = cls.Options.model_validate({**usual, **fields})
             task.output.check_kind(options.scores)

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from metav_audit.adapter.contract import Response
 from metav_audit.errors import AnswerError
-from metav_audit.task import Answer, OutputKind, OutputSpace
+from metav_audit.task import Answer, OutputSpace
 
 _MAX_DEPTH = 8
 
@@ -104,7 +104,7 @@ def read_rows(rows: Any, count: int, space: OutputSpace | None = None) -> list[A
         raise AnswerError(f"the answers are not a list but {type(rows).__name__}")
     if len(rows) != count:
         raise AnswerError(f"{count} inputs were sent, {len(rows)} answers came back")
-    if space is None or space.kind is OutputKind.CLASSIFICATION:
+    if space is None or space.labelled:
         return [read_scores(row) for row in rows]
     return [read_values(row, space.size) for row in rows]
 

@@ -20,7 +20,6 @@ from metav_audit.fingerprint.fit import fit_bundle, standing_bundle
 from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.rebuild import differences
 from metav_audit.progress import Progress, silent
-from metav_audit.task import OutputKind
 from metav_audit.verdict import Verdict
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.project import Project, open_workshop
@@ -122,7 +121,7 @@ def prepare_drill(
         ConfigurationError: the task is no classification.
         DataError: the zoo has no test models.
     """
-    if project.task.output.kind is not OutputKind.CLASSIFICATION:
+    if not project.task.output.labelled:
         raise ConfigurationError(
             f"{project.path}: the drill rigs classifications alone, not a {project.task.output.kind}"
         )

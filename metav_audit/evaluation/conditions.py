@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metav_audit.errors import ConfigurationError
 from metav_audit.evaluation.wire import check_wire
-from metav_audit.task import FULL_VIEW, OutputKind, OutputView, TaskSpec
+from metav_audit.task import FULL_VIEW, OutputView, TaskSpec
 
 VIEWS: dict[str, OutputView] = {
     "full": FULL_VIEW,
@@ -51,7 +51,7 @@ def check_conditions(conditions: Sequence[Condition], task: TaskSpec) -> None:
     for wire in filter(None, (one.wire for one in conditions)):
         check_wire(wire, task.domain)
     of_classes = [one.view for one in conditions if VIEWS[one.view].label_only or VIEWS[one.view].top is not None]
-    if of_classes and kind is not OutputKind.CLASSIFICATION:
+    if of_classes and not task.output.labelled:
         raise ConfigurationError(f"the view {of_classes[0]!r} is one of classes, and a {kind} has none: use decimals")
 
 

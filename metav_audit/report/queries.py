@@ -12,7 +12,7 @@ import numpy as np
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.report.model import Query
-from metav_audit.task import Features, FloatArray, GeneratedTensor, ImageDomain, OutputKind, OutputSpace
+from metav_audit.task import Features, FloatArray, GeneratedTensor, ImageDomain, OutputSpace
 from metav_audit.transcript import Exchange, Transcript
 
 
@@ -61,7 +61,7 @@ def _compare(reference: FloatArray, shown: Features, query: int, space: OutputSp
 
 def _label(features: FloatArray, space: OutputSpace) -> str | None:
     """Name the class to which most is given; None where the task has none."""
-    return space.labels[int(features.argmax())] if space.kind is OutputKind.CLASSIFICATION else None
+    return space.labels[int(features.argmax())] if space.labelled else None
 
 
 def _usual(bundle: FingerprintBundle, *, derived: bool) -> list[float]:

@@ -22,7 +22,7 @@ from metav_audit.adapter import Request, Response
 from metav_audit.config import first_problem
 from metav_audit.errors import DataError
 from metav_audit.serving.server import RefusedError, json_response
-from metav_audit.task import OutputKind, TaskSpec
+from metav_audit.task import TaskSpec
 from metav_audit.version import __version__
 
 INPUT = "input"
@@ -233,7 +233,7 @@ def _elements(tensor: _Input, values: bytes) -> NDArray[Any]:
 
 
 def _output(model: ServedModel) -> str:
-    return "probabilities" if model.task.output.kind is OutputKind.CLASSIFICATION else "values"
+    return "probabilities" if model.task.output.labelled else "values"
 
 
 def _written(model: ServedModel, asked: _Inference, values: NDArray[np.float64]) -> Response:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.errors import AnswerError
-from metav_audit.task.outputs import OutputKind, OutputSpace, ScoreKind
+from metav_audit.task.outputs import OutputSpace, ScoreKind
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -48,7 +48,7 @@ def check_answer(answer: Answer, space: OutputSpace, kind: ScoreKind) -> None:
     """Raise AnswerError unless the answer fits the output space and the declared kind of score."""
     space.check_kind(kind)
     if len(answer.scores) != space.size:
-        ours, theirs = ("scores", "classes") if space.kind is OutputKind.CLASSIFICATION else ("numbers", "values")
+        ours, theirs = ("scores", "classes") if space.labelled else ("numbers", "values")
         raise AnswerError(f"an answer has {len(answer.scores)} {ours}, the task has {space.size} {theirs}")
     shown = [score for score in answer.scores if score is not None]
     if not shown:

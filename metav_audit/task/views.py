@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.task.answers import Answer, Features, FloatArray
-from metav_audit.task.outputs import OutputKind, OutputSpace, ScoreKind
+from metav_audit.task.outputs import OutputSpace, ScoreKind
 
 _TINY = 1e-12
 _TOLD = (ScoreKind.PROBABILITY, ScoreKind.PERCENT, ScoreKind.VALUE)
@@ -68,8 +68,7 @@ class OutputView:
         """Name the view of such outputs in a few words."""
         if self.label_only:
             return "the label alone"
-        parts = "classes" if space.kind is OutputKind.CLASSIFICATION else "values"
-        shown = f"all {parts}" if self.top is None else f"the top {self.top} {parts}"
+        shown = f"all {space.parts}" if self.top is None else f"the top {self.top} {space.parts}"
         rounded = shown if self.decimals is None else f"{shown}, {self.decimals} decimals"
         return f"{rounded}, noise of {self.noise:g}" if self.noise else rounded
 
@@ -103,7 +102,7 @@ def with_noise(values: FloatArray, deviation: float, space: OutputSpace, seed: i
     Probabilities below 0 are shown as 0, and all of them add up to 1 again; values stay within their space.
     """
     noise = deviation * np.random.default_rng(seed).standard_normal(values.shape)
-    if space.kind is not OutputKind.CLASSIFICATION:
+    if not space.labelled:
         return space.canonical(space.shown(values + noise), ScoreKind.VALUE).astype(np.float32)
     shares = np.maximum(space.shown(values) + noise, 0.0)
     total = np.maximum(shares.sum(axis=-1, keepdims=True), _TINY)
@@ -162,7 +161,7 @@ def find_view(
     if kind is ScoreKind.LABEL:
         return OutputView(top=1, label_only=True)
     shown = max(sum(score is not None for score in scores) for scores in given)
-    top = shown if shown < space.size and space.kind is OutputKind.CLASSIFICATION else None
+    top = shown if shown < space.size and space.labelled else None
     told = [score for scores in given for score in scores if score is not None]
     return OutputView(top, _decimals(told, kind, rules.most_decimals))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
-from metav_audit.task import BoolArray, Features, FloatArray, OutputKind, OutputView, features, find_view
+from metav_audit.task import BoolArray, Features, FloatArray, OutputView, features, find_view
 from metav_audit.transcript import EndpointRecord, Transcript
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.sanity import sanity_seed
@@ -117,7 +117,7 @@ def _strange(bundle: FingerprintBundle, shown: Features, view: OutputView, stran
     answered = shown.answered
     if not answered.any():
         return
-    usual = _log_votes if bundle.task.output.kind is OutputKind.CLASSIFICATION else _nearness
+    usual = _log_votes if bundle.task.output.labelled else _nearness
     features = bundle.calibration.features
     calibration = view.apply(Features(features, np.ones(features.shape, np.bool_)), bundle.task.output).values
     suspect, others = usual(calibration[:, answered], shown.values[answered], shown.mask[answered])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.bundle import CANARIES
-from metav_audit.task import Answer, OutputKind, OutputSpace, ScoreKind, features, find_noise, find_view
+from metav_audit.task import Answer, OutputSpace, ScoreKind, features, find_noise, find_view
 from metav_audit.transcript import CanaryRound, Transcript
 from metav_audit.verdict.rules import RULES, Rules
 
@@ -45,7 +45,7 @@ class Steadiness:
         drift = tuple(space.drift(values[0], each) for each in values)
         noise = 0.0
         if len(whole) > 1 and max(drift) > space.tolerance:
-            shown = np.exp(values) if space.kind is OutputKind.CLASSIFICATION else np.array(values)
+            shown = np.exp(values) if space.labelled else np.array(values)
             noise = find_noise(shown, kind, rules.views)
         answered = sum(answer is not None for answer in transcript.answers)
         return cls(space, transcript.canaries, whole, drift, noise, answered)

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.task import GeneratedTensor, OutputKind, OutputSpace, Quantities, TaskSpec
+from metav_audit.task import GeneratedTensor, OutputSpace, TaskSpec
+from metav_audit.zoo.outputs.registry import trained
 
 Builder = Callable[[TaskSpec], nn.Module]
 
@@ -25,28 +26,9 @@ def mlp(*widths: int) -> Builder:
         layers: list[nn.Module] = [nn.Flatten()]
         for inward, outward in zip((size, *widths), widths, strict=False):
             layers += [nn.Linear(inward, outward), nn.ReLU()]
-        return nn.Sequential(*layers, nn.Linear(widths[-1], task.output.size), *_units(task))
+        return nn.Sequential(*layers, nn.Linear(widths[-1], task.output.size), *trained(task.output).head())
 
     return build
-
-
-class Units(nn.Module):
-    """Gives values in their own units from numbers around 0, which a fresh network gives."""
-
-    def __init__(self, space: Quantities) -> None:
-        super().__init__()
-        self.center: torch.Tensor
-        self.scale: torch.Tensor
-        self.register_buffer("center", torch.from_numpy(space.center).float())
-        self.register_buffer("scale", torch.from_numpy(space.scale).float())
-
-    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
-        """Scale and shift."""
-        return numbers * self.scale + self.center
-
-
-def _units(task: TaskSpec) -> list[nn.Module]:
-    return [Units(task.output)] if isinstance(task.output, Quantities) else []
 
 
 def cnn(*channels: int, hidden: int) -> Builder:
@@ -62,7 +44,7 @@ def cnn(*channels: int, hidden: int) -> Builder:
                 height, width = height // 2, width // 2
         flat = channels[-1] * height * width
         layers += [nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, task.output.size)]
-        return nn.Sequential(*layers, *_units(task))
+        return nn.Sequential(*layers, *trained(task.output).head())
 
     return build
 
@@ -85,7 +67,9 @@ def resnet(channels: int, blocks: int) -> Builder:
         stem = [nn.Conv2d(task.domain.shape[0], channels, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2, ceil_mode=True)]
         body = [_Residual(channels) for _ in range(blocks)]
         pool = nn.AdaptiveAvgPool2d(2)
-        return nn.Sequential(*stem, *body, pool, nn.Flatten(), nn.Linear(4 * channels, task.output.size), *_units(task))
+        return nn.Sequential(
+            *stem, *body, pool, nn.Flatten(), nn.Linear(4 * channels, task.output.size), *trained(task.output).head()
+        )
 
     return build
 
@@ -160,9 +144,8 @@ BUILT_IN: dict[str, Builder] = {
 
 def built_in_for(task: TaskSpec) -> tuple[str, ...]:
     """Return the names of the built-in architectures that suit such inputs and outputs."""
-    if task.output.kind is OutputKind.GENERATION:
-        return tuple(name for name in GENERATORS if len(task.output.shape) == 3 or name.startswith("decoder"))
-    return tuple(name for name in BUILT_IN if len(task.domain.shape) == 3 or name.startswith("mlp"))
+    output = trained(task.output)
+    return tuple(name for name in (*BUILT_IN, *GENERATORS) if output.suits(name, task))
 
 
 def import_function(reference: str, what: str) -> Callable[..., Any]:

@@ -14,9 +14,8 @@ from torch import nn
 from metav_audit.errors import DataError
 from metav_audit.files import write_atomically
 from metav_audit.progress import Progress, silent
-from metav_audit.task import OutputKind
-from metav_audit.zoo import training
 from metav_audit.zoo.architectures import build_architecture
+from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import Plan
 from metav_audit.zoo.presets import plan_zoo
 from metav_audit.zoo.project import Project, Workshop, open_workshop
@@ -61,18 +60,12 @@ def _check_ready(workshop: Workshop) -> None:
     for name in workshop.project.architectures:
         build_architecture(name, task)
     performance = performance_of(workshop.target.network, workshop)
-    if performance <= training.guessing(task.output):
+    output = trained(task.output)
+    if performance <= output.guessing:
         raise DataError(
-            f"the target {_FIGURES[task.output.kind]} {performance:.3f} on the validation data, no better than "
+            f"the target {output.figure} {performance:.3f} on the validation data, no better than "
             "guessing: check that the order of labels, the inputs' range and the weights are the target's own"
         )
-
-
-_FIGURES = {
-    OutputKind.CLASSIFICATION: "has a balanced accuracy of",
-    OutputKind.REGRESSION: "has R² =",
-    OutputKind.GENERATION: "has a quality of",
-}
 
 
 def make_models(workshop: Workshop, plans: Iterable[Plan], *, jobs: int | None, progress: Progress = silent) -> None:
@@ -130,7 +123,7 @@ def performance_of(model: nn.Module, workshop: Workshop) -> float:
     """Return a model's performance on the validation data; see ``training.performance``."""
     validation = workshop.data.validation
     pairs = torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels)
-    return training.performance(model, *pairs, workshop.target.task.output)
+    return trained(workshop.target.task.output).performance(model, *pairs)
 
 
 def _collect(workshop: Workshop, plans: Iterable[Plan]) -> SurrogateZoo:

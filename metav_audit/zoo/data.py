@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.task import GeneratedTensor, ImageDomain, Inputs, OutputKind, TaskSpec
+from metav_audit.task import GeneratedTensor, ImageDomain, Inputs, TaskSpec
 from metav_audit.zoo.architectures import call_function
+from metav_audit.zoo.outputs.registry import trained
 
 MAX_DATA_BYTES = 8 << 30
 _DAMAGES = (ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -73,7 +74,7 @@ def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:
         ConfigurationError: the file or function cannot be found.
         DataError: the arrays do not fit the task.
     """
-    generation = task.output.kind is OutputKind.GENERATION
+    generation = trained(task.output).adversarial
     names = ("x",) if generation else ("x", "y")
     raw = _read_npz(Path(reference), names) if reference.endswith(".npz") else _call(reference, what)
     try:
@@ -83,7 +84,7 @@ def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:
     if generation:
         return _examples(raw_inputs, task, f"{what} x of {reference}")
     inputs = task.domain.check(_in_range(_in_shape(raw_inputs, task), task), f"{what} x of {reference}")
-    return LabelledData(inputs, check_labels(raw_labels, len(inputs), task, f"{what} y of {reference}"))
+    return LabelledData(inputs, trained(task.output).labels(raw_labels, len(inputs), f"{what} y of {reference}"))
 
 
 def _examples(raw: NDArray[Any], task: TaskSpec, what: str) -> LabelledData:
@@ -98,44 +99,6 @@ def _examples(raw: NDArray[Any], task: TaskSpec, what: str) -> LabelledData:
         raise DataError(f"{what} leaves the range {space.low:g} .. {space.high:g}: rescale it, or mend low and high")
     latents = task.domain.sample(len(values), np.random.default_rng(len(values)))
     return LabelledData(latents, values)
-
-
-def check_labels(labels: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[Any]:
-    """Return classes as int64 of shape (count,), or a regression's values as float32 of shape (count, quantities).
-
-    Raises:
-        DataError: wrong number, not finite; no integers, out of range, or of one class only; or of one value only.
-    """
-    check = _check_values if task.output.kind is OutputKind.REGRESSION else _check_classes
-    return check(labels, count, task, what)
-
-
-def _check_values(values: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[np.float32]:
-    wanted = (count, task.output.size)
-    table = values[:, None] if values.ndim == 1 else values
-    if table.shape != wanted:
-        raise DataError(f"{what} has shape {values.shape}, the task wants {wanted}: a value a quantity and input")
-    if table.dtype.kind not in "iuf" or not np.isfinite(table).all():
-        raise DataError(f"{what} holds what is no finite number: clean the values first")
-    if (np.ptp(table, axis=0) == 0).any():
-        raise DataError(f"{what} holds the same value throughout: a regression cannot be trained on it")
-    return table.astype(np.float32)
-
-
-def _check_classes(labels: NDArray[Any], count: int, task: TaskSpec, what: str) -> NDArray[np.int64]:
-    flat = labels.reshape(-1)
-    if len(flat) != count:
-        raise DataError(f"{what} has {len(flat)} labels for {count} inputs: they must be as many")
-    if flat.dtype.kind not in "iuf" or not np.isfinite(flat).all() or not np.array_equal(flat, np.round(flat)):
-        raise DataError(f"{what} holds labels that are not integers: number the classes from 0")
-    if flat.min() < 0 or flat.max() >= task.output.size:
-        raise DataError(
-            f"{what} holds label {int(flat.min() if flat.min() < 0 else flat.max())}, the task has classes "
-            f"0 .. {task.output.size - 1}: renumber them or mend the task's labels"
-        )
-    if len(np.unique(flat)) < 2:
-        raise DataError(f"{what} holds one class only: a classifier cannot be trained on it")
-    return flat.astype(np.int64)
 
 
 def _call(reference: str, what: str) -> tuple[Any, Any]:

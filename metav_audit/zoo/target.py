@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.task import OutputKind, TaskSpec
+from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import call_function, one_line
+from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.store import load_weights, weights_hash
 
 
@@ -95,9 +96,9 @@ def load_target(model: str, weights: Path | None, outputs: str | None, task: Tas
 
 
 def _check_outputs(outputs: str | None, task: TaskSpec) -> None:
-    scores = task.output.kind is OutputKind.CLASSIFICATION
-    if outputs is not None and (outputs == "values") == scores:
-        wanted = '"logits" or "probabilities"' if scores else '"values"'
+    gives = trained(task.output).gives
+    if outputs is not None and outputs not in gives:
+        wanted = " or ".join(f'"{each}"' for each in gives)
         raise ConfigurationError(f'the target\'s outputs = "{outputs}", but a {task.output.kind} gives {wanted}')
 
 

@@ -9,14 +9,11 @@ from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from metav_audit.errors import DataError
-from metav_audit.task import GeneratedTensor, OutputKind, OutputSpace, Quantities
 from metav_audit.zoo.batches import batches
-from metav_audit.zoo.generative import quality
+from metav_audit.zoo.outputs.base import Loss
 
-Loss = Callable[[Tensor, Tensor], Tensor]
 Perturb = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """From a model, inputs and targets to the inputs that it is trained on instead."""
 
@@ -64,31 +61,6 @@ def descend(  # noqa: PLR0913 - a training loop is what its makers say
     model.eval()
     if not bool(torch.isfinite(value)):
         raise DataError("training diverged (the loss is not finite): lower the learning rate or check the data")
-
-
-def supervised_loss(space: OutputSpace) -> Loss:
-    """Return cross-entropy for classes, and for values the mean squared error in the space's units."""
-    if space.kind is OutputKind.CLASSIFICATION:
-        return functional.cross_entropy
-    size = space.high - space.low if isinstance(space, GeneratedTensor) else 1.0
-    scale = torch.from_numpy(space.scale).float() if isinstance(space, Quantities) else torch.tensor(size)
-    return lambda values, wanted: functional.mse_loss(values / scale, wanted / scale)
-
-
-def distillation_loss(temperature: float, space: OutputSpace) -> Loss:
-    """Return the Kullback-Leibler divergence from the teacher's softened probabilities (Hinton et al. 2015, eq. 1).
-
-    Values have no temperature: their student learns the teacher's as it would learn the true ones.
-    """
-    if space.kind is not OutputKind.CLASSIFICATION:
-        return supervised_loss(space)
-
-    def loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        student = functional.log_softmax(logits / temperature, dim=1)
-        teacher = functional.log_softmax(teacher_logits / temperature, dim=1)
-        return functional.kl_div(student, teacher, log_target=True, reduction="batchmean") * temperature**2
-
-    return loss
 
 
 def adversary(loss: Loss, strength: float, low: float, high: float) -> Perturb:
@@ -226,26 +198,3 @@ def clone(model: nn.Module) -> nn.Module:
     for parameter in copied.parameters():
         parameter.requires_grad = True
     return copied
-
-
-@torch.no_grad()
-def performance(model: nn.Module, inputs: Tensor, labels: Tensor, space: OutputSpace) -> float:
-    """Return a model's performance on labelled data, at most 1.
-
-    Balanced accuracy of a classification, the mean over classes of the share of right labels, in [0, 1]: where one
-    class is most of the data, plain accuracy praises a model that always says it. R² of a regression; ``quality`` of a
-    generator.
-    """
-    if space.kind is OutputKind.GENERATION:
-        return quality(model, inputs, labels)
-    outputs = model(inputs)
-    if not isinstance(space, Quantities):
-        right = (outputs.argmax(dim=1) == labels).double()
-        return float(torch.stack([right[labels == label].mean() for label in torch.unique(labels)]).mean())
-    rest = ((outputs - labels).double() ** 2).mean(dim=0)
-    return float((1 - rest / labels.double().var(dim=0, correction=0)).mean())
-
-
-def guessing(space: OutputSpace) -> float:
-    """Return the performance of a model that knows nothing of its input."""
-    return 1 / space.size if space.kind is OutputKind.CLASSIFICATION else 0.0

@@ -23,9 +23,10 @@ from metav_audit.task.outputs import Quantity
 from metav_audit.zoo.architectures import dcgan, mlp
 from metav_audit.zoo.data import load_data
 from metav_audit.zoo.generative import descend_against
+from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.presets import PRESETS
 from metav_audit.zoo.store import state_of
-from metav_audit.zoo.training import descend, performance, seeded, supervised_loss
+from metav_audit.zoo.training import descend, seeded
 
 DATA = Path("../shared/data")
 UNKNOWN = "unknown"
@@ -229,7 +230,7 @@ def write_project(name: str, folder: Path, seed: int, data: Path, preset: str = 
     _train(network, task, pairs["train"], seed)
     safetensors.torch.save_file(state_of(network), folder / "target.safetensors")
     (folder / "project.toml").write_text(tomlkit.dumps(_project(name, task, seed, preset)))
-    return performance(network, *pairs["validation"], task.spec.output)
+    return trained(task.spec.output).performance(network, *pairs["validation"])
 
 
 def _train(network: nn.Module, task: Task, pairs: tuple[torch.Tensor, torch.Tensor], seed: int) -> None:
@@ -238,7 +239,7 @@ def _train(network: nn.Module, task: Task, pairs: tuple[torch.Tensor, torch.Tens
         latents, examples = pairs
         descend_against(network, parameters, examples, latents, epochs=task.epochs, rate=4e-3, generator=chance)
     else:
-        loss = supervised_loss(task.spec.output)
+        loss = trained(task.spec.output).loss()
         descend(network, parameters, pairs, loss, epochs=task.epochs, rate=2e-3, generator=chance)
 
 

@@ -12,12 +12,13 @@ from torch.nn import functional
 
 from metav_audit.errors import DataError
 from metav_audit.zoo import training
+from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import TARGET, Plan, Split
 from metav_audit.zoo.recipes.base import fresh_model
 from metav_audit.zoo.recipes.registry import make_surrogate
 from metav_audit.zoo.removal import remove_fingerprint
 from metav_audit.zoo.store import weights_hash
-from metav_audit.zoo.training import distillation_loss, last_layer, prune, seeded
+from metav_audit.zoo.training import last_layer, prune, seeded
 from tests.builders import make_task
 from tests.toy import TASK
 
@@ -102,7 +103,7 @@ def test_distilling_teaches_another_architecture(make, toy):
     student, target = make(wanted), toy.workshop.target
     inputs = torch.from_numpy(toy.workshop.data.validation.inputs)
     fresh = fresh_model("mlp-small", target.network, target.task, wanted.seed)
-    loss = distillation_loss(1.0, TASK.output)
+    loss = trained(TASK.output).distillation_loss(1.0)
     assert student.state_dict().keys() != target.network.state_dict().keys()
     with torch.no_grad():
         teacher = target.network(inputs)
@@ -123,7 +124,7 @@ def test_training_from_scratch_learns(make, toy):
     model = make(plan("train", epochs=15))
     validation = toy.workshop.data.validation
     pairs = torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels)
-    right = training.performance(model, *pairs, TASK.output)
+    right = trained(TASK.output).performance(model, *pairs)
     assert moved(model, toy) == {name for name, _ in model.named_parameters()}
     assert right > 0.6
 
@@ -149,7 +150,7 @@ def test_performance_is_balanced_accuracy():
     """Every class counts alike, as in scikit-learn; a class that is not there does not count."""
     chance = seeded(5)
     logits, labels = torch.randn(200, 4, generator=chance), torch.randint(0, 3, (200,), generator=chance) // 2 * 2
-    measured = training.performance(nn.Identity(), logits, labels, make_task(classes=4).output)
+    measured = trained(make_task(classes=4).output).performance(nn.Identity(), logits, labels)
     with pytest.warns(UserWarning, match="not in y_true"):
         assert measured == pytest.approx(balanced_accuracy_score(labels, logits.argmax(dim=1)))
 
@@ -193,8 +194,8 @@ def test_distillation_loss_is_the_divergence_of_softened_answers():
     student, teacher = torch.randn(5, 3, generator=seeded(0)), torch.randn(5, 3, generator=seeded(1))
     soft = functional.softmax(teacher / 2, dim=1)
     by_hand = (soft * (soft.log() - functional.log_softmax(student / 2, dim=1))).sum(dim=1).mean() * 4
-    assert torch.allclose(distillation_loss(2.0, TASK.output)(student, teacher), by_hand)
-    assert float(distillation_loss(3.0, TASK.output)(teacher, teacher)) == pytest.approx(0, abs=1e-6)
+    assert torch.allclose(trained(TASK.output).distillation_loss(2.0)(student, teacher), by_hand)
+    assert float(trained(TASK.output).distillation_loss(3.0)(teacher, teacher)) == pytest.approx(0, abs=1e-6)
 
 
 def test_batches_cover_every_row_each_epoch():
@@ -266,9 +267,7 @@ def test_adversarial_training_withstands_more(make, toy, recipe):
     data = toy.workshop.data.validation
     inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
     attack = training.adversary(functional.cross_entropy, 0.15, 0.0, 1.0)
-    rights = [
-        training.performance(each, attack(each, inputs, labels), labels, TASK.output) for each in (hardened, soft)
-    ]
+    rights = [trained(TASK.output).performance(each, attack(each, inputs, labels), labels) for each in (hardened, soft)]
     assert rights[0] > rights[1]
 
 

@@ -10,9 +10,9 @@ from torch import nn
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.fingerprint.methods.features import features_of
 from metav_audit.task import ClassScores, ImageDomain, TaskSpec
-from metav_audit.zoo import training
 from metav_audit.zoo.build import build_zoo, load_model
 from metav_audit.zoo.data import LabelledData, OwnerData
+from metav_audit.zoo.outputs.registry import trained as trained_output
 from metav_audit.zoo.plan import TARGET, Plan, Split
 from metav_audit.zoo.project import load_project, open_workshop
 from metav_audit.zoo.recipes.base import fresh_model
@@ -151,7 +151,7 @@ def test_an_exported_program_takes_every_recipe(exported, data, recipe):
     assert weights_hash(target.network) == target.sha256
     assert weights_hash(model) != target.sha256
     pairs = torch.from_numpy(data.train.inputs), torch.from_numpy(data.train.labels)
-    accuracy = training.performance(model, *pairs, TASK.output)
+    accuracy = trained_output(TASK.output).performance(model, *pairs)
     assert accuracy > 0.5
     assert state_of(model).keys() == state_of(fresh_model(TARGET, target.network, TASK, 0)).keys()
 

@@ -38,7 +38,7 @@ from metav_audit.fingerprint.methods.metav import JointSettings, JointVerifier, 
 from metav_audit.fingerprint.methods.natural import choose_undecided
 from metav_audit.fingerprint.methods.virtual import as_log_probabilities, bend, mix
 from metav_audit.progress import Progress, silent
-from metav_audit.task import Inputs, OutputKind, OutputSpace
+from metav_audit.task import Inputs, OutputSpace
 from metav_audit.zoo.project import Workshop
 
 
@@ -85,7 +85,7 @@ class Committee(nn.Module):
     def __init__(self, queries: int, space: OutputSpace, settings: CommitteeSettings) -> None:
         super().__init__()
         self.sharpness, self.spread = settings.sharpness, space.spread
-        self.labelled = space.kind is OutputKind.CLASSIFICATION
+        self.labelled = space.labelled
         weights = ("distance", "coarse") if self.labelled else ("distance",)
         self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(queries, space.size)) for name in weights})
         if self.labelled:

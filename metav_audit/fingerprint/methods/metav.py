@@ -30,7 +30,7 @@ from metav_audit.fingerprint.methods.base import ANY_OUTPUT, Materials, Method
 from metav_audit.fingerprint.methods.descent import Zoo, descend_together
 from metav_audit.fingerprint.methods.features import features_of
 from metav_audit.progress import Progress, silent
-from metav_audit.task import LOG_FLOOR, Inputs, OutputKind, OutputSpace
+from metav_audit.task import LOG_FLOOR, Inputs, OutputSpace
 from metav_audit.zoo.project import Workshop
 
 
@@ -143,7 +143,7 @@ def answers_of_nobody(answers: Tensor, reference: Tensor, space: OutputSpace) ->
     Returns:
         Features of shape (4 * M, N, D), of values (3 * M, N, D); of one query (2 * M, 1, D).
     """
-    classes = space.kind is OutputKind.CLASSIFICATION
+    classes = space.labelled
     uniform = torch.from_numpy(space.blank()).to(answers.dtype).expand_as(answers)
     if classes:
         exponential = torch.empty_like(answers).exponential_()

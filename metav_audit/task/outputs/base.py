@@ -44,6 +44,10 @@ class OutputSpace(ABC):
     """
 
     kind: ClassVar[OutputKind]
+    labelled: ClassVar[bool] = False
+    """Whether an output is scores of classes, of which the highest is the answer."""
+    parts: ClassVar[str] = "values"
+    """What an output's elements are called."""
     unit: ClassVar[str]
     score_kinds: ClassVar[tuple[ScoreKind, ...]]
     """The forms in which an API may write such an output; the first is the usual one."""

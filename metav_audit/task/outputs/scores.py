@@ -31,6 +31,8 @@ class ClassScores(OutputSpace):
     """
 
     kind: ClassVar[OutputKind] = OutputKind.CLASSIFICATION
+    labelled: ClassVar[bool] = True
+    parts: ClassVar[str] = "classes"
     unit: ClassVar[str] = "nats"
     score_kinds: ClassVar[tuple[ScoreKind, ...]] = (
         ScoreKind.PROBABILITY, ScoreKind.LOG_PROBABILITY, ScoreKind.PERCENT, ScoreKind.LOGIT, ScoreKind.LABEL,

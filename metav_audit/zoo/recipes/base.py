@@ -15,6 +15,8 @@ from metav_audit.zoo import training
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import LabelledData
 from metav_audit.zoo.generative import descend_against
+from metav_audit.zoo.outputs.base import Loss
+from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import TARGET, Plan
 from metav_audit.zoo.training import seeded
 
@@ -149,15 +151,15 @@ class Bench:
         return training.clone(self.parent)
 
     @property
-    def loss(self) -> training.Loss:
+    def loss(self) -> Loss:
         """What a model of the task is trained to lower."""
-        return training.supervised_loss(self.task.output)
+        return trained(self.task.output).loss()
 
     def train(
         self, model: nn.Module, parameters: list[nn.Parameter], after_step: Callable[[], None] = lambda: None
     ) -> nn.Module:
         """Train on the maker's own data; a generator against a discriminator."""
-        if self.task.output.kind is not OutputKind.GENERATION:
+        if not trained(self.task.output).adversarial:
             return self.learn(model, parameters, self.pairs, self.loss, after_step)
         latents, examples = self.pairs
         settings, chance = self.plan.settings, seeded(self.plan.seed + 1)
@@ -172,7 +174,7 @@ class Bench:
         model: nn.Module,
         parameters: list[nn.Parameter],
         pairs: tuple[Tensor, Tensor],
-        loss: training.Loss,
+        loss: Loss,
         after_step: Callable[[], None] = lambda: None,
     ) -> nn.Module:
         """Train as long and as fast as the plan says, on adversarial inputs where the maker hardens."""

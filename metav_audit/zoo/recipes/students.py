@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metav_audit.zoo import training
+from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.recipes.base import Bench
 
 
@@ -15,7 +15,7 @@ def taught(bench: Bench, inputs: Tensor) -> nn.Module:
     student = bench.fresh()
     with torch.no_grad():
         answers = bench.parent(inputs)
-    loss = training.distillation_loss(bench.settings.get("temperature", 1.0), bench.task.output)
+    loss = trained(bench.task.output).distillation_loss(bench.settings.get("temperature", 1.0))
     return bench.learn(student, list(student.parameters()), (inputs, answers), loss)
 
 
