@@ -14,7 +14,17 @@ from metav_audit.audit import Endpoint
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject
 from metav_audit.bundle import FingerprintBundle, canary_inputs
-from metav_audit.transcript import CHAIN_START, EndpointRecord, load_transcript, record_line
+from metav_audit.task import Answer
+from metav_audit.transcript import (
+    CHAIN_START,
+    EndpointRecord,
+    Finished,
+    Received,
+    Sent,
+    Unanswered,
+    load_transcript,
+    record_line,
+)
 from metav_audit.transcript.records import line_hash
 from metav_audit.verdict import decide, read
 from tests.builders import make_bundle
@@ -56,14 +66,14 @@ def make_folder(
         writer = _Writer(journal, asked, model, hidden)
         for query in range(len(bundle.inputs)):
             lost = query in unanswered
-            writer.exchange(bundle.inputs[[query]], {"queries": [query]}, lost=lost)
+            writer.exchange(bundle.inputs[[query]], {"queries": (query,)}, lost=lost)
             if lost:
-                journal.append("unanswered", queries=[query], reason=reason)
+                journal.append(Unanswered(queries=(query,), reason=reason))
         for number in range(rounds):
-            about = {"queries": [], "canaries": [0, 1], "round": number}
+            about = {"queries": (), "canaries": (0, 1), "round": number}
             writer.exchange(canary_inputs(bundle), about, lost=False)
         clock = iter(["2026-03-04T10:07:00+00:00"])
-        journal.append("finished")
+        journal.append(Finished())
     verdict = decide(bundle, read(bundle, load_transcript(path / "transcript.jsonl")))
     (path / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1))
     return path
@@ -80,29 +90,32 @@ class _Writer:
         self._serial += 1
         request = self._asked.adapter.encode(inputs)
         self._journal.append(
-            "sent",
-            request=self._serial,
-            **about,
-            step=0,
-            attempt=1,
-            method=request.method,
-            url=request.url,
-            request_sha256=hashlib.sha256(request.content).hexdigest(),
-            body=self._journal.keep(request.content),
+            Sent(
+                request=self._serial,
+                **about,
+                step=0,
+                attempt=1,
+                method=request.method,
+                url=request.url,
+                request_sha256=hashlib.sha256(request.content).hexdigest(),
+                body=self._journal.keep(request.content),
+            )
         )
         rows = [[None] * self._hidden + scores[self._hidden :] for scores in self._model(inputs).tolist()]
         content = BUSY if lost else json.dumps({"rows": rows}).encode()
-        fields: dict[str, Any] = {"outcome": "ok", "status": 200, "answers": rows, "identity": {"server": "uvicorn"}}
+        answers = tuple(Answer(tuple(row)) for row in rows)
+        fields: dict[str, Any] = {"outcome": "ok", "status": 200, "answers": answers, "identity": {"server": "uvicorn"}}
         if lost:
             fields = {"outcome": "transient", "status": 503, "error": "the server is overloaded"}
         self._journal.append(
-            "received",
-            request=self._serial,
-            elapsed_s=0.25,
-            response_sha256=hashlib.sha256(content).hexdigest(),
-            headers=self._journal.keep(b"{}"),
-            body=self._journal.keep(content),
-            **fields,
+            Received(
+                request=self._serial,
+                elapsed_s=0.25,
+                response_sha256=hashlib.sha256(content).hexdigest(),
+                headers=self._journal.keep(b"{}"),
+                body=self._journal.keep(content),
+                **fields,
+            )
         )
 
 

@@ -6,10 +6,9 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from metav_audit.adapter import Flow, Outcome, Request, Response, Step, Wait, classify
 from metav_audit.audit.endpoint.file import Endpoint
@@ -23,13 +22,22 @@ from metav_audit.audit.wire.identity import explain, identify
 from metav_audit.audit.wire.refusals import no_response, refusal
 from metav_audit.audit.wire.transport import TransportError, WayOut, merge_headers
 from metav_audit.errors import AnswerError, RemoteError
-from metav_audit.task import Inputs
+from metav_audit.task import Answer, Inputs
+from metav_audit.transcript import Received, Sent
 
 _MAX_DATE = 64
 
 Queries = tuple[int, ...]
-About = Mapping[str, Any]
-"""What a request asks, in the words of its ``sent`` record: queries, or a round of canaries."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a request asks: queries, or a round of canaries; and which step of the adapter's flow it is."""
+
+    queries: Queries = ()
+    canaries: tuple[int, ...] = ()
+    round: int | None = None
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class _Got:
     """A response that is not in the journal yet.
 
     Attributes:
@@ -117,14 +125,14 @@ class Asker:
             AnswerError: an answer does not fit the task, or the adapter misbehaves.
             RemoteError: the endpoint refuses, or does not answer after all attempts.
         """
-        await self._ask(self._inputs[list(queries)], {"queries": list(queries)})
+        await self._ask(self._inputs[list(queries)], About(queries=tuple(queries)))
 
     async def ask_canaries(self, number: int) -> None:
         """Ask the canaries for round ``number``; errors are those of ``ask``."""
         # One a request, and backwards every other time: so the models behind a balancer, whether it takes turns or
         # throws dice, hardly all answer alike.
         for canary in list(range(len(self._canaries)))[:: -1 if number % 2 else 1]:
-            await self._ask(self._canaries[[canary]], {"queries": [], "canaries": [canary], "round": number})
+            await self._ask(self._canaries[[canary]], About(canaries=(canary,), round=number))
 
     async def _ask(self, inputs: Inputs, about: About) -> None:
         try:
@@ -144,7 +152,7 @@ class Asker:
                 await self._pause(step.seconds)
                 step = flow.advance(None)
             else:
-                step, number = await self._exchange(flow, step, {**about, "step": number}), number + 1
+                step, number = await self._exchange(flow, step, replace(about, step=number)), number + 1
 
     async def _exchange(self, flow: Flow, request: Request, about: About) -> Step:
         """Send one request, let the flow read the response, and journal what it made of it."""
@@ -154,11 +162,10 @@ class Asker:
         except AnswerError as error:
             await self._received(got, "unusable", error=self._worded(str(error)))
             raise
-        answers = {"answers": [list(answer.scores) for answer in step]} if isinstance(step, list) else {}
-        await self._received(got, Outcome.OK.value, **answers)
+        await self._received(got, Outcome.OK.value, answers=tuple(step) if isinstance(step, list) else None)
         return step
 
-    async def _send_until_ok(self, request: Request, about: About) -> Received:
+    async def _send_until_ok(self, request: Request, about: About) -> _Got:
         # The first attempt nearly always succeeds, and then needs no policy.
         try:
             return await self._send(request, about, attempt=1)
@@ -185,7 +192,7 @@ class Asker:
                     raise
         raise AssertionError("tenacity ends by returning or raising")
 
-    async def _send(self, request: Request, about: About, attempt: int) -> Received:
+    async def _send(self, request: Request, about: About, attempt: int) -> _Got:
         """Wait for a place and a turn, send, journal a refusal. What is returned is not in the journal yet."""
         headers = self._headers_for(request)
         async with self._window:
@@ -195,14 +202,18 @@ class Asker:
             digest = hashlib.sha256(request.content).hexdigest()
             # On disk before it leaves, so that it counts.
             await self._journal.record(
-                "sent",
-                request=serial,
-                **about,
-                attempt=attempt,
-                method=request.method,
-                url=request.url,
-                request_sha256=digest,
-                body=self._journal.keep(request.content, digest),
+                Sent(
+                    request=serial,
+                    queries=about.queries,
+                    canaries=about.canaries,
+                    round=about.round,
+                    step=about.step,
+                    attempt=attempt,
+                    method=request.method,
+                    url=request.url,
+                    request_sha256=digest,
+                    body=self._journal.keep(request.content, digest),
+                )
             )
             begun = self._world.clock()
             try:
@@ -211,13 +222,13 @@ class Asker:
                 raw = fault
             elapsed_s = max(0.0, self._world.clock() - begun)
         if isinstance(raw, TransportError):
-            fields = {"outcome": raw.kind.value, "elapsed_s": _seconds(elapsed_s), "error": str(raw)}
-            await self._journal.record("received", request=serial, **fields)
+            lost = Received(request=serial, outcome=raw.kind.value, elapsed_s=_seconds(elapsed_s), error=str(raw))
+            await self._journal.record(lost)
             raise self._protested(begun, no_response(self._endpoint, raw))
         # From here on nothing knows what an echoed secret was; only the hash is of the body as it came.
         sha256, clean = hashlib.sha256(raw.content).hexdigest(), self._secrets.redact_response(raw)
         kept = sha256 if clean.content == raw.content else hashlib.sha256(clean.content).hexdigest()
-        got = Received(serial, clean, sha256, kept, _seconds(elapsed_s))
+        got = _Got(serial, clean, sha256, kept, _seconds(elapsed_s))
         outcome = classify(self._endpoint.adapter, got.response)
         if outcome is not Outcome.OK:
             await self._received(got, outcome.value, error=explain(got.response))
@@ -257,23 +268,27 @@ class Asker:
             headers |= signer.sign(request, merge_headers(request, headers), credentials, self._world.now())
         return headers
 
-    async def _received(self, got: Received, outcome: str, **more: Any) -> None:
+    async def _received(
+        self, got: _Got, outcome: str, error: str | None = None, answers: tuple[Answer, ...] | None = None
+    ) -> None:
         response = got.response
         kept = got.kept_sha256
         await self._journal.record(
-            "received",
-            request=got.serial,
-            outcome=outcome,
-            status=response.status,
-            elapsed_s=got.elapsed_s,
-            response_sha256=got.sha256,
-            # A secret that the server echoed is not kept; then the hash of what is kept is another.
-            **({"redacted_sha256": kept} if kept != got.sha256 else {}),
-            headers=self._journal.keep(_headers(response)),
-            body=self._journal.keep(response.content, kept),
-            identity=identify(response),
-            server_date=response.headers.get("date", "")[:_MAX_DATE] or None,
-            **more,
+            Received(
+                request=got.serial,
+                outcome=outcome,
+                elapsed_s=got.elapsed_s,
+                error=error,
+                status=response.status,
+                response_sha256=got.sha256,
+                # A secret that the server echoed is not kept; then the hash of what is kept is another.
+                redacted_sha256=None if kept == got.sha256 else kept,
+                headers=self._journal.keep(_headers(response)),
+                body=self._journal.keep(response.content, kept),
+                identity=identify(response),
+                server_date=response.headers.get("date", "")[:_MAX_DATE] or None,
+                answers=answers,
+            )
         )
 
     async def _pause(self, seconds: float) -> None:

@@ -27,7 +27,7 @@ from metav_audit.audit.wire.local import SCHEME, LocalTransport, find_function
 from metav_audit.audit.wire.transport import Transport
 from metav_audit.bundle import CANARIES, ROUNDS, FingerprintBundle, canary_inputs
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
-from metav_audit.transcript import Transcript
+from metav_audit.transcript import Finished, Resumed, Transcript, Unanswered
 from metav_audit.verdict import calibration_scores, check_table, first_look
 from metav_audit.version import __version__
 
@@ -118,14 +118,14 @@ async def audit_endpoint_async(
             run.say("finished earlier, nothing was asked again", final=True)
             return journal.transcript
         if journal.begun:
-            journal.append("resumed", endpoint=endpoint.record().to_json())
+            journal.append(Resumed(endpoint=endpoint.record()))
         # 3. What is open is asked.
         async with _way_out(endpoint, transport) as way_out:
             canaries = canary_inputs(bundle)
             asker = Asker(endpoint, bundle.inputs, canaries, journal, run.budget, secrets, way_out, world, run.say)
             await run.ask_all(asker)
         # 4. Nothing is left to ask.
-        journal.append("finished")
+        journal.append(Finished())
         return journal.transcript
 
 
@@ -289,7 +289,7 @@ class _Run:
 
     def _give_up(self, queries: Queries, reason: str) -> None:
         if queries:  # Canaries that were not answered are missing from the transcript, and so it says.
-            self._journal.append("unanswered", queries=list(queries), reason=reason)
+            self._journal.append(Unanswered(queries=queries, reason=reason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -18,11 +19,13 @@ from metav_audit.files import write_atomically
 from metav_audit.transcript import (
     BODIES,
     CHAIN_START,
-    SCHEMA_VERSION,
     BodyWriter,
     EndpointRecord,
+    Header,
     Place,
+    Record,
     Transcript,
+    parse_record,
     record_line,
     replay_file,
 )
@@ -125,18 +128,18 @@ class Journal:
         with self._named_errors():
             return self._bodies.keep(content, sha256)
 
-    def append(self, kind: str, **fields: Any) -> None:
+    def append(self, record: Record) -> None:
         """Write one record, redacted and stamped, and bring it to disk before returning.
 
         Raises:
             ConfigurationError: the disk does not take it.
         """
-        self._write(kind, fields)
+        self._write(record)
         self._sync()
 
-    async def record(self, kind: str, **fields: Any) -> None:
+    async def record(self, record: Record) -> None:
         """Write one record; it is on disk a moment later. Errors are those of ``append``, if need be a moment later."""
-        self._write(kind, fields)
+        self._write(record)
         self._unsynced += 1
         if self._syncing is None:
             self._syncing = asyncio.create_task(self._sync_soon())
@@ -144,23 +147,24 @@ class Journal:
             self._enough.set()
             await asyncio.shield(self._syncing)
 
-    def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
-        record = {"kind": kind, "at": self._now(), **fields}
+    def _write(self, record: Record) -> None:
+        described = {**record.to_json(), "at": self._now()}
         with self._named_errors():
-            self._file.write(self._replay.add(*self._redacted(record)))
+            self._file.write(self._replay.add(*self._redacted(record, described)))
             self._file.flush()
 
-    def _redacted(self, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
+    def _redacted(self, record: Record, described: dict[str, Any]) -> tuple[Record, bytes]:
         """Return a record and its line without secrets, and without characters that UTF-8 cannot write.
 
         Nearly every record is clean: its line as a whole tells, much faster than each of its texts.
         """
         with contextlib.suppress(UnicodeEncodeError):
-            line = record_line(record, self._replay.head)
+            line = record_line(described, self._replay.head)
             if not self._secrets.stand_in(line):
-                return record, line
-        record = self._secrets.redact_all(record)
-        return record, record_line(record, self._replay.head)
+                return replace(record, at=described["at"]), line
+        clean = self._secrets.redact_all(described)
+        line = record_line(clean, self._replay.head)
+        return parse_record(json.loads(line)), line
 
     async def _sync_soon(self) -> None:
         """Sync once, a moment later or when enough has gathered; an error is raised by whatever is written next."""
@@ -193,18 +197,8 @@ class Journal:
             ) from error
 
     def _begin(self, subject: Subject) -> None:
-        header = {
-            "kind": "header",
-            "schema_version": SCHEMA_VERSION,
-            "at": self._now(),
-            "bundle_sha256": subject.bundle_sha256,
-            "endpoint": subject.endpoint.to_json(),
-            "software": subject.software,
-            "queries": subject.queries,
-            "operator": dict(subject.operator),
-            "commitment_sha256": subject.commitment_sha256,
-        }
-        write_atomically(self._path, record_line(self._secrets.redact_all(header), CHAIN_START))
+        header = Header(at=self._now(), **{each.name: getattr(subject, each.name) for each in fields(subject)})
+        write_atomically(self._path, record_line(self._secrets.redact_all(header.to_json()), CHAIN_START))
         handle = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(handle)

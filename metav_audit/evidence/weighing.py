@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from statistics import median
-from typing import Any
 
 from metav_audit.bundle import COMMITMENT, FingerprintBundle
 from metav_audit.errors import EvidenceError, TranscriptError
@@ -21,7 +20,7 @@ from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.sums import evidence_files, sha256_of_file
 from metav_audit.evidence.timestamp import Stamper
 from metav_audit.files import strict_json
-from metav_audit.transcript import Transcript, read_records
+from metav_audit.transcript import Received, Record, Sent, Transcript, read_records
 from metav_audit.verdict import BUNDLE, POSITIVE_CONTROL, SEAL, TRANSCRIPT, VERDICT, AuditFolder
 
 
@@ -76,7 +75,10 @@ def custody_of(
         seal=_seal(folder, transcript, signer, roots),
         operator=transcript.operator,
         clock=_clock(folder),
-        bodies=sum("body" in record for record in read_records(folder / TRANSCRIPT)),
+        bodies=sum(
+            isinstance(record, Sent | Received) and record.body is not None
+            for record in read_records(folder / TRANSCRIPT)
+        ),
         files=evidence_files(folder),
         control=_control(folder),
     )
@@ -166,10 +168,10 @@ def _clock(folder: AuditFolder) -> str:
     )
 
 
-def _offset(record: Mapping[str, Any]) -> Iterator[float]:
-    if record.get("server_date"):
+def _offset(record: Record) -> Iterator[float]:
+    if isinstance(record, Received) and record.server_date:
         try:
-            server, ours = parsedate_to_datetime(record["server_date"]), datetime.fromisoformat(record["at"])
+            server, ours = parsedate_to_datetime(record.server_date), datetime.fromisoformat(record.at)
             yield (server - ours).total_seconds()
         except (ValueError, TypeError):  # What a server calls a date is its own business.
             return

@@ -6,15 +6,20 @@ from metav_audit.transcript.bodies import BODIES, BodyReader, BodyWriter, Place
 from metav_audit.transcript.records import (
     CHAIN_START,
     SCHEMA_VERSION,
-    Attempt,
-    CanaryRound,
     EndpointRecord,
-    Exchange,
-    Transcript,
+    Finished,
+    Header,
+    Received,
+    Record,
+    Resumed,
+    Sent,
+    Unanswered,
+    parse_record,
     read_records,
     record_line,
 )
 from metav_audit.transcript.replay import load_transcript, replay_file
+from metav_audit.transcript.transcript import Attempt, CanaryRound, Exchange, Transcript
 
 __all__ = [
     "BODIES",
@@ -26,9 +31,17 @@ __all__ = [
     "CanaryRound",
     "EndpointRecord",
     "Exchange",
+    "Finished",
+    "Header",
     "Place",
+    "Received",
+    "Record",
+    "Resumed",
+    "Sent",
     "Transcript",
+    "Unanswered",
     "load_transcript",
+    "parse_record",
     "read_records",
     "record_line",
     "replay_file",

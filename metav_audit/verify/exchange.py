@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from metav_audit.adapter import Adapter, Flow, Request, Response, Step, Wait, fi
 from metav_audit.bundle import FingerprintBundle, canary_inputs
 from metav_audit.errors import AnswerError, TranscriptError
 from metav_audit.task import Inputs
-from metav_audit.transcript import BODIES, BodyReader, EndpointRecord, read_records
+from metav_audit.transcript import BODIES, BodyReader, EndpointRecord, Place, Received, Record, Sent, read_records
 from metav_audit.verdict import TRANSCRIPT, AuditFolder
 
 _CLIENT_S = {"headers", "limits", "signing"}
@@ -48,10 +47,10 @@ def check_bodies(folder: AuditFolder) -> Played:
     played, end = Played(), 0
     with folder.bodies() as bodies:
         for record in read_records(folder / TRANSCRIPT):
-            if record["kind"] in ("sent", "received") and "body" in record:
-                name = "request" if record["kind"] == "sent" else "response"
-                _check_body(record, name, bodies, played)
-                end = max(end, sum(record["body"]), sum(record.get("headers", ())))
+            if isinstance(record, Sent | Received) and record.body is not None:
+                _check_body(record, record.body, bodies, played)
+                headers = record.headers if isinstance(record, Received) else None
+                end = max(end, sum(record.body), sum(headers or ()))
         if bodies.size != end:
             raise TranscriptError(f"{BODIES} has {bodies.size} bytes, the transcript accounts for {end}")
     return played
@@ -87,50 +86,52 @@ class _Player:
         self._adapter, self._bodies, self._played = adapter, bodies, played
         self._inputs, self._canaries = bundle.inputs, canary_inputs(bundle)
         self._flows: dict[tuple[Any, ...], tuple[Flow, Step]] = {}
-        self._sent: dict[int, Mapping[str, Any]] = {}
+        self._sent: dict[int, Sent] = {}
 
-    def take(self, record: Mapping[str, Any]) -> None:
-        if record["kind"] == "sent":
+    def take(self, record: Record) -> None:
+        if isinstance(record, Sent):
             self._take_sent(record)
-        elif record["kind"] == "received":
-            self._take_received(record, self._sent.pop(record["request"]))
+        elif isinstance(record, Received):
+            self._take_received(record, self._sent.pop(record.request))
 
-    def _take_sent(self, record: Mapping[str, Any]) -> None:
-        where = f"request {record['request']}"
+    def _take_sent(self, record: Sent) -> None:
+        where = f"request {record.request}"
         key = _key(record)
-        if record["step"] == 0 and record["attempt"] == 1:
+        if record.step == 0 and record.attempt == 1:
             flow = Flow(self._adapter, self._asked(record))
             self._flows[key] = flow, _next_request(flow)
         if key not in self._flows:
             raise TranscriptError(f"{where} goes on with what was not begun")
         _, expected = self._flows[key]
         digest = hashlib.sha256(expected.content).hexdigest() if isinstance(expected, Request) else None
-        if digest != record["request_sha256"] or not isinstance(expected, Request):
+        if digest != record.request_sha256 or not isinstance(expected, Request):
             raise TranscriptError(f"{where} does not hold the committed inputs as {self._adapter.name} writes them")
-        if (expected.url, expected.method) != (record["url"], record["method"]):
-            raise TranscriptError(f"{where} went to {record['url']}, the adapter asks {expected.url}")
-        self._sent[record["request"]] = record
+        if (expected.url, expected.method) != (record.url, record.method):
+            raise TranscriptError(f"{where} went to {record.url}, the adapter asks {expected.url}")
+        self._sent[record.request] = record
         self._played.requests += 1
 
-    def _take_received(self, record: Mapping[str, Any], sent: Mapping[str, Any]) -> None:
-        if record["outcome"] not in ("ok", "unusable"):
+    def _take_received(self, record: Received, sent: Sent) -> None:
+        if record.outcome not in ("ok", "unusable"):
             return
         flow, _ = self._flows[_key(sent)]
-        headers = json.loads(self._bodies.read(tuple(record["headers"])))
-        response = Response(record["status"], headers, self._bodies.read(tuple(record["body"])))
+        if record.headers is None or record.body is None or record.status is None:
+            raise TranscriptError(f"the response to request {record.request} was not kept")
+        headers = json.loads(self._bodies.read(record.headers))
+        response = Response(record.status, headers, self._bodies.read(record.body))
         try:
             step = _next_request(flow, response)
-            found: Any = [list(answer.scores) for answer in step] if isinstance(step, list) else None
+            found: Any = tuple(step) if isinstance(step, list) else None
         except AnswerError:
             step, found = [], "unusable"
-        if found != ("unusable" if record["outcome"] == "unusable" else record.get("answers")):
-            raise TranscriptError(f"the response to request {record['request']} does not hold the recorded answers")
+        if found != ("unusable" if record.outcome == "unusable" else record.answers):
+            raise TranscriptError(f"the response to request {record.request} does not hold the recorded answers")
         self._flows[_key(sent)] = flow, step
-        self._played.answers += isinstance(found, list)
+        self._played.answers += isinstance(found, tuple)
 
-    def _asked(self, record: Mapping[str, Any]) -> Inputs:
+    def _asked(self, record: Sent) -> Inputs:
         chosen: Inputs = (
-            self._canaries[record["canaries"]] if record.get("canaries") else self._inputs[record["queries"]]
+            self._canaries[list(record.canaries)] if record.canaries else self._inputs[list(record.queries)]
         )
         return chosen
 
@@ -145,13 +146,15 @@ def _next_request(flow: Flow, response: Response | None = None) -> Step:
     raise TranscriptError("the adapter waits without end")
 
 
-def _key(sent: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (*sent["queries"], "canaries", *sent.get("canaries", ()), sent.get("round"))
+def _key(sent: Sent) -> tuple[Any, ...]:
+    return (*sent.queries, "canaries", *sent.canaries, sent.round)
 
 
-def _check_body(record: Mapping[str, Any], name: str, bodies: BodyReader, played: Played) -> None:
-    digest = hashlib.sha256(bodies.read(tuple(record["body"]))).hexdigest()
-    played.redacted += "redacted_sha256" in record
-    if digest != record.get("redacted_sha256", record[f"{name}_sha256"]):
-        raise TranscriptError(f"the body of {name} {record['request']} is not the one its hash names: it was altered")
+def _check_body(record: Sent | Received, place: Place, bodies: BodyReader, played: Played) -> None:
+    name, expected = "request", record.request_sha256 if isinstance(record, Sent) else None
+    if isinstance(record, Received):
+        name, expected = "response", record.redacted_sha256 or record.response_sha256
+        played.redacted += record.redacted_sha256 is not None
+    if hashlib.sha256(bodies.read(place)).hexdigest() != expected:
+        raise TranscriptError(f"the body of {name} {record.request} is not the one its hash names: it was altered")
     played.bodies += 1

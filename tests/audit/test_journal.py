@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject
 from metav_audit.errors import ConfigurationError, TranscriptError
-from metav_audit.task import ScoreKind
-from metav_audit.transcript import EndpointRecord, load_transcript
+from metav_audit.task import Answer, ScoreKind
+from metav_audit.transcript import EndpointRecord, Received, Resumed, Sent, Unanswered, load_transcript
 from tests.audit.helpers import records
 
 ENDPOINT = EndpointRecord("a", "open-inference-v2", "http://host", ScoreKind.PROBABILITY, {"batch": 1})
@@ -27,8 +27,21 @@ def opened(folder, subject=SUBJECT, secrets=NO_SECRETS):
 
 
 def answer(journal, query):
-    journal.append("sent", request=query + 1, queries=[query], attempt=1, request_sha256="0" * 64)
-    journal.append("received", request=query + 1, outcome="ok", status=200, answers=[[0.5, 0.5]], error="äö\u2028[1]")
+    digest = "0" * 64
+    journal.append(
+        Sent(
+            request=query + 1,
+            queries=(query,),
+            step=0,
+            attempt=1,
+            method="POST",
+            url="http://host",
+            request_sha256=digest,
+            body=None,
+        )
+    )
+    answers = (Answer((0.5, 0.5)),)
+    journal.append(Received(request=query + 1, outcome="ok", elapsed_s=0.5, answers=answers, error="äö\u2028[1]"))
 
 
 def whole_journal():
@@ -67,7 +80,7 @@ def test_a_journal_torn_at_any_byte_goes_on(cut):
         path.write_bytes(WHOLE[:cut])
         with opened(folder) as journal:
             assert sum(each is not None for each in journal.transcript.answers) == answered(WHOLE[:cut])
-            journal.append("resumed")
+            journal.append(Resumed(endpoint=ENDPOINT))
         assert load_transcript(path).requests == WHOLE[: WHOLE.rfind(b"\n", 0, cut) + 1].count(b'"sent"')
 
 
@@ -130,10 +143,10 @@ def test_every_record_passes_through_redaction(tmp_path):
     value = 'hu"sh'
     subject = replace(SUBJECT, operator={"name": f"by {value}"})
     with opened(tmp_path, subject, Secrets({"WORD": value})) as journal:
-        journal.append("resumed", note=[f"so {value}", {value: "\ud800"}])
-    header, resumed = records(tmp_path)
+        journal.append(Unanswered(queries=(0,), reason=f"so {value}: \ud800"))
+    header, unanswered = records(tmp_path)
     assert header["operator"] == {"name": "by [redacted:WORD]"}
-    assert resumed["note"] == ["so [redacted:WORD]", {"[redacted:WORD]": "?"}]
+    assert unanswered["reason"] == "so [redacted:WORD]: ?"
 
 
 def test_a_disk_that_takes_no_more_is_an_error_with_advice(tmp_path, monkeypatch):
@@ -141,7 +154,7 @@ def test_a_disk_that_takes_no_more_is_an_error_with_advice(tmp_path, monkeypatch
     with opened(tmp_path) as journal:
         monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(ConfigurationError, match="No space left"):
-            journal.append("resumed")
+            journal.append(Resumed(endpoint=ENDPOINT))
         monkeypatch.undo()
 
 

@@ -1,0 +1,99 @@
+"""What the records of an audit say together: every query, answered or not, with every attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from metav_audit.task import Answer
+from metav_audit.transcript.records import EndpointRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request sent for a query, and what became of it; ``outcome`` is "lost" if the audit stopped in between."""
+
+    request: int
+    sent: str
+    outcome: str
+    status: int | None
+    elapsed_s: float | None
+    error: str | None
+    request_sha256: str
+    response_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One query answered (``answer``) or unanswered (``reason`` says why, or is None while it is still open)."""
+
+    query: int
+    answer: Answer | None
+    reason: str | None
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryRound:
+    """One asking of the canaries: the same few inputs each time.
+
+    Attributes:
+        at: when it began, ISO 8601, UTC.
+        after: queries of the fingerprint that had been answered by then.
+        answers: one a canary; None where it was not answered.
+        error: what went wrong last, or None.
+    """
+
+    at: str
+    after: int
+    answers: tuple[Answer | None, ...]
+    error: str | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every canary was answered."""
+        return None not in self.answers
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Transcript:
+    """All exchanges of one audit, in the order of the fingerprint's queries.
+
+    Attributes:
+        bundle_sha256: the bundle whose inputs were sent.
+        endpoint: who was asked.
+        software: the program and version that asked.
+        started: ISO 8601, UTC.
+        finished: ISO 8601, UTC; None while queries are still open.
+        exchanges: one a query.
+        requests: requests sent, retries included.
+        canaries: the rounds of canaries begun, in order, answered or not.
+        canary_rounds: the number that the next round gets.
+        identities: every distinct set of headers by which the answering server named itself.
+        head: SHA-256 of the last record, the chain's head.
+        operator: who asked and by what authority, in the operator's own words; ``key_id`` is the key that seals it.
+        commitment_sha256: of the bundle's commitment, as it was before the first query; None without one.
+    """
+
+    bundle_sha256: str
+    endpoint: EndpointRecord
+    software: str
+    started: str
+    finished: str | None
+    exchanges: tuple[Exchange, ...]
+    requests: int
+    canaries: tuple[CanaryRound, ...]
+    canary_rounds: int
+    identities: tuple[Mapping[str, str], ...]
+    head: str
+    operator: Mapping[str, str]
+    commitment_sha256: str | None = None
+
+    def __repr__(self) -> str:
+        """Name the transcript in short: asyncio writes a task's whole result in its own representation."""
+        return f"Transcript({self.endpoint.name!r}, {len(self.exchanges)} queries, head {self.head[:12]})"
+
+    @property
+    def answers(self) -> list[Answer | None]:
+        """One entry a query, None where it is unanswered."""
+        return [exchange.answer for exchange in self.exchanges]
