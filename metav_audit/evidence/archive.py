@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from metav_audit.errors import ConfigurationError, EvidenceError
+from metav_audit.verdict import LOCK
 
 MAX_FILES = 10_000
 MAX_BYTES = 8 << 30
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_LEFT_OUT = {".lock"}
+_LEFT_OUT = {LOCK}
 
 
 def pack_folder(folder: Path, path: Path) -> None:

@@ -20,6 +20,7 @@ from metav_audit.evidence.envelope import Statement
 from metav_audit.evidence.examine import Findings, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.timestamp import Stamper
+from metav_audit.verdict import TRANSCRIPT
 
 PREDICATE_TYPE = "urn:metav-audit:seal:v1"
 
@@ -69,7 +70,7 @@ def make_seal(
     """
     claimed = claimed_at.astimezone(UTC).isoformat()
     predicate = {"claimed_at": claimed, "operator": dict(operator), "sealed": asdict(sealed)}
-    return attest(Statement("transcript.jsonl", sealed.transcript_sha256, PREDICATE_TYPE, predicate), key, stamper)
+    return attest(Statement(TRANSCRIPT, sealed.transcript_sha256, PREDICATE_TYPE, predicate), key, stamper)
 
 
 def check_seal(seal: Attestation, sealed: Sealed, *, signer: str | None = None, roots: str | None = None) -> Findings:
