@@ -25,7 +25,7 @@ from metav_audit.transcript import (
     load_transcript,
     record_line,
 )
-from metav_audit.transcript.records import line_hash
+from metav_audit.transcript.lines import line_hash
 from metav_audit.verdict import decide, read
 from tests.builders import make_bundle
 

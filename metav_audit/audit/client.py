@@ -20,12 +20,13 @@ from metav_audit.audit.asking import Asker, Queries, Surroundings
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject, check_resumable
+from metav_audit.audit.order import open_batches, with_canaries
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
 from metav_audit.audit.pace.retries import StuckError
 from metav_audit.audit.wire.local import SCHEME, LocalTransport, find_function
 from metav_audit.audit.wire.transport import Transport
-from metav_audit.bundle import CANARIES, ROUNDS, FingerprintBundle, canary_inputs
+from metav_audit.bundle import CANARIES, FingerprintBundle, canary_inputs
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
 from metav_audit.transcript import Finished, Resumed, Transcript, Unanswered
 from metav_audit.verdict import calibration_scores, check_table, first_look
@@ -182,7 +183,7 @@ class _Run:
         self._bundle, self._endpoint, self._journal, self._progress = bundle, endpoint, journal, progress
         self._queries = len(bundle.inputs)
         self._answered = sum(answer is not None for answer in so_far.answers)
-        self._waiting = deque(_with_canaries(_batches(so_far, endpoint.batch), so_far))
+        self._waiting = deque(with_canaries(open_batches(so_far, endpoint.batch), so_far))
         self._rounds = itertools.count(so_far.canary_rounds)
         # Failures since the last success. They count only once the endpoint is seen alive after them.
         self._failed: list[_Failure] = []
@@ -299,26 +300,6 @@ class _Failure:
     queries: Queries
     reason: str
     passing: bool
-
-
-def _with_canaries(batches: list[Queries], so_far: Transcript) -> list[Queries | None]:
-    """Put rounds of canaries (None) before and between the batches; the one at the end is not among them.
-
-    Two rounds in a row at first show whether the same input gets the same answer. A run that goes on needs one: it is
-    compared with those of the earlier runs.
-    """
-    if not batches:
-        return []
-    first = [None] if sum(each.whole for each in so_far.canaries) >= 2 else [None, None]
-    parts = ROUNDS - 2
-    bounds = [len(batches) * part // parts for part in range(parts + 1)]
-    between = [[*batches[start:end], None] for start, end in itertools.pairwise(bounds)]
-    return [*first, *itertools.chain.from_iterable(between)][:-1]
-
-
-def _batches(transcript: Transcript, size: int) -> list[Queries]:
-    still_open = [each.query for each in transcript.exchanges if each.answer is None and each.reason is None]
-    return [tuple(still_open[start : start + size]) for start in range(0, len(still_open), size)]
 
 
 def _stamp(moment: datetime) -> str:

@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 from metav_audit.transcript.bodies import BODIES, BodyReader, BodyWriter, Place
-from metav_audit.transcript.records import (
-    CHAIN_START,
-    SCHEMA_VERSION,
-    EndpointRecord,
-    Finished,
-    Header,
-    Received,
-    Record,
-    Resumed,
-    Sent,
-    Unanswered,
-    parse_record,
-    read_records,
-    record_line,
-)
+from metav_audit.transcript.endpoint import EndpointRecord
+from metav_audit.transcript.lines import CHAIN_START, parse_record, read_records, record_line
+from metav_audit.transcript.records import SCHEMA_VERSION, Finished, Header, Received, Record, Resumed, Sent, Unanswered
 from metav_audit.transcript.replay import load_transcript, replay_file
 from metav_audit.transcript.transcript import Attempt, CanaryRound, Exchange, Transcript
 

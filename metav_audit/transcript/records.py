@@ -3,55 +3,22 @@
 A ``Header`` comes first. ``Sent`` is written before its request leaves, so that it counts; ``Received`` says what came
 back, and holds the answers where an adapter's flow ended with it; ``Unanswered`` gives queries up; ``Resumed`` says
 that the audit went on after a stop; after ``Finished`` nothing is left to ask.
-
-    >>> given_up = Unanswered(queries=(3,), reason="no answer", at="2026-03-04T10:00:00Z")
-    >>> line = record_line(given_up.to_json(), CHAIN_START)
-    >>> line[:59]
-    b'{"at":"2026-03-04T10:00:00Z","kind":"unanswered","previous"'
-    >>> parse_record(json.loads(line)).reason
-    'no answer'
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from metav_audit.task import Answer, ScoreKind
+from metav_audit.task import Answer
 from metav_audit.transcript.bodies import Place, is_place
+from metav_audit.transcript.endpoint import EndpointRecord
 
 SCHEMA_VERSION = 2
 MAX_QUERIES = 1_000_000
 MAX_CANARIES = 64
 MAX_ROUNDS = 1_000_000
-CHAIN_START = "0" * 64
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointRecord:
-    """Which endpoint was asked and how, without any secret."""
-
-    name: str
-    adapter: str
-    url: str
-    scores: ScoreKind
-    options: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Describe the endpoint in JSON types."""
-        shared = {"name": self.name, "adapter": self.adapter, "url": self.url}
-        return {**shared, "scores": self.scores.value, "options": dict(self.options)}
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` wrote."""
-        kind = ScoreKind(fields["scores"])
-        return cls(fields["name"], fields["adapter"], fields["url"], kind, fields["options"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,43 +284,6 @@ class Finished:
 
 
 Record = Header | Sent | Received | Unanswered | Resumed | Finished
-_KINDS: Mapping[str, Callable[[Mapping[str, Any]], Record]] = {
-    each.kind: each.from_json for each in (Header, Sent, Received, Unanswered, Resumed, Finished)
-}
-
-
-def parse_record(fields: Mapping[str, Any]) -> Record:
-    """Read one record.
-
-    Raises:
-        KeyError, TypeError, ValueError: a field is missing, misstated or out of its bounds, or the kind is unknown.
-    """
-    kind = fields["kind"]
-    if kind not in _KINDS:
-        raise ValueError("its kind")
-    return _KINDS[kind](fields)
-
-
-def record_line(fields: Mapping[str, Any], previous: str) -> bytes:
-    """Write one record's fields, chained to ``previous``, as a line of canonical JSON with its newline."""
-    chained = {**fields, "previous": previous}
-    return _ENCODER.encode(chained).encode() + b"\n"
-
-
-def line_hash(line: bytes) -> str:
-    """Return the SHA-256 of a line, newline included, in hexadecimal."""
-    return hashlib.sha256(line).hexdigest()
-
-
-def read_records(path: Path) -> Iterator[Record]:
-    """Read a transcript's records one by one, the chain unchecked.
-
-    Raises:
-        KeyError, TypeError, ValueError: a line is no record.
-    """
-    with path.open("rb") as lines:
-        for line in lines:
-            yield parse_record(json.loads(line))
 
 
 def _numbers(values: Sequence[Any]) -> tuple[int, ...]:

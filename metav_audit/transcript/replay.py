@@ -10,8 +10,8 @@ from metav_audit.errors import TranscriptError
 from metav_audit.files import strict_json
 from metav_audit.task import Answer
 from metav_audit.transcript.bodies import Place
+from metav_audit.transcript.lines import CHAIN_START, line_hash, parse_record
 from metav_audit.transcript.records import (
-    CHAIN_START,
     SCHEMA_VERSION,
     Finished,
     Header,
@@ -19,8 +19,6 @@ from metav_audit.transcript.records import (
     Record,
     Sent,
     Unanswered,
-    line_hash,
-    parse_record,
 )
 from metav_audit.transcript.transcript import Attempt, CanaryRound, Exchange, Transcript
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from metav_audit.task import Answer
-from metav_audit.transcript.records import EndpointRecord
+from metav_audit.transcript.endpoint import EndpointRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from metav_audit.verdict import AuditFolder, scores_in_full
 from metav_audit.verify import verify_folder
 from tests.builders import linear_model, make_bundle, make_targeted_bundle, make_task
 from tests.evidence.conftest import signing_key
-from tests.fingerprint.test_best import random_committee
+from tests.fingerprint.test_committee import random_committee
 from tests.folders import make_folder, rechain
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "verify_independently.py"

@@ -12,7 +12,15 @@ from metav_audit.bundle import MANIFEST, ErrorRates, FingerprintBundle, OwnerMar
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.evaluation import run as evaluate
 from metav_audit.evaluation.curves import FORMS, write_curves
-from metav_audit.evaluation.figures import COLUMNS, error_rows, spelling_rows, stratum_rows, target_rows, weight_rows
+from metav_audit.evaluation.figures import (
+    COLUMNS,
+    error_rows,
+    spelling_rows,
+    stratum_of,
+    stratum_rows,
+    target_rows,
+    weight_rows,
+)
 from metav_audit.evaluation.run import evaluate_project, score_test_split
 from metav_audit.evaluation.tables import as_markdown, as_text
 from metav_audit.fingerprint.fit import choose_starts, fit_bundle, make_bundle
@@ -279,7 +287,7 @@ def test_errors_are_counted_by_lineage_and_stratum(results):
     )
     rows = error_rows([one])
     found = {row.label: (row.wrong, row.lineages, row.figures["stated"]) for row in rows}
-    strata = [evaluate.stratum_of(derived), evaluate.stratum_of(cards[0])]
+    strata = [stratum_of(derived), stratum_of(cards[0])]
     assert found == {
         "derived: all": (0, 1, 0.2), strata[0]: (0, 1, 0.2), "ind.: all": (1, 2, 0.1), strata[1]: (1, 2, 0.1),
     }  # fmt: skip
