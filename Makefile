@@ -12,19 +12,22 @@ CLASSES := $(VALUES) --method ipguard --method akh --method sac
 BENCH ?= .bench
 DATA ?= ../shared/data
 
-.PHONY: demo test test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fixtures clean
+.PHONY: demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
 
-test: $(READY)  ## every test
-	$(BIN)/python -m pytest -n auto
+test: $(READY)  ## every test but the soak's, those of many cases at a smaller count
+	$(BIN)/python -m pytest -n auto -m "not soak"
+
+test-soak: $(READY)  ## storms, kills, whole zoos and the drill, every case
+	SOAK=1 $(BIN)/python -m pytest -n auto -m "soak or scaled"
 
 test-peers: $(READY)  ## the client against real model servers, each in an environment of its own: see docs/peers.md
 	$(BIN)/python -m tests.peers.prepare
 	$(BIN)/python -m pytest tests/peers
 
-check: lint types floors test  ## exactly what CI runs
+check: lint types floors test test-soak  ## exactly what CI runs
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -32,6 +32,8 @@ from tests.evidence.test_independent import load_script
 from tests.servers import PROTOCOLS, ModelServer
 from tests.toy import typical_suspect
 
+pytestmark = pytest.mark.soak
+
 TASK = TaskSpec(LatentDomain(6), GeneratedTensor((1, 8, 8), -1.0, 1.0, 256))
 SOME = Preset(
     derived={Split.FIT: 6, Split.CALIBRATION: 6, Split.TEST: 3},

@@ -32,6 +32,8 @@ from tests.evidence.test_independent import load_script
 from tests.servers import PROTOCOLS, ModelServer
 from tests.toy import typical_suspect
 
+pytestmark = pytest.mark.soak
+
 DOMAIN = TabularDomain(
     (
         NumberColumn("age", 18, 90),

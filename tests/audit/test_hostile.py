@@ -13,13 +13,16 @@ from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.verdict import Verdict, VerdictOutcome, decide, read
 from tests.audit.helpers import endpoint, needed
 from tests.builders import linear_model, make_bundle, make_task, softmax
+from tests.scale import at_scale
 from tests.servers import ModelServer, Reply, Seen, v2
 
 TASK = make_task(classes=6)
+pytestmark = pytest.mark.scaled
+
 BUNDLE = make_bundle(queries=24, task=TASK, spread=0.2)
 BATCH = 8
 REQUESTS = needed(24, BATCH)
-RUNS = 100
+RUNS = at_scale(10, 100)
 UNSTEADY = "answered differently from call to call"
 CHANGED = "the model was changed"
 
@@ -175,7 +178,7 @@ def test_honest_endpoints_get_their_verdict(audit, server):
     The independents lie a little further out than the calibration's: one in 31 that lie just as far scores higher than
     all 30 of those, and is inconclusive by its p-value alone.
     """
-    for seed in range(25):
+    for seed in range(at_scale(4, 25)):
         for honest, outcome in (
             (derived(seed), VerdictOutcome.MATCH),
             (independent(seed, distance=0.25), VerdictOutcome.NO_MATCH),

@@ -16,11 +16,12 @@ from metav_audit.transcript import load_transcript
 from metav_audit.verdict import decide, read
 from tests.audit.helpers import endpoint
 from tests.builders import linear_model, make_bundle, make_task
+from tests.scale import at_scale
 from tests.servers import ModelServer
 
 TASK = make_task()
 BUNDLE = make_bundle(queries=120, task=TASK)
-AUDITS, KILLS = 10, 20
+AUDITS, KILLS = at_scale(1, 10), at_scale(8, 20)
 
 PROGRAM = """
 import sys
@@ -71,6 +72,7 @@ def run_until(command, server, requests, extra_s, how):
     return process.returncode, said.decode()
 
 
+@pytest.mark.scaled
 @pytest.mark.parametrize("seed", range(AUDITS))
 def test_an_audit_killed_at_any_moment_asks_nothing_twice(tmp_path, seed):
     """Killed 20 times and run again: the same verdict and answers as undisturbed, and no answered query is repeated."""

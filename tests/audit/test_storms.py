@@ -31,10 +31,11 @@ from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.audit.fault_proxy import Fault, FaultProxy, Met, Schedule
 from tests.audit.helpers import Pauses, records
 from tests.builders import linear_model, make_bundle, make_task
+from tests.scale import at_scale
 from tests.servers import FIELDS, ModelServer
 
-AUDITS = 1000
-SHARDS = 20
+AUDITS = at_scale(50, 1000)
+SHARDS = AUDITS // 50
 RUNS = 6
 """So often the same command is given before an audit is left unfinished."""
 
@@ -198,6 +199,7 @@ def one(case: Case, server: ModelServer, elsewhere: str, tmp_path: Path) -> tupl
 
 # The proxy cuts its own connections in the middle: what asyncio says of those sockets is no news of the client's.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@pytest.mark.scaled
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_no_storm_changes_a_verdict_or_asks_twice(shard, tmp_path):
     """No crash, no run beyond its deadline, no answered query sent again, no other verdict but inconclusive."""

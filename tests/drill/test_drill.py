@@ -17,6 +17,8 @@ from metav_audit.fingerprint.rebuild import differences
 from metav_audit.task import features
 from metav_audit.verdict import decide, read
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture(scope="module")
 def bundle(toy, tmp_path_factory):

@@ -20,9 +20,10 @@ from metav_audit.verify import Expected, verify_folder
 from tests.authority import Authority
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import rechain
+from tests.scale import at_scale
 from tests.servers import ModelServer
 
-ALTERATIONS = 500
+ALTERATIONS = at_scale(60, 500)
 TASK = make_task()
 BUNDLE = make_bundle(queries=8, task=TASK)
 
@@ -106,6 +107,7 @@ def test_a_committed_and_sealed_audit_verifies(folder, parties):
     assert {"address"} <= set(report["identities"][0])
 
 
+@pytest.mark.scaled
 def test_every_altered_byte_is_caught_and_the_file_named(folder, parties):
     """500 single bytes at random places of the folder: verify fails each time, and names the file."""
     rng = random.Random(5)

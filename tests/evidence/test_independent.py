@@ -25,11 +25,12 @@ from tests.builders import linear_model, make_bundle, make_targeted_bundle, make
 from tests.evidence.conftest import signing_key
 from tests.fingerprint.test_committee import random_committee
 from tests.folders import make_folder, rechain
+from tests.scale import at_scale
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "verify_independently.py"
 NOW = datetime(2026, 3, 4, 10, 8, tzinfo=UTC)
 TASK = make_task()
-AGREED = 50
+AGREED = at_scale(10, 50)
 
 
 def load_script():
@@ -144,6 +145,7 @@ def agreed(folder):
     return passed
 
 
+@pytest.mark.scaled
 @pytest.mark.parametrize("part", range(5))
 def test_both_agree_on_good_and_bad_folders(tmp_path, part):
     """In five parts: 50 whole folders pass both, the same 50 spoiled fail both."""
