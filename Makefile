@@ -12,7 +12,7 @@ CLASSES := $(VALUES) --method ipguard --method akh --method sac
 BENCH ?= .bench
 DATA ?= ../shared/data
 
-.PHONY: demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fixtures clean
+.PHONY: help fix docs demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -27,16 +27,26 @@ test-peers: $(READY)  ## the client against real model servers, each in an envir
 	$(BIN)/python -m tests.peers.prepare
 	$(BIN)/python -m pytest tests/peers
 
-check: lint types floors test test-soak  ## exactly what CI runs
+check: lint types floors docs test test-soak  ## exactly what CI runs
 
-lint: $(READY)
+lint: $(READY)  ## ruff, and whether the format is its own
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)
+fix: $(READY)  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)  ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+
+help:  ## this list
+	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | awk -F ":.*## " '{ printf "  make %-13s %s\n", $$1, $$2 }' | fold -sw 78
+
+types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
-floors: $(READY)
+floors: $(READY)  ## the import contracts
 	$(BIN)/lint-imports --no-logo
 
 bench: $(READY)  ## five targets on digits, against the IPGuard baseline, in 15 minutes on two cores; what stands in BENCH is used again
