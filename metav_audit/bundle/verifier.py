@@ -64,6 +64,8 @@ VERIFIER_LIMITS: Mapping[str, float] = {
     "coarse_floor": committee.COARSE_FLOOR,
     "most_sharpened": committee.MOST_SHARPENED,
     "least_sharpness": committee.LEAST_SHARPNESS,
+    "near_floor": committee.NEAR_FLOOR,
+    "graded": committee.GRADED,
 }
 """Limits that the forms set to what they compare; a commitment states them."""
 

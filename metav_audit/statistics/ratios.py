@@ -96,7 +96,8 @@ class WeightTable:
 
     def weigh(self, scores: ArrayLike) -> Scores:
         """Return the log10 LR of scores in [0, 1], in their shape."""
-        return np.round(np.interp(log_odds(scores), self.log_odds, self.log10_lr), DIGITS) + 0.0
+        # The table is level beyond its outermost points, whatever edge it was made with.
+        return np.round(np.interp(log_odds(scores, math.inf), self.log_odds, self.log10_lr), DIGITS) + 0.0
 
     def difference(self, other: WeightTable) -> float:
         """Return the largest difference of the two in a log10 LR or a bound."""

@@ -33,6 +33,7 @@ class ViewRules:
         largest_step: the share of the rounds' spread that a single step may explain: near 1 where a model was changed.
         sum_tolerance: by how much probabilities that an API brought to add up to 1 may not: those cut off at one in
             a million, too.
+        exactness: scores that rounding changes by less are the rounded ones.
     """
 
     most_decimals: int = 4
@@ -41,6 +42,7 @@ class ViewRules:
     alike: float = 0.1
     largest_step: float = 0.6
     sum_tolerance: float = 1e-4
+    exactness: float = 1e-9
 
 
 USUAL_VIEWS = ViewRules()
@@ -163,16 +165,16 @@ def find_view(
     shown = max(sum(score is not None for score in scores) for scores in given)
     top = shown if shown < space.size and space.labelled else None
     told = [score for scores in given for score in scores if score is not None]
-    return OutputView(top, _decimals(told, kind, rules.most_decimals))
+    return OutputView(top, _decimals(told, kind, rules))
 
 
-def _decimals(scores: Sequence[float], kind: ScoreKind, most: int) -> int | None:
+def _decimals(scores: Sequence[float], kind: ScoreKind, rules: ViewRules) -> int | None:
     if kind not in _TOLD:
         return None
     values = np.asarray(scores, dtype=np.float64)
     shift = 2 if kind is ScoreKind.PERCENT else 0
-    for decimals in range(most + 1 - shift):
-        if np.abs(values - np.round(values, decimals)).max() < 1e-9:
+    for decimals in range(rules.most_decimals + 1 - shift):
+        if np.abs(values - np.round(values, decimals)).max() < rules.exactness:
             return decimals + shift
     return None
 

@@ -19,7 +19,17 @@ import numpy as np
 from metav_audit.errors import EvidenceError
 from metav_audit.files import strict_json
 from metav_audit.statistics import clopper_pearson, conformal_tail
-from metav_audit.task import Answer, BoolArray, Features, OutputSpace, OutputView, ScoreKind, features, find_view
+from metav_audit.task import (
+    Answer,
+    BoolArray,
+    Features,
+    OutputSpace,
+    OutputView,
+    ScoreKind,
+    ViewRules,
+    features,
+    find_view,
+)
 from metav_audit.verdict.rules import RULES, Rules
 
 FORMAT = "metav-audit-controls"
@@ -172,6 +182,7 @@ def score_controls(
     judge: Callable[[Features], str],
     promised: float,
     lineages: int,
+    rules: Rules = RULES,
 ) -> BlindControls:
     """Judge each control as if it were the suspect: through the same view, on the same queries, by the same rule.
 
@@ -183,6 +194,7 @@ def score_controls(
         judge: the suspect's own rule.
         promised: the rate of false matches that the bundle promises.
         lineages: the independent lineages of its calibration.
+        rules: how it is found what a control's answers show.
 
     Raises:
         AnswerError: an answer does not fit the task.
@@ -191,7 +203,8 @@ def score_controls(
     matched, left_out, models = [], [], 0
     for number, model in enumerate(controls.models):
         # Each has noise of its own.
-        shown, complaint = _comparable(model, space, replace(view, seed=view.seed + 2 + number), answered)
+        own = replace(view, seed=view.seed + 2 + number)
+        shown, complaint = _comparable(model, space, own, answered, rules.views)
         if complaint:
             left_out.append(f"{model.name}: {complaint}")
             continue
@@ -204,14 +217,16 @@ def score_controls(
     return BlindControls(models, hits, *texts, promised, interval, chance, controls.sha256)
 
 
-def _comparable(model: ControlModel, space: OutputSpace, view: OutputView, answered: BoolArray) -> tuple[Features, str]:
+def _comparable(
+    model: ControlModel, space: OutputSpace, view: OutputView, answered: BoolArray, rules: ViewRules
+) -> tuple[Features, str]:
     """Show a control's answers as the suspect's were shown; a complaint says why that cannot be done."""
     if len(model.answers) != len(answered):
         raise EvidenceError(f"control {model.name} has {len(model.answers)} answers to {len(answered)} queries")
     full = features(model.answers, space, model.scores)
     if not full.answered[answered].all():
         return full, "it left queries unanswered that the endpoint answered"
-    if not find_view(model.answers, space, model.scores).shows_all_of(view):
+    if not find_view(model.answers, space, model.scores, rules).shows_all_of(view):
         return full, f"it shows less than the endpoint, which shows {view.words(space)}"
     mask = full.mask & answered[:, None]
     return view.apply(Features(np.where(mask, full.values, 0).astype(np.float32), mask), space), ""

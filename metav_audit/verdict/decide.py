@@ -58,7 +58,7 @@ def decide(
     blind = None
     if controls is not None:
         lineages = len(rule.held_out.lineage_scores(derived=False))
-        blind = score_controls(controls, space, view, shown.answered, rule, promised, lineages)
+        blind = score_controls(controls, space, view, shown.answered, rule, promised, lineages, rules)
     failures = (*sanity.failures, *(blind.failures(rules) if blind else ()))
     if failures:
         judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE)

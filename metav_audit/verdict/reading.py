@@ -20,9 +20,6 @@ from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.sanity import sanity_seed
 from metav_audit.verdict.steadiness import Steadiness
 
-_MACHINE_NAMES = {"address", "server", "tls_certificate_sha256", "x-powered-by"}
-"""Names of the machine and the software in front of a model; balanced servers may differ in them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -73,7 +70,7 @@ def read(bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES
     faults = (
         *_too_little(shown, rules),
         *steadiness.faults(),
-        *_renamed(transcript.identities),
+        *_renamed(transcript.identities, rules),
         *_constant(bundle, shown),
         *_strange(bundle, shown, OutputView(noise=steadiness.noise), rules.strangeness),
     )
@@ -96,8 +93,8 @@ def _share(share: float) -> str:
     return "half" if share == 0.5 else f"{share:.0%}"
 
 
-def _renamed(identities: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    for name in sorted({name for identity in identities for name in identity} - _MACHINE_NAMES):
+def _renamed(identities: Sequence[Mapping[str, str]], rules: Rules) -> Iterator[str]:
+    for name in sorted({name for identity in identities for name in identity} - set(rules.machine_names)):
         values = sorted({identity[name] for identity in identities if name in identity})
         if len(values) > 1:
             yield f"the server named itself differently during the run: {name} was {' and '.join(values[:3])}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from metav_audit.bundle import CANARIES, ROUNDS, VERIFIER_LIMITS
 from metav_audit.statistics import USUAL_RATIOS, RatioRules
-from metav_audit.task import ROUNDING, USUAL_VIEWS, OutputSpace, ViewRules
+from metav_audit.task import LOG_FLOOR, ROUNDING, USUAL_VIEWS, OutputSpace, ViewRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,8 @@ class Rules:
             calibration.
         ratios: how scores become likelihood ratios.
         views: how it is found what an API shows, noise among it.
+        machine_names: names of the machine and the software in front of a model, in which balanced servers may differ;
+            a server that changes any other of its names may have changed its model.
         strangeness: answers by this share of the calibration's spread less usual than its least usual model's are those
             of no model of the task.
         sanity_shuffles: orders in which the suspect's own answers are judged.
@@ -34,6 +36,7 @@ class Rules:
     ratio_table_tolerance: float = 0.02
     ratios: RatioRules = USUAL_RATIOS
     views: ViewRules = USUAL_VIEWS
+    machine_names: tuple[str, ...] = ("address", "server", "tls_certificate_sha256", "x-powered-by")
     strangeness: float = 0.5
     sanity_shuffles: int = 99
     minimum_blind_controls: int = 20
@@ -48,6 +51,7 @@ class Rules:
             "canary_tolerance": space.tolerance,
             "constant_answers": space.constant,
             "rounding": ROUNDING,
+            "log_floor": LOG_FLOOR,
             "verifier": dict(VERIFIER_LIMITS),
         }
 

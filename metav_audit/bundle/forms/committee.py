@@ -28,10 +28,11 @@ LEAST_SHARPNESS = 1e-3
 """Added to a model's sharpness, which is 0 for uniform answers."""
 
 
-_NEAR_FLOOR = 1e-4
+NEAR_FLOOR = 1e-4
+"""To a committee, log-probabilities nearer to the floor than this are at it: shown as 0."""
 
 
-_GRADED = -1e-3
+GRADED = -1e-3
 """Answers that show no log-probability below this are labels alone."""
 
 
@@ -39,7 +40,7 @@ def score(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDA
     """Take the weighted mean of the votes' log-odds; where labels alone are shown, the vote on labels alone counts."""
     shown = np.asarray(mask.any(axis=2))
     labelled = "labels.weight" in tensors
-    graded = np.asarray((mask & (values < _GRADED)).any(axis=(1, 2)) if labelled else shown.any(axis=1))
+    graded = np.asarray((mask & (values < GRADED)).any(axis=(1, 2)) if labelled else shown.any(axis=1))
     votes = dict(_votes(tensors, values, mask, shown))
     lines = {name: tensors[f"line.{name}"] for name in votes}
     odds = np.stack([vote * lines[name][0] + lines[name][1] for name, vote in votes.items()], axis=1)
@@ -88,7 +89,7 @@ def _as_near_as_shown(
     left = 1.0 - np.where(mask, np.exp(np.where(mask, values, 0.0)), 0.0).sum(axis=2, keepdims=True)
     bound = np.minimum(least, np.log(np.maximum(left, math.exp(LOG_FLOOR))))
     filled = np.where(mask, values, np.minimum(reference, bound))
-    above = mask & (values > LOG_FLOOR + _NEAR_FLOOR)
+    above = mask & (values > LOG_FLOOR + NEAR_FLOOR)
     told = np.where(above, values, 0.0).min(axis=(1, 2), keepdims=True)
     told = np.where((mask & ~above).any(axis=(1, 2), keepdims=True), told, LOG_FLOOR)
     filled, own = np.maximum(filled, told), np.maximum(reference, told)

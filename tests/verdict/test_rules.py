@@ -1,0 +1,189 @@
+"""The rules: every one of them decides something, and a commitment states whatever decides."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import metav_audit
+from metav_audit.errors import MetavAuditError
+from metav_audit.statistics import RatioRules
+from metav_audit.task import ViewRules
+from metav_audit.transcript import CanaryRound
+from metav_audit.verdict import RULES, Controls, Rules, conclude
+from tests.builders import linear_model, make_bundle, make_task, softmax
+from tests.test_controls import BUNDLE as CONTROLLED
+from tests.test_controls import control, controls, independents
+from tests.test_verdict import BUNDLE, TASK, bent, transcript
+
+TARGET = linear_model(TASK, 0)
+CLOSE = make_bundle(queries=24, task=make_task(classes=6), spread=0.2)
+
+
+def partly(rules):
+    """The target on a third of the queries."""
+    return conclude(BUNDLE, transcript(TARGET, unanswered=range(4)), None, rules)
+
+
+def bent_a_little(rules):
+    """A bundle whose table does not quite follow from its calibration."""
+    bundle = bent(BUNDLE, 0.015)
+    return conclude(bundle, transcript(TARGET, bundle), None, rules)
+
+
+def but_one(rules):
+    """The target on all queries but one, so that ratios are fitted anew."""
+    return conclude(BUNDLE, transcript(TARGET, unanswered=(1,)), None, rules)
+
+
+def nearly_rounded(rules):
+    """The target, rounded to three decimals but for a millionth."""
+    return conclude(BUNDLE, transcript(lambda inputs: np.round(TARGET(inputs), 3) + 1e-6), None, rules)
+
+
+def rounded(rules):
+    """The target, rounded to four decimals."""
+    return conclude(BUNDLE, transcript(lambda inputs: np.round(TARGET(inputs), 4)), None, rules)
+
+
+def noisy(rules):
+    """The target with noise on its probabilities, which add up to 1 no more."""
+    calm = transcript(TARGET)
+    rng = np.random.default_rng(0)
+
+    def shaken(answer):
+        shares = np.maximum(np.array(answer.scores) + rng.normal(0, 0.004, len(answer.scores)), 0)
+        return dataclasses.replace(answer, scores=tuple(shares.tolist()))
+
+    after = (0, 0, 1, 2, 3, 4, 5, 6)
+    rounds = tuple(CanaryRound("", each, tuple(map(shaken, calm.canaries[0].answers)), None) for each in after)
+    return conclude(BUNDLE, dataclasses.replace(calm, canaries=rounds, canary_rounds=len(rounds)), None, rules)
+
+
+def balanced(rules):
+    """The target behind two servers that name their software differently."""
+    names = ({"server": "one"}, {"server": "other"})
+    return conclude(BUNDLE, transcript(TARGET, identities=names), None, rules)
+
+
+def strange(rules):
+    """Random answers."""
+    rng = np.random.default_rng(0)
+    steady = transcript(linear_model(CLOSE.task, 0), CLOSE).canaries
+    dice = transcript(lambda inputs: softmax(4 * rng.normal(size=(len(inputs), 6))), CLOSE, canaries=steady)
+    return conclude(CLOSE, dice, None, rules)
+
+
+def few_controls(rules):
+    """The target beside five blind controls."""
+    return conclude(CONTROLLED, transcript(TARGET, CONTROLLED), controls(independents(5)), rules)
+
+
+def matching_controls(rules):
+    """The target beside twenty blind controls that are copies of it."""
+    copies = tuple(control(f"copy {at}", TARGET) for at in range(20))
+    return conclude(CONTROLLED, transcript(TARGET, CONTROLLED), Controls(CONTROLLED.sha256, copies), rules)
+
+
+CHANGES = {
+    "minimum_share_answered": (partly, Rules(minimum_share_answered=0.1)),
+    "ratio_table_tolerance": (bent_a_little, Rules(ratio_table_tolerance=0.001)),
+    "ratios.edge": (but_one, Rules(ratios=RatioRules(edge=0.05))),
+    "ratios.step": (but_one, Rules(ratios=RatioRules(step=0.4))),
+    "ratios.extreme": (but_one, Rules(ratios=RatioRules(extreme=0.1))),
+    "views.most_decimals": (rounded, Rules(views=ViewRules(most_decimals=2))),
+    "views.most_noise": (noisy, Rules(views=ViewRules(most_noise=0.001))),
+    "views.least_rounds": (noisy, Rules(views=ViewRules(least_rounds=9))),
+    "views.alike": (noisy, Rules(views=ViewRules(alike=100.0))),
+    "views.largest_step": (noisy, Rules(views=ViewRules(largest_step=0.0))),
+    "views.sum_tolerance": (noisy, Rules(views=ViewRules(sum_tolerance=1.0))),
+    "views.exactness": (nearly_rounded, Rules(views=ViewRules(exactness=1e-5))),
+    "machine_names": (balanced, Rules(machine_names=())),
+    "strangeness": (strange, Rules(strangeness=1e6)),
+    "sanity_shuffles": (but_one, Rules(sanity_shuffles=9)),
+    "minimum_blind_controls": (few_controls, Rules(minimum_blind_controls=5)),
+    "blind_chance": (matching_controls, Rules(blind_chance=0.0)),
+}
+
+
+def leaves(fields, above=""):
+    """The fields of nested dicts by dotted name."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def said(case, rules):
+    """What is read and decided, or why it cannot be."""
+    try:
+        decision = case(rules)
+    except MetavAuditError as error:
+        return str(error)
+    return decision.reading.view, decision.reading.faults, decision.verdict
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_threshold_changes_what_is_said(name):
+    """On evidence that it bears on, another value than this version's reads or decides otherwise."""
+    case, changed = CHANGES[name]
+    usual = dict(leaves(dataclasses.asdict(RULES)))
+    assert [leaf for leaf, value in leaves(dataclasses.asdict(changed)) if value != usual[leaf]] == [name]
+    assert said(case, RULES) == said(case, Rules())
+    assert said(case, changed) != said(case, RULES)
+
+
+def test_every_threshold_is_shown_to_change_something():
+    """No field is there for nothing."""
+    assert set(CHANGES) == dict(leaves(dataclasses.asdict(RULES))).keys()
+
+
+def test_the_statement_has_every_rule():
+    """All fields by name, in JSON's types, and the limits of task and verifiers beside them."""
+    stated = json.loads(json.dumps(RULES.stated(TASK.output)))
+    own = json.loads(json.dumps(dataclasses.asdict(RULES)))
+    assert {name: stated[name] for name in own} == own
+    assert stated["canary_tolerance"] == TASK.output.tolerance
+    assert stated["constant_answers"] == TASK.output.constant
+
+
+PRECISION = {"DIGITS", "_ENOUGH", "_TINY"}
+"""How finely figures are computed and written."""
+PRINTED = {"CONFIDENCE", "_MARGIN"}
+"""What intervals and plots show."""
+REFUSED = {"_SUM_TOLERANCE", "SCHEMA_VERSION"}
+"""What is no answer or no file of ours at all is an error, and no verdict; so is what is too large: MAX."""
+
+
+def thresholds(package):
+    """The numbers that stand at the top of a package's modules, with where they stand."""
+    root = Path(metav_audit.__file__).parent
+    for path in sorted((root / package).rglob("*.py")):
+        place = path.relative_to(root.parent).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        for node in ast.parse(path.read_text()).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            for name in (target.id for target in targets if isinstance(target, ast.Name)):
+                value = getattr(importlib.import_module(place), name)
+                if type(value) in (int, float) and "MAX_" not in name:
+                    yield name, value, place
+
+
+@pytest.mark.parametrize("package", ["verdict", "task", "bundle", "statistics"])
+def test_no_number_decides_unseen(package):
+    """Whatever number stands at the top of a module that a decision runs through is stated in a commitment."""
+    stated = set()
+    for _, value in leaves(RULES.stated(TASK.output)):
+        stated |= {value} if type(value) in (int, float) else set()
+    unseen = [
+        f"{place}.{name}"
+        for name, value, place in thresholds(package)
+        if name not in PRECISION | PRINTED | REFUSED and value not in stated
+    ]
+    assert unseen == []
