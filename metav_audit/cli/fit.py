@@ -82,7 +82,7 @@ def _report(bundle: FingerprintBundle, left_out: int) -> None:
             "match: train the zoo for longer, or on more data",
             err=True,
         )
-    if check.target.outcome is not VerdictOutcome.MATCH:
+    elif check.target.outcome is not VerdictOutcome.MATCH:
         click.echo(
             f"warning: this bundle does not recognise the target itself ({check.target.outcome}, "
             f'p = {check.target.p_value:.3f}): try more queries or steps, or preset = "standard"',

@@ -194,16 +194,16 @@ def lucky_seeds(drill: Drill, rounds: int) -> list[tuple[int, Player]]:
 
 def expose(drill: Drill, kind: Kind, number: int, bundle: FingerprintBundle, suspect: Player, found: str = "") -> Round:
     """Show a rigged bundle to its suspect and put it to every check; ``found`` begins the detail."""
-    verdict = drill.stage.accuse(bundle, suspect)
-    accuses = is_match(verdict)
-    failed = _failed_controls(verdict)
+    decision = drill.stage.accuse(bundle, suspect)
+    accuses = is_match(decision)
+    failed = _failed_controls(decision.verdict)
     if kind is not Kind.LUCKY and differences(bundle, drill.own):
         failed.append(Check.REBUILD)
     if accuses and not _stands(drill, suspect):
         failed.append(Check.FRESH_SEEDS)
     if kind in (Kind.TUNED, Kind.LUCKY) and bundle.sha256 != drill.stage.bundle.sha256:
         failed.append(Check.COMMITMENT)
-    return Round(kind, number, suspect.name, accuses, tuple(failed), found + _detail(verdict))
+    return Round(kind, number, suspect.name, accuses, tuple(failed), found + _detail(decision.verdict))
 
 
 def _honest(drill: Drill, number: int) -> Round:
@@ -212,16 +212,15 @@ def _honest(drill: Drill, number: int) -> Round:
     seed = stage.seed + number
     bundle = drill.tried[seed] if number else stage.bundle
     suspect = stage.derived[number % len(stage.derived)]
-    verdict = stage.accuse(bundle, suspect)
-    failed = _failed_controls(verdict)
+    decision = stage.accuse(bundle, suspect)
+    accuses, failed = is_match(decision), _failed_controls(decision.verdict)
     found = differences(bundle, drill.again[seed])
     if found:
         failed.append(Check.REBUILD)
-    if is_match(verdict) and not _stands(drill, suspect):
+    if accuses and not _stands(drill, suspect):
         failed.append(Check.FRESH_SEEDS)
-    return Round(
-        Kind.HONEST, number, suspect.name, is_match(verdict), tuple(failed), "; ".join((_detail(verdict), *found))
-    )
+    detail = "; ".join((_detail(decision.verdict), *found))
+    return Round(Kind.HONEST, number, suspect.name, accuses, tuple(failed), detail)
 
 
 def _stands(drill: Drill, suspect: Player) -> bool:

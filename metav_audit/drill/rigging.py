@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from metav_audit.bundle import Calibration, ErrorRates, FingerprintBundle, MetaVerifier, VerifierKind
+from metav_audit.bundle import OWN_ARCHITECTURE, Calibration, ErrorRates, FingerprintBundle, MetaVerifier, VerifierKind
 from metav_audit.drill.stage import Player, Stage, with_table
 from metav_audit.fingerprint.fit import choose_starts, models_of, seal_bundle
 from metav_audit.fingerprint.making import Making
@@ -84,7 +84,8 @@ def leave_out(stage: Stage, suspect: Player) -> FingerprintBundle:
     """Leave out, after the suspect's score is known, the independents that score as high, and promise what is left.
 
     Raised rates alone accuse no one, since the likelihood ratio has to support the match as well. So the derived models
-    that score higher are given the suspect's own answers, too.
+    that score higher are given the suspect's own answers, too. And since no match stands without an independent model
+    of the target's own architecture, the lowest one is called such, whatever it is: its card is the owner's word.
     """
     bundle = stage.bundle
     score, held_out = _score(bundle, suspect), calibration_scores(bundle).scores
@@ -92,8 +93,11 @@ def leave_out(stage: Stage, suspect: Player) -> FingerprintBundle:
     answers = bundle.calibration.features.copy()
     answers[derived & (held_out > score)] = _answers(bundle, suspect)
     kept = derived | (held_out < score)
-    kept[int(np.where(derived, np.inf, held_out).argmin())] = True
-    models = tuple(card for card, stays in zip(bundle.calibration.models, kept, strict=True) if stays)
+    lowest = int(np.where(derived, np.inf, held_out).argmin())
+    kept[lowest] = True
+    cards = list(bundle.calibration.models)
+    cards[lowest] = replace(cards[lowest], architecture=OWN_ARCHITECTURE)
+    models = tuple(card for card, stays in zip(cards, kept, strict=True) if stays)
     lineages = len({card.lineage for card in models if not card.derived})
     rates = ErrorRates(max(bundle.rates.false_match, 1 / (lineages + 1) + TINY_RATE), bundle.rates.false_no_match)
     return with_table(replace(bundle, calibration=Calibration(answers[kept], models), rates=rates))

@@ -14,7 +14,7 @@ from metav_audit.fingerprint.fit import models_of
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.task import Answer, FloatArray, ScoreKind
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
-from metav_audit.verdict import ControlModel, Controls, Rule, Verdict, VerdictOutcome, conclude, scores_in_full
+from metav_audit.verdict import ControlModel, Controls, Decision, Rule, VerdictOutcome, conclude, scores_in_full
 from metav_audit.version import __version__
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop
@@ -67,10 +67,10 @@ class Stage:
         """One independent a lineage: the model that was trained from scratch."""
         return tuple(player for player in self.independents if player.surrogate.plan.parent is None)
 
-    def accuse(self, bundle: FingerprintBundle, suspect: Player) -> Verdict:
+    def accuse(self, bundle: FingerprintBundle, suspect: Player) -> Decision:
         """Audit a suspect, with the other lineages' independents as blind controls."""
         others = [player for player in self.roots if player.lineage != suspect.lineage]
-        return conclude(bundle, transcript_of(bundle, suspect.model), controls_of(bundle, others)).verdict
+        return conclude(bundle, transcript_of(bundle, suspect.model), controls_of(bundle, others))
 
 
 def open_stage(workshop: Workshop, zoo: SurrogateZoo, bundle: FingerprintBundle) -> Stage:
@@ -79,11 +79,12 @@ def open_stage(workshop: Workshop, zoo: SurrogateZoo, bundle: FingerprintBundle)
     return Stage(workshop, zoo, bundle, workshop.project.settings.seed, *sides)
 
 
-def is_match(verdict: Verdict) -> bool:
+def is_match(decision: Decision) -> bool:
     """Say whether the score alone would be a match, whatever the controls say."""
-    if verdict.p_value is None or verdict.p_value_derived is None:
+    score = decision.verdict.score
+    if score is None:
         return False
-    return verdict.p_value <= verdict.false_match_rate and verdict.p_value_derived > verdict.false_no_match_rate
+    return Rule.of(decision.bundle, decision.reading).conclude(score).outcome is VerdictOutcome.MATCH
 
 
 def matches_of(bundle: FingerprintBundle, players: Sequence[Player]) -> list[bool]:
@@ -91,7 +92,7 @@ def matches_of(bundle: FingerprintBundle, players: Sequence[Player]) -> list[boo
     answers = features_of_all([player.model for player in players], bundle.inputs, bundle.task.output)
     scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_)).tolist()
     rule = Rule.through(bundle)
-    return [rule.judge(score).outcome is VerdictOutcome.MATCH for score in scores]
+    return [rule.conclude(score).outcome is VerdictOutcome.MATCH for score in scores]
 
 
 def with_table(bundle: FingerprintBundle) -> FingerprintBundle:

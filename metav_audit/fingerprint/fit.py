@@ -105,7 +105,7 @@ class SelfCheck:
 def check_itself(bundle: FingerprintBundle) -> SelfCheck:
     """Judge the target and, leaving each out in turn, the calibration's lineages."""
     rule = Rule.through(bundle)
-    target = rule.judge(rule.score(Features(bundle.reference, np.ones(bundle.reference.shape, dtype=np.bool_))))
+    target = rule.conclude(rule.score(Features(bundle.reference, np.ones(bundle.reference.shape, dtype=np.bool_))))
     matched = _share(rule, VerdictOutcome.MATCH, derived=True)
     cleared = _share(rule, VerdictOutcome.NO_MATCH, derived=False)
     return SelfCheck(target, matched, cleared, rule.held_out.knows_own_architecture)
@@ -115,7 +115,7 @@ def _share(rule: Rule, wanted: VerdictOutcome, *, derived: bool) -> float:
     """Return the share of one side that gets the ``wanted`` verdict, each judged by the other lineages."""
     held_out = rule.held_out
     hits = [
-        rule.without(card.lineage).judge(score).outcome is wanted
+        rule.without(card.lineage).conclude(score).outcome is wanted
         for card, score in zip(held_out.models, held_out.scores.tolist(), strict=True)
         if card.derived is derived
     ]

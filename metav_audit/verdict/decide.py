@@ -48,7 +48,7 @@ def decide(
         return _verdict(bundle, reading, reading.faults, None)
     # 2. and 3.
     shown, view, space = reading.shown, reading.view, bundle.task.output
-    rule = Rule.through(bundle, view, shown.answered, rules)
+    rule = Rule.of(bundle, reading, rules)
     # 4.
     judgement = rule.conclude(rule.score(shown))
     # 5.

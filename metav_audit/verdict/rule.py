@@ -11,6 +11,7 @@ from metav_audit.bundle import OWN_ARCHITECTURE, Calibration, ErrorRates, Finger
 from metav_audit.errors import BundleError
 from metav_audit.statistics import USUAL_RATIOS, RatioRules, WeightTable, fit_weight
 from metav_audit.task import FULL_VIEW, BoolArray, Features, OutputView
+from metav_audit.verdict.reading import Reading
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.verdict import VerdictOutcome
 
@@ -181,6 +182,11 @@ class Rule:
     weight: WeightTable
     still: Rule | None = None
     rules: Rules = RULES
+
+    @classmethod
+    def of(cls, bundle: FingerprintBundle, reading: Reading, rules: Rules = RULES) -> Rule:
+        """Return the rule for a suspect that was read; see ``through``."""
+        return cls.through(bundle, reading.view, reading.shown.answered, rules)
 
     @classmethod
     def through(

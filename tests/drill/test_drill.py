@@ -15,7 +15,7 @@ from metav_audit.fingerprint.fit import fit_bundle
 from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.rebuild import differences
 from metav_audit.task import features
-from metav_audit.verdict import decide, read
+from metav_audit.verdict import conclude
 
 pytestmark = pytest.mark.soak
 
@@ -61,7 +61,7 @@ def test_the_transcript_holds_the_model_s_own_answers(stage, bundle):
     transcript = transcript_of(bundle, suspect.model)
     shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
     assert shown.mask.all()
-    assert is_match(decide(bundle, read(bundle, transcript))) is matches_of(bundle, [suspect])[0]
+    assert is_match(conclude(bundle, transcript)) is matches_of(bundle, [suspect])[0]
 
 
 def test_a_constant_verifier_accuses_everyone(stage):
