@@ -108,6 +108,7 @@ bench-verify: $(READY)  ## how long the verification of an audit of 1,000 querie
 
 fixtures: $(READY)  ## make the frozen inputs of tests again; git diff stays empty
 	$(BIN)/python fixtures/make_fixtures.py
+	$(BIN)/python -m tests.transcript.scripted
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -25,7 +24,6 @@ from metav_audit.transcript import (
     Place,
     Record,
     Transcript,
-    parse_record,
     record_line,
     replay_file,
 )
@@ -148,23 +146,25 @@ class Journal:
             await asyncio.shield(self._syncing)
 
     def _write(self, record: Record) -> None:
-        described = {**record.to_json(), "at": self._now()}
+        stamped = replace(record, at=self._now())
         with self._named_errors():
-            self._file.write(self._replay.add(*self._redacted(record, described)))
+            self._file.write(self._taken(stamped))
             self._file.flush()
 
-    def _redacted(self, record: Record, described: dict[str, Any]) -> tuple[Record, bytes]:
-        """Return a record and its line without secrets, and without characters that UTF-8 cannot write.
+    def _taken(self, record: Record) -> bytes:
+        """Take a record; return its line without secrets, and without characters that UTF-8 cannot write.
 
         Nearly every record is clean: its line as a whole tells, much faster than each of its texts.
         """
+        described = record.to_json()
         with contextlib.suppress(UnicodeEncodeError):
             line = record_line(described, self._replay.head)
             if not self._secrets.stand_in(line):
-                return replace(record, at=described["at"]), line
-        clean = self._secrets.redact_all(described)
-        line = record_line(clean, self._replay.head)
-        return parse_record(json.loads(line)), line
+                return self._replay.add(record, line)
+        line = record_line(self._secrets.redact_all(described), self._replay.head)
+        # What was taken out may have been anywhere: it is read as any file's line is.
+        self._replay.read(line)
+        return line
 
     async def _sync_soon(self) -> None:
         """Sync once, a moment later or when enough has gathered; an error is raised by whatever is written next."""

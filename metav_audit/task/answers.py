@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,22 @@ class Answer:
     """The elements of the output an API gave to one query, flat and in order; None where one was not shown."""
 
     scores: tuple[float | None, ...]
+
+    def in_floats(self) -> Self:
+        """Return the answer with floats in the place of whole numbers.
+
+        Raises:
+            ValueError: a score is no number, or too large for a float.
+        """
+        kinds = set(map(type, self.scores))
+        if kinds == {float}:
+            return self
+        try:
+            if kinds <= {float, int, type(None)}:
+                return type(self)(tuple(None if score is None else float(score) for score in self.scores))
+        except OverflowError:
+            pass
+        raise ValueError("an answer's scores")
 
 
 @dataclass(frozen=True, slots=True)

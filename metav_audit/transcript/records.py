@@ -164,7 +164,7 @@ class Received:
         body: where the body lies.
         identity: how the server named itself.
         server_date: its clock, in its own words.
-        answers: one a query or canary, where the flow ended with this response.
+        answers: one a query or canary, where the flow ended with this response; scores as they were written.
     """
 
     kind: ClassVar[str] = "received"
@@ -314,12 +314,6 @@ def _place(fields: Mapping[str, Any], name: str) -> Place | None:
 
 
 def _answer(scores: Any) -> Answer:
-    try:
-        kinds = set(map(type, scores))
-        if kinds == {float}:
-            return Answer(tuple(scores))
-        if kinds <= {float, int, type(None)}:
-            return Answer(tuple(None if score is None else float(score) for score in scores))
-    except OverflowError:
-        pass
-    raise ValueError("an answer's scores")
+    answer = Answer(tuple(scores))
+    answer.in_floats()
+    return answer

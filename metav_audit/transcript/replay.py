@@ -179,7 +179,7 @@ class Replay:
             error=received.error,
             response_sha256=received.response_sha256,
         )
-        answers = received.answers or ()
+        answers = [answer.in_floats() for answer in received.answers or ()]
         for query, answer in zip(asked.queries, answers, strict=False):
             self._answered += self._answers[query] is None
             self._answers[query] = answer

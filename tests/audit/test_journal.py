@@ -163,3 +163,14 @@ def test_a_folder_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="choose one you may write to"):
         opened(tmp_path / "file" / "audit")
+
+
+@pytest.mark.parametrize("value", ["sent", "queries"])
+def test_a_secret_that_is_a_word_of_the_format_is_an_error_of_one_line(tmp_path, value):
+    """No secret may stand in a record, not even one that no record can do without."""
+    with (
+        pytest.raises(TranscriptError, match="lacks or misstates") as caught,
+        opened(tmp_path, secrets=Secrets({"WORD": value})) as journal,
+    ):
+        answer(journal, 0)
+    assert "\n" not in str(caught.value)
