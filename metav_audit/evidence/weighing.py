@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -57,6 +57,7 @@ def custody_of(
     bundle: FingerprintBundle,
     transcript: Transcript,
     *,
+    records: Iterable[Record] | None = None,
     signer: str | None = None,
     roots: str | None = None,
 ) -> Custody:
@@ -66,19 +67,18 @@ def custody_of(
         folder: the audit's folder, with ``verdict.json``.
         bundle: its bundle, with its commitment.
         transcript: its transcript.
+        records: the transcript's records, where they were read already; read from the folder if None.
         signer: the key id that is expected of both; whoever signed if None.
         roots: the time-stamp authority's root certificates, PEM; those in the files if None.
     """
     committed = registration_of(bundle, datetime.fromisoformat(transcript.started), signer=signer, roots=roots)
+    apart, bodies = _told(read_records(folder / TRANSCRIPT) if records is None else records)
     return Custody(
         commitment=_named_before(transcript, committed, bundle),
         seal=_seal(folder, transcript, signer, roots),
         operator=transcript.operator,
-        clock=_clock(folder),
-        bodies=sum(
-            isinstance(record, Sent | Received) and record.body is not None
-            for record in read_records(folder / TRANSCRIPT)
-        ),
+        clock=_clock(apart),
+        bodies=bodies,
         files=evidence_files(folder),
         control=_control(folder),
     )
@@ -157,9 +157,18 @@ def _control(folder: AuditFolder) -> PositiveControl | None:
     return PositiveControl(name, passed, sentence)
 
 
-def _clock(folder: AuditFolder) -> str:
+def _told(records: Iterable[Record]) -> tuple[list[float], int]:
+    """Return by how many seconds the server's clock was ahead each time that it told, and how many bodies were kept."""
+    apart: list[float] = []
+    bodies = 0
+    for record in records:
+        apart.extend(_offset(record))
+        bodies += isinstance(record, Sent | Received) and record.body is not None
+    return apart, bodies
+
+
+def _clock(apart: Sequence[float]) -> str:
     """Say how far apart the clocks lay; a server's ``Date`` is whole seconds, cut off."""
-    apart = [offset for record in read_records(folder / TRANSCRIPT) for offset in _offset(record)]
     if not apart:
         return "the server told no time"
     return (

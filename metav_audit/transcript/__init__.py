@@ -6,7 +6,7 @@ from metav_audit.transcript.bodies import BODIES, BodyReader, BodyWriter, Place
 from metav_audit.transcript.endpoint import EndpointRecord
 from metav_audit.transcript.lines import CHAIN_START, parse_record, read_records, record_line
 from metav_audit.transcript.records import SCHEMA_VERSION, Finished, Header, Received, Record, Resumed, Sent, Unanswered
-from metav_audit.transcript.replay import load_transcript, replay_file
+from metav_audit.transcript.replay import Records, load_records, load_transcript, replay_file
 from metav_audit.transcript.transcript import Attempt, CanaryRound, Exchange, Transcript
 
 __all__ = [
@@ -24,10 +24,12 @@ __all__ = [
     "Place",
     "Received",
     "Record",
+    "Records",
     "Resumed",
     "Sent",
     "Transcript",
     "Unanswered",
+    "load_records",
     "load_transcript",
     "parse_record",
     "read_records",

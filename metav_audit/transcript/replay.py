@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metav_audit.errors import TranscriptError
@@ -50,8 +50,8 @@ class Replay:
         self._rounds: dict[int, _Round] = {}
         self._identities: list[dict[str, str]] = []
 
-    def read(self, line: bytes) -> None:
-        """Take one whole line of a file.
+    def read(self, line: bytes) -> Record:
+        """Take one whole line of a file; return its record.
 
         Raises:
             TranscriptError: it is no record, does not follow the one before it, or says what no record may say.
@@ -67,10 +67,12 @@ class Replay:
         if not self.records:
             _check_header(fields.get("kind"), fields.get("schema_version"))
         try:
-            self._take(parse_record(fields))
+            record = parse_record(fields)
+            self._take(record)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise _misstated(error) from error
         self.head = line_hash(line)
+        return record
 
     def add(self, record: Record, line: bytes) -> bytes:
         """Take one new record, and the line that ``record_line`` made of it and ``head``; return the line.
@@ -221,20 +223,48 @@ class _Round:
         return CanaryRound(self._at, self._after, answers, self._error)
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """A transcript's records, and what they say together: read once, for whoever looks at both.
+
+    Attributes:
+        transcript: what they say.
+        each: they themselves, in order; larger in memory than the transcript alone.
+    """
+
+    transcript: Transcript
+    each: tuple[Record, ...]
+
+
 def load_transcript(path: Path) -> Transcript:
     """Read and check ``transcript.jsonl``.
 
     Raises:
         TranscriptError: it is missing, oversized, damaged, or newer than this program.
     """
-    replay, torn = replay_file(path)
+    return _whole(path, None)
+
+
+def load_records(path: Path) -> Records:
+    """Do what ``load_transcript`` does, and keep the records."""
+    kept: list[Record] = []
+    transcript = _whole(path, kept)
+    return Records(transcript, tuple(kept))
+
+
+def _whole(path: Path, kept: list[Record] | None) -> Transcript:
+    replay, torn = replay_file(path, kept)
     if torn or not replay.records:
         raise TranscriptError(f"{path} ends in the middle of a record: run the audit again, it resumes by itself")
     return replay.transcript()
 
 
-def replay_file(path: Path) -> tuple[Replay, int]:
+def replay_file(path: Path, kept: list[Record] | None = None) -> tuple[Replay, int]:
     """Read a transcript's whole lines, one by one; return what they say, and the size of a torn line after them.
+
+    Args:
+        path: the file.
+        kept: each record is put behind those in it; None to keep none.
 
     Raises:
         TranscriptError: it is missing, oversized, or damaged.
@@ -245,10 +275,12 @@ def replay_file(path: Path) -> tuple[Replay, int]:
             raise TranscriptError(f"{path} is larger than {MAX_TRANSCRIPT_BYTES} bytes: this is no transcript of ours")
         with path.open("rb") as lines:
             for line in lines:
-                if line.endswith(b"\n"):
-                    replay.read(line)
-                else:
+                if not line.endswith(b"\n"):
                     torn = len(line)
+                    break
+                record = replay.read(line)
+                if kept is not None:
+                    kept.append(record)
     except OSError as error:
         raise TranscriptError(f"cannot read the transcript {path}: {error.strerror}") from error
     return replay, torn

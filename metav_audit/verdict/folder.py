@@ -10,7 +10,7 @@ from pathlib import Path
 from metav_audit.bundle import COMMITMENT, FingerprintBundle
 from metav_audit.errors import BundleError, ConfigurationError, EvidenceError, TranscriptError
 from metav_audit.files import write_atomically
-from metav_audit.transcript import BODIES, BodyReader, Transcript, load_transcript
+from metav_audit.transcript import BODIES, BodyReader, Records, Transcript, load_records, load_transcript
 from metav_audit.verdict.blind import Controls, load_controls
 from metav_audit.verdict.decide import decide
 from metav_audit.verdict.reading import Reading, read
@@ -115,6 +115,10 @@ class AuditFolder:
             TranscriptError: it is missing or damaged.
         """
         return load_transcript(self / TRANSCRIPT)
+
+    def records(self) -> Records:
+        """Read the transcript and keep its records; for the errors see ``transcript``."""
+        return load_records(self / TRANSCRIPT)
 
     def bodies(self) -> BodyReader:
         """Open the bodies of requests and responses.

@@ -14,8 +14,8 @@ from metav_audit.adapter import Adapter, Flow, Request, Response, Step, Wait, fi
 from metav_audit.bundle import FingerprintBundle, canary_inputs
 from metav_audit.errors import AnswerError, TranscriptError
 from metav_audit.task import Inputs
-from metav_audit.transcript import BODIES, BodyReader, EndpointRecord, Place, Received, Record, Sent, read_records
-from metav_audit.verdict import TRANSCRIPT, AuditFolder
+from metav_audit.transcript import BODIES, BodyReader, EndpointRecord, Place, Received, Record, Records, Sent
+from metav_audit.verdict import AuditFolder
 
 _CLIENT_S = {"headers", "limits", "signing"}
 """Options of an endpoint that the client keeps for itself."""
@@ -38,7 +38,7 @@ class Played:
     answers: int = 0
 
 
-def check_bodies(folder: AuditFolder) -> Played:
+def check_bodies(folder: AuditFolder, records: Records) -> Played:
     """Check each body's hash, and that the records account for every byte of ``bodies.pack``.
 
     Raises:
@@ -46,7 +46,7 @@ def check_bodies(folder: AuditFolder) -> Played:
     """
     played, end = Played(), 0
     with folder.bodies() as bodies:
-        for record in read_records(folder / TRANSCRIPT):
+        for record in records.each:
             if isinstance(record, Sent | Received) and record.body is not None:
                 _check_body(record, record.body, bodies, played)
                 headers = record.headers if isinstance(record, Received) else None
@@ -56,18 +56,18 @@ def check_bodies(folder: AuditFolder) -> Played:
     return played
 
 
-def play_again(folder: AuditFolder, bundle: FingerprintBundle, endpoint: EndpointRecord) -> Played:
+def play_again(folder: AuditFolder, records: Records, bundle: FingerprintBundle) -> Played:
     """Encode the committed inputs and decode the recorded responses again, request by request.
 
     Raises:
         ConfigurationError: the adapter is not installed here.
         TranscriptError: a request or an answer is not what its record says.
     """
-    adapter = open_adapter(endpoint, bundle)
+    adapter = open_adapter(records.transcript.endpoint, bundle)
     played = Played()
     with folder.bodies() as bodies:
         player = _Player(adapter, bundle, bodies, played)
-        for record in read_records(folder / TRANSCRIPT):
+        for record in records.each:
             player.take(record)
     return played
 

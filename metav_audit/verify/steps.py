@@ -11,7 +11,7 @@ from typing import Any
 from metav_audit.bundle import FingerprintBundle, check_target_bits, is_targeted
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
 from metav_audit.evidence import Attested, Custody, check_sums, custody_of, first_difference
-from metav_audit.transcript import Transcript
+from metav_audit.transcript import Records, Transcript
 from metav_audit.verdict import BUNDLE, TRANSCRIPT, VERDICT, AuditFolder, Decision, Reading, decide, read
 from metav_audit.verify.exchange import check_bodies, play_again
 from metav_audit.verify.reports import Reports, agreed, read_bounded
@@ -105,13 +105,14 @@ def verify_folder(folder: Path | AuditFolder, expected: Expected = NOTHING) -> l
     checklist = _Checklist()
     checklist.take("files as they were when the audit ended", lambda: (True, check_sums(folder)))
     bundle = checklist.take("bundle intact", _bundle, folder)
-    transcript = checklist.take("transcript intact", _transcript, folder)
-    checklist.take("bodies intact", _bodies, folder, transcript)
+    records = checklist.take("transcript intact", _records, folder)
+    transcript = None if records is None else records.transcript
+    checklist.take("bodies intact", _bodies, folder, records)
     bound = checklist.take("transcript recorded with this bundle", _bound, bundle, transcript)
-    custody = checklist.take("chain of custody", _custody, folder, bundle, transcript, bound)
-    weighed = custody if custody is None or expected == NOTHING else _weigh(folder, bundle, transcript, expected)
+    custody = checklist.take("chain of custody", _custody, folder, bundle, records, bound)
+    weighed = custody if custody is None or expected == NOTHING else _weigh(folder, bundle, records, expected)
     checklist.take("commitment before the first query", lambda found: _attested(found.commitment), weighed)
-    checklist.take("inputs sent, answers decoded again", _played, folder, bundle, transcript, bound)
+    checklist.take("inputs sent, answers decoded again", _played, folder, bundle, records, bound)
     reading = checklist.take("answers fit the task", _reading, bundle, transcript, bound)
     decision = checklist.take("verdict decided anew", _decided, folder, bundle, transcript, reading)
     checklist.take("sanity controls hold", _sanity, decision)
@@ -134,25 +135,28 @@ def _bundle(folder: AuditFolder) -> Found:
     return bundle, f"seal and tensors hold, SHA-256 {bundle.sha256}"
 
 
-def _transcript(folder: AuditFolder) -> Found:
-    transcript = folder.transcript()
-    return transcript, f"{transcript.requests} requests, chain ends in SHA-256 {transcript.head}"
+def _records(folder: AuditFolder) -> Found:
+    records = folder.records()
+    said = f"{records.transcript.requests} requests, chain ends in SHA-256 {records.transcript.head}"
+    return records, said
 
 
-def _bodies(folder: AuditFolder, _: Transcript) -> Found:
-    played = check_bodies(folder)
+def _bodies(folder: AuditFolder, records: Records) -> Found:
+    played = check_bodies(folder, records)
     redacted = f", {played.redacted} of them without a secret that the server echoed" if played.redacted else ""
     return True, f"{played.bodies} bodies of requests and responses have their hashes{redacted}"
 
 
-def _custody(folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
-    custody = custody_of(folder, bundle, transcript)
+def _custody(folder: AuditFolder, bundle: FingerprintBundle, records: Records, _: bool) -> Found:
+    custody = custody_of(folder, bundle, records.transcript, records=records.each)
     told = ", ".join(f"{name}: {words}" for name, words in custody.operator.items()) or "no operator is named"
     return custody, f"{told}; {custody.clock}"
 
 
-def _weigh(folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcript, expected: Expected) -> Custody:
-    return custody_of(folder, bundle, transcript, signer=expected.signer, roots=expected.roots)
+def _weigh(folder: AuditFolder, bundle: FingerprintBundle, records: Records, expected: Expected) -> Custody:
+    return custody_of(
+        folder, bundle, records.transcript, records=records.each, signer=expected.signer, roots=expected.roots
+    )
 
 
 def _attested(attested: Attested) -> Found:
@@ -161,10 +165,10 @@ def _attested(attested: Attested) -> Found:
     return True, attested.sentence
 
 
-def _played(folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
-    played = play_again(folder, bundle, transcript.endpoint)
+def _played(folder: AuditFolder, bundle: FingerprintBundle, records: Records, _: bool) -> Found:
+    played = play_again(folder, records, bundle)
     said = f"{played.requests} requests hold the committed inputs, {played.answers} responses the recorded answers"
-    return True, f"{said}, by the adapter {transcript.endpoint.adapter}"
+    return True, f"{said}, by the adapter {records.transcript.endpoint.adapter}"
 
 
 def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:

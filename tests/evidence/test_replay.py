@@ -13,7 +13,7 @@ from metav_audit.adapter import Adapter, AdapterOptions, Request, Wait, read_jso
 from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.audit.journal import Journal
 from metav_audit.errors import TranscriptError
-from metav_audit.transcript import BODIES, BodyReader, BodyWriter, load_transcript
+from metav_audit.transcript import BODIES, BodyReader, BodyWriter
 from metav_audit.verdict import AuditFolder
 from metav_audit.verify import exchange as replay
 from metav_audit.verify.exchange import check_bodies, play_again
@@ -28,7 +28,11 @@ TARGET = linear_model(TASK, 0)
 
 
 def played(folder):
-    return play_again(AuditFolder(folder), BUNDLE, load_transcript(folder / "transcript.jsonl").endpoint)
+    return play_again(AuditFolder(folder), AuditFolder(folder).records(), BUNDLE)
+
+
+def checked(folder):
+    return check_bodies(AuditFolder(folder), AuditFolder(folder).records())
 
 
 @pytest.mark.parametrize("adapter", FIELDS)
@@ -43,7 +47,7 @@ def test_an_audit_with_faults_plays_again(tmp_path, adapter, batch):
     found = played(tmp_path)
     assert found.requests == transcript.requests == sent
     assert found.answers == sent - len(faults)
-    assert check_bodies(AuditFolder(tmp_path)).bodies == 2 * sent
+    assert checked(tmp_path).bodies == 2 * sent
 
 
 class Polled(Adapter):
@@ -117,7 +121,7 @@ def test_other_inputs_than_the_committed_are_found(audited):
         body = json.loads(bodies.read(tuple(record["body"])))
     body["inputs"][0]["data"][0] = 0.5
     forge_body(audited, number, json.dumps(body).encode())
-    check_bodies(AuditFolder(audited))
+    checked(audited)
     with pytest.raises(TranscriptError, match="does not hold the committed inputs"):
         played(audited)
 
@@ -154,7 +158,7 @@ def test_an_altered_byte_of_the_bodies_is_found(audited, place):
     content[place * len(content) // 10] ^= 0x10
     path.write_bytes(content)
     with pytest.raises(TranscriptError, match="was altered"):
-        check_bodies(AuditFolder(audited))
+        checked(audited)
 
 
 def test_bytes_that_no_record_names_are_found(audited):
@@ -162,7 +166,7 @@ def test_bytes_that_no_record_names_are_found(audited):
     with (audited / BODIES).open("ab") as file:
         file.write(zlib.compress(b"more"))
     with pytest.raises(TranscriptError, match="accounts for"):
-        check_bodies(AuditFolder(audited))
+        checked(audited)
 
 
 def test_a_body_cut_off_by_a_kill_is_dropped(audited):
@@ -176,4 +180,4 @@ def test_a_body_cut_off_by_a_kill_is_dropped(audited):
     asked = endpoint(records(audited)[0]["endpoint"]["url"], TASK, batch=5)
     with Journal(audited, subject_of(BUNDLE, asked), str, Secrets({})):
         assert path.stat().st_size == size
-    check_bodies(AuditFolder(audited))
+    checked(audited)

@@ -12,10 +12,11 @@ import pytest
 import safetensors.numpy
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.evidence import csv_difference, first_difference, write_sums
+from metav_audit.evidence import csv_difference, first_difference, weighing, write_sums
 from metav_audit.report import write_reports
+from metav_audit.transcript.replay import Replay
 from metav_audit.verdict import AuditFolder, scores_in_full
-from metav_audit.verify import verify_folder
+from metav_audit.verify import Expected, verify_folder
 from tests.builders import linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder, rechain
 
@@ -313,3 +314,17 @@ def test_a_fingerprint_that_was_shopped_for_is_found(tmp_path, part):
     forged = dataclasses.replace(bundle, verifier=verifier, weight=weight, provenance=provenance)
     assert list(failures := failed(targeted_folder(tmp_path, forged))) == [TARGETED]
     assert "are not those of the identity 'Toy & Sons Ltd" in failures[TARGETED]
+
+
+def test_a_verification_reads_the_transcript_once(folder, monkeypatch):
+    """All steps look at the same records, whatever the reader knows from elsewhere."""
+    lines, read = [], Replay.read
+
+    def counted(replay, line):
+        lines.append(line)
+        return read(replay, line)
+
+    monkeypatch.setattr(Replay, "read", counted)
+    monkeypatch.setattr(weighing, "read_records", None)
+    assert all(step.passed for step in verify_folder(folder, Expected(roots="")))
+    assert b"".join(lines) == (folder / "transcript.jsonl").read_bytes()

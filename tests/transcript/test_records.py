@@ -131,9 +131,9 @@ def test_the_frozen_transcript_still_verifies():
     assert (transcript.bundle_sha256, transcript.head) == (bundle.sha256, sha256(LINES[-1]))
     assert [answer is not None for answer in transcript.answers] == [True, True, False, True]
     folder = AuditFolder(FROZEN)
-    bodies = check_bodies(folder)
+    bodies = check_bodies(folder, folder.records())
     assert (bodies.bodies, bodies.redacted) == (54, 1)
-    played = play_again(folder, bundle, transcript.endpoint)
+    played = play_again(folder, folder.records(), bundle)
     assert (played.requests, played.answers) == (28, 23)
 
 

@@ -9,7 +9,14 @@ import pytest
 
 from metav_audit.errors import TranscriptError
 from metav_audit.task import Answer
-from metav_audit.transcript import Received, parse_record, record_line
+from metav_audit.transcript import (
+    Received,
+    load_records,
+    load_transcript,
+    parse_record,
+    read_records,
+    record_line,
+)
 from metav_audit.transcript.replay import Replay
 from tests.transcript.scripted import FROZEN
 
@@ -49,3 +56,11 @@ def test_scores_that_no_reader_would_take_are_not_written(scores):
     with pytest.raises(TranscriptError, match="an answer's scores"):
         replay.add(wrong, record_line(wrong.to_json(), head))
     assert replay.head == head
+
+
+def test_records_are_read_with_what_they_say_together():
+    """One reading gives both: the transcript, and each record in its order."""
+    records = load_records(FROZEN / "transcript.jsonl")
+    assert records.transcript == load_transcript(FROZEN / "transcript.jsonl")
+    assert records.each == tuple(read_records(FROZEN / "transcript.jsonl"))
+    assert records.each[:3] == (HEADER, SENT, RECEIVED)
