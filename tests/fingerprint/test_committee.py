@@ -21,8 +21,8 @@ from metav_audit.fingerprint.methods.virtual import as_log_probabilities, bend, 
 from metav_audit.task import LOG_FLOOR, Features, OutputView, Quantities, TaskSpec
 from metav_audit.task.outputs import Quantity
 from tests.builders import make_task, softmax
-from tests.fingerprint.test_joint import DERIVED, DOMAIN, INDEPENDENT, SPACE, STARTS, TARGET, TASK, model
-from tests.test_verifier import SIZES
+from tests.bundle.test_verifier import SIZES
+from tests.fingerprint.test_metav import DERIVED, DOMAIN, INDEPENDENT, SPACE, STARTS, TARGET, TASK, model
 
 SETTINGS = CommitteeSettings(steps=60, models=3, mixed=3, bent=3, hidden=16)
 

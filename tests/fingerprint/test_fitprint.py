@@ -12,7 +12,7 @@ from metav_audit.bundle import TargetBits, VerifierKind, target_bits
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.methods.fitprint import SpellingSettings, margins, optimise_spelling, spelling_loss
 from tests.builders import MARK
-from tests.fingerprint.test_joint import DOMAIN, SPACE, TARGET, ZOO, model
+from tests.fingerprint.test_metav import DOMAIN, SPACE, TARGET, ZOO, model
 
 STARTS = DOMAIN.sample(20, np.random.default_rng(0))
 WANTED = target_bits(MARK, 20, 2, 4)

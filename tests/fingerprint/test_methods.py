@@ -20,7 +20,7 @@ from metav_audit.fingerprint.methods.natural import choose_mistakes, choose_unde
 from metav_audit.fingerprint.methods.registry import METHODS, USUAL, default_method, find_method
 from metav_audit.task import OutputKind
 from metav_audit.zoo.data import LabelledData, OwnerData
-from tests.fingerprint.test_joint import DOMAIN, SPACE, STARTS, TARGET, TASK, ZOO, model
+from tests.fingerprint.test_metav import DOMAIN, SPACE, STARTS, TARGET, TASK, ZOO, model
 
 
 def test_every_method_is_known_by_its_name_and_one_line():

@@ -18,9 +18,9 @@ from metav_audit.task import ViewRules
 from metav_audit.transcript import CanaryRound
 from metav_audit.verdict import RULES, Controls, Rules, conclude
 from tests.builders import linear_model, make_bundle, make_task, softmax
-from tests.test_controls import BUNDLE as CONTROLLED
-from tests.test_controls import control, controls, independents
-from tests.test_verdict import BUNDLE, TASK, bent, transcript
+from tests.verdict.test_blind import BUNDLE as CONTROLLED
+from tests.verdict.test_blind import control, controls, independents
+from tests.verdict.test_decide import BUNDLE, TASK, bent, transcript
 
 TARGET = linear_model(TASK, 0)
 CLOSE = make_bundle(queries=24, task=make_task(classes=6), spread=0.2)

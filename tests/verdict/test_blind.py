@@ -23,7 +23,7 @@ from metav_audit.verdict import (
     read,
 )
 from tests.builders import linear_model, make_bundle, make_task
-from tests.test_verdict import transcript
+from tests.verdict.test_decide import transcript
 
 TASK = make_task()
 BUNDLE = make_bundle(queries=8, task=TASK)

@@ -18,7 +18,7 @@ from metav_audit.bundle.folder import TENSORS
 from metav_audit.errors import BundleError, ConfigurationError
 from tests.builders import make_bundle
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 BUNDLES = FIXTURES / "bundles"
 
 REFUSALS = {

@@ -124,7 +124,7 @@ def announce(monkeypatch, **values):
 
 def test_a_broken_adapter_harms_no_other(monkeypatch):
     """A package that fails to import, or announces something else, is listed with its problem."""
-    here = "tests.audit.test_contract_and_discovery"
+    here = "tests.adapter.test_discovery"
     announce(monkeypatch, good=f"{here}:Plain", gone="no_such_module:X", wrong=f"{here}:TASK")
     listed = {each.name: each for each in installed_adapters()}
     assert find_adapter("good") is listed["good"].adapter is not None

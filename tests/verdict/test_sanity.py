@@ -11,7 +11,7 @@ from metav_audit.task import FULL_VIEW, Features, OutputView
 from metav_audit.verdict import RULES, VerdictOutcome, decide, read
 from metav_audit.verdict.sanity import SanityControls, run_sanity_controls, sanity_seed
 from tests.builders import linear_model, make_bundle, make_task, reversed_verifier, yes_sayer
-from tests.test_verdict import transcript
+from tests.verdict.test_decide import transcript
 
 TASK = make_task()
 BUNDLE = make_bundle(queries=8, task=TASK)
