@@ -18,7 +18,7 @@ from metav_audit.report.spelling import spelling_of
 from metav_audit.report.wording import write_wording
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary, weigh_held_out
 from metav_audit.transcript import Attempt, Exchange, Transcript
-from metav_audit.verdict import CalibrationScores, Decision, Verdict, calibration_scores
+from metav_audit.verdict import CalibrationScores, Decision, Rules, Verdict, calibration_scores
 
 StratumKey = tuple[bool, str, str | None, str | None]
 """Derived or not, recipe, architecture, data."""
@@ -32,7 +32,7 @@ def build_report(decision: Decision, custody: Custody) -> EvidenceReport:
     sides = (_side(held_out, verdict, derived=False), _side(held_out, verdict, derived=True))
     queries = build_queries(bundle, transcript, shown)
     strata = _strata(held_out, verdict.score)
-    ratios = None if verdict.score is None else _ratios(held_out)
+    ratios = None if verdict.score is None else _ratios(held_out, decision.rules)
     spelling = spelling_of(bundle, verdict, sides)
     return EvidenceReport(
         model_name=bundle.name,
@@ -56,6 +56,7 @@ def build_report(decision: Decision, custody: Custody) -> EvidenceReport:
         hashes=_hashes(bundle.provenance, verdict),
         software=_software(bundle.provenance, transcript),
         settings={name: value for name, value in bundle.provenance.items() if _is_setting(name)},
+        rules=decision.rules.stated(bundle.task.output),
         spelling=spelling,
         custody=custody,
         started=transcript.started,
@@ -111,9 +112,9 @@ def _one_stratum(key: StratumKey, held_out: CalibrationScores, members: list[int
     )
 
 
-def _ratios(held_out: CalibrationScores) -> RatioCheck:
+def _ratios(held_out: CalibrationScores, rules: Rules) -> RatioCheck:
     scores = (held_out.lineage_scores(derived=True), held_out.lineage_scores(derived=False))
-    derived, independent = map(np.sort, weigh_held_out(*scores))
+    derived, independent = map(np.sort, weigh_held_out(*scores, rules.ratios))
     return RatioCheck(
         derived=tuple(derived.tolist()),
         independent=tuple(independent.tolist()),

@@ -249,6 +249,7 @@ class EvidenceReport:
         hashes: SHA-256 by what they are of, in hexadecimal.
         software: programs and versions, by what they did.
         settings: what else the bundle says of its making.
+        rules: every threshold that decides, as a commitment states them.
         spelling: how well target bits are spelled; None where the fingerprint is not targeted, or there is no score.
         custody: who vouches for the folder, and since when.
         started: ISO 8601, UTC.
@@ -276,6 +277,7 @@ class EvidenceReport:
     hashes: Mapping[str, str]
     software: Mapping[str, str]
     settings: Mapping[str, Any]
+    rules: Mapping[str, Any]
     spelling: Spelling | None
     custody: Custody
     started: str

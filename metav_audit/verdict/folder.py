@@ -42,7 +42,7 @@ EVIDENCE = (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict with all that it was decided from.
+    """A verdict with all that it was decided from, and by which rules.
 
     Raises:
         TranscriptError: they do not belong together.
@@ -52,6 +52,7 @@ class Decision:
     transcript: Transcript
     reading: Reading
     verdict: Verdict
+    rules: Rules = RULES
 
     def __post_init__(self) -> None:
         heads = {self.transcript.head, self.reading.transcript_sha256, self.verdict.transcript_sha256}
@@ -191,7 +192,7 @@ def conclude(
 ) -> Decision:
     """Read a transcript and decide; see ``read`` and ``decide`` for the errors."""
     reading = read(bundle, transcript, rules)
-    return Decision(bundle, transcript, reading, decide(bundle, reading, controls, rules))
+    return Decision(bundle, transcript, reading, decide(bundle, reading, controls, rules), rules)
 
 
 def audits_in(folder: Path) -> Iterator[AuditFolder]:

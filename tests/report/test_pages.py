@@ -15,11 +15,11 @@ from metav_audit.report.figures.agreement import agreement_plot
 from metav_audit.report.figures.ruler import ruler
 from metav_audit.report.figures.scores import strip_plot
 from metav_audit.report.layout import lay_out
-from metav_audit.verdict import AuditFolder
+from metav_audit.verdict import RULES, AuditFolder
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder
 
-FORM = "Annex E. Form of certification, US Fed. R. Evid. 902(13) and 902(14)"
+FORM = "Annex F. Form of certification, US Fed. R. Evid. 902(13) and 902(14)"
 
 
 @pytest.fixture
@@ -57,7 +57,8 @@ def test_pages_come_in_this_order(report):
         "Annex A. Chain of custody",
         "Annex B. Files and hashes",
         "Annex C. How such likelihood ratios fare",
-        "Annex D. How to check this report",
+        "Annex D. The thresholds that decide",
+        "Annex E. How to check this report",
         FORM,
     ]
 
@@ -85,7 +86,7 @@ def test_without_a_score_what_rests_on_one_is_left_out(tmp_path):
     titles = list(sections(report))
     assert "Query by query" not in titles
     assert "Controls" not in titles
-    assert titles[-1].startswith("Annex D. Form of certification")
+    assert titles[-1].startswith("Annex E. Form of certification")
 
 
 def test_a_verdict_that_does_not_stand_says_so_first(folder):
@@ -116,7 +117,7 @@ def test_the_cover_cuts_hashes_that_the_annex_has_whole(report):
     sealed = dataclasses.replace(report, custody=dataclasses.replace(report.custody, seal=seal))
     document = lay_out(sealed)
     assert ("Seal", "Sealed by the key 0123456789ab….") in document.cover.glance
-    assert all_of(document, Table)[-2].rows[-1][2] == f"Sealed by the key {key}."
+    assert all_of(document, Table)[-3].rows[-1][2] == f"Sealed by the key {key}."
 
 
 def test_annex_lists_every_file_with_its_hash(report):
@@ -124,6 +125,18 @@ def test_annex_lists_every_file_with_its_hash(report):
     table = next(block for block in sections(report)["Annex B. Files and hashes"].blocks if isinstance(block, Table))
     assert [(row[0], row[2]) for row in table.rows] == [(file.name, file.sha256) for file in report.custody.files]
     assert {"verdict.json", "transcript.jsonl", "bodies.pack", "bundle/manifest.json"} <= {row[0] for row in table.rows}
+
+
+def test_annex_lists_every_threshold_with_its_value(report):
+    """Groups are flat, each name in words; the values are those that a commitment states."""
+    title = "Annex D. The thresholds that decide"
+    rows = dict(next(block for block in sections(report)[title].blocks if isinstance(block, Table)).rows)
+    stated = RULES.stated(make_task().output)
+    assert len(rows) == sum(len(value) if isinstance(value, dict) else 1 for value in stated.values())
+    assert rows["minimum share answered"] == "0.5"
+    assert rows["views: most noise"] == str(stated["views"]["most_noise"])
+    assert rows["verifier: tie nats"] == "1e-06"
+    assert rows["machine names"] == json.dumps(RULES.machine_names)
 
 
 def test_custody_tells_events_operator_requests_and_options(report):

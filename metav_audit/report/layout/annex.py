@@ -26,6 +26,7 @@ def lay_out_annex(report: EvidenceReport) -> Iterator[Section]:
         ("Chain of custody", _custody(report), True),
         ("Files and hashes", _files(report), False),
         *([("How such likelihood ratios fare", _ratios(report.ratios), False)] if report.ratios else []),
+        ("The thresholds that decide", _rules(report), False),
         ("How to check this report", _checking(), False),
         ("Form of certification, US Fed. R. Evid. 902(13) and 902(14)", certification(report), True),
     ]
@@ -115,6 +116,25 @@ def _files(report: EvidenceReport) -> Iterator[Block]:
     yield Paragraph(note, small=True)
     yield Paragraph("", title="Hashes that the files themselves hold, SHA-256")
     yield _ledger(dict(report.hashes))
+
+
+def _rules(report: EvidenceReport) -> Iterator[Block]:
+    yield Paragraph(
+        "What the program itself holds, the same for every endpoint. A commitment to the bundle states them as well; "
+        "the promised rates of errors, the calibration and the meta-verifier come from the bundle."
+    )
+    rows = tuple((name, _said(value)) for name, value in _flat(report.rules))
+    yield Table((Column("Threshold", 84), Column("value")), rows)
+
+
+def _flat(rules: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield thresholds by name in words, those of a group after the group's name."""
+    for name, value in rules.items():
+        words = above + name.replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{words}: ")
+        else:
+            yield words, value
 
 
 def _ratios(check: RatioCheck) -> Iterator[Block]:
