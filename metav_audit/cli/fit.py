@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder; NAME.bundle by default.")
 @click.option(
     "--method",
-    help="best, metav or another: docs/methods.md. By default best for classes or a scarce zoo, metav for values.",
+    help="committee, metav or another: docs/methods.md. By default committee for classes or a scarce zoo, "
+    "metav otherwise.",
 )
 @click.option("--identity", metavar="TEXT", help="Who claims the model, for fitprint.")
 @click.option("--nonce", metavar="HEX", help="32 bytes in hexadecimal, for fitprint; from the seed by default.")
