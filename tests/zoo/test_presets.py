@@ -14,6 +14,7 @@ from metav_audit.task import OutputKind
 from metav_audit.zoo.build import address_of
 from metav_audit.zoo.plan import TARGET, Split
 from metav_audit.zoo.presets import DERIVED_RECIPES, PRESETS, plan_zoo
+from metav_audit.zoo.store import content_address
 
 ARCHITECTURES = ("mlp-small", "cnn-small", "cnn-deep")
 PLANS = st.builds(
@@ -166,3 +167,24 @@ def test_a_regression_s_zoo_has_no_recipe_that_needs_labels():
     plans = plan_zoo("full", ARCHITECTURES, 3, OutputKind.REGRESSION)
     assert not {plan.recipe for plan in plans} & {"extract-hard", "removal"}
     assert len({plan.lineage for plan in plans}) == len({plan.lineage for plan in plan_zoo("full", ARCHITECTURES, 3)})
+
+
+SEEDS = (0, 7, 2**53 - 1)
+FROZEN = {
+    ("quick", tuple(OutputKind)): ("e5e0bf2f3496ca1b", "565711ed3ec8bcd7", "e9cacd884e11a07b"),
+    ("standard", tuple(OutputKind)): ("b97da728e03af7cf", "3679da2c39fabf4e", "e6ed96ff274290bb"),
+    ("scarce", tuple(OutputKind)): ("38e8817bd6a4d035", "f42383549e4473d7", "780a4f8273d2ebdd"),
+    ("full", (OutputKind.CLASSIFICATION,)): ("4de263057538160f", "b10314bae0160c9d", "a24ddfb043734f8f"),
+    ("full", (OutputKind.REGRESSION,)): ("b5d70670234d2fde", "cc975c80f50d8923", "7dde058f3c8bc050"),
+    ("full", (OutputKind.GENERATION,)): ("2da278dd567eec56", "e128ad8e8f510576", "6afb1e2b8001f308"),
+}
+"""By preset and kinds, the beginning of the address of all plans with each seed, before recipes were files."""
+
+
+@pytest.mark.parametrize(("preset", "kinds"), FROZEN)
+def test_stored_zoos_stay_valid(preset, kinds):
+    """Every plan of the product's presets, its settings and so its content address, is what it was."""
+    for kind in kinds:
+        plans = [plan_zoo(preset, ARCHITECTURES, seed, kind) for seed in SEEDS]
+        addresses = [content_address([plan.making() for plan in each])[:16] for each in plans]
+        assert tuple(addresses) == FROZEN[preset, kinds]
