@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from metav_audit.bundle import FITPRINT, ModelCard
+from metav_audit.bundle import FITPRINT, OWN_ARCHITECTURE, ModelCard
 from metav_audit.evaluation.scores import TestScores
 from metav_audit.evaluation.tables import ErrorRow, Row
 from metav_audit.statistics import aruc, cllr, cllr_min, clopper_pearson, mean_interval, roc_auc, tpr_at_fpr
@@ -99,7 +99,7 @@ def stratum_rows(results: Sequence[TestScores]) -> list[Row]:
 
 def stratum_of(card: ModelCard) -> str:
     """Name the stratum of a test model."""
-    architecture = "own" if card.architecture == "target" else "other"
+    architecture = "own" if card.architecture == OWN_ARCHITECTURE else "other"
     if card.derived:
         return f"derived: {card.recipe}, {architecture}"
     if card.twin_of is not None:

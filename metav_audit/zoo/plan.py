@@ -38,7 +38,7 @@ class Plan:
     Attributes:
         lineage: its lineage's name.
         split: its lineage's split.
-        recipe: a name in ``recipes.RECIPES``.
+        recipe: a name in ``recipes.registry.RECIPES``.
         architecture: a name for ``build_architecture``, or "target".
         data: "train" or "heldout": which of the owner's data its maker had.
         seed: of all its randomness.
