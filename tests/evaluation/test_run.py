@@ -19,8 +19,8 @@ from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transc
 from metav_audit.verdict import VerdictOutcome, conclude
 from metav_audit.zoo.plan import Split
 from tests.builders import make_bundle, weighed
-from tests.verdict.test_decide import strangers
 from tests.toy import TASK
+from tests.verdict.test_decide import strangers
 
 SPACE = TASK.output
 
