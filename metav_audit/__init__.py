@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 from metav_audit.version import __version__ as __version__
 
 _PLACES = {
-    "Adapter": "metav_audit.adapter.contract",
-    "AuditFolder": "metav_audit.verdict.folder",
+    "Adapter": "metav_audit.adapter",
+    "AuditFolder": "metav_audit.verdict",
     "Endpoint": "metav_audit.audit",
-    "FingerprintBundle": "metav_audit.bundle.folder",
+    "FingerprintBundle": "metav_audit.bundle",
     "MetavAuditError": "metav_audit.errors",
-    "TaskSpec": "metav_audit.task.spec",
-    "Transcript": "metav_audit.transcript.records",
-    "Verdict": "metav_audit.verdict.verdict",
+    "TaskSpec": "metav_audit.task",
+    "Transcript": "metav_audit.transcript",
+    "Verdict": "metav_audit.verdict",
     "audit_and_report": "metav_audit.casework",
     "audit_endpoint": "metav_audit.audit",
-    "check_adapter": "metav_audit.adapter.check",
-    "decide": "metav_audit.verdict.decide",
-    "read": "metav_audit.verdict.reading",
+    "check_adapter": "metav_audit.adapter",
+    "decide": "metav_audit.verdict",
+    "read": "metav_audit.verdict",
     "load_endpoints": "metav_audit.audit",
     "verify_folder": "metav_audit.verify",
-    "write_reports": "metav_audit.report.writing",
+    "write_reports": "metav_audit.report",
 }
 
 if TYPE_CHECKING:

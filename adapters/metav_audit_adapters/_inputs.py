@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from metav_audit.adapter import Adapter, AdapterOptions
-from metav_audit.task import Inputs, TabularDomain, TaskSpec
+from metav_audit.adapter import Adapter, AdapterOptions, Inputs, TabularDomain, TaskSpec
 from metav_audit_adapters._shared import refused
 
 

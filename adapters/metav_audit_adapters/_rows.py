@@ -9,9 +9,18 @@ from typing import Any
 
 from pydantic import Field
 
-from metav_audit.adapter import Adapter, AdapterOptions, read_scores, read_values
-from metav_audit.errors import AnswerError
-from metav_audit.task import Answer, GeneratedTensor, OutputSpace, ScoreKind, TaskSpec
+from metav_audit.adapter import (
+    Adapter,
+    AdapterOptions,
+    Answer,
+    AnswerError,
+    GeneratedTensor,
+    OutputSpace,
+    ScoreKind,
+    TaskSpec,
+    read_scores,
+    read_values,
+)
 from metav_audit_adapters._shared import refused
 
 

@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 from pydantic_core import to_json
 
-from metav_audit.adapter import Adapter, Request, Response, read_json
-from metav_audit.errors import AnswerError, ConfigurationError
+from metav_audit.adapter import Adapter, AnswerError, ConfigurationError, Request, Response, read_json
 
 
 def member(body: Any, key: str) -> Any:

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from metav_audit.adapter import Adapter, Request, Response
-from metav_audit.task import Answer, Inputs, TaskSpec
+from metav_audit.adapter import Adapter, Answer, Inputs, Request, Response, TaskSpec
 from metav_audit_adapters._inputs import base64_pictures, check_pictures, pictures
 from metav_audit_adapters._rows import LabelOptions, RowReader
 from metav_audit_adapters._shared import json_request, png_request, read_strictly

@@ -8,9 +8,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from metav_audit.adapter import Request, Response, Wait
-from metav_audit.errors import AnswerError
-from metav_audit.task import Answer, Inputs
+from metav_audit.adapter import Answer, AnswerError, Inputs, Request, Response, Wait
 from metav_audit_adapters._shared import read_strictly, walk
 from metav_audit_adapters._template import TemplateAdapter, TemplateOptions
 

@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from metav_audit.adapter import Adapter, Request, Response
-from metav_audit.task import Answer, Inputs, TaskSpec
+from metav_audit.adapter import Adapter, Answer, Inputs, Request, Response, TaskSpec
 from metav_audit_adapters._inputs import Encoding, InputOptions, check_inputs, write_inputs
 from metav_audit_adapters._rows import LabelOptions, RowReader
 from metav_audit_adapters._shared import join, json_request, member, read_strictly, refused

@@ -9,9 +9,20 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from metav_audit.adapter import Adapter, AdapterOptions, Outcome, Request, Response, flatten, read_json, read_rows
-from metav_audit.errors import AnswerError
-from metav_audit.task import Answer, Inputs, TaskSpec
+from metav_audit.adapter import (
+    Adapter,
+    AdapterOptions,
+    Answer,
+    AnswerError,
+    Inputs,
+    Outcome,
+    Request,
+    Response,
+    TaskSpec,
+    flatten,
+    read_json,
+    read_rows,
+)
 from metav_audit_adapters._shared import dumps, join, json_request, member, versions
 
 _CRASHES = (b"Internal Server Error", b"Traceback (most recent call last)")

@@ -9,9 +9,20 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from metav_audit.adapter import Adapter, AdapterOptions, Outcome, Request, Response, read_json, read_scores
-from metav_audit.errors import AnswerError
-from metav_audit.task import Answer, Inputs, ScoreKind, TaskSpec
+from metav_audit.adapter import (
+    Adapter,
+    AdapterOptions,
+    Answer,
+    AnswerError,
+    Inputs,
+    Outcome,
+    Request,
+    Response,
+    ScoreKind,
+    TaskSpec,
+    read_json,
+    read_scores,
+)
 from metav_audit_adapters._inputs import base64_pictures, check_pictures
 from metav_audit_adapters._shared import join, json_request, member, read_mildly, refused, walk
 from metav_audit_adapters._template import ONE, fill

@@ -6,8 +6,17 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from metav_audit.adapter import Adapter, AdapterOptions, Outcome, Request, Response, read_json, read_rows
-from metav_audit.task import Answer, Inputs
+from metav_audit.adapter import (
+    Adapter,
+    AdapterOptions,
+    Answer,
+    Inputs,
+    Outcome,
+    Request,
+    Response,
+    read_json,
+    read_rows,
+)
 from metav_audit_adapters._shared import json_request, member
 
 

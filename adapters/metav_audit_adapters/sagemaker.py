@@ -7,9 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from metav_audit.adapter import Outcome, Request, Response
-from metav_audit.errors import ConfigurationError
-from metav_audit.task import Inputs
+from metav_audit.adapter import ConfigurationError, Inputs, Outcome, Request, Response
 from metav_audit_adapters._shared import join, read_mildly
 from metav_audit_adapters._template import TemplateAdapter, TemplateOptions
 

@@ -6,9 +6,18 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from metav_audit.adapter import Adapter, AdapterOptions, Request, Response, read_json, read_rows
-from metav_audit.errors import AnswerError
-from metav_audit.task import Answer, Inputs, TaskSpec
+from metav_audit.adapter import (
+    Adapter,
+    AdapterOptions,
+    Answer,
+    AnswerError,
+    Inputs,
+    Request,
+    Response,
+    TaskSpec,
+    read_json,
+    read_rows,
+)
 from metav_audit_adapters._inputs import Layout, arrange, check_layout
 from metav_audit_adapters._shared import join, json_request, member, names, versions
 

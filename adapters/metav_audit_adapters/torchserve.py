@@ -7,8 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from metav_audit.adapter import Adapter, Outcome, Request, Response
-from metav_audit.task import Answer, Inputs, TaskSpec
+from metav_audit.adapter import Adapter, Answer, Inputs, Outcome, Request, Response, TaskSpec
 from metav_audit_adapters._inputs import InputOptions, check_inputs, check_pictures, pictures, write_inputs
 from metav_audit_adapters._rows import LabelOptions, RowReader
 from metav_audit_adapters._shared import join, json_request, member, png_request, read_mildly, read_strictly

@@ -6,9 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from metav_audit.adapter import Adapter, Request, Response
-from metav_audit.errors import AnswerError
-from metav_audit.task import Answer, Inputs, TaskSpec
+from metav_audit.adapter import Adapter, Answer, AnswerError, Inputs, Request, Response, TaskSpec
 from metav_audit_adapters._inputs import InputOptions, check_inputs, write_inputs
 from metav_audit_adapters._rows import LabelOptions, RowReader
 from metav_audit_adapters._shared import json_request, member, read_strictly

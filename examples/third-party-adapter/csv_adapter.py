@@ -2,9 +2,7 @@
 
 from typing import ClassVar
 
-from metav_audit.adapter import Adapter, Request, Response
-from metav_audit.errors import AnswerError
-from metav_audit.task import Answer, Inputs
+from metav_audit.adapter import Adapter, Answer, AnswerError, Inputs, Request, Response
 
 
 class CsvRows(Adapter):

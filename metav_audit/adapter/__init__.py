@@ -1,4 +1,4 @@
-"""The contract an adapter fulfils, and all that its author needs."""
+"""The contract an adapter fulfils, and all that its author needs: nothing else has to be imported."""
 
 from __future__ import annotations
 
@@ -7,17 +7,28 @@ from metav_audit.adapter.contract import Adapter, AdapterOptions, Outcome, Reque
 from metav_audit.adapter.discovery import InstalledAdapter, find_adapter, installed_adapters
 from metav_audit.adapter.flow import Flow, Step, classify
 from metav_audit.adapter.reading import flatten, parse, read_json, read_rows, read_scores, read_values
+from metav_audit.errors import AnswerError, ConfigurationError
+from metav_audit.task import Answer, GeneratedTensor, Inputs, OutputSpace, ScoreKind, TabularDomain, TaskSpec
 
 __all__ = [
     "Adapter",
     "AdapterContractError",
     "AdapterOptions",
+    "Answer",
+    "AnswerError",
+    "ConfigurationError",
     "Flow",
+    "GeneratedTensor",
+    "Inputs",
     "InstalledAdapter",
     "Outcome",
+    "OutputSpace",
     "Request",
     "Response",
+    "ScoreKind",
     "Step",
+    "TabularDomain",
+    "TaskSpec",
     "Wait",
     "check_adapter",
     "classify",

@@ -10,7 +10,7 @@ import pytest
 EXAMPLE = Path(__file__).parents[2] / "examples" / "third-party-adapter"
 CHECK = """
 from metav_audit.adapter.contract import Response
-from metav_audit.audit import check_adapter, find_adapter, installed_adapters
+from metav_audit.adapter import check_adapter, find_adapter, installed_adapters
 from tests.builders import make_task
 
 def respond(request, scores):

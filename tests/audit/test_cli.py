@@ -193,7 +193,7 @@ def damage(path, how):
     elif how == "altered":
         manifest.write_text(manifest.read_text().replace('"toy"', '"boy"'))
     elif how == "newer":
-        manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 9'))
+        manifest.write_text(manifest.read_text().replace('"schema_version": 3', '"schema_version": 9'))
     elif how == "inflated":
         bundle = FingerprintBundle.load(path)
         weight = dataclasses.replace(bundle.weight, high=6.0)
