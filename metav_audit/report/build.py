@@ -55,7 +55,7 @@ def build_report(decision: Decision, custody: Custody) -> EvidenceReport:
         steadiness=reading.steadiness,
         hashes=_hashes(bundle.provenance, verdict),
         software=_software(bundle.provenance, transcript),
-        settings={name: value for name, value in bundle.provenance.items() if _is_setting(name)},
+        settings={name: value for name, value in sorted(bundle.provenance.items()) if _is_setting(name)},
         rules=decision.rules.stated(bundle.task.output),
         spelling=spelling,
         custody=custody,
