@@ -16,6 +16,7 @@ from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.adapters.protocols import CASES, TASK, Case, Model, ok
 from tests.audit.helpers import Pauses
 from tests.builders import linear_model, make_bundle
+from tests.scale import at_scale
 from tests.servers import ModelServer, Reply, Seen
 
 CASE_NAMES = sorted(CASES)
@@ -126,7 +127,8 @@ def answers(draw):
     return case, count, Response(200, headers, content)
 
 
-@settings(max_examples=600, deadline=None)
+@pytest.mark.scaled
+@settings(max_examples=at_scale(80, 600), deadline=None)
 @given(answers())
 def test_decode_of_anything_gives_answers_or_an_answer_error(given_answer):
     """Whatever JSON, or no JSON, comes back: as many answers as inputs, or AnswerError."""
@@ -139,7 +141,8 @@ def test_decode_of_anything_gives_answers_or_an_answer_error(given_answer):
             check_answer(answer, TASK.output, adapter.options.scores)
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.scaled
+@settings(max_examples=at_scale(40, 200), deadline=None)
 @given(JSON, JSON, JSON)
 def test_polling_of_anything_ends_in_answers_or_an_answer_error(submitted, first, then):
     """Whatever a submit-then-poll service says, the polls are bounded and no other error comes."""
@@ -154,7 +157,8 @@ def test_polling_of_anything_ends_in_answers_or_an_answer_error(submitted, first
     assert steps <= 2 * 30
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.scaled
+@settings(max_examples=at_scale(60, 300), deadline=None)
 @given(
     st.sampled_from(CASE_NAMES),
     st.integers(100, 999),
@@ -170,7 +174,8 @@ def test_classify_knows_every_status(name, status, body, headers):
     assert (outcome is Outcome.OK) == (200 <= status < 300)
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.scaled
+@settings(max_examples=at_scale(30, 100), deadline=None)
 @given(st.sampled_from(CASE_NAMES), st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_every_input_arrives_exactly_as_it_was(name, seed, count):
     """What a server reads is the float32 input, bit for bit, as numbers or as a picture."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from metav_audit.adapter import Response
 from metav_audit.audit.pace.retries import LONGEST_PAUSE_S, PassingError, retrying
 from metav_audit.audit.wire.hints import announced_rest, retry_after, wished_pause
+from tests.scale import at_scale
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 EPOCH = NOW.timestamp()
@@ -94,7 +95,8 @@ BODIES = TEXTS.map(str.encode) | TEXTS.map(lambda text: json.dumps({"estimated_t
 BODIES |= st.binary(max_size=30) | st.floats().map(lambda number: json.dumps({"estimated_time": number}).encode())
 
 
-@settings(max_examples=500)
+@pytest.mark.scaled
+@settings(max_examples=at_scale(100, 500))
 @given(st.dictionaries(NAMES, TEXTS), BODIES)
 def test_no_server_s_words_make_a_pause_that_is_not_bounded(headers, body):
     """Whatever a server says: a finite pause or none, and what is slept stays below the cap."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.transcript import load_transcript
 from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.builders import linear_model, make_bundle, make_task, softmax
 from tests.folders import make_folder, rechain
+from tests.scale import at_scale
 
 BUNDLE = make_bundle(queries=24, task=make_task(classes=6), spread=0.2)
 
@@ -43,9 +45,10 @@ def test_a_constant_label_is_inconclusive(tmp_path):
     assert any("every input gets the same answer" in reason for reason in reasons_of(folder))
 
 
+@pytest.mark.scaled
 def test_random_answers_are_inconclusive(tmp_path):
     """Random answers are unlike those of any model of the task, in 100 runs out of 100."""
-    for seed in range(100):
+    for seed in range(at_scale(20, 100)):
         rng = np.random.default_rng(seed)
         folder = make_folder(
             tmp_path / str(seed), lambda inputs, rng=rng: softmax(4 * rng.normal(size=(len(inputs), 6))), BUNDLE
@@ -65,9 +68,10 @@ def test_a_server_that_renames_its_model_is_inconclusive(tmp_path):
     assert reasons_of(folder) == ("the server named itself differently during the run: x-model-version was 1 and 2",)
 
 
+@pytest.mark.scaled
 def test_honest_models_are_not_suspected(tmp_path):
     """Derived and independent models of the task get a verdict, 40 of 40."""
-    for seed in range(20):
+    for seed in range(at_scale(8, 20)):
         for distance in (0.05, 0.2):
             model = linear_model(BUNDLE.task, 5000 + seed, distance=distance)
             folder = make_folder(tmp_path / f"{seed}-{distance}", model, BUNDLE)
