@@ -126,6 +126,12 @@ def fit_weight(derived: Scores, independent: Scores, rules: RatioRules = USUAL_R
     1. Log-odds of the scores.
     2. A line through them by logistic regression; a score that would speak against its own side tells nothing.
     3. The bounds that these lineages can bear.
+
+    >>> table = fit_weight(np.array([0.9, 0.95, 0.99]), np.array([0.05, 0.1, 0.2]))
+    >>> table.low, table.high  # Three lineages a side bear no more.
+    (-0.47, 0.47)
+    >>> table.weigh([0.01, 0.99]).tolist()
+    [-0.47, 0.47]
     """
     if not (len(derived) and len(independent)):
         return NEUTRAL
@@ -218,7 +224,11 @@ _SCALE = ((1, "weak"), (2, "moderate"), (3, "moderately strong"), (4, "strong"),
 
 
 def verbal(log10_lr: float) -> str:
-    """Say an LR in the words of ENFSI's guideline for evaluative reporting (2015); on a border, the weaker word."""
+    """Say an LR in the words of ENFSI's guideline for evaluative reporting (2015); on a border, the weaker word.
+
+    >>> verbal(1.5), verbal(-0.3)
+    ('moderate support for derivation', 'weak support for independence')
+    """
     if log10_lr == 0:
         return "no support for either proposition"
     word = next((word for highest, word in _SCALE if abs(log10_lr) <= highest), "extremely strong")
@@ -226,7 +236,11 @@ def verbal(log10_lr: float) -> str:
 
 
 def ratio_text(log10_lr: float) -> str:
-    """Write a likelihood ratio with two digits or in whole numbers; one below 1 as a fraction, 1/35."""
+    """Write a likelihood ratio with two digits or in whole numbers; one below 1 as a fraction, 1/35.
+
+    >>> ratio_text(1.56), ratio_text(-1.5)
+    ('36', '1/32')
+    """
     size = 10 ** abs(log10_lr)
     text = f"{size:.1f}".removesuffix(".0") if size < 10 else f"{size:,.0f}"
     return f"1/{text}" if log10_lr < 0 and text != "1" else text

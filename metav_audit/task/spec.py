@@ -13,7 +13,14 @@ from metav_audit.task.outputs import OutputSpace, output_from_json
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """An input domain and an output space, shared by target, surrogates and suspects."""
+    """An input domain and an output space, shared by target, surrogates and suspects.
+
+    >>> from metav_audit.task.domains import ImageDomain
+    >>> from metav_audit.task.outputs import ClassScores
+    >>> task = TaskSpec(ImageDomain(1, 8, 8), ClassScores(('0', '1')))
+    >>> TaskSpec.from_json(task.to_json()) == task
+    True
+    """
 
     domain: InputDomain
     output: OutputSpace

@@ -58,6 +58,10 @@ class OutputView:
         label_only: whether it shows the likeliest class alone, without a score.
         noise: standard deviation of what it adds to a probability, or to a value in its canonical unit; 0 for none.
         seed: of the noise that calibration models are given.
+
+    >>> from metav_audit.task.outputs import ClassScores
+    >>> OutputView(top=3, decimals=2).words(ClassScores(('cat', 'dog', 'hen', 'owl')))
+    'the top 3 classes, 2 decimals'
     """
 
     top: int | None = None
@@ -75,7 +79,11 @@ class OutputView:
         return f"{rounded}, noise of {self.noise:g}" if self.noise else rounded
 
     def shows_all_of(self, other: OutputView) -> bool:
-        """Say whether whatever ``other`` shows can be seen through this view, too."""
+        """Say whether whatever ``other`` shows can be seen through this view, too.
+
+        >>> OutputView(decimals=3).shows_all_of(OutputView(decimals=2))
+        True
+        """
         if self.label_only:
             return other.label_only
         classes = self.top is None or (other.top is not None and self.top >= other.top)

@@ -67,6 +67,10 @@ class AuditFolder:
 
     Attributes:
         path: where it is.
+
+    >>> folder = AuditFolder(Path('audits/suspect-a'))
+    >>> folder.name, (folder / VERDICT).as_posix(), folder.has(VERDICT)
+    ('suspect-a', 'audits/suspect-a/verdict.json', False)
     """
 
     path: Path

@@ -95,7 +95,11 @@ class Judgement:
 
 
 def conformal_p_value(score: float, others: NDArray[np.float64]) -> float:
-    """Return (1 + number of ``others`` at least as high as ``score``) / (n + 1)."""
+    """Return (1 + number of ``others`` at least as high as ``score``) / (n + 1).
+
+    >>> conformal_p_value(0.9, np.array([0.1, 0.2, 0.95]))
+    0.5
+    """
     return (1 + int((others >= score).sum())) / (len(others) + 1)
 
 

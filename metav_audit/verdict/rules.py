@@ -30,6 +30,11 @@ class Rules:
             could be ruled out. 73 are needed to show that it lies below 5 %.
         blind_chance: controls contradict the promise if so many matches would come about in at most this share of
             honest bundles.
+
+    >>> Rules().minimum_share_answered, Rules().views.most_noise
+    (0.5, 0.02)
+    >>> Rules(minimum_blind_controls=73).minimum_blind_controls
+    73
     """
 
     minimum_share_answered: float = 0.5

@@ -26,6 +26,13 @@ class ImageDomain(InputDomain):
         low: the model-side value of the darkest level.
         high: the model-side value of the brightest level.
         levels: levels that survive the wire; 256 for 8-bit images.
+
+    What reaches a model is a picture of whole levels, and so are queries:
+
+    >>> domain = ImageDomain(1, 2, 2, levels=256)
+    >>> pixels = domain.project(np.array([[[[0.1, 0.5], [1.2, -3.0]]]], np.float32))
+    >>> (255 * pixels).round().tolist()
+    [[[[26.0, 128.0], [255.0, 0.0]]]]
     """
 
     kind: ClassVar[str] = "image"

@@ -28,6 +28,10 @@ class ClassScores(OutputSpace):
 
     The canonical feature is the natural logarithm of each class's probability, clipped from below at ``LOG_FLOOR``:
     softmax hides most of what tells models apart, its logarithm does not.
+
+    >>> space = ClassScores(('cat', 'dog'))
+    >>> space.canonical(np.array([0.5, 0.5]), ScoreKind.PROBABILITY).round(3).tolist()
+    [-0.693, -0.693]
     """
 
     kind: ClassVar[OutputKind] = OutputKind.CLASSIFICATION
