@@ -10,6 +10,7 @@ TASK_SEEDS ?= 10 11 12
 VALUES := --method committee --method metav --method local
 CLASSES := $(VALUES) --method ipguard --method akh --method sac
 BENCH ?= .bench
+COVER ?=
 DATA ?= ../shared/data
 
 .PHONY: help fix docs demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fixtures clean
@@ -18,7 +19,7 @@ demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
 
 test: $(READY)  ## every test but the soak's, those of many cases at a smaller count
-	$(BIN)/python -m pytest -n auto -m "not soak"
+	$(BIN)/python -m pytest -n auto -m "not soak" $(COVER)
 
 test-soak: $(READY)  ## storms, kills, whole zoos and the drill, every case
 	SOAK=1 $(BIN)/python -m pytest -n auto -m "soak or scaled"
@@ -27,7 +28,9 @@ test-peers: $(READY)  ## the client against real model servers, each in an envir
 	$(BIN)/python -m tests.peers.prepare
 	$(BIN)/python -m pytest tests/peers
 
-check: lint types floors docs test test-soak  ## exactly what CI runs
+check: lint types floors docs  ## exactly what CI runs: all of these, make test with its coverage, the soak
+	$(MAKE) test COVER="--cov --cov-report=term:skip-covered"
+	$(MAKE) test-soak
 
 lint: $(READY)  ## ruff, and whether the format is its own
 	$(BIN)/ruff check .
