@@ -11,9 +11,10 @@ VALUES := --method committee --method metav --method local
 CLASSES := $(VALUES) --method ipguard --method akh --method sac
 BENCH ?= .bench
 COVER ?=
+LOWEST := .venv-lowest
 DATA ?= ../shared/data
 
-.PHONY: help fix docs demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fixtures clean
+.PHONY: help fix docs test-lowest demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -23,6 +24,17 @@ test: $(READY)  ## every test but the soak's, those of many cases at a smaller c
 
 test-soak: $(READY)  ## storms, kills, whole zoos and the drill, every case
 	SOAK=1 $(BIN)/python -m pytest -n auto -m "soak or scaled"
+
+# The frozen transcript's scripted server writes its JSON by httpx, which spaced it otherwise before 0.28.
+test-lowest:  ## the auditor's side with the lowest versions that pyproject.toml promises, in an environment of its own
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) tests/lowest.py > $(LOWEST)/requirements.txt
+	$(LOWEST)/bin/python -m pip install -q --disable-pip-version-check -r $(LOWEST)/requirements.txt \
+	  pytest pytest-timeout hypothesis pypdf securesystemslib
+	PYTHONPATH=.:adapters $(LOWEST)/bin/python -m pytest -o addopts=-q -o filterwarnings=default -m "not soak and not scaled" \
+	  tests/bundle/test_folder.py tests/bundle/test_target_bits.py tests/statistics/test_plots.py tests/task tests/transcript \
+	  tests/verdict tests/report/test_build.py tests/audit/test_client.py --ignore tests/task/test_answers.py \
+	  --deselect tests/transcript/test_records.py::test_an_audit_today_writes_the_frozen_records
 
 test-peers: $(READY)  ## the client against real model servers, each in an environment of its own: see docs/peers.md
 	$(BIN)/python -m tests.peers.prepare
