@@ -1,0 +1,59 @@
+"""The documentation names what is there: links lead somewhere, formats have the fields that the program writes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from metav_audit.bundle.folder import _FIELDS as MANIFEST_FIELDS
+from metav_audit.report.as_csv import COLUMNS, SUMMARY_COLUMNS
+from metav_audit.transcript import Finished, Header, Received, Resumed, Sent, Unanswered
+from metav_audit.verdict import Verdict
+
+SOURCE = Path(__file__).parents[1]
+PAGES = [*SOURCE.glob("*.md"), *(SOURCE / "docs").rglob("*.md")]
+FORMATS = SOURCE / "docs" / "reference" / "formats.md"
+
+
+def section(title: str) -> str:
+    (text,) = re.findall(rf"^## {title}.*?$(.*?)(?=^## |\Z)", FORMATS.read_text(), re.MULTILINE | re.DOTALL)
+    return text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(SOURCE)))
+def test_every_link_to_a_file_leads_to_one(page):
+    """Of the README, the changelog, the other pages at the top, and all of docs."""
+    targets = re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", page.read_text())
+    local = [name.split("#")[0] for pair in targets for name in pair if name and "://" not in name]
+    assert not [name for name in local if not (page.parent / name).exists()]
+
+
+@pytest.mark.parametrize(
+    ("title", "names"),
+    [
+        ("A bundle", MANIFEST_FIELDS | {"sha256", "tensors_sha256"}),
+        ("`verdict.json`", {each.name for each in fields(Verdict)}),
+        ("`report.csv`", {*COLUMNS, *SUMMARY_COLUMNS}),
+    ],
+)
+def test_formats_name_every_field(title, names):
+    """Of manifest, verdict and tables."""
+    assert not [name for name in names if f"`{name}`" not in section(title)]
+
+
+@pytest.mark.parametrize("kind", [Header, Sent, Received, Unanswered, Resumed, Finished], ids=lambda kind: kind.kind)
+def test_formats_name_every_field_of_a_record(kind):
+    """Each in its own row."""
+    text = section("`transcript.jsonl`")
+    row = next(line for line in text.splitlines() if line.startswith(f"| `{kind.kind}` |"))
+    assert not [each.name for each in fields(kind) if f"`{each.name}`" not in (row if each.name != "at" else text)]
+
+
+def test_every_page_stands_in_the_site_s_navigation():
+    """A page that nobody is led to is not read."""
+    site = (SOURCE / "mkdocs.yml").read_text()
+    named = {path.relative_to(SOURCE / "docs").as_posix() for path in (SOURCE / "docs").rglob("*.md")}
+    assert not [name for name in named if not re.search(rf"(- |: ){re.escape(name)}$", site, re.MULTILINE)]
