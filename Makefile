@@ -56,7 +56,9 @@ docs: $(READY)  ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
 
 help:  ## this list
-	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | awk -F ":.*## " '{ printf "  make %-13s %s\n", $$1, $$2 }' | fold -sw 78
+	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS="	" read -r name words; do \
+	  echo "$$words" | fold -sw 57 | sed -E "1s/^/$$name	/; 2,\$$s/^/	/; s/ +$$//"; \
+	done | awk -F "	" '{ printf "  %-19s%s\n", ($$1 ? "make " $$1 : ""), $$2 }'
 
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
@@ -130,5 +132,5 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	touch $@
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info
+clean:  ## remove the environments and what was built
+	rm -rf $(VENV) $(LOWEST) build dist site *.egg-info
