@@ -68,12 +68,12 @@ def make_folder(
             lost = query in unanswered
             writer.exchange(bundle.inputs[[query]], {"queries": (query,)}, lost=lost)
             if lost:
-                journal.append(Unanswered(queries=(query,), reason=reason))
+                journal.append(Unanswered(at=journal.now(), queries=(query,), reason=reason))
         for number in range(rounds):
             about = {"queries": (), "canaries": (0, 1), "round": number}
             writer.exchange(canary_inputs(bundle), about, lost=False)
         clock = iter(["2026-03-04T10:07:00+00:00"])
-        journal.append(Finished())
+        journal.append(Finished(at=journal.now()))
     verdict = decide(bundle, read(bundle, load_transcript(path / "transcript.jsonl")))
     (path / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1))
     return path
@@ -91,6 +91,7 @@ class _Writer:
         request = self._asked.adapter.encode(inputs)
         self._journal.append(
             Sent(
+                at=self._journal.now(),
                 request=self._serial,
                 **about,
                 step=0,
@@ -109,6 +110,7 @@ class _Writer:
             fields = {"outcome": "transient", "status": 503, "error": "the server is overloaded"}
         self._journal.append(
             Received(
+                at=self._journal.now(),
                 request=self._serial,
                 elapsed_s=0.25,
                 response_sha256=hashlib.sha256(content).hexdigest(),

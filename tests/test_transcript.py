@@ -31,7 +31,7 @@ HEADER = Header(
 def chain(notes):
     """The lines of a transcript that holds these notes after its header."""
     replay = Replay()
-    records = (HEADER, *(Unanswered(queries=(0,), reason=note) for note in notes))
+    records = (HEADER, *(Unanswered(at="2030-01-01T00:00:01Z", queries=(0,), reason=note) for note in notes))
     return [replay.add(record, record_line(record.to_json(), replay.head)) for record in records]
 
 

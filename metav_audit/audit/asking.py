@@ -213,6 +213,7 @@ class Asker:
                     url=request.url,
                     request_sha256=digest,
                     body=self._journal.keep(request.content, digest),
+                    at=self._journal.now(),
                 )
             )
             begun = self._world.clock()
@@ -222,8 +223,8 @@ class Asker:
                 raw = fault
             elapsed_s = max(0.0, self._world.clock() - begun)
         if isinstance(raw, TransportError):
-            lost = Received(request=serial, outcome=raw.kind.value, elapsed_s=_seconds(elapsed_s), error=str(raw))
-            await self._journal.record(lost)
+            at, kind, took = self._journal.now(), raw.kind.value, _seconds(elapsed_s)
+            await self._journal.record(Received(at=at, request=serial, outcome=kind, elapsed_s=took, error=str(raw)))
             raise self._protested(begun, no_response(self._endpoint, raw))
         # From here on nothing knows what an echoed secret was; only the hash is of the body as it came.
         sha256, clean = hashlib.sha256(raw.content).hexdigest(), self._secrets.redact_response(raw)
@@ -288,6 +289,7 @@ class Asker:
                 identity=identify(response),
                 server_date=response.headers.get("date", "")[:_MAX_DATE] or None,
                 answers=answers,
+                at=self._journal.now(),
             )
         )
 

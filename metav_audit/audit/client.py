@@ -119,14 +119,14 @@ async def audit_endpoint_async(
             run.say("finished earlier, nothing was asked again", final=True)
             return journal.transcript
         if journal.begun:
-            journal.append(Resumed(endpoint=endpoint.record()))
+            journal.append(Resumed(at=journal.now(), endpoint=endpoint.record()))
         # 3. What is open is asked.
         async with _way_out(endpoint, transport) as way_out:
             canaries = canary_inputs(bundle)
             asker = Asker(endpoint, bundle.inputs, canaries, journal, run.budget, secrets, way_out, world, run.say)
             await run.ask_all(asker)
         # 4. Nothing is left to ask.
-        journal.append(Finished())
+        journal.append(Finished(at=journal.now()))
         return journal.transcript
 
 
@@ -290,7 +290,7 @@ class _Run:
 
     def _give_up(self, queries: Queries, reason: str) -> None:
         if queries:  # Canaries that were not answered are missing from the transcript, and so it says.
-            self._journal.append(Unanswered(queries=queries, reason=reason))
+            self._journal.append(Unanswered(at=self._journal.now(), queries=queries, reason=reason))
 
 
 @dataclass(frozen=True, slots=True)

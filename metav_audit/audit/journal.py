@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -121,13 +121,17 @@ class Journal:
         """Whether anything stands in it but its header."""
         return self._replay.records > 1
 
+    def now(self) -> str:
+        """Return the time that a record made now holds, ISO 8601, UTC."""
+        return self._now()
+
     def keep(self, content: bytes, sha256: str | None = None) -> Place:
         """Keep a body before the record that names it; return its place. Errors are those of ``append``."""
         with self._named_errors():
             return self._bodies.keep(content, sha256)
 
     def append(self, record: Record) -> None:
-        """Write one record, redacted and stamped, and bring it to disk before returning.
+        """Write one record, redacted, and bring it to disk before returning.
 
         Raises:
             ConfigurationError: the disk does not take it.
@@ -146,9 +150,8 @@ class Journal:
             await asyncio.shield(self._syncing)
 
     def _write(self, record: Record) -> None:
-        stamped = replace(record, at=self._now())
         with self._named_errors():
-            self._file.write(self._taken(stamped))
+            self._file.write(self._taken(record))
             self._file.flush()
 
     def _taken(self, record: Record) -> bytes:

@@ -36,7 +36,7 @@ class Header:
     """
 
     kind: ClassVar[str] = "header"
-    at: str = ""
+    at: str
     bundle_sha256: str
     endpoint: EndpointRecord
     software: str
@@ -98,7 +98,7 @@ class Sent:
     """
 
     kind: ClassVar[str] = "sent"
-    at: str = ""
+    at: str
     request: int
     queries: tuple[int, ...]
     canaries: tuple[int, ...] = ()
@@ -168,7 +168,7 @@ class Received:
     """
 
     kind: ClassVar[str] = "received"
-    at: str = ""
+    at: str
     request: int
     outcome: str
     elapsed_s: float | None
@@ -234,7 +234,7 @@ class Unanswered:
     """Queries are given up, and why."""
 
     kind: ClassVar[str] = "unanswered"
-    at: str = ""
+    at: str
     queries: tuple[int, ...]
     reason: str
 
@@ -253,7 +253,7 @@ class Resumed:
     """The audit went on after a stop, with the endpoint as it was declared then."""
 
     kind: ClassVar[str] = "resumed"
-    at: str = ""
+    at: str
     endpoint: EndpointRecord
 
     def to_json(self) -> dict[str, Any]:
@@ -271,7 +271,7 @@ class Finished:
     """Nothing is left to ask."""
 
     kind: ClassVar[str] = "finished"
-    at: str = ""
+    at: str
 
     def to_json(self) -> dict[str, Any]:
         """Describe the record in JSON types, the chain aside."""

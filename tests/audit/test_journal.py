@@ -30,6 +30,7 @@ def answer(journal, query):
     digest = "0" * 64
     journal.append(
         Sent(
+            at=journal.now(),
             request=query + 1,
             queries=(query,),
             step=0,
@@ -41,7 +42,9 @@ def answer(journal, query):
         )
     )
     answers = (Answer((0.5, 0.5)),)
-    journal.append(Received(request=query + 1, outcome="ok", elapsed_s=0.5, answers=answers, error="äö\u2028[1]"))
+    journal.append(
+        Received(at=journal.now(), request=query + 1, outcome="ok", elapsed_s=0.5, answers=answers, error="äö\u2028[1]")
+    )
 
 
 def whole_journal():
@@ -80,7 +83,7 @@ def test_a_journal_torn_at_any_byte_goes_on(cut):
         path.write_bytes(WHOLE[:cut])
         with opened(folder) as journal:
             assert sum(each is not None for each in journal.transcript.answers) == answered(WHOLE[:cut])
-            journal.append(Resumed(endpoint=ENDPOINT))
+            journal.append(Resumed(at=journal.now(), endpoint=ENDPOINT))
         assert load_transcript(path).requests == WHOLE[: WHOLE.rfind(b"\n", 0, cut) + 1].count(b'"sent"')
 
 
@@ -143,7 +146,7 @@ def test_every_record_passes_through_redaction(tmp_path):
     value = 'hu"sh'
     subject = replace(SUBJECT, operator={"name": f"by {value}"})
     with opened(tmp_path, subject, Secrets({"WORD": value})) as journal:
-        journal.append(Unanswered(queries=(0,), reason=f"so {value}: \ud800"))
+        journal.append(Unanswered(at=journal.now(), queries=(0,), reason=f"so {value}: \ud800"))
     header, unanswered = records(tmp_path)
     assert header["operator"] == {"name": "by [redacted:WORD]"}
     assert unanswered["reason"] == "so [redacted:WORD]: ?"
@@ -154,7 +157,7 @@ def test_a_disk_that_takes_no_more_is_an_error_with_advice(tmp_path, monkeypatch
     with opened(tmp_path) as journal:
         monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(ConfigurationError, match="No space left"):
-            journal.append(Resumed(endpoint=ENDPOINT))
+            journal.append(Resumed(at=journal.now(), endpoint=ENDPOINT))
         monkeypatch.undo()
 
 

@@ -24,7 +24,7 @@ HEADER, SENT, RECEIVED = (
     parse_record(json.loads(line)) for line in (FROZEN / "transcript.jsonl").read_bytes().splitlines()[:3]
 )
 QUERY = replace(SENT, queries=(0,), canaries=(), round=None, body=None)
-ANSWERED = Received(request=QUERY.request, outcome="ok", elapsed_s=0.25)
+ANSWERED = Received(at=QUERY.at, request=QUERY.request, outcome="ok", elapsed_s=0.25)
 
 
 def taken(*records):
