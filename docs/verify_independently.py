@@ -145,9 +145,36 @@ def committee(part, values, mask):
     return np.where(total > 0, sigmoid((odds * weights).sum(1) / np.where(total > 0, total, 1)), 0)
 
 
-def score(kind, tensors, values, mask):
+def filled_in(values, mask):
+    """Hidden classes share what is left of the probability."""
+    rest = 1 - np.where(mask, np.exp(np.where(mask, values, 0)), 0).sum(2, keepdims=True)
+    return np.where(mask, values, np.log(np.maximum(rest / np.maximum((~mask).sum(2, keepdims=True), 1), 1e-6)))
+
+
+def likeness(part, values, mask, verdict, output):
+    """The cosine with each sibling's deviations from the mean, at most three, less the reference models' mean cosine."""
+    found, classes = [], output["kind"] == "classification"
+    still = {**verdict, "view": verdict["view"].split(", noise")[0]}
+    tables = [seen_through(part[name], still, output) for name in ("models", "references")]
+    tables = [(filled_in(*each).astype(np.float32).astype(float) if classes else each[0]) for each in tables]
+    for own, shown in zip(filled_in(values, mask) if classes else np.where(mask, values, 0), mask.any(2)):
+        rows = [np.maximum(each[:, shown], part["least"] if classes else -np.inf) for each in (*tables, own[None])]
+        mean, spread = rows[0].mean(0), rows[0].std(0)
+        flat = [np.clip((each - mean) / (spread + 1e-3 * spread.max() + 1e-9), -3, 3) for each in rows]
+        models, references, one = (each.reshape(len(each), -1) for each in flat)
+        models, references, one = (
+            each / (np.linalg.norm(each, axis=1, keepdims=True) + 1e-9) for each in (models, references, one)
+        )
+        found.append((one @ models.T)[0] - (references @ models.T).mean(0))
+    return np.array(found)
+
+
+def score(kind, tensors, values, mask, verdict=None, output=None):
     """The meta-verifier: a perceptron on all answers at once, the share of labels that agree, or of bits right, ..."""
     part = {name[9:]: array.astype(float) for name, array in tensors.items() if name.startswith("verifier.")}
+    if kind == "siblings":
+        near = likeness(part, values, mask, verdict, output)
+        return sigmoid((near[:, 0] - near[:, 1:].mean(1)) / (near[:, 1:].std(1) + 1e-9))
     if kind == "committee":
         return committee(part, values, mask)
     if kind == "correlation":
@@ -211,6 +238,11 @@ def seen_through(values, verdict, output):
     return np.where(ranks < top, 0 if "alone" in words else view, 0), ranks < top
 
 
+def least_ratio(rate):
+    """The least log10 LR of a verdict that promises such a rate."""
+    return np.log10(10 * min(1, 0.05 / rate))
+
+
 def check(folder, signer=None):
     # 1. Every file has its hash.
     listed = dict(line.split("  ", 1)[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
@@ -265,10 +297,14 @@ def check(folder, signer=None):
         values = np.nan_to_num(canonical_features(answers, kind, output)).astype(np.float32)
         others, shown = seen_through(tensors["calibration.features"].astype(float), verdict, output)
         shown &= mask.any(1)[None, :, None]
-        mine = score(manifest["verifier"], tensors, values[None].astype(float), mask[None])[0]
-        theirs = score(
-            manifest["verifier"], tensors, np.where(shown, others, 0).astype(np.float32).astype(float), shown
-        )
+        others, kind = np.where(shown, others, 0).astype(np.float32).astype(float), manifest["verifier"]
+        mine = score(kind, tensors, values[None].astype(float), mask[None], verdict, output)[0]
+        theirs = score(kind, tensors, others, shown, verdict, output)
+        if kind == "siblings":
+            part = {name[9:]: array.astype(float) for name, array in tensors.items() if name.startswith("verifier.")}
+            near = likeness(part, values[None].astype(float), mask[None], verdict, output)[0]
+            p = (1 + int((near[1:] >= near[0] - 1e-9).sum())) / len(near)
+            assert abs(p - verdict["p_value_siblings"]) < 1e-9, f"p among siblings is {p}"
         assert abs(mine - verdict["score"]) < 1e-9, f"score {mine}, not {verdict['score']}"
         for derived, sign, name in ((False, 1, "p_value"), (True, -1, "p_value_derived")):
             best = {}
@@ -284,9 +320,15 @@ def check(folder, signer=None):
             assert abs(ratio - verdict["log10_lr"]) < 1e-5, f"log10 LR is {ratio}, not {verdict['log10_lr']}"
         rates = manifest["rates"]["false_match"], manifest["rates"]["false_no_match"]
         rare = verdict["p_value"] <= rates[0], verdict["p_value_derived"] <= rates[1]
+        outcome = {(True, False): "match", (False, True): "no_match"}.get(rare)
+        nearest = verdict["p_value_siblings"] is None or verdict["p_value_siblings"] <= rates[0]
+        if outcome == "match":
+            assert verdict["outcome"] != "match" or (nearest and verdict["log10_lr"] >= least_ratio(rates[0]) - 1e-5)
+        if outcome == "no_match" and verdict["outcome"] == "no_match":
+            assert verdict["log10_lr"] <= 1e-5 - least_ratio(rates[1])
         own = any(card["architecture"] == "target" and not card["derived"] for card in manifest["calibration"])
         assert own or verdict["outcome"] != "match", "a match beside no independent of the target's own architecture"
-        assert verdict["outcome"] in ({(True, False): "match", (False, True): "no_match"}.get(rare), "inconclusive")
+        assert verdict["outcome"] in (outcome, "inconclusive")
     else:
         assert verdict["outcome"] == "inconclusive", "a verdict without a score"
     return f"{verdict['outcome']}: every hash, signature and figure agrees"

@@ -12,6 +12,7 @@ from torch import nn
 
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.zoo.build import load_model
+from metav_audit.zoo.data import LabelledData
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.presets import PRESETS, Preset
 from metav_audit.zoo.store import state_of
@@ -56,6 +57,12 @@ bits = 2
 false_match = 0.2
 false_no_match = 0.2
 """
+TRAINING = """
+[training]
+program = "tests.toy:train"
+siblings = 9
+seed = 1
+"""
 
 
 def install_presets() -> None:
@@ -84,23 +91,29 @@ def pictures(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     return TASK.domain.project(0.4 * patterns[labels] + 0.6 * rng.uniform(size=(count, 1, 4, 4))), labels
 
 
-@lru_cache
-def trained() -> nn.Module:
-    """The target."""
+def train(seed: int, data: LabelledData) -> nn.Module:
+    """The owner's training program."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
+        torch.manual_seed(seed)
         model = network()
-    inputs, labels = pictures(1, 120)
-    pairs = (torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels))
+    pairs = (torch.from_numpy(data.inputs), torch.from_numpy(data.labels))
     loss = nn.functional.cross_entropy
-    descend(model, list(model.parameters()), pairs, loss, epochs=20, rate=5e-3, generator=seeded(1))
+    descend(model, list(model.parameters()), pairs, loss, epochs=20, rate=5e-3, generator=seeded(seed))
     return model
 
 
-def write_toy(folder: Path, **changes: str) -> Path:
+@lru_cache
+def trained() -> nn.Module:
+    """The target."""
+    inputs, labels = pictures(1, 120)
+    return train(1, LabelledData(inputs.astype(np.float32), labels))
+
+
+def write_toy(folder: Path, training: str = "", **changes: str) -> Path:
     """Write data, target and project file; ``changes`` replaces the values of lines of the project file.
 
-    The one calibration lineage a side of the preset "mini" bears a promised rate of a half.
+    ``training`` is the text of the section [training]; without it the target has no siblings. The one calibration
+    lineage a side of the preset "mini" bears a promised rate of a half.
     """
     if changes.get("preset") == '"mini"':
         changes = {"false_match": "0.5", "false_no_match": "0.5", **changes}
@@ -110,7 +123,7 @@ def write_toy(folder: Path, **changes: str) -> Path:
         np.savez(folder / f"{name}.npz", x=inputs, y=labels)
     safetensors.torch.save_file(state_of(trained()), folder / "target.safetensors")
     lines = [changed(line, changes) for line in PROJECT.splitlines()]
-    (folder / "project.toml").write_text("\n".join(line for line in lines if line) + "\n")
+    (folder / "project.toml").write_text("\n".join(line for line in lines if line) + "\n" + training)
     return folder / "project.toml"
 
 

@@ -139,6 +139,10 @@ def _check_verifier(bundle: FingerprintBundle) -> None:
         raise BundleError(f"the meta-verifier does not fit the fingerprint ({error}): the bundle is damaged") from error
     if score.shape != (1,) or not np.isfinite(score).all():
         raise BundleError("the meta-verifier gives no finite score: the bundle is damaged")
+    if bundle.verifier.siblings is not None and not np.array_equal(
+        bundle.verifier.tensors["models"][0], bundle.reference
+    ):
+        raise BundleError("the first of the siblings' table is not the target's own answers: the bundle is damaged")
 
 
 def load_bundle(path: Path) -> FingerprintBundle:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle.forms import agreement, bits, committee, correlation, joint, local
-from metav_audit.bundle.forms.base import Tensors
-from metav_audit.task import BoolArray, FloatArray
+from metav_audit.bundle.forms import agreement, bits, committee, correlation, joint, local, siblings
+from metav_audit.bundle.forms.base import Form, Tensors
+from metav_audit.task import BoolArray, FloatArray, OutputSpace, OutputView
 
 
 class VerifierKind(StrEnum):
@@ -29,6 +29,8 @@ class VerifierKind(StrEnum):
     """How near the correlations between a model's answers are to those between the target's (SAC, NeurIPS 2022)."""
     COMMITTEE = "committee"
     """The mean vote of several verifiers on the same answers; see ``metav_audit.fingerprint.methods.committee``."""
+    SIBLINGS = "siblings"
+    """How near to the target among reruns of its training; see ``metav_audit.bundle.forms.siblings``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,29 @@ class MetaVerifier:
         Returns:
             float64 of shape (M,), in [0, 1].
         """
-        exact = {name: np.asarray(tensor, np.float64) for name, tensor in self.tensors.items()}
-        return _FORMS[self.kind](exact, np.asarray(values, np.float64), mask)
+        return _FORMS[self.kind].score(self._exact, np.asarray(values, np.float64), mask)
+
+    def p_values_siblings(self, values: FloatArray, mask: BoolArray) -> NDArray[np.float64] | None:
+        """Return the exact p-values of M models' ranks among the target's siblings; None where it has no siblings.
+
+        The arguments are those of ``scores``; what is returned is float64 of shape (M,), in (0, 1].
+        """
+        rank = _FORMS[self.kind].p_values
+        return None if rank is None else rank(self._exact, np.asarray(values, np.float64), mask)
+
+    def through(self, view: OutputView, space: OutputSpace) -> MetaVerifier:
+        """Return the verifier for suspects that are seen through a view."""
+        seen = _FORMS[self.kind].seen
+        return self if seen is None else replace(self, tensors=seen(self.tensors, view, space))
+
+    @property
+    def siblings(self) -> int | None:
+        """How many siblings of the target it knows; None where its form has none."""
+        return None if _FORMS[self.kind].p_values is None else len(self.tensors[siblings.MODELS]) - 1
+
+    @property
+    def _exact(self) -> Tensors:
+        return {name: np.asarray(tensor, np.float64) for name, tensor in self.tensors.items()}
 
 
 VERIFIER_LIMITS: Mapping[str, float] = {
@@ -66,15 +89,19 @@ VERIFIER_LIMITS: Mapping[str, float] = {
     "least_sharpness": committee.LEAST_SHARPNESS,
     "near_floor": committee.NEAR_FLOOR,
     "graded": committee.GRADED,
+    "sibling_clip": siblings.CLIP,
+    "sibling_least_spread": siblings.LEAST_SPREAD,
+    "sibling_equal": siblings.EQUAL,
 }
 """Limits that the forms set to what they compare; a commitment states them."""
 
-_FORMS: Mapping[VerifierKind, Callable[[Tensors, NDArray[np.float64], BoolArray], NDArray[np.float64]]] = {
-    VerifierKind.JOINT: joint.score,
-    VerifierKind.AGREEMENT: agreement.score,
-    VerifierKind.BITS: bits.score,
-    VerifierKind.LOCAL: local.score,
-    VerifierKind.CORRELATION: correlation.score,
-    VerifierKind.COMMITTEE: committee.score,
+_FORMS: Mapping[VerifierKind, Form] = {
+    VerifierKind.JOINT: Form(joint.score),
+    VerifierKind.AGREEMENT: Form(agreement.score),
+    VerifierKind.BITS: Form(bits.score),
+    VerifierKind.LOCAL: Form(local.score),
+    VerifierKind.CORRELATION: Form(correlation.score),
+    VerifierKind.COMMITTEE: Form(committee.score),
+    VerifierKind.SIBLINGS: siblings.FORM,
 }
 """The registry of forms: a line each."""

@@ -68,6 +68,8 @@ class Lines:
         if verdict.log10_lr is not None:
             ratio = f"LR {ratio_text(verdict.log10_lr)}"
             numbers = [f"score {verdict.score:.4f}", ratio, f"p = {verdict.p_value:.4f}", *numbers]
+            if verdict.p_value_siblings is not None:
+                numbers.insert(3, f"among siblings {verdict.p_value_siblings:.4f}")
         if verdict.view not in ("all classes", "all values"):
             numbers.append(f"seen through: {verdict.view}")
         doubt = "; does not stand, the control failed" if passed is False else ""

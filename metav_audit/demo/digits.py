@@ -40,6 +40,10 @@ train = "train.npz"            # what the target was trained on
 heldout = "heldout.npz"        # what thieves and rivals have
 validation = "validation.npz"
 
+[training]
+program = "metav_audit.demo.digits:train"   # run again with other seeds it gives the target's siblings
+seed = {seed}
+
 [zoo]
 preset = "{preset}"
 architectures = ["cnn-small", "mlp-wide", "cnn-deep", "mlp-deep", "resnet-small"]
@@ -68,18 +72,18 @@ def write_project(folder: Path, seed: int, preset: str) -> Path:
     parts = _parts(seed)
     for name, part in parts.items():
         _save_npz(folder / f"{name}.npz", part)
-    target = train_target(parts["train"], seed)
+    target = train(seed, parts["train"])
     write_atomically(folder / "target.safetensors", safetensors.torch.save(state_of(target)))
     write_atomically(project, PROJECT.format(seed=seed, preset=preset).encode())
     return project
 
 
-def train_target(train: LabelledData, seed: int) -> nn.Module:
-    """Train the protected model."""
+def train(seed: int, data: LabelledData) -> nn.Module:
+    """Train the protected model, or with another seed a sibling of it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = network()
-    pairs = (torch.from_numpy(train.inputs), torch.from_numpy(train.labels))
+    pairs = (torch.from_numpy(data.inputs), torch.from_numpy(data.labels))
     loss = nn.functional.cross_entropy
     descend(model, list(model.parameters()), pairs, loss, epochs=40, rate=4e-3, generator=seeded(seed))
     return model

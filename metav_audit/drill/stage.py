@@ -12,9 +12,18 @@ from torch import nn
 from metav_audit.bundle import ROUNDS, FingerprintBundle, canary_inputs
 from metav_audit.fingerprint.fit import models_of
 from metav_audit.fingerprint.methods.features import features_of_all
-from metav_audit.task import Answer, FloatArray, ScoreKind
+from metav_audit.task import Answer, Features, FloatArray, ScoreKind
 from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
-from metav_audit.verdict import ControlModel, Controls, Decision, Rule, VerdictOutcome, conclude, scores_in_full
+from metav_audit.verdict import (
+    ControlModel,
+    Controls,
+    Decision,
+    Rule,
+    Scored,
+    VerdictOutcome,
+    conclude,
+    scores_in_full,
+)
 from metav_audit.version import __version__
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop
@@ -81,18 +90,19 @@ def open_stage(workshop: Workshop, zoo: SurrogateZoo, bundle: FingerprintBundle)
 
 def is_match(decision: Decision) -> bool:
     """Say whether the score alone would be a match, whatever the controls say."""
-    score = decision.verdict.score
-    if score is None:
+    verdict = decision.verdict
+    if verdict.score is None:
         return False
-    return Rule.of(decision.bundle, decision.reading).conclude(score).outcome is VerdictOutcome.MATCH
+    scored = Scored(verdict.score, verdict.p_value_siblings)
+    return Rule.of(decision.bundle, decision.reading).conclude(scored).outcome is VerdictOutcome.MATCH
 
 
 def matches_of(bundle: FingerprintBundle, players: Sequence[Player]) -> list[bool]:
     """Say of each player whether its score alone would be a match."""
     answers = features_of_all([player.model for player in players], bundle.inputs, bundle.task.output)
-    scores = bundle.verifier.scores(answers, np.ones(answers.shape, dtype=np.bool_)).tolist()
     rule = Rule.through(bundle)
-    return [rule.conclude(score).outcome is VerdictOutcome.MATCH for score in scores]
+    scored = rule.score_all(Features(answers, np.ones(answers.shape, dtype=np.bool_)))
+    return [rule.conclude(one).outcome is VerdictOutcome.MATCH for one in scored]
 
 
 def with_table(bundle: FingerprintBundle) -> FingerprintBundle:

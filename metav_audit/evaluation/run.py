@@ -114,11 +114,11 @@ def score_test_split(
     # Other noise than the calibration's.
     noisy = replace(view, seed=settings.seed + 2)
     shown = noisy.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), space)
-    scores = bundle.verifier.scores(shown.values, shown.mask)
     rule = Rule.through(bundle, view)
-    judgements = [rule.judge(score) for score in scores.tolist()]
-    outcomes = tuple(rule.conclude(score).outcome for score in scores.tolist())
-    unguarded = tuple(one.outcome for one in judgements)
+    scored = rule.score_all(shown)
+    scores = np.array([one.score for one in scored])
+    outcomes = tuple(rule.conclude(one).outcome for one in scored)
+    unguarded = tuple(rule.judge(one).outcome for one in scored)
     name = f"{settings.name} {settings.seed}"
     cards = tuple(one.card for one in surrogates)
     return TestScores(

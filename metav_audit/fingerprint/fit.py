@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from metav_audit.fingerprint.making import Making, is_scarce
 from metav_audit.fingerprint.methods.base import Materials
 from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.fingerprint.proof import prove_training
 from metav_audit.fingerprint.weight import fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, Inputs
@@ -22,6 +26,7 @@ from metav_audit.verdict import Judgement, Rule, VerdictOutcome, scores_in_full
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.siblings import load_siblings
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 
 
@@ -59,15 +64,22 @@ def make_bundle(making: Making, progress: Progress = silent) -> FingerprintBundl
     """Optimise fingerprint and verifier on the fit split and calibrate on the calibration split.
 
     Raises:
-        DataError: the zoo lacks a side in a split.
+        DataError: the zoo lacks a side in a split; or the target is a stranger among its siblings.
     """
     torch.set_num_threads(1)
-    inputs, verifier = _optimise(making, progress)
-    return seal_bundle(making, inputs, verifier)
+    proven: dict[str, Any] = {}
+    siblings: list[nn.Module] = []
+    if making.method.uses_siblings:
+        siblings = load_siblings(making.workshop)
+        proven = {"training": prove_training(making.workshop, siblings)}
+    inputs, verifier = _optimise(making, siblings, progress)
+    return seal_bundle(making, inputs, verifier, proven)
 
 
-def seal_bundle(making: Making, inputs: Inputs, verifier: MetaVerifier) -> FingerprintBundle:
-    """Calibrate fingerprint and verifier on the calibration split, and put all together."""
+def seal_bundle(
+    making: Making, inputs: Inputs, verifier: MetaVerifier, proven: Mapping[str, Any] = MappingProxyType({})
+) -> FingerprintBundle:
+    """Calibrate fingerprint and verifier on the calibration split, and put all together with what was proven."""
     target, project = making.workshop.target, making.workshop.project
     calibration = _calibrate(making.workshop, making.zoo, inputs)
     return FingerprintBundle(
@@ -80,7 +92,7 @@ def seal_bundle(making: Making, inputs: Inputs, verifier: MetaVerifier) -> Finge
         calibration=calibration,
         weight=fit_table(scores_in_full(verifier, calibration)),
         rates=project.rates,
-        provenance=making.provenance,
+        provenance={**making.provenance, **proven},
     )
 
 
@@ -115,8 +127,8 @@ def _share(rule: Rule, wanted: VerdictOutcome, *, derived: bool) -> float:
     """Return the share of one side that gets the ``wanted`` verdict, each judged by the other lineages."""
     held_out = rule.held_out
     hits = [
-        rule.without(card.lineage).conclude(score).outcome is wanted
-        for card, score in zip(held_out.models, held_out.scores.tolist(), strict=True)
+        rule.without(card.lineage).conclude(scored).outcome is wanted
+        for card, scored in zip(held_out.models, held_out.scored, strict=True)
         if card.derived is derived
     ]
     return float(np.mean(hits))
@@ -136,7 +148,7 @@ def choose_starts(workshop: Workshop, seed: int, queries: int) -> Inputs:
     return domain.project(np.concatenate([chosen, noise]))
 
 
-def _optimise(making: Making, progress: Progress) -> tuple[Inputs, MetaVerifier]:
+def _optimise(making: Making, siblings: Sequence[nn.Module], progress: Progress) -> tuple[Inputs, MetaVerifier]:
     workshop, zoo, method = making.workshop, making.zoo, making.method
     target = workshop.target
     sides = [
@@ -146,6 +158,7 @@ def _optimise(making: Making, progress: Progress) -> tuple[Inputs, MetaVerifier]
         zoo=Zoo(target.network, sides[0], sides[1], target.task, is_scarce(zoo)),
         starts=choose_starts(workshop, making.seed, making.queries),
         data=workshop.data,
+        siblings=siblings,
         seed=making.seed,
         progress=progress,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -9,12 +10,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.methods.base import Method
 from metav_audit.fingerprint.methods.registry import default_method, find_method
 from metav_audit.fingerprint.weight import LIR_VERSION
 from metav_audit.version import __version__
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.siblings import siblings_address
 from metav_audit.zoo.store import content_address
 from metav_audit.zoo.surrogates import SurrogateZoo
 
@@ -56,13 +59,18 @@ class Making:
         """Fill in the task's default method, and the project's own seed and number of queries.
 
         Raises:
-            ConfigurationError: the method is unknown, or cannot serve the task.
+            ConfigurationError: the method is unknown, or cannot serve the task; or it needs siblings, and there are
+                none, or too few for what is promised.
         """
         kind, settings = workshop.target.task.output.kind, workshop.project.settings
+        usual = default_method(kind, siblings=settings.training is not None, scarce=is_scarce(zoo))
+        found = find_method(method or usual, kind)
+        if found.uses_siblings:
+            check_siblings(workshop)
         return cls(
             workshop,
             zoo,
-            find_method(method or default_method(kind, scarce=is_scarce(zoo)), kind),
+            found,
             settings.seed if seed is None else seed,
             settings.fingerprint.queries if queries is None else queries,
         )
@@ -79,6 +87,7 @@ class Making:
                 "seed": self.seed,
                 "queries": self.queries,
                 "settings": self.method.parts(self.workshop),
+                **({"siblings": siblings_address(self.workshop)} if self.method.uses_siblings else {}),
                 "rates": settings.rates.model_dump(),
                 "version": FIT_VERSION,
                 "torch": torch.__version__,
@@ -104,6 +113,22 @@ class Making:
             },
             "platform": f"{platform.system()} {platform.machine()}",
         }
+
+
+def check_siblings(workshop: Workshop) -> None:
+    """Raise ConfigurationError unless the project names a training program, and siblings enough for its promise."""
+    training, promised = workshop.project.settings.training, workshop.project.rates.false_match
+    if training is None:
+        raise ConfigurationError(
+            "the method siblings reruns the target's own training: name its program below [training] in "
+            f'{workshop.project.path}: program = "module:function", taking (seed, data) and returning the model'
+        )
+    needed = math.ceil(1 / promised - 1e-9) - 1
+    if training.siblings < needed:
+        raise ConfigurationError(
+            f"a promised false-match rate of {promised:g} takes {needed} siblings at least, and {training.siblings} "
+            "are asked for: set siblings below [training]"
+        )
 
 
 def is_scarce(zoo: SurrogateZoo) -> bool:

@@ -26,7 +26,8 @@ summary.csv: one row an endpoint, in the order of the summary. Columns:
 - ``endpoint``, ``folder``: its name, and its audit's folder.
 - ``outcome``: match, no_match, inconclusive, or empty where there is no verdict.
 - ``control``: "is the control", or whether the run's control "passed" or "failed"; empty where it had none.
-- ``score``, ``log10_lr``, ``support``, ``p_value``, ``p_value_derived``: the verdict's; support is the ratio in words.
+- ``score``, ``log10_lr``, ``support``, ``p_value``, ``p_value_derived``, ``p_value_siblings``: the verdict's;
+  support is the ratio in words.
 - ``answered``, ``queries``, ``requests``, ``view``: how much was asked and shown.
 - ``registration``, ``seal``: what commitment and seal are worth.
 - ``first_query``, ``last_record``: ISO 8601.
@@ -79,6 +80,7 @@ SUMMARY_COLUMNS = (
     "support",
     "p_value",
     "p_value_derived",
+    "p_value_siblings",
     "answered",
     "queries",
     "requests",
@@ -127,6 +129,7 @@ def _summary_row(entry: Entry) -> tuple[Cell, ...]:
         verdict.verbal,
         verdict.p_value,
         verdict.p_value_derived,
+        verdict.p_value_siblings,
         verdict.answered,
         verdict.queries,
         verdict.requests,

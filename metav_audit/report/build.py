@@ -95,7 +95,8 @@ def _sortable(key: StratumKey) -> tuple[bool, str, str, str]:
 
 
 def _one_stratum(key: StratumKey, held_out: CalibrationScores, members: list[int], score: float | None) -> Stratum:
-    within = CalibrationScores(tuple(held_out.models[index] for index in members), held_out.scores[members])
+    models, scored = held_out.models, held_out.scored
+    within = CalibrationScores(tuple(models[at] for at in members), tuple(scored[at] for at in members))
     scores = within.lineage_scores(key[0]).tolist()
     if score is None:
         return Stratum(*key, len(members), len(scores), None, None, None, None, None, None)

@@ -32,6 +32,12 @@ _MADE = {
         "theirs (after MetaV: Pan, Yan, Zhang and Yang, KDD 2022). This meta-verifier is the mean of several: how far "
         "the answers are from the protected model's own; a linear rule a question; and one network on all answers."
     ),
+    VerifierKind.SIBLINGS: (
+        "The owner ran the training of the protected model again, with other random numbers and the same data and "
+        "program: the models that came out are its siblings. The questions are those on which all these models "
+        "disagree most; nothing in their choice knows which of the models is the protected one. This meta-verifier "
+        "tells how much nearer the answers are to the protected model than to its siblings, in standard deviations."
+    ),
 }
 _OF_CLASSES = {
     VerifierKind.COMMITTEE: (
@@ -72,6 +78,14 @@ _STEPS = (
         "like that. With n models to compare, no share can be smaller than 1/(n + 1).",
     ),
     (
+        "Nearer than its siblings: an exact p-value.",
+        "Where the protected model has siblings, a third share is taken: of it and its siblings, to how many is the "
+        "endpoint at least as near as to the protected model? If the endpoint's model came to be without the "
+        "protected one, any of them may come first with the same chance, whatever the endpoint's model is, whoever "
+        "made it and from what: this share needs no calibration models. It rests on one thing alone, that the "
+        "siblings were trained as the protected model was.",
+    ),
+    (
         "The weight: a likelihood ratio.",
         "How many times more probable is such a score if the first proposition is true than if the second is? The "
         "answer comes from a logistic regression on the same calibration scores, one a lineage, in which both sides "
@@ -82,11 +96,12 @@ _STEPS = (
     ),
     (
         "The rule decides.",
-        "A match is declared only if the score is rare among independent models and not rare among derived ones; no "
-        "match, if it is the other way round; anything else is inconclusive, and so is a match or no match that the "
-        "likelihood ratio does not support, a match where no independent model in the calibration has the protected "
-        "model's own architecture, and whatever noise in the endpoint's answers would decide alone. What counts as "
-        "rare was fixed in the bundle as a promised rate of errors, and the bundle's hash stands in this report.",
+        "A match is declared only if the score is rare among independent models and not rare among derived ones, and, "
+        "where there are siblings, if the protected model comes before nearly all of them; no match, if it is the "
+        "other way round; anything else is inconclusive, and so is a match or no match that the likelihood ratio does "
+        "not support by ten to one, a match where no independent model in the calibration has the protected model's "
+        "own architecture, and whatever noise in the endpoint's answers would decide alone. What counts as rare was "
+        "fixed in the bundle as a promised rate of errors, and the bundle's hash stands in this report.",
     ),
 )
 TERMS = (
@@ -94,6 +109,7 @@ TERMS = (
     ("Endpoint", "the service that was asked; what runs behind it is not seen."),
     ("Derived", "made from the protected model: copied, fine-tuned, pruned, or trained on its answers."),
     ("Independent", "trained without the protected model's weights, its answers, or its descendants."),
+    ("Sibling", "a model from the same program and data as the protected one, with other random numbers."),
     ("Lineage", "all models that come from one training run; one witness."),
     ("Likelihood ratio", "above 1 it speaks for the first proposition, below 1 for the second; 1 says nothing."),
     ("Bundle", "fingerprint, meta-verifier, calibration and promised error rates, in one folder with one hash."),

@@ -94,6 +94,19 @@ def _weight(model: str, verdict: Verdict, ratios: RatioCheck | None) -> Iterator
             f"{hits} of {count} {side} calibration lineages score {extreme}: p = {hits + 1}/{count + 1} = "
             f"{p_value:.3g}, and it could not have been finer than 1/{count + 1} = {1 / (count + 1):.3g}."
         )
+    yield from _siblings(model, verdict)
+
+
+def _siblings(model: str, verdict: Verdict) -> Iterator[str]:
+    if verdict.siblings is None or verdict.p_value_siblings is None:
+        return
+    count = verdict.siblings
+    nearer, finest = round(verdict.p_value_siblings * (count + 1)) - 1, 1 / (count + 1)
+    yield (
+        f"The endpoint is at least as near to {nearer} of {count} siblings as to {model}: p = {nearer + 1}/{count + 1} "
+        f"= {verdict.p_value_siblings:.3g}, and it could not have been finer than 1/{count + 1} = {finest:.3g}. "
+        f"This holds whoever made the endpoint's model and from what, if the siblings were trained as {model} was."
+    )
 
 
 def _ratio(model: str, verdict: Verdict) -> Iterator[str]:

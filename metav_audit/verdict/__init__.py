@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metav_audit.verdict.blind import MAX_CONTROLS_BYTES, ControlModel, Controls, check_names, load_controls
+from metav_audit.verdict.calibration import CalibrationScores, Scored, calibration_scores, scores_in_full
 from metav_audit.verdict.decide import decide
 from metav_audit.verdict.folder import (
     BLIND_CONTROLS,
@@ -20,16 +21,7 @@ from metav_audit.verdict.folder import (
     conclude,
 )
 from metav_audit.verdict.reading import Reading, read
-from metav_audit.verdict.rule import (
-    CalibrationScores,
-    Judgement,
-    Rule,
-    calibration_scores,
-    check_table,
-    guard,
-    judge,
-    scores_in_full,
-)
+from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.steadiness import first_look
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
@@ -55,6 +47,7 @@ __all__ = [
     "Reading",
     "Rule",
     "Rules",
+    "Scored",
     "Verdict",
     "VerdictOutcome",
     "audits_in",

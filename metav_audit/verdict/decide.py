@@ -8,6 +8,7 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
 from metav_audit.statistics import verbal
 from metav_audit.verdict.blind import Controls, score_controls
+from metav_audit.verdict.guarantee import guarantee_of
 from metav_audit.verdict.reading import Reading
 from metav_audit.verdict.rule import Judgement, Rule
 from metav_audit.verdict.rules import RULES, Rules
@@ -25,8 +26,9 @@ def decide(
     3. A likelihood ratio weighs the two propositions, from the bundle's table where all is shown and answered, and
        otherwise fitted to what the same view shows of the calibration.
     4. Two conformal p-values say how the score sits among independents and among derived models, and so decide, unless
-       the likelihood ratio contradicts them. Behind noise they have to say the same without noise on the calibration.
-       A match stands only where the calibration knows independents of the target's own architecture.
+       the likelihood ratio contradicts them, or the exact rank among the target's siblings, where it has any. Behind
+       noise they have to say the same without noise on the calibration. A match stands only where the calibration
+       knows independents of the target's own architecture.
     5. The same rule judges the sanity controls, and a third party's blind controls where there are any: if it fails
        on them, it decides nothing.
 
@@ -76,6 +78,8 @@ def _verdict(
         score=judgement.score if judgement else None,
         p_value=judgement.p_value if judgement else None,
         p_value_derived=judgement.p_value_derived if judgement else None,
+        p_value_siblings=judgement.p_value_siblings if judgement else None,
+        siblings=bundle.verifier.siblings,
         log10_lr=judgement.log10_lr if judgement else None,
         log10_lr_bounds=judgement.log10_lr_bounds if judgement else None,
         verbal=verbal(judgement.log10_lr) if judgement else None,
@@ -83,6 +87,7 @@ def _verdict(
         derived=derived,
         false_match_rate=bundle.rates.false_match,
         false_no_match_rate=bundle.rates.false_no_match,
+        guarantee=guarantee_of(bundle),
         queries=len(bundle.inputs),
         answered=reading.answered,
         requests=reading.requests,

@@ -2,83 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle import OWN_ARCHITECTURE, Calibration, ErrorRates, FingerprintBundle, MetaVerifier, ModelCard
+from metav_audit.bundle import ErrorRates, FingerprintBundle, MetaVerifier
 from metav_audit.errors import BundleError
-from metav_audit.statistics import USUAL_RATIOS, RatioRules, WeightTable, fit_weight
+from metav_audit.statistics import WeightTable
 from metav_audit.task import FULL_VIEW, BoolArray, Features, OutputView
+from metav_audit.verdict.calibration import CalibrationScores, Scored, calibration_scores, scored_through
 from metav_audit.verdict.reading import Reading
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.verdict import VerdictOutcome
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationScores:
-    """The scores of the calibration models, under the mask of what the suspect answered.
-
-    Attributes:
-        models: one card a model.
-        scores: float64 of shape (M,).
-    """
-
-    models: tuple[ModelCard, ...]
-    scores: NDArray[np.float64]
-
-    def lineage_scores(self, derived: bool) -> NDArray[np.float64]:
-        """One score a lineage of that side, sorted: its highest for independents, its lowest for derived ones.
-
-        Models of one lineage are no independent witnesses, so each lineage counts once, by the member that speaks
-        most against the verdict that the side guards.
-        """
-        by_lineage: dict[str, float] = {}
-        worst = min if derived else max
-        for card, score in zip(self.models, self.scores.tolist(), strict=True):
-            if card.derived == derived:
-                by_lineage[card.lineage] = worst(score, by_lineage.get(card.lineage, score))
-        return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
-
-    @property
-    def knows_own_architecture(self) -> bool:
-        """Whether some independent model has the target's own architecture."""
-        return any(card.architecture == OWN_ARCHITECTURE and not card.derived for card in self.models)
-
-    def fit_weight(self, rules: RatioRules = USUAL_RATIOS) -> WeightTable:
-        """Fit the table of likelihood ratios on one score a lineage."""
-        return fit_weight(self.lineage_scores(derived=True), self.lineage_scores(derived=False), rules)
-
-    def without(self, lineage: str) -> CalibrationScores:
-        """Leave out one lineage."""
-        kept = np.array([card.lineage != lineage for card in self.models])
-        models = tuple(card for card, stays in zip(self.models, kept, strict=True) if stays)
-        return CalibrationScores(models, self.scores[kept])
-
-
-def scores_in_full(verifier: MetaVerifier, calibration: Calibration) -> CalibrationScores:
-    """Score the calibration models on all that they answered."""
-    features = calibration.features
-    return CalibrationScores(calibration.models, verifier.scores(features, np.ones(features.shape, dtype=np.bool_)))
-
-
-def calibration_scores(
-    bundle: FingerprintBundle, view: OutputView = FULL_VIEW, answered: BoolArray | None = None
-) -> CalibrationScores:
-    """Score the calibration models as if they had been asked in the suspect's place.
-
-    Args:
-        bundle: whose calibration.
-        view: what the suspect's API shows.
-        answered: bool of shape (N,), the queries that the suspect answered; all of them by default.
-    """
-    values = bundle.calibration.features
-    mask = np.ones(values.shape, dtype=np.bool_)
-    if answered is not None:
-        mask &= answered[None, :, None]
-    shown = view.apply(Features(np.where(mask, values, 0).astype(np.float32), mask), bundle.task.output)
-    return CalibrationScores(bundle.calibration.models, bundle.verifier.scores(shown.values, shown.mask))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +28,7 @@ class Judgement:
     p_value_derived: float
     log10_lr: float
     log10_lr_bounds: tuple[float, float]
+    p_value_siblings: float | None
     reason: str
 
 
@@ -122,21 +60,24 @@ _UNKNOWN_ARCHITECTURE = (
 )
 
 
-def judge(score: float, held_out: CalibrationScores, rates: ErrorRates, weight: WeightTable) -> Judgement:
-    """Judge one score: a match is rare among independents and usual among derived models; a no-match the reverse.
+def judge(
+    scored: Scored, held_out: CalibrationScores, rates: ErrorRates, weight: WeightTable, rules: Rules = RULES
+) -> Judgement:
+    """Judge one model: a match is rare among independents and usual among derived models; a no-match the reverse.
 
-    Either stands only where the likelihood ratio supports the same proposition: what one figure says and the other
-    does not is no conclusion.
+    Where the target has siblings, a match is rare among them, too, for this suspect, and a no-match is not. Either
+    stands only where the likelihood ratio supports the same proposition, and strongly enough: what one figure says and
+    another does not is no conclusion.
     """
+    score, rank = scored.score, scored.p_value_siblings
     p_value = conformal_p_value(score, held_out.lineage_scores(derived=False))
     p_value_derived = conformal_p_value(-score, -held_out.lineage_scores(derived=True))
-    rare_if_independent = p_value <= rates.false_match
-    rare_if_derived = p_value_derived <= rates.false_no_match
-    outcome, reason = _JUDGEMENTS[rare_if_independent, rare_if_derived]
+    outcome, reason = _JUDGEMENTS[p_value <= rates.false_match, p_value_derived <= rates.false_no_match]
     log10_lr = float(weight.weigh(score))
-    if outcome in _SUPPORTS and not log10_lr * _SUPPORTS[outcome] > 0:
-        outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {_CONTRADICTIONS[outcome]}"
-    return Judgement(outcome, score, p_value, p_value_derived, log10_lr, (weight.low, weight.high), reason)
+    objection = _objection(outcome, log10_lr, rank, rates, rules)
+    if objection is not None:
+        outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {objection}"
+    return Judgement(outcome, score, p_value, p_value_derived, log10_lr, (weight.low, weight.high), rank, reason)
 
 
 _JUDGEMENTS = {
@@ -159,14 +100,32 @@ _JUDGEMENTS = {
 }
 
 
-_SUPPORTS = {VerdictOutcome.MATCH: 1, VerdictOutcome.NO_MATCH: -1}
-"""The sign of a log10 LR that supports the same proposition."""
+def _objection(
+    outcome: VerdictOutcome, log10_lr: float, rank: float | None, rates: ErrorRates, rules: Rules
+) -> str | None:
+    """Say what speaks against an outcome that the score's p-values gave; None where nothing does."""
+    if outcome is VerdictOutcome.INCONCLUSIVE:
+        return None
+    match = outcome is VerdictOutcome.MATCH
+    supported = log10_lr if match else -log10_lr
+    least = rules.least_ratio_at(rates.false_match if match else rates.false_no_match)
+    if not supported > 0:
+        more, what = ("more", "derivation") if match else ("less", "independence")
+        return f"it is no {more} probable if derived: the likelihood ratio does not support {what}"
+    if supported < math.log10(least) - _ROUNDED:
+        return f"the likelihood ratio supports it {10**supported:.3g} times, and at least {least:g} times are asked for"
+    if rank is not None and match and rank > rates.false_match:
+        return (
+            "it is not rare among the target's siblings: reruns of the owner's own training come as near to this "
+            f"suspect in {rank:.0%} of the cases"
+        )
+    if rank is not None and not match and rank <= rates.false_match:
+        return "the suspect is nearer to the target than to nearly all of its siblings"
+    return None
 
 
-_CONTRADICTIONS = {
-    VerdictOutcome.MATCH: "it is no more probable if derived: the likelihood ratio does not support derivation",
-    VerdictOutcome.NO_MATCH: "it is no less probable if derived: the likelihood ratio does not support independence",
-}
+_ROUNDED = 1e-6
+"""A log10 LR is told with six decimals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +133,8 @@ class Rule:
     """The rule by which a suspect is judged, and controls like it: one for audits, evaluations, drills and self-checks.
 
     Attributes:
-        bundle: whose verifier and rates.
+        bundle: whose rates.
+        verifier: the bundle's, for suspects that are seen so.
         held_out: the calibration's scores, seen as the suspect is.
         weight: the likelihood ratios that belong to them.
         still: the rule without noise on the calibration; None where there is no noise.
@@ -182,6 +142,7 @@ class Rule:
     """
 
     bundle: FingerprintBundle
+    verifier: MetaVerifier
     held_out: CalibrationScores
     weight: WeightTable
     still: Rule | None = None
@@ -211,25 +172,30 @@ class Rule:
         if complete:
             check_table(bundle, fitted, rules)
         still = cls.through(bundle, replace(view, noise=0.0, seed=0), answered, rules) if view.noise else None
-        return cls(bundle, held_out, bundle.weight if complete else fitted, still, rules)
+        verifier = bundle.verifier.through(view, bundle.task.output)
+        return cls(bundle, verifier, held_out, bundle.weight if complete else fitted, still, rules)
 
     def without(self, lineage: str) -> Rule:
         """Return the rule that would hold if a lineage of the calibration were not there."""
         held_out = self.held_out.without(lineage)
         return replace(self, held_out=held_out, weight=held_out.fit_weight(self.rules.ratios))
 
-    def score(self, shown: Features) -> float:
+    def score(self, shown: Features) -> Scored:
         """Score one model's answers."""
-        return float(self.bundle.verifier.scores(shown.values[None], shown.mask[None])[0])
+        return self.score_all(Features(shown.values[None], shown.mask[None]))[0]
 
-    def conclude(self, score: float) -> Judgement:
-        """Judge a suspect's score: like ``judge``, and a match needs independents of the target's own architecture."""
-        return guard(self.judge(score), self.held_out)
+    def score_all(self, shown: Features) -> tuple[Scored, ...]:
+        """Score the answers of M models, of shape (M, N, D)."""
+        return scored_through(self.verifier, shown)
 
-    def judge(self, score: float) -> Judgement:
-        """Judge a score; behind noise an outcome has to be that of a calibration without noise, too."""
-        judgement = judge(score, self.held_out, self.bundle.rates, self.weight)
-        if self.still is None or self.still.judge(score).outcome is judgement.outcome:
+    def conclude(self, scored: Scored) -> Judgement:
+        """Judge a suspect: like ``judge``, and a match needs independents of the target's own architecture."""
+        return guard(self.judge(scored), self.held_out)
+
+    def judge(self, scored: Scored) -> Judgement:
+        """Judge a model; behind noise an outcome has to be that of a calibration without noise, too."""
+        judgement = judge(scored, self.held_out, self.bundle.rates, self.weight, self.rules)
+        if self.still is None or self.still.judge(scored).outcome is judgement.outcome:
             return judgement
         reason = f"{judgement.reason}, but not so beside calibration models without the noise"
         return replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=reason)

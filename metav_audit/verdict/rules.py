@@ -19,6 +19,8 @@ class Rules:
         ratio_table_tolerance: by how much the log10 LRs of a bundle's table may differ from those that follow from its
             calibration.
         ratios: how scores become likelihood ratios.
+        least_ratio: a match needs a likelihood ratio of at least this, a no-match of at most its inverse; see
+            ``least_ratio_at``.
         views: how it is found what an API shows, noise among it.
         machine_names: names of the machine and the software in front of a model, in which balanced servers may differ;
             a server that changes any other of its names may have changed its model.
@@ -40,12 +42,21 @@ class Rules:
     minimum_share_answered: float = 0.5
     ratio_table_tolerance: float = 0.02
     ratios: RatioRules = USUAL_RATIOS
+    least_ratio: float = 10.0
     views: ViewRules = USUAL_VIEWS
     machine_names: tuple[str, ...] = ("address", "server", "tls_certificate_sha256", "x-powered-by")
     strangeness: float = 0.5
     sanity_shuffles: int = 99
     minimum_blind_controls: int = 20
     blind_chance: float = 0.01
+
+    def least_ratio_at(self, rate: float) -> float:
+        """Return the least ratio of a verdict that promises a rate; a promise looser than 5 % asks for less weight.
+
+        >>> Rules().least_ratio_at(0.05), Rules().least_ratio_at(0.25)
+        (10.0, 2.0)
+        """
+        return self.least_ratio * min(1.0, 0.05 / rate)
 
     def stated(self, space: OutputSpace) -> dict[str, Any]:
         """State them in JSON types, with what the program fixes beside them: for such outputs, for every verifier."""

@@ -29,14 +29,19 @@ class Verdict:
         p_value: conformal p-value of "independent of the target": the share of independent lineages, the suspect
             counted among them, that score at least as high. Never finer than 1 / (independents + 1).
         p_value_derived: its mirror, of "derived from the target", among derived lineages that score at most as high.
+        p_value_siblings: exact p-value of "independent of the target": the share of models, the target counted among
+            them, that the suspect is at least as like as the target, where the others are reruns of its training. It
+            holds for any suspect, and is never finer than 1 / (siblings + 1). None without siblings.
         log10_lr: common logarithm of the likelihood ratio, how much more probable such a score is under "derived" than
             under "independent"; None where there is no score.
         log10_lr_bounds: what the calibration can bear, at least and at most; ``log10_lr`` never leaves them.
         verbal: the likelihood ratio on ENFSI's verbal scale, for the proposition that it supports.
         independents: number of independent lineages behind ``p_value``.
         derived: number of derived lineages behind ``p_value_derived``.
+        siblings: number of siblings behind ``p_value_siblings``; None without any.
         false_match_rate: the promised rate of false matches.
         false_no_match_rate: the promised rate of false no-matches.
+        guarantee: what the promised rate of false matches rests on, in words.
         queries: queries in the fingerprint.
         answered: queries answered.
         requests: requests sent, retries included.
@@ -54,13 +59,16 @@ class Verdict:
     score: float | None
     p_value: float | None
     p_value_derived: float | None
+    p_value_siblings: float | None
     log10_lr: float | None
     log10_lr_bounds: tuple[float, float] | None
     verbal: str | None
     independents: int
     derived: int
+    siblings: int | None
     false_match_rate: float
     false_no_match_rate: float
+    guarantee: str
     queries: int
     answered: int
     requests: int

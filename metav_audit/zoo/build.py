@@ -21,6 +21,7 @@ from metav_audit.zoo.presets import plan_zoo
 from metav_audit.zoo.project import Project, Workshop, open_workshop
 from metav_audit.zoo.recipes import registry
 from metav_audit.zoo.recipes.base import fresh_model
+from metav_audit.zoo.siblings import make_siblings
 from metav_audit.zoo.store import Store, content_address
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 
@@ -29,7 +30,7 @@ USEFUL_SHARE = 0.7
 
 
 def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress = silent) -> SurrogateZoo:
-    """Train the surrogates that the store lacks, and return the zoo.
+    """Train the surrogates that the store lacks, and the target's siblings where it has any; return the zoo.
 
     Args:
         project: the owner's project.
@@ -44,6 +45,7 @@ def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress =
     plans = plan_zoo(settings.zoo.preset, project.architectures, settings.seed, project.task.output.kind, project.rates)
     _check_ready(workshop)
     make_models(workshop, plans, jobs=jobs, progress=progress)
+    make_siblings(workshop, jobs=jobs, progress=progress)
     zoo = _collect(workshop, plans)
     text = json.dumps(zoo.to_json(), indent=1, sort_keys=True)
     write_atomically(project.store / "zoo.json", text.encode() + b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 import tomllib
@@ -65,6 +66,22 @@ class FingerprintSection(_Section):
     bits: int = Field(default=4, ge=1, le=64)
 
 
+class TrainingSection(_Section):
+    """How the target was trained, so that siblings can be: its program, run again with other seeds.
+
+    Attributes:
+        program: ``module:function`` taking (seed, data) and returning a torch.nn.Module, or "built-in".
+        habits: what the built-in program does; see ``metav_audit.zoo.habits``.
+        siblings: how many are trained.
+        seed: the target's own, where it is known: with it the program can be replayed.
+    """
+
+    program: str = Field(pattern=r"^(built-in|[^:\s]+:[^:\s]+)$")
+    habits: dict[str, str | float | int] = {}
+    siblings: int = Field(default=39, ge=9, le=9999)
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
+
+
 class RatesSection(_Section):
     """The error rates a verdict promises."""
 
@@ -80,6 +97,7 @@ class ProjectFile(_Section):
     task: dict[str, Any]
     target: TargetSection
     data: DataSection
+    training: TrainingSection | None = None
     zoo: ZooSection = ZooSection()
     fingerprint: FingerprintSection = FingerprintSection()
     rates: RatesSection = RatesSection()
@@ -147,6 +165,19 @@ class Project:
             )
         nonce = self.nonce or settings.fingerprint.nonce or nonce_of(settings.seed)
         return OwnerMark(unicodedata.normalize("NFC", identity), nonce)
+
+    @property
+    def sibling_seeds(self) -> tuple[int, ...]:
+        """The siblings' seeds, below 2**31; they follow from the nonce, so that no one can choose them.
+
+        None where no training program is named.
+        """
+        settings = self.settings
+        if settings.training is None:
+            return ()
+        nonce = self.nonce or settings.fingerprint.nonce or nonce_of(settings.seed)
+        words = (f"metav-audit sibling {number} {nonce}" for number in range(settings.training.siblings))
+        return tuple(int(hashlib.sha256(each.encode()).hexdigest()[:8], 16) >> 1 for each in words)
 
     @property
     def file_name(self) -> str:

@@ -126,3 +126,31 @@ def _try_out(network: nn.Module, task: TaskSpec, model: str, count: int) -> None
         raise DataError(f"target model {model} gives {given} for {count} inputs, the task wants {wanted}")
     if not bool(torch.isfinite(outputs).all()):
         raise DataError(f"target model {model} gives NaN or infinite values")
+
+
+def in_form_of(target: TargetModel, model: nn.Module, what: str) -> nn.Module:
+    """Return a model of the owner's training program in the form of the target: its structure, frozen, giving logits.
+
+    Args:
+        target: whose form.
+        model: built as the owner's own model is.
+        what: it is, for messages.
+
+    Raises:
+        DataError: it is built otherwise.
+    """
+    form = copy.deepcopy(target.network)
+    own = model.state_dict()
+    names = form.state_dict().keys()
+    # What wraps the target, or has exported it, may have put a word before all names.
+    prefix = next((name.removesuffix(next(iter(own))) for name in names if name.endswith(next(iter(own)))), "")
+    try:
+        form.load_state_dict({prefix + name: tensor for name, tensor in own.items()})
+    except RuntimeError as error:
+        raise DataError(
+            f"{what} gives a model of another structure than the target's: {str(error).splitlines()[0]} "
+            "(name the program that the target itself came from)"
+        ) from error
+    for parameter in form.parameters():
+        parameter.requires_grad = False
+    return form.eval()

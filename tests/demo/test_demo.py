@@ -159,6 +159,6 @@ def test_the_same_seed_divides_the_digits_alike(tmp_path):
 def test_a_project_that_stands_is_not_written_again(tmp_path, monkeypatch):
     """What an owner edited in the demo's project stays."""
     (tmp_path / "project.toml").write_text("# mine")
-    monkeypatch.setattr(digits, "train_target", forbidden)
+    monkeypatch.setattr(digits, "train", forbidden)
     assert digits.write_project(tmp_path, 0, "quick") == tmp_path / "project.toml"
     assert (tmp_path / "project.toml").read_text() == "# mine"

@@ -19,7 +19,7 @@ from metav_audit.statistics import mean_interval, roc_auc
 from metav_audit.task import Features, Quantities, TaskSpec
 from metav_audit.task.domains import LatentDomain
 from metav_audit.task.outputs import Quantity
-from metav_audit.verdict import VerdictOutcome, calibration_scores, judge
+from metav_audit.verdict import Scored, VerdictOutcome, calibration_scores, judge
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.recipes.registry import RECIPES
 
@@ -135,7 +135,8 @@ def test_a_view_is_that_of_test_and_calibration_models_alike(toy):
     held_out = calibration_scores(metav, VIEWS["label"])
     assert not np.array_equal(seen.scores, score_test_split(toy.workshop, toy.zoo, metav).scores)
     weight = held_out.fit_weight()
-    assert seen.outcomes == tuple(judge(score, held_out, metav.rates, weight).outcome for score in seen.scores.tolist())
+    scored = map(Scored, seen.scores.tolist())
+    assert seen.outcomes == tuple(judge(each, held_out, metav.rates, weight).outcome for each in scored)
     own = Features(metav.calibration.features, np.ones(metav.calibration.features.shape, bool))
     shown = VIEWS["label"].apply(own, metav.task.output)
     assert np.array_equal(held_out.scores, metav.verifier.scores(shown.values, shown.mask))

@@ -17,6 +17,7 @@ from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transc
 from metav_audit.verdict import (
     CalibrationScores,
     Rule,
+    Scored,
     Verdict,
     VerdictOutcome,
     calibration_scores,
@@ -58,7 +59,7 @@ def held_out(derived, independent):
     rows = [(card(name, derived=True), score) for name, scores in derived.items() for score in scores]
     rows += [(card(name, derived=False), score) for name, scores in independent.items() for score in scores]
     cards, scores = zip(*rows, strict=True)
-    return CalibrationScores(cards, np.array(scores))
+    return CalibrationScores(cards, tuple(map(Scored, scores)))
 
 
 def reference_p_value(score, others):
@@ -87,7 +88,7 @@ def test_a_lineage_counts_once_by_its_worst_member(score, derived, independent):
     scores = held_out(derived, independent)
     highest = [max(members) for members in independent.values()]
     lowest = [min(members) for members in derived.values()]
-    judgement = judge(score, scores, ErrorRates(0.05, 0.05), scores.fit_weight())
+    judgement = judge(Scored(score), scores, ErrorRates(0.05, 0.05), scores.fit_weight())
     assert scores.fit_weight() == fit_weight(np.sort(lowest), np.sort(highest))
     assert scores.lineage_scores(derived=False).tolist() == sorted(highest)
     assert scores.lineage_scores(derived=True).tolist() == sorted(lowest)
@@ -120,21 +121,24 @@ def spread(low, high, count=19):
 def test_outcomes(score, derived, independent, outcome):
     """A match is rare among independents and usual among derived, a no-match the reverse; a few decide nothing."""
     scores = held_out(derived, independent)
-    assert judge(score, scores, ErrorRates(0.05, 0.05), scores.fit_weight()).outcome is outcome
+    assert judge(Scored(score), scores, ErrorRates(0.05, 0.05), scores.fit_weight()).outcome is outcome
 
 
-@pytest.mark.parametrize("log10_lr", [-0.5, 0.0, 0.5])
+@pytest.mark.parametrize("log10_lr", [-1.5, -0.5, 0.0, 0.5, 1.5])
 @pytest.mark.parametrize(
     ("score", "outcome", "sign"), [(0.95, VerdictOutcome.MATCH, 1), (0.05, VerdictOutcome.NO_MATCH, -1)]
 )
 def test_an_outcome_that_the_likelihood_ratio_does_not_support_is_none(score, outcome, sign, log10_lr):
-    """Rare on one side and usual on the other, but not more probable under the one proposition, is inconclusive."""
+    """Rare on one side and usual on the other, but not ten times as probable under the one proposition."""
     scores = held_out(spread(0.8, 1.0), spread(0.0, 0.2))
-    judgement = judge(score, scores, ErrorRates(0.05, 0.05), WeightTable((0.0,), (log10_lr,), -1.0, 1.0))
+    judgement = judge(Scored(score), scores, ErrorRates(0.05, 0.05), WeightTable((0.0,), (log10_lr,), -2.0, 2.0))
     assert judgement.log10_lr == log10_lr
-    if sign * log10_lr > 0:
+    if sign * log10_lr > 1:
         assert judgement.outcome is outcome
         assert "likelihood ratio" not in judgement.reason
+    elif sign * log10_lr > 0:
+        assert judgement.outcome is VerdictOutcome.INCONCLUSIVE
+        assert judgement.reason.endswith("supports it 3.16 times, and at least 10 times are asked for")
     else:
         assert judgement.outcome is VerdictOutcome.INCONCLUSIVE
         side = "derivation" if sign > 0 else "independence"
@@ -146,7 +150,7 @@ def test_a_match_needs_independents_of_the_target_s_own_architecture():
     scores = held_out(spread(0.8, 1.0), spread(0.0, 0.2))
     others = tuple(one if one.derived else dataclasses.replace(one, architecture="mlp") for one in scores.models)
     strange, rates = dataclasses.replace(scores, models=others), ErrorRates(0.05, 0.05)
-    match, no_match = (judge(score, strange, rates, scores.fit_weight()) for score in (0.95, 0.05))
+    match, no_match = (judge(Scored(score), strange, rates, scores.fit_weight()) for score in (0.95, 0.05))
     assert guard(match, scores) == match
     assert guard(match, strange).outcome is VerdictOutcome.INCONCLUSIVE
     assert "none of these independent models has the target's own architecture" in guard(match, strange).reason
@@ -174,20 +178,37 @@ def test_behind_noise_the_still_calibration_has_to_agree():
     """An outcome that follows from the noise on the calibration alone is inconclusive."""
     near, far = held_out(spread(0.8, 1.0), spread(0.0, 0.2)), held_out(spread(0.8, 1.0), spread(0.0, 0.97))
     bundle = dataclasses.replace(BUNDLE, rates=ErrorRates(0.05, 0.05))
-    still = [Rule(bundle, scores, scores.fit_weight()) for scores in (near, far)]
-    rules = [Rule(bundle, near, near.fit_weight(), one) for one in still]
-    assert [rule.judge(0.95).outcome for rule in rules] == [VerdictOutcome.MATCH, VerdictOutcome.INCONCLUSIVE]
-    assert rules[1].judge(0.95).reason.endswith("but not so beside calibration models without the noise")
+    still = [Rule(bundle, bundle.verifier, scores, scores.fit_weight()) for scores in (near, far)]
+    rules = [Rule(bundle, bundle.verifier, near, near.fit_weight(), one) for one in still]
+    assert [rule.judge(Scored(0.95)).outcome for rule in rules] == [VerdictOutcome.MATCH, VerdictOutcome.INCONCLUSIVE]
+    assert rules[1].judge(Scored(0.95)).reason.endswith("but not so beside calibration models without the noise")
 
 
 def test_a_score_above_all_independents_can_yet_be_less_probable_if_derived():
     """Where derived models crowd at 1, a score between the sides speaks for independence, and is no match."""
     derived = {**spread(0.9999, 1.0, 36), "stray 0": [0.3], "stray 1": [0.31], "stray 2": [0.32]}
     scores = held_out(derived, spread(0.1, 0.3, 39))
-    judgement = judge(0.35, scores, ErrorRates(0.05, 0.05), scores.fit_weight())
+    judgement = judge(Scored(0.35), scores, ErrorRates(0.05, 0.05), scores.fit_weight())
     assert judgement.p_value <= 0.05 < judgement.p_value_derived
     assert judgement.log10_lr < 0
     assert judgement.outcome is VerdictOutcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("score", "rank", "outcome", "reason"),
+    [
+        (0.95, 0.05, VerdictOutcome.MATCH, "usual among derived ones"),
+        (0.95, 0.1, VerdictOutcome.INCONCLUSIVE, "come as near to this suspect in 10% of the cases"),
+        (0.05, 0.5, VerdictOutcome.NO_MATCH, "usual among independent ones"),
+        (0.05, 0.05, VerdictOutcome.INCONCLUSIVE, "nearer to the target than to nearly all of its siblings"),
+    ],
+)
+def test_the_rank_among_siblings_has_to_say_the_same(score, rank, outcome, reason):
+    """Where the target has siblings, a match is rare among them, and a no-match is not."""
+    scores = held_out(spread(0.8, 1.0), spread(0.0, 0.2))
+    judgement = judge(Scored(score, rank), scores, ErrorRates(0.05, 0.05), scores.fit_weight())
+    assert (judgement.outcome, judgement.p_value_siblings) == (outcome, rank)
+    assert judgement.reason.endswith(reason)
 
 
 @pytest.mark.parametrize("independents", [19, 20, 39, 60])
@@ -199,7 +220,7 @@ def test_false_matches_stay_within_the_promised_rate(independents):
     matches = 0
     for scores in rng.beta(2, 5, (draws, independents + 1)):
         calibration = held_out(derived, {str(index): [score] for index, score in enumerate(scores[1:])})
-        matches += judge(scores[0], calibration, rates, NEUTRAL).p_value <= rates.false_match
+        matches += judge(Scored(scores[0]), calibration, rates, NEUTRAL).p_value <= rates.false_match
     promised = np.floor(rates.false_match * (independents + 1)) / (independents + 1)
     assert promised <= rates.false_match
     assert abs(matches / draws - promised) <= 4 * np.sqrt(promised * (1 - promised) / draws)

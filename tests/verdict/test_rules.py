@@ -97,6 +97,7 @@ CHANGES = {
     "ratios.edge": (but_one, Rules(ratios=RatioRules(edge=0.05))),
     "ratios.step": (but_one, Rules(ratios=RatioRules(step=0.4))),
     "ratios.extreme": (but_one, Rules(ratios=RatioRules(extreme=0.1))),
+    "least_ratio": (but_one, Rules(least_ratio=1e3)),
     "views.most_decimals": (rounded, Rules(views=ViewRules(most_decimals=2))),
     "views.most_noise": (noisy, Rules(views=ViewRules(most_noise=0.001))),
     "views.least_rounds": (noisy, Rules(views=ViewRules(least_rounds=9))),

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.task import LOG_FLOOR, BoolArray
+from metav_audit.task import LOG_FLOOR, BoolArray, FloatArray, OutputSpace, OutputView
 
 Tensors = Mapping[str, NDArray[np.float64]]
 """A verifier's parameters by name."""
+
+Reader = Callable[[Tensors, NDArray[np.float64], BoolArray], NDArray[np.float64]]
+"""From tensors, and values and mask of shape (M, N, D), to a number a model: see ``MetaVerifier.scores``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a form of verifier does with its tensors.
+
+    Attributes:
+        score: scores models.
+        p_values: gives each model the exact p-value of its rank among the target's siblings; None where the form has
+            no siblings.
+        seen: brings the answers of other models among the tensors into a view; None where there are none.
+    """
+
+    score: Reader
+    p_values: Reader | None = None
+    seen: Callable[[Mapping[str, FloatArray], OutputView, OutputSpace], dict[str, FloatArray]] | None = None
 
 
 def with_hidden_classes(values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:

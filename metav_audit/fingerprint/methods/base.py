@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from torch import nn
 
 from metav_audit.bundle import MetaVerifier
 from metav_audit.fingerprint.methods.descent import Zoo
@@ -26,6 +28,7 @@ class Materials:
         zoo: the protected model and the zoo's models of the fit split; none of these where the method uses no zoo.
         starts: valid inputs to start from, as many as the fingerprint has, drawn from the validation data.
         data: the owner's labelled data.
+        siblings: reruns of the target's training; none where the method uses none.
         seed: of all chance.
         progress: told of every step.
     """
@@ -33,6 +36,7 @@ class Materials:
     zoo: Zoo
     starts: Inputs
     data: OwnerData
+    siblings: Sequence[nn.Module]
     seed: int
     progress: Progress
 
@@ -47,6 +51,7 @@ class Method:
         settings: its settings, a dataclass, from the project; None where it has none.
         optimise: makes the fingerprint, valid in the domain, and the meta-verifier from materials and settings.
         uses_zoo: whether it learns from the zoo's models.
+        uses_siblings: whether it needs reruns of the target's training.
         outputs: the kinds of output that it can serve.
         marks_owner: whether its queries follow from the owner's identity and a nonce, which the bundle then names.
     """
@@ -56,6 +61,7 @@ class Method:
     settings: Callable[[Workshop], Any]
     optimise: Callable[[Materials, Any], tuple[Inputs, MetaVerifier]]
     uses_zoo: bool = True
+    uses_siblings: bool = False
     outputs: frozenset[OutputKind] = LABELS
     marks_owner: bool = False
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.fingerprint.methods import akh, committee, fitprint, ipguard, local, metav, random, sac
+from metav_audit.fingerprint.methods import akh, committee, fitprint, ipguard, local, metav, random, sac, siblings
 from metav_audit.fingerprint.methods.base import Method
 from metav_audit.task import OutputKind
 
 METHODS: Mapping[str, Method] = MappingProxyType(
-    {each.METHOD.name: each.METHOD for each in (metav, ipguard, fitprint, committee, local, akh, sac, random)}
+    {each.METHOD.name: each.METHOD for each in (metav, siblings, ipguard, fitprint, committee, local, akh, sac, random)}
 )
 """Methods by name."""
 
@@ -31,13 +31,16 @@ def choose_methods(asked: Sequence[str], kinds: Collection[OutputKind]) -> tuple
     return tuple(asked) or tuple(name for name in USUAL if all(METHODS[name].serves(kind) for kind in kinds))
 
 
-def default_method(kind: OutputKind, *, scarce: bool = False) -> str:
+def default_method(kind: OutputKind, *, siblings: bool = False, scarce: bool = False) -> str:
     """Return the name of the method that does best where nothing else is asked for; docs/methods.md has the figures.
 
     Args:
         kind: of the task.
+        siblings: whether the target has siblings: then the promise holds for suspects of anyone's making.
         scarce: whether the zoo has few independent lineages, from which metav learns nothing.
     """
+    if siblings:
+        return "siblings"
     return "committee" if kind is OutputKind.CLASSIFICATION or scarce else "metav"
 
 

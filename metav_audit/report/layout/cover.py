@@ -77,12 +77,21 @@ def _figures(report: EvidenceReport) -> tuple[tuple[str, str, str], ...]:
             f"{p_share(verdict.p_value_derived, verdict.derived)}; a match needs more than "
             f"{verdict.false_no_match_rate:g}",
         ),
+        *_among_siblings(verdict),
         (
             f"{verdict.answered} of {verdict.queries}",
             "queries answered",
             f"{verdict.requests} requests, retries included",
         ),
     )
+
+
+def _among_siblings(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
+    if verdict.siblings is None:
+        return ()
+    share = p_share(verdict.p_value_siblings, verdict.siblings)
+    words = f"{share}; exact for any suspect; a match needs {verdict.false_match_rate:g} or less"
+    return ((p_value(verdict.p_value_siblings), "p among siblings", words),)
 
 
 def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
@@ -94,6 +103,7 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
         ("First query", moment(report.started)),
         ("Last record", moment(report.finished)),
         ("Seen of the model", report.verdict.view),
+        ("False matches", f"at most {report.verdict.false_match_rate:.3g} promised: {report.verdict.guarantee}."),
         ("Registration", short_hashes(custody.commitment.sentence)),
         ("Seal", short_hashes(custody.seal.sentence)),
     ]

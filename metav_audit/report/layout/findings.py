@@ -61,6 +61,12 @@ def _figures(report: EvidenceReport) -> Iterator[tuple[str, str, str]]:
         f"{p_value(verdict.p_value_derived)} ({p_share(verdict.p_value_derived, verdict.derived)})",
         f"a match needs more than {no_match}, the promised rate of false no-matches",
     )
+    if verdict.siblings is not None:
+        yield (
+            "p among siblings",
+            f"{p_value(verdict.p_value_siblings)} ({p_share(verdict.p_value_siblings, verdict.siblings)})",
+            f"a match needs {match} or less; exact for any suspect",
+        )
     yield "Rare among independents", _beyond("above", independent), f"scores for which the first p is {match} or less"
     yield "Rare among derived", _beyond("below", derived), f"scores for which the second p is {no_match} or less"
     yield (

@@ -1,0 +1,47 @@
+"""What shows that siblings were trained as the target was; a bundle's provenance keeps it under ``training``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from metav_audit.zoo.program import describe_program
+from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.replay import Replay, check_replayed, replay_target
+from metav_audit.zoo.strangers import check_no_stranger
+
+CLAIMED = "claimed"
+"""The status of a program whose target was not replayed."""
+
+
+def prove_training(workshop: Workshop, siblings: Sequence[nn.Module]) -> dict[str, Any]:
+    """Hold the target against its siblings, and run its program again with its own seed where that is known.
+
+    Returns:
+        In JSON types: the program, what it is made of, the siblings' seeds, how strange the target is among them, and
+        what the replay found.
+
+    Raises:
+        DataError: the target is a stranger among its siblings, or its own seed does not give it again.
+    """
+    found = check_no_stranger(workshop, siblings)
+    training, seeds = workshop.project.settings.training, workshop.project.sibling_seeds
+    replay = None
+    if training is not None and training.seed is not None:
+        replay = replay_target(workshop, siblings)
+        check_replayed(replay)
+    return {
+        **describe_program(workshop),
+        "seeds": list(seeds),
+        "stranger_p_value": found.p_value,
+        "status": CLAIMED if replay is None else replay.status.value,
+        "replay": None if replay is None else replayed(replay),
+    }
+
+
+def replayed(replay: Replay) -> dict[str, Any]:
+    """Describe a replay in JSON types."""
+    return {**asdict(replay), "status": replay.status.value}

@@ -1,0 +1,132 @@
+"""The built-in training program: the target's own structure, trained from random weights by stated habits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from metav_audit.config import first_problem
+from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.zoo.batches import batches
+from metav_audit.zoo.data import LabelledData, OwnerData
+from metav_audit.zoo.outputs.registry import trained
+from metav_audit.zoo.plan import TARGET
+from metav_audit.zoo.recipes.base import fresh_model
+from metav_audit.zoo.target import TargetModel
+from metav_audit.zoo.training import seeded
+
+BUILT_IN_PROGRAM = "built-in"
+"""The program's name in a project."""
+
+
+class TrainingHabits(BaseModel):
+    """How the target was trained.
+
+    Attributes:
+        optimiser: its name in torch.
+        rate: its learning rate.
+        epochs: passes over the training data.
+        batch: inputs a step.
+        weight_decay: the optimiser's.
+        momentum: of sgd.
+        label_smoothing: of classifications, in [0, 1).
+        schedule: of the rate: constant, or a cosine down to zero.
+        augmentation: of pictures: none, mirrored left to right half of the time, or shifted by up to a pixel in ten.
+        best_of: runs of which the best on the validation data was kept.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    rate: float = Field(default=1e-3, gt=0, lt=10)
+    epochs: int = Field(default=20, ge=1, le=10_000)
+    batch: int = Field(default=32, ge=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    augmentation: Literal["none", "mirror", "shift"] = "none"
+    best_of: int = Field(default=1, ge=1, le=100)
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Self:
+        """Read the table [training.habits] of a project.
+
+        Raises:
+            ConfigurationError: a habit is unknown or out of range.
+        """
+        try:
+            return cls.model_validate(dict(fields))
+        except ValidationError as error:
+            raise ConfigurationError(f"[training.habits] of the project: {first_problem(error)}") from None
+
+
+def train_by_habits(habits: TrainingHabits, target: TargetModel, data: OwnerData, seed: int) -> nn.Module:
+    """Train the target's structure anew from random weights.
+
+    Raises:
+        ConfigurationError: the habits do not suit the task.
+        DataError: the training diverged.
+    """
+    validation = torch.from_numpy(data.validation.inputs), torch.from_numpy(data.validation.labels)
+    output = trained(target.task.output)
+    if output.adversarial:
+        raise ConfigurationError("the built-in program trains no generator: name a program of your own as program")
+    runs = [_one_run(habits, target, data.train, seed + run) for run in range(habits.best_of)]
+    return max(runs, key=lambda model: output.performance(model, *validation))
+
+
+def _one_run(habits: TrainingHabits, target: TargetModel, data: LabelledData, seed: int) -> nn.Module:
+    task = target.task
+    model = fresh_model(TARGET, target.network, task, seed)
+    optimizer = _optimiser(habits, model)
+    inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
+    generator = seeded(seed)
+    plan = list(batches(len(inputs), habits.batch, habits.epochs, generator))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(len(plan), 1))
+    usual = trained(task.output).loss()
+
+    def loss(outputs: Tensor, wanted: Tensor) -> Tensor:
+        if habits.label_smoothing and task.output.labelled:
+            return nn.functional.cross_entropy(outputs, wanted, label_smoothing=habits.label_smoothing)
+        return usual(outputs, wanted)
+
+    model.train()
+    value = torch.zeros(())
+    for index in plan:
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(model(_augmented(inputs[index], habits.augmentation, generator)), labels[index])
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if habits.schedule == "cosine":
+            schedule.step()
+    if not bool(torch.isfinite(value)):
+        raise DataError("the built-in training diverged (the loss is not finite): mend [training.habits]")
+    return model.eval()
+
+
+def _optimiser(habits: TrainingHabits, model: nn.Module) -> torch.optim.Optimizer:
+    parameters = list(model.parameters())
+    if habits.optimiser == "sgd":
+        return torch.optim.SGD(parameters, lr=habits.rate, momentum=habits.momentum, weight_decay=habits.weight_decay)
+    kind = torch.optim.AdamW if habits.optimiser == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=habits.rate, weight_decay=habits.weight_decay)
+
+
+def _augmented(inputs: Tensor, how: str, generator: torch.Generator) -> Tensor:
+    if how == "none":
+        return inputs
+    if inputs.ndim != 4:
+        raise ConfigurationError(f'augmentation = "{how}" is for pictures, and these inputs are none')
+    if how == "mirror":
+        turned = torch.rand(len(inputs), 1, 1, 1, generator=generator) < 0.5
+        return torch.where(turned, inputs.flip(-1), inputs)
+    reach = max(1, round(inputs.shape[-1] / 10))
+    down, right = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
+    padded = nn.functional.pad(inputs, (reach, reach, reach, reach))
+    rows, columns = reach + down, reach + right
+    return padded[..., rows : rows + inputs.shape[-2], columns : columns + inputs.shape[-1]]

@@ -1,0 +1,137 @@
+"""The owner's training program: what it is made of, and one run of it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from metav_audit.errors import ConfigurationError
+from metav_audit.zoo.architectures import call_function, import_function
+from metav_audit.zoo.habits import BUILT_IN_PROGRAM, TrainingHabits, train_by_habits
+from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.target import in_form_of
+
+_WHAT = "training program"
+
+
+def run_program(workshop: Workshop, seed: int) -> nn.Module:
+    """Run the owner's training program once, with all global chance seeded, and return its model like the target.
+
+    Args:
+        workshop: the owner's; its project names a program.
+        seed: of the run, below 2**31.
+
+    Raises:
+        ConfigurationError: the program cannot be found.
+        DataError: it fails, or its model is not built like the target.
+    """
+    training = workshop.project.settings.training
+    assert training is not None
+    with _seeded(seed):
+        if training.program == BUILT_IN_PROGRAM:
+            model = train_by_habits(TrainingHabits.read(training.habits), workshop.target, workshop.data, seed)
+        else:
+            model = call_function(training.program, _WHAT, seed, workshop.data.train)
+    if not isinstance(model, nn.Module):
+        raise ConfigurationError(f"{_WHAT} {training.program!r} gives {type(model).__name__}, not a torch.nn.Module")
+    return in_form_of(workshop.target, model, f"{_WHAT} {training.program!r}")
+
+
+def describe_program(workshop: Workshop) -> dict[str, Any]:
+    """Describe in JSON types what a run of the program hangs on beside its seed: sources, libraries, data.
+
+    Sources are the module that the program stands in and what it imports, by name and SHA-256, as far as they are no
+    installed packages; of those stand the versions.
+    """
+    training = workshop.project.settings.training
+    assert training is not None
+    sources: dict[str, str] = {}
+    libraries: dict[str, str] = {"torch": torch.__version__, "numpy": np.__version__}
+    if training.program != BUILT_IN_PROGRAM:
+        function = import_function(training.program, _WHAT)
+        sources, others = _imports_of(sys.modules[function.__module__])
+        libraries |= others
+    else:
+        sources, _ = _imports_of(sys.modules[train_by_habits.__module__])
+    return {
+        "program": training.program,
+        "habits": dict(training.habits),
+        "sources": dict(sorted(sources.items())),
+        "libraries": dict(sorted(libraries.items())),
+        "data_sha256": workshop.data.train.sha256(),
+        "target_sha256": workshop.target.sha256 if training.program == BUILT_IN_PROGRAM else None,
+    }
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the chance that a program takes from the whole process, and put it back afterwards."""
+    ours, numbers = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(numbers)
+
+
+def _imports_of(start: ModuleType) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the sources (SHA-256 by module) and the installed packages (version by name) that a module stands on."""
+    sources: dict[str, str] = {}
+    packages: set[str] = set()
+    open_modules = [start]
+    while open_modules:
+        module = open_modules.pop()
+        path = getattr(module, "__file__", None)
+        if path is None or module.__name__ in sources:
+            continue
+        if _installed(Path(path)):
+            packages.add(module.__name__.partition(".")[0])
+            continue
+        sources[module.__name__] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        open_modules.extend(_named_in(module))
+    owners = packages_distributions()
+    return sources, {name: version(owners[name][0]) for name in packages if name in owners}
+
+
+def _named_in(module: ModuleType) -> Iterator[ModuleType]:
+    for value in vars(module).values():
+        if isinstance(value, ModuleType):
+            yield value
+        elif isinstance(value, type | Callable):
+            named = sys.modules.get(getattr(value, "__module__", None) or "")
+            if named is not None:
+                yield named
+
+
+def _installed(path: Path) -> bool:
+    places = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return any(path.is_relative_to(place) for place in places)
+
+
+def check_program(workshop: Workshop) -> None:
+    """Raise ConfigurationError if the program cannot be found, or its habits are no habits."""
+    training = workshop.project.settings.training
+    if training is None:
+        return
+    if training.program == BUILT_IN_PROGRAM:
+        TrainingHabits.read(training.habits)
+    elif training.habits:
+        raise ConfigurationError('[training] habits are those of the built-in program: write program = "built-in"')
+    else:
+        import_function(training.program, _WHAT)

@@ -1,0 +1,130 @@
+"""Replay: the training program run again with the target's own seed. If it gives the target's answers, it is proven.
+
+Undeclared data, or a target that was chosen as the best of several runs, show in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.task import Inputs
+from metav_audit.zoo.outputs.registry import trained
+from metav_audit.zoo.program import run_program
+from metav_audit.zoo.project import Workshop
+
+NEAR = 0.5
+"""A run is nearly the target's if it lies within this share of the least distance between any two siblings."""
+
+MOST = 1000
+"""Natural inputs, and as many of noise, that are compared."""
+
+
+class ReplayStatus(StrEnum):
+    """What the target's own seed gave."""
+
+    REPRODUCED = "reproduced"
+    """The target's own answers, within what two calls of one model may differ by."""
+    NEARLY = "nearly reproduced"
+    """Answers far nearer to the target's than any sibling's are to another's: other hardware, other versions."""
+    NOT_REPRODUCED = "not reproduced"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replay found; distances are in the output's canonical units.
+
+    Attributes:
+        status: in a word.
+        seed: that was run.
+        furthest: the largest difference in one number of one answer.
+        tolerance: what it may be where the target is reproduced.
+        distance: the root of the mean squared difference.
+        siblings: the least such distance between two siblings, or between one and the target.
+    """
+
+    status: ReplayStatus
+    seed: int
+    furthest: float
+    tolerance: float
+    distance: float
+    siblings: float
+
+    def __str__(self) -> str:
+        """Say what was found in one line."""
+        return (
+            f"{self.status}: seed {self.seed} gave answers that differ by {self.furthest:.2g} at most (tolerance "
+            f"{self.tolerance:g}) and by {self.distance:.2g} on the whole, where two siblings differ by "
+            f"{self.siblings:.2g} at least"
+        )
+
+
+def replay_target(workshop: Workshop, siblings: Sequence[nn.Module], queries: Inputs | None = None) -> Replay:
+    """Run the training program with the target's own seed, and compare what it gives with the target.
+
+    Args:
+        workshop: the owner's; its project names a program and the target's seed.
+        siblings: the target's, to tell near from far.
+        queries: a fingerprint's inputs, compared beside natural inputs and noise; none by default.
+
+    Raises:
+        ConfigurationError: no seed is named.
+        DataError: the program fails.
+    """
+    training = workshop.project.settings.training
+    if training is None or training.seed is None:
+        raise ConfigurationError(
+            f"no training seed is named in {workshop.project.path}: set seed below [training] to the target's own"
+        )
+    return compare_run(workshop, run_program(workshop, training.seed), training.seed, siblings, queries)
+
+
+def compare_run(
+    workshop: Workshop, run: nn.Module, seed: int, siblings: Sequence[nn.Module], queries: Inputs | None = None
+) -> Replay:
+    """Compare one run of the program with the target; see ``replay_target``."""
+    space, inputs = workshop.target.task.output, _inputs(workshop, queries)
+    own, again = (_features(model, inputs, workshop) for model in (workshop.target.network, run))
+    others = [own, *(_features(model, inputs, workshop) for model in siblings)]
+    apart = min(_rms(one, other) for at, one in enumerate(others) for other in others[:at])
+    furthest, distance = float(np.abs(own - again).max()), _rms(own, again)
+    if furthest <= space.tolerance:
+        status = ReplayStatus.REPRODUCED
+    elif distance <= NEAR * apart:
+        status = ReplayStatus.NEARLY
+    else:
+        status = ReplayStatus.NOT_REPRODUCED
+    return Replay(status, seed, furthest, space.tolerance, distance, apart)
+
+
+def check_replayed(found: Replay) -> None:
+    """Raise DataError if the seed that the project names does not give the target."""
+    if found.status is ReplayStatus.NOT_REPRODUCED:
+        raise DataError(
+            f"the training program does not give the target again ({found}): program, data or seed below [training] "
+            "are not the target's own, and siblings of another program promise nothing. Mend them; where the seed is "
+            "not known leave it out, and the report says that the program is claimed"
+        )
+
+
+def _inputs(workshop: Workshop, queries: Inputs | None) -> Inputs:
+    natural = workshop.data.validation.inputs[:MOST]
+    noise = workshop.target.task.domain.sample(len(natural), np.random.default_rng(0))
+    return np.concatenate([natural, noise, *([] if queries is None else [queries])])
+
+
+@torch.no_grad()
+def _features(model: nn.Module, inputs: Inputs, workshop: Workshop) -> NDArray[np.float64]:
+    output = trained(workshop.target.task.output)
+    return output.features(model(torch.from_numpy(inputs))).numpy().astype(np.float64)
+
+
+def _rms(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(np.sqrt(((one - other) ** 2).mean()))
