@@ -211,7 +211,7 @@ def lesions(seed: int, data: LabelledData) -> nn.Module:
 
 def adult(seed: int, data: LabelledData) -> nn.Module:
     """Train on incomes."""
-    return _train(adult_network, seed, data, Recipe(12, 3e-3, 64), nn.functional.cross_entropy)
+    return _train(adult_network, seed, data, Recipe(15, 3e-3, 64), nn.functional.cross_entropy)
 
 
 def warfarin(seed: int, data: LabelledData) -> nn.Module:

@@ -28,6 +28,7 @@ from tests.bench.foreign import programs
 DATA = Path("../shared/data")
 PARTS = ("train", "heldout", "validation", "strangers")
 _MOST_OF_A_KIND = 300
+_WHAT = ("images", "labels")
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
 
@@ -78,7 +79,10 @@ def _fashion(data: Path, number: int) -> Mapping[str, Arrays]:
 
 
 def _lesions(data: Path, number: int) -> Mapping[str, Arrays]:
-    """Give the owner the training images, strangers the others: the file's parts have no lesion in common."""
+    """Give the owner the training images, strangers the others: the file's parts have no lesion in common.
+
+    The owner's own parts may show a lesion twice. None has more than 300 of a kind.
+    """
     with np.load(data / "ham10000_28.npz") as arrays:
         mine = arrays["train_images"], arrays["train_labels"].ravel().astype(np.int64)
         others = [np.concatenate([arrays[f"{part}_{what}"] for part in ("val", "test")]) for what in _WHAT]
@@ -88,16 +92,13 @@ def _lesions(data: Path, number: int) -> Mapping[str, Arrays]:
     parts = {part: tuple(array[index] for array in mine) for part, index in at.items()}
     order = chance.permutation(len(others[1]))
     parts["strangers"] = others[0][order], others[1].ravel().astype(np.int64)[order]
-    return {part: _thinned(*arrays) for part, arrays in parts.items()}
+    return {part: _thinned(*arrays, chance) for part, arrays in parts.items()}
 
 
-_WHAT = ("images", "labels")
-
-
-def _thinned(pictures: NDArray[Any], labels: NDArray[Any]) -> Arrays:
-    """Keep the first 300 of a kind at most, in their order."""
+def _thinned(pictures: NDArray[Any], labels: NDArray[Any], chance: np.random.Generator) -> Arrays:
+    """Keep the first 300 of a kind at most, shuffled: the frequent kinds would all stand in front."""
     kinds = range(real.LESIONS.output.size)
-    kept = np.sort(np.concatenate([np.flatnonzero(labels == kind)[:_MOST_OF_A_KIND] for kind in kinds]))
+    kept = chance.permutation(np.concatenate([np.flatnonzero(labels == kind)[:_MOST_OF_A_KIND] for kind in kinds]))
     return (pictures[kept].transpose(0, 3, 1, 2) / 255).astype(np.float32), labels[kept]
 
 
