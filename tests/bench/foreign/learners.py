@@ -271,7 +271,7 @@ def steal(
         soft = attack == "knockoff-soft"
         knockoff = KnockoffNets(asked, **many, sampling_strategy="random", use_probability=soft, verbose=False)
         knockoff.extract(data.inputs, thieved_classifier=thief)
-    return Network(student.eval(), True)
+    return Network(student.eval(), classes=True)
 
 
 # Modified copies.

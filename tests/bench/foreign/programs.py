@@ -1,4 +1,4 @@
-"""The owners' training programs, one a task: plain torch, all randomness from the seed; a target is a run of its own."""
+"""The owners' training programs, one a task: plain torch, all randomness from the seed; a target is a run of one."""
 
 from __future__ import annotations
 

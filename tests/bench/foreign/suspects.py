@@ -31,6 +31,7 @@ from tests.bench.foreign import learners, programs
 from tests.bench.foreign.learners import Array, Habits, Network, Predict
 from tests.bench.foreign.tasks import read_part
 
+DERIVED = ("modified", "soft", "hard")
 LEAST_SHARE = 0.7
 """Of the target's performance: a suspect below it is of no use to anyone, and left out."""
 _TEST_SHARE = 6
@@ -61,7 +62,6 @@ class Suspect:
 class _Plan(NamedTuple):
     name: str
     stratum: str
-    derived: bool
     make: Callable[[], Predict]
 
 
@@ -186,8 +186,12 @@ def _libraries(*, classes: bool, epochs: int) -> dict[str, Callable[[int], Any]]
     extreme = pick(xgboost.XGBClassifier, xgboost.XGBRegressor)
     linear = pick(linear_model.LogisticRegression(max_iter=300, C=0.3), linear_model.Ridge(1.0))
     return {
-        "sklearn-mlp": lambda seed: perceptron((80,), max_iter=2 * epochs, alpha=1e-3, random_state=seed),
-        "sklearn-mlp-deep": lambda seed: perceptron((64, 48), max_iter=epochs, alpha=1e-3, random_state=seed),
+        "sklearn-mlp": lambda seed: perceptron(
+            hidden_layer_sizes=(80,), max_iter=2 * epochs, alpha=1e-3, random_state=seed
+        ),
+        "sklearn-mlp-deep": lambda seed: perceptron(
+            hidden_layer_sizes=(64, 48), max_iter=epochs, alpha=1e-3, random_state=seed
+        ),
         "sklearn-forest": lambda seed: forest(150, min_samples_leaf=2, max_features="sqrt", random_state=seed),
         "sklearn-boosting": lambda seed: histogram(max_iter=80, max_leaf_nodes=15, random_state=seed),
         "sklearn-linear": lambda _: linear,
@@ -362,7 +366,7 @@ def _copies(bench: Bench) -> Iterator[_Plan]:
         ways["int8-torch"] = lambda: learners.quantised(spec, target)
         ways["rounded"] = lambda: learners.rounded(spec, target, 0.05)
     for name, make in ways.items():
-        yield _Plan(name, "modified", True, make)
+        yield _Plan(name, "modified", make)
 
 
 def _thieves(bench: Bench) -> Iterator[_Plan]:
@@ -371,7 +375,7 @@ def _thieves(bench: Bench) -> Iterator[_Plan]:
     target = bench.as_suspect(bench.target)
     for stratum, ways in (("soft", cast.soft), ("hard", cast.hard)):
         for way in ways:
-            yield _Plan(way, stratum, True, lambda way=way: _steal(bench, way, target, data, bench.seed(way)))
+            yield _Plan(way, stratum, lambda way=way: _steal(bench, way, target, data, bench.seed(way)))
 
     def of_sibling(place: int, way: str) -> Predict:
         sibling = program(900_000 + 100 * bench.number + place, bench.owners)
@@ -384,14 +388,11 @@ def _thieves(bench: Bench) -> Iterator[_Plan]:
         return _steal(bench, way, bench.as_suspect(independent), rest, bench.seed(f"independent {place}"))
 
     for place, way in enumerate(cast.of_sibling):
-        yield _Plan(
-            f"sibling-{place}-{way}", "thief of a sibling", False, lambda place=place, way=way: of_sibling(place, way)
-        )
+        yield _Plan(f"sibling-{place}-{way}", "thief of a sibling", lambda place=place, way=way: of_sibling(place, way))
     for place, way in enumerate(cast.of_independent):
         yield _Plan(
             f"independent-{place}-{way}",
             "thief of an independent",
-            False,
             lambda place=place, way=way: of_independent(place, way),
         )
 
@@ -410,14 +411,11 @@ def _rivals(bench: Bench) -> Iterator[_Plan]:
             yield _Plan(
                 name,
                 stratum,
-                False,
                 lambda kind=kind, held=held, name=name: _learn(bench, kind, held, bench.seed(name)),
             )
     for place in range(4):
         seed = 700_000 + 100 * bench.number + place
-        yield _Plan(
-            f"recipe-{place}", "owner's recipe", False, lambda seed=seed: bench.as_suspect(program(seed, data))
-        )
+        yield _Plan(f"recipe-{place}", "owner's recipe", lambda seed=seed: bench.as_suspect(program(seed, data)))
 
 
 def make_suspects(project: Path, *, all_of_them: bool = False) -> list[Suspect]:
@@ -455,7 +453,7 @@ def _made(bench: Bench, plan: _Plan) -> Suspect:
             return suspect
     with _seeded(bench.seed(f"{plan.stratum} {plan.name}")):
         predict = plan.make()
-    suspect = Suspect(plan.name, plan.stratum, plan.derived, bench.performance(predict), predict)
+    suspect = Suspect(plan.name, plan.stratum, plan.stratum in DERIVED, bench.performance(predict), predict)
     buffer = io.BytesIO()
     joblib.dump((bench.sha256, suspect), buffer)
     write_atomically(path, buffer.getvalue())
