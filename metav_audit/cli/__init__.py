@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "Write an audit's report again, from its folder.",
     "drill": "Rig bundles for real, and see each exposed.",
     "rebuild": "Make a bundle again from its project, and compare hashes.",
+    "replay": "Run the training program with the target's own seed.",
     "adapters": "List the installed adapters and what each can do.",
 }
 

@@ -12,6 +12,7 @@ from metav_audit.evidence.compare import csv_difference, first_difference, html_
 from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, EvidenceFile
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
+from metav_audit.evidence.replayed import make_replay_statement
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.sums import check_sums, write_sums
 from metav_audit.evidence.timestamp import (
@@ -55,6 +56,7 @@ __all__ = [
     "load_attestation",
     "make_commitment",
     "make_key",
+    "make_replay_statement",
     "make_seal",
     "pack_folder",
     "preregistered",

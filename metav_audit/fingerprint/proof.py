@@ -8,9 +8,12 @@ from typing import Any
 
 from torch import nn
 
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.errors import BundleError
+from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.zoo.program import describe_program
 from metav_audit.zoo.project import Workshop
-from metav_audit.zoo.replay import Replay, check_replayed, replay_target
+from metav_audit.zoo.replay import Replay, check_replayed, compare_answers, replay_target, run_target_seed, seed_of
 from metav_audit.zoo.strangers import check_no_stranger
 
 CLAIMED = "claimed"
@@ -40,6 +43,21 @@ def prove_training(workshop: Workshop, siblings: Sequence[nn.Module]) -> dict[st
         "status": CLAIMED if replay is None else replay.status.value,
         "replay": None if replay is None else replayed(replay),
     }
+
+
+def replay_bundle(bundle: FingerprintBundle, workshop: Workshop) -> Replay:
+    """Replay a bundle's target, and compare its answers to the fingerprint with those in the bundle.
+
+    Raises:
+        BundleError: the bundle has no siblings.
+        ConfigurationError: the project names no training program, or no seed.
+        DataError: the program fails.
+    """
+    if bundle.verifier.siblings is None:
+        raise BundleError("the bundle was made without siblings: there is no training program to replay")
+    run = run_target_seed(workshop)
+    again = features_of_all([run], bundle.inputs, bundle.task.output)[0]
+    return compare_answers(bundle.verifier.tensors["models"], again, seed_of(workshop), bundle.task.output)
 
 
 def replayed(replay: Replay) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.task import Inputs
+from metav_audit.task import Inputs, OutputSpace
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.program import run_program
 from metav_audit.zoo.project import Workshop
@@ -66,35 +67,56 @@ class Replay:
         )
 
 
-def replay_target(workshop: Workshop, siblings: Sequence[nn.Module], queries: Inputs | None = None) -> Replay:
+def replay_target(workshop: Workshop, siblings: Sequence[nn.Module]) -> Replay:
     """Run the training program with the target's own seed, and compare what it gives with the target.
+
+    They are compared on natural inputs and on noise.
 
     Args:
         workshop: the owner's; its project names a program and the target's seed.
         siblings: the target's, to tell near from far.
-        queries: a fingerprint's inputs, compared beside natural inputs and noise; none by default.
 
     Raises:
         ConfigurationError: no seed is named.
         DataError: the program fails.
+    """
+    models = [workshop.target.network, *siblings, run_target_seed(workshop)]
+    inputs = _inputs(workshop)
+    answers = np.stack([_features(model, inputs, workshop) for model in models])
+    return compare_answers(answers[:-1], answers[-1], seed_of(workshop), workshop.target.task.output)
+
+
+def run_target_seed(workshop: Workshop) -> nn.Module:
+    """Run the training program with the target's own seed; the errors are those of ``replay_target``."""
+    return run_program(workshop, seed_of(workshop))
+
+
+def seed_of(workshop: Workshop) -> int:
+    """Return the target's own training seed.
+
+    Raises:
+        ConfigurationError: the project names none.
     """
     training = workshop.project.settings.training
     if training is None or training.seed is None:
         raise ConfigurationError(
             f"no training seed is named in {workshop.project.path}: set seed below [training] to the target's own"
         )
-    return compare_run(workshop, run_program(workshop, training.seed), training.seed, siblings, queries)
+    return training.seed
 
 
-def compare_run(
-    workshop: Workshop, run: nn.Module, seed: int, siblings: Sequence[nn.Module], queries: Inputs | None = None
-) -> Replay:
-    """Compare one run of the program with the target; see ``replay_target``."""
-    space, inputs = workshop.target.task.output, _inputs(workshop, queries)
-    own, again = (_features(model, inputs, workshop) for model in (workshop.target.network, run))
-    others = [own, *(_features(model, inputs, workshop) for model in siblings)]
-    apart = min(_rms(one, other) for at, one in enumerate(others) for other in others[:at])
-    furthest, distance = float(np.abs(own - again).max()), _rms(own, again)
+def compare_answers(models: NDArray[Any], again: NDArray[Any], seed: int, space: OutputSpace) -> Replay:
+    """Compare a run's answers with the target's.
+
+    Args:
+        models: canonical features of target and siblings, the target first, of shape (K + 1, N, D).
+        again: those of the run, of shape (N, D).
+        seed: of the run.
+        space: what the features are of.
+    """
+    models, again = models.astype(np.float64), again.astype(np.float64)
+    apart = min(_rms(one, other) for at, one in enumerate(models) for other in models[:at])
+    furthest, distance = float(np.abs(models[0] - again).max()), _rms(models[0], again)
     if furthest <= space.tolerance:
         status = ReplayStatus.REPRODUCED
     elif distance <= NEAR * apart:
@@ -114,10 +136,10 @@ def check_replayed(found: Replay) -> None:
         )
 
 
-def _inputs(workshop: Workshop, queries: Inputs | None) -> Inputs:
+def _inputs(workshop: Workshop) -> Inputs:
     natural = workshop.data.validation.inputs[:MOST]
     noise = workshop.target.task.domain.sample(len(natural), np.random.default_rng(0))
-    return np.concatenate([natural, noise, *([] if queries is None else [queries])])
+    return np.concatenate([natural, noise])
 
 
 @torch.no_grad()

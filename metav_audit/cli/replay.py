@@ -1,0 +1,62 @@
+"""metav-audit replay BUNDLE PROJECT."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("project", type=click.Path(path_type=Path))
+@click.option("--key", help="Sign the statement: the key's path, or env:NAME for a variable that holds its PEM.")
+@click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
+@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The statement's file; BUNDLE.replay.json by default."
+)
+def command(
+    bundle: Path, project: Path, key: str | None, tsa: str | None, tsa_cert: Path | None, output: Path | None
+) -> int:
+    """Run the training program of PROJECT with the target's own seed.
+
+    If it gives the answers of BUNDLE's target again, program and data are the
+    target's own, and its siblings can be trusted. Neither the zoo nor the
+    siblings are needed: how near is near is read from the bundle. With --key
+    what was found is signed, for others to keep beside the bundle.
+
+    Exit code: 0 reproduced, or nearly; 4 not reproduced.
+    """
+    from datetime import UTC, datetime
+
+    from metav_audit.bundle import FingerprintBundle
+    from metav_audit.cli.commit import stamper_of
+    from metav_audit.evidence import check_free, make_replay_statement, read_key, save_attestation
+    from metav_audit.fingerprint.proof import replay_bundle, replayed
+    from metav_audit.zoo.program import describe_program
+    from metav_audit.zoo.project import load_project, open_workshop
+    from metav_audit.zoo.replay import ReplayStatus
+
+    path = output or bundle.parent / f"{bundle.name}.replay.json"
+    if key is None and (output is not None or tsa is not None):
+        raise click.UsageError("-o and --tsa are for a signed statement: name a key with --key.")
+    signing, stamper = (read_key(key, os.environ) if key else None), stamper_of(tsa, tsa_cert)
+    if signing is not None:
+        check_free(path)
+    shown, workshop = FingerprintBundle.load(bundle), open_workshop(load_project(project))
+    found = replay_bundle(shown, workshop)
+    click.echo(str(found))
+    if signing is not None:
+        statement = make_replay_statement(
+            shown,
+            replayed(found),
+            describe_program(workshop),
+            signing,
+            claimed_at=datetime.now(UTC),
+            stamper=stamper,
+        )
+        save_attestation(statement, path)
+        click.echo(str(path))
+    return 4 if found.status is ReplayStatus.NOT_REPRODUCED else 0
