@@ -76,7 +76,7 @@ class Scorer:
 
     def __call__(self, inputs: NDArray[np.float32]) -> Array:
         probabilities = np.zeros((len(inputs), self.count))
-        with _quietly():
+        with quietly():
             probabilities[:, self.model.classes_] = self.model.predict_proba(_flat(inputs))
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
@@ -89,7 +89,7 @@ class Numbers:
     spec: TaskSpec
 
     def __call__(self, inputs: NDArray[np.float32]) -> Array:
-        with _quietly():
+        with quietly():
             numbers = np.stack([model.predict(_flat(inputs)) for model in self.models], axis=1).astype(np.float64)
         space = self.spec.output
         return space.center + space.scale * numbers if isinstance(space, Quantities) else _softmax(numbers)
@@ -198,7 +198,7 @@ def tune(spec: TaskSpec, model: nn.Module, parameters: list[nn.Parameter], data:
 
 def fit_scorer(model: Any, inputs: Array, labels: Array, count: int) -> Scorer:
     """Fit a classifier of scikit-learn's kind to labels, which are renumbered for those that want all from 0."""
-    with _quietly():
+    with quietly():
         seen = np.unique(labels)
         if np.array_equal(seen, np.arange(len(seen))):
             return Scorer(model.fit(_flat(inputs), labels), count)
@@ -221,13 +221,13 @@ def fit_numbers(build: Callable[[int], Any], spec: TaskSpec, inputs: Array, want
         numbers = (wanted - space.center) / space.scale
     else:
         numbers = np.log(np.clip(wanted, np.exp(_LEAST_LOG), None))
-    with _quietly():
+    with quietly():
         return Numbers([build(place).fit(_flat(inputs), each) for place, each in enumerate(numbers.T)], spec)
 
 
 def fit_joint(model: Any, inputs: Array, probabilities: Array) -> Joint:
     """Fit one regressor to all probabilities."""
-    with _quietly():
+    with quietly():
         return Joint(model.fit(_flat(inputs), probabilities))
 
 
@@ -242,7 +242,7 @@ def steal(
     The labels of ``data`` are the true ones, by which the adaptive attack chooses what to ask. That attack of the
     toolbox trains on the victim's labels alone, whatever ``use_probability`` says: it steals labels.
     """
-    with _quietly():
+    with quietly():
         from art.attacks.extraction import CopycatCNN, KnockoffNets
         from art.estimators.classification import BlackBoxClassifier, PyTorchClassifier
 
@@ -300,7 +300,7 @@ def pruned(spec: TaskSpec, model: nn.Module, share: float, data: LabelledData, h
 
 def quantised(spec: TaskSpec, model: nn.Module) -> Network:
     """Let torch bring linear layers to 8 bits."""
-    with _quietly():
+    with quietly():
         return Network(torch.ao.quantization.quantize_dynamic(_copied(model), {nn.Linear}), has_classes(spec))
 
 
@@ -311,7 +311,7 @@ def exported(spec: TaskSpec, model: nn.Module) -> Exported:
 
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with tempfile.TemporaryDirectory() as folder, _quietly():
+    with tempfile.TemporaryDirectory() as folder, quietly():
         whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"
         torch.onnx.export(
             model.eval(),
@@ -362,7 +362,7 @@ def _softmax(numbers: Array) -> Array:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep other libraries' warnings and notes away."""
     import logging
 

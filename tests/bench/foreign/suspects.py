@@ -1,6 +1,7 @@
 """Suspects of strangers' making: copies and thieves of an owner's target, and innocents of every sort, one file each.
 
-All but the innocents of "owner's data" are made from strangers.npz alone; a sixth of it measures them.
+All but the innocents of "owner's data" are made from strangers.npz alone; a sixth of it measures them. A stored suspect
+is made anew where target or data are others, but not where this code is: then take the folder suspects/ away.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Bench:
 
 
 _HABITS = {
-    "digits": Habits(50, 2e-3),
+    "digits": Habits(40, 5e-3),
     "fashion": Habits(15, 2e-3),
     "lesions": Habits(30, 1e-3),
     "adult": Habits(15, 2e-3, 64),
@@ -215,7 +216,7 @@ def _learn(bench: Bench, kind: str, data: LabelledData, seed: int) -> Predict:
         name = kind.removeprefix("torch-").removesuffix("-sgd")
         model = bench.network() if name == "own" else _STUDENTS[name](spec)
         if kind.endswith("-sgd"):
-            habits = habits._replace(rate=0.02, momentum=0.9)
+            habits = habits._replace(rate=0.05, momentum=0.9)
         return learners.fit_network(spec, model, data.inputs, data.labels, habits)
     hard = data.labels.dtype == np.int64
     build = _libraries(classes=hard, epochs=habits.epochs)[kind]
@@ -448,7 +449,8 @@ def _made(bench: Bench, plan: _Plan) -> Suspect:
     """Read a suspect of our own making, or make and keep it."""
     path = bench.project.parent / "suspects" / f"{plan.name}.joblib"
     if path.exists():
-        made_from, suspect = joblib.load(path)
+        with learners.quietly():
+            made_from, suspect = joblib.load(path)
         if made_from == bench.sha256 and isinstance(suspect, Suspect):
             return suspect
     with _seeded(bench.seed(f"{plan.stratum} {plan.name}")):
