@@ -116,6 +116,25 @@ def make_bundle(
     )
 
 
+def make_siblings_bundle(seed: int = 0, siblings: int = 39, spread: float = 3.0, **given) -> FingerprintBundle:
+    """A bundle that ranks ``linear_model(task, 0)`` among its siblings, models as near to one another as to it."""
+    bundle = make_bundle(seed, spread=spread, **given)
+
+    def answers(model):
+        return clipped_log_probabilities(model(bundle.inputs), ScoreKind.PROBABILITY).astype(np.float32)
+
+    others = [linear_model(bundle.task, 3000 + index, distance=0.5) for index in range(siblings)]
+    references = [linear_model(bundle.task, 4000 + index, distance=spread) for index in range(8)]
+    tensors = {
+        "models": np.stack([bundle.reference, *map(answers, others)]),
+        "references": np.stack(list(map(answers, references))),
+        "least": np.log(np.array([1e-4], np.float32)),
+    }
+    provenance = {**bundle.provenance, "training": {"program": "ours:train", "status": "reproduced"}}
+    verifier = MetaVerifier(VerifierKind.SIBLINGS, tensors)
+    return weighed(replace(bundle, method="siblings", verifier=verifier, provenance=provenance))
+
+
 MARK = OwnerMark("Toy & Sons Ltd", "00" * 31 + "2a")
 
 

@@ -34,7 +34,7 @@ def toy(tmp_path_factory):
     """The toy project with its whole zoo trained, for reading only; test processes share it."""
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project, open_workshop
-    from tests.toy import install_presets, write_toy
+    from tests.toy import TRAINING, install_presets, write_toy
 
     install_presets()
     shared = tmp_path_factory.getbasetemp()
@@ -43,5 +43,5 @@ def toy(tmp_path_factory):
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         path = folder / "project.toml"
-        project = load_project(path if path.exists() else write_toy(folder))
+        project = load_project(path if path.exists() else write_toy(folder, TRAINING))
         return Toy(open_workshop(project), build_zoo(project, jobs=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -60,7 +59,7 @@ class Making:
 
         Raises:
             ConfigurationError: the method is unknown, or cannot serve the task; or it needs siblings, and there are
-                none, or too few for what is promised.
+                none.
         """
         kind, settings = workshop.target.task.output.kind, workshop.project.settings
         usual = default_method(kind, siblings=settings.training is not None, scarce=is_scarce(zoo))
@@ -72,7 +71,7 @@ class Making:
             zoo,
             found,
             settings.seed if seed is None else seed,
-            settings.fingerprint.queries if queries is None else queries,
+            queries or settings.fingerprint.queries or found.queries,
         )
 
     @property
@@ -116,18 +115,11 @@ class Making:
 
 
 def check_siblings(workshop: Workshop) -> None:
-    """Raise ConfigurationError unless the project names a training program, and siblings enough for its promise."""
-    training, promised = workshop.project.settings.training, workshop.project.rates.false_match
-    if training is None:
+    """Raise ConfigurationError unless the project names a training program."""
+    if workshop.project.settings.training is None:
         raise ConfigurationError(
             "the method siblings reruns the target's own training: name its program below [training] in "
             f'{workshop.project.path}: program = "module:function", taking (seed, data) and returning the model'
-        )
-    needed = math.ceil(1 / promised - 1e-9) - 1
-    if training.siblings < needed:
-        raise ConfigurationError(
-            f"a promised false-match rate of {promised:g} takes {needed} siblings at least, and {training.siblings} "
-            "are asked for: set siblings below [training]"
         )
 
 

@@ -18,6 +18,7 @@ from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import Plan
 from metav_audit.zoo.presets import plan_zoo
+from metav_audit.zoo.program import check_program
 from metav_audit.zoo.project import Project, Workshop, open_workshop
 from metav_audit.zoo.recipes import registry
 from metav_audit.zoo.recipes.base import fresh_model
@@ -58,6 +59,7 @@ def _check_ready(workshop: Workshop) -> None:
     Raises:
         ConfigurationError, DataError: an architecture cannot be built, or the target does not know its own task.
     """
+    check_program(workshop)
     task = workshop.target.task
     for name in workshop.project.architectures:
         build_architecture(name, task)

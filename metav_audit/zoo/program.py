@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import sys
 import sysconfig
@@ -125,10 +126,16 @@ def _installed(path: Path) -> bool:
 
 
 def check_program(workshop: Workshop) -> None:
-    """Raise ConfigurationError if the program cannot be found, or its habits are no habits."""
-    training = workshop.project.settings.training
+    """Raise ConfigurationError if the program cannot be found, or its siblings are too few for what is promised."""
+    training, promised = workshop.project.settings.training, workshop.project.rates.false_match
     if training is None:
         return
+    needed = math.ceil(1 / promised - 1e-9) - 1
+    if training.siblings < needed:
+        raise ConfigurationError(
+            f"a promised false-match rate of {promised:g} takes {needed} siblings at least, and {training.siblings} "
+            "are asked for: set siblings below [training]"
+        )
     if training.program == BUILT_IN_PROGRAM:
         TrainingHabits.read(training.habits)
     elif training.habits:

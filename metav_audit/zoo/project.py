@@ -57,9 +57,12 @@ class ZooSection(_Section):
 
 
 class FingerprintSection(_Section):
-    """How the fingerprint is optimised; the last three are those of the method fitprint."""
+    """How the fingerprint is optimised; without ``queries``, as many as is usual for the method.
 
-    queries: int = Field(default=32, ge=1, le=10_000)
+    The last three are those of the method fitprint.
+    """
+
+    queries: int | None = Field(default=None, ge=1, le=10_000)
     steps: int = Field(default=400, ge=1, le=1_000_000)
     identity: str | None = None
     nonce: str | None = None

@@ -113,7 +113,7 @@ def test_a_program_without_chance_is_found_at_the_third_sibling(tmp_path):
     """And the message says where chance may come from."""
     workshop = workshop_of(tmp_path, UNSEEDED)
     told = []
-    with pytest.raises(DataError, match="give the same model whatever the seed.*Draw from the seed"):
+    with pytest.raises(DataError, match=r"give the same model whatever the seed.*Draw from the seed"):
         make_siblings(workshop, jobs=1, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (3, 9)
 
@@ -181,5 +181,5 @@ def test_the_built_in_program_trains_the_target_s_structure_by_its_habits(tmp_pa
         labels = siblings[0](torch.from_numpy(workshop.data.validation.inputs)).argmax(1).numpy()
     assert (labels == workshop.data.validation.labels).mean() > 0.6
     assert tuple(siblings[0](torch.from_numpy(workshop.data.validation.inputs[:2])).shape) == (2, TASK.output.size)
-    with pytest.raises(ConfigurationError, match="training.habits"):
+    with pytest.raises(ConfigurationError, match=r"\[training\.habits\]"):
         make_siblings(workshop_of(tmp_path / "odd", BUILT_IN.replace("epochs = 20", "epoch = 20")), jobs=1)

@@ -50,6 +50,7 @@ class Method:
         summary: one line on what it is.
         settings: its settings, a dataclass, from the project; None where it has none.
         optimise: makes the fingerprint, valid in the domain, and the meta-verifier from materials and settings.
+        queries: how many it usually takes.
         uses_zoo: whether it learns from the zoo's models.
         uses_siblings: whether it needs reruns of the target's training.
         outputs: the kinds of output that it can serve.
@@ -60,6 +61,7 @@ class Method:
     summary: str
     settings: Callable[[Workshop], Any]
     optimise: Callable[[Materials, Any], tuple[Inputs, MetaVerifier]]
+    queries: int = 32
     uses_zoo: bool = True
     uses_siblings: bool = False
     outputs: frozenset[OutputKind] = LABELS

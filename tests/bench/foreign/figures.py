@@ -99,7 +99,8 @@ def main() -> None:
         project = write_task(task, int(number), told.root, data=told.data_dir, preset=told.preset)
         build_zoo(load_project(project), jobs=told.jobs)
         suspects = make_suspects(project)
-        usable = [one for one in conditions if TASKS[task].labelled or not VIEWS[one.view].label_only]
+        labelled = load_project(project).task.output.labelled
+        usable = [one for one in conditions if labelled or not VIEWS[one.view].label_only]
         found.extend(measure(name, project, suspects, told.method or ["siblings"], usable))
         if "siblings" in (told.method or ["siblings"]):
             workshop, zoo = open_workshop(load_project(project)), build_zoo(load_project(project))
