@@ -152,24 +152,29 @@ def filled_in(values, mask):
 
 
 def likeness(part, values, mask, verdict, output):
-    """The cosine with each sibling's deviations from the mean, at most three, less the reference models' mean cosine."""
-    found, classes = [], output["kind"] == "classification"
+    """The cosine with each sibling's deviations from the mean, without what the reference models have in common."""
+    found, classes, alone = [], output["kind"] == "classification", verdict["view"] == "the label alone"
     still = {**verdict, "view": verdict["view"].split(", noise")[0]}
     tables = [seen_through(part[name], still, output) for name in ("models", "references")]
     tables = [(filled_in(*each).astype(np.float32).astype(float) if classes else each[0]) for each in tables]
     for own, shown in zip(filled_in(values, mask) if classes else np.where(mask, values, 0), mask.any(2)):
         rows = [np.maximum(each[:, shown], part["least"] if classes else -np.inf) for each in (*tables, own[None])]
         mean, spread = rows[0].mean(0), rows[0].std(0)
-        flat = [np.clip((each - mean) / (spread + 1e-3 * spread.max() + 1e-9), -3, 3) for each in rows]
+        apart = spread + 1e-3 * spread.max() + 1e-9
+        flat = [each - mean if alone else np.clip((each - mean) / apart, -3, 3) for each in rows]
+        if alone:
+            shares = np.exp(part["models"].astype(np.float32)).astype(float)[:, shown]
+            flat[0] = shares - shares.mean(0)
         models, references, one = (each.reshape(len(each), -1) for each in flat)
-        models, references, one = (
-            each / (np.linalg.norm(each, axis=1, keepdims=True) + 1e-9) for each in (models, references, one)
-        )
-        found.append((one @ models.T)[0] - (references @ models.T).mean(0))
+        usual = references / (np.linalg.norm(references, axis=1, keepdims=True) + 1e-9)
+        inner = np.linalg.inv(usual @ usual.T + np.eye(len(usual)))
+        models, one = (each - each @ usual.T @ inner @ usual for each in (models, one))
+        models, one = (each / (np.linalg.norm(each, axis=1, keepdims=True) + 1e-9) for each in (models, one))
+        found.append((one @ models.T)[0])
     return np.array(found)
 
 
-def score(kind, tensors, values, mask, verdict=None, output=None):
+def score(kind, tensors, values, mask, verdict=None, output=None):  # noqa: PLR0911
     """The meta-verifier: a perceptron on all answers at once, the share of labels that agree, or of bits right, ..."""
     part = {name[9:]: array.astype(float) for name, array in tensors.items() if name.startswith("verifier.")}
     if kind == "siblings":

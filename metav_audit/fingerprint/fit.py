@@ -24,6 +24,7 @@ from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, Inputs
 from metav_audit.verdict import Judgement, Rule, VerdictOutcome, scores_in_full
 from metav_audit.zoo.build import load_model
+from metav_audit.zoo.learners import fit_learners
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.siblings import load_siblings
@@ -159,6 +160,7 @@ def _optimise(making: Making, siblings: Sequence[nn.Module], progress: Progress)
         starts=choose_starts(workshop, making.seed, making.queries),
         data=workshop.data,
         siblings=siblings,
+        learners=fit_learners(workshop.data, target.task.output, making.seed) if siblings else (),
         seed=making.seed,
         progress=progress,
     )

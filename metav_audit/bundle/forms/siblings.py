@@ -3,9 +3,12 @@
 For the models k = 0 (the target), 1 .. K (its siblings) and a suspect's answers on shared queries:
 
 1. Every answer is taken as its deviation from the models' mean, in their standard deviations, held within ``CLIP``.
-2. T_k is the cosine of the suspect's deviations and model k's.
-3. C_k is T_k less its mean over reference suspects, which were made without regard to which model is the target: some
-   models look like everybody.
+   Where the suspect shows labels alone, its deviation is that of its labels from the models' usual labels, and a
+   model's that of its probabilities from their mean: what labels are drawn from.
+2. What reference suspects have in common is taken out of all deviations, since some models look like everybody: with
+   the references' deviations, each of length 1, as the rows of G, what is left of x is x - x G'(G G' + I)^-1 G. The
+   references were made without regard to which model is the target.
+3. C_k is the cosine of what is left of the suspect's deviations and of model k's.
 
 If the suspect came to be without the target, target and siblings are exchangeable given the suspect, and the rank of
 C_0 among all C_k is uniform whatever the suspect is. So its p-value is exact: (1 + #{k > 0: C_k >= C_0}) / (K + 1).
@@ -14,11 +17,12 @@ models by their order of training (arXiv 2510.19796) and of weights (arXiv 2502.
 
 The tensors: ``models``, of shape (K + 1, N, D), the target first; ``references``, (R, N, D); of classifications
 ``least``, of shape (1,): log-probabilities below it count as it, since an API shows them as 0 or leaves them out.
+Behind labels alone ``shares`` are the models' probabilities, of the shape of ``models``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +31,7 @@ from numpy.typing import NDArray
 from metav_audit.bundle.forms.base import Form, Tensors, sigmoid, with_hidden_classes
 from metav_audit.task import BoolArray, Features, FloatArray, OutputSpace, OutputView
 
-MODELS, REFERENCES, LEAST = "models", "references", "least"
+MODELS, REFERENCES, LEAST, SHARES = "models", "references", "least", "shares"
 """The tensors' names."""
 
 CLIP = 3.0
@@ -45,7 +49,7 @@ Likeness = NDArray[np.float64]
 
 def score(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
     """Score M models; see ``MetaVerifier.scores``."""
-    likeness = centred(tensors, values, mask)
+    likeness = likeness_of(tensors, values, mask)
     others = likeness[:, 1:]
     ahead = (likeness[:, 0] - others.mean(axis=1)) / (others.std(axis=1) + EQUAL)
     return sigmoid(ahead)
@@ -60,7 +64,7 @@ def p_values(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> 
     >>> p_values(tensors, models[:1] + 0.1, np.ones((1, 16, 1), bool)).tolist()
     [0.05]
     """
-    likeness = centred(tensors, values, mask)
+    likeness = likeness_of(tensors, values, mask)
     as_like = (likeness[:, 1:] >= likeness[:, :1] - EQUAL).sum(axis=1)
     return np.asarray((1 + as_like) / likeness.shape[1], dtype=np.float64)
 
@@ -68,27 +72,46 @@ def p_values(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> 
 def seen(tensors: Mapping[str, FloatArray], view: OutputView, space: OutputSpace) -> dict[str, FloatArray]:
     """Return the tensors as an API with this view would have shown these models, without its noise."""
     still = replace(view, noise=0.0, seed=0)
-    return {name: tensor if name == LEAST else _shown(tensor, still, space) for name, tensor in tensors.items()}
+    shown = {name: tensor if name == LEAST else _shown(tensor, still, space) for name, tensor in tensors.items()}
+    return {**shown, SHARES: np.exp(tensors[MODELS])} if view.label_only else shown
 
 
-def centred(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> Likeness:
-    """Return each suspect's likeness to every model, less the reference suspects', over the queries it answered."""
-    parts = [tensors[MODELS], tensors[REFERENCES], _filled(tensors, values, mask)]
+def likeness_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> Likeness:
+    """Return each suspect's likeness to every model over the queries that it answered."""
+    answers = with_hidden_classes(values, mask) if LEAST in tensors else np.where(mask, values, 0.0)
+    models, references = tensors[MODELS], tensors[REFERENCES]
     if LEAST in tensors:
-        parts = [np.maximum(part, tensors[LEAST]) for part in parts]
-    likeness = np.zeros((len(values), len(tensors[MODELS])))
+        models, references, answers = (np.maximum(each, tensors[LEAST]) for each in (models, references, answers))
+    likeness = np.zeros((len(values), len(models)))
     for rows, suspects in _alike(np.asarray(mask.any(axis=2))):
-        models, references = parts[0][:, rows], parts[1][:, rows]
-        mean, spread = models.mean(axis=0), models.std(axis=0)
-        spread = spread + LEAST_SPREAD * spread.max() + EQUAL
-        own = _directions(models, mean, spread)
-        usual = (_directions(references, mean, spread) @ own.T).mean(axis=0)
-        likeness[suspects] = _directions(parts[2][suspects][:, rows], mean, spread) @ own.T - usual
+        seen_as = _deviations(models[:, rows], plain=SHARES in tensors)
+        own = seen_as(models[:, rows])
+        if SHARES in tensors:
+            shares = tensors[SHARES][:, rows]
+            own = (shares - shares.mean(axis=0)).reshape(len(shares), -1)
+        usual = _unit(seen_as(references[:, rows]))
+        left = [_left(each, usual) for each in (seen_as(answers[suspects][:, rows]), own)]
+        likeness[suspects] = _unit(left[0]) @ _unit(left[1]).T
     return likeness
 
 
-def _filled(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
-    return with_hidden_classes(values, mask) if LEAST in tensors else np.where(mask, values, 0.0)
+def _deviations(models: NDArray[np.float64], *, plain: bool) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return what takes answers of shape (S, n, D) as deviations from the models', of shape (S, n D)."""
+    mean, spread = models.mean(axis=0), models.std(axis=0)
+    if plain:
+        return lambda answers: (answers - mean).reshape(len(answers), -1)
+    spread = spread + LEAST_SPREAD * spread.max() + EQUAL
+    return lambda answers: np.clip((answers - mean) / spread, -CLIP, CLIP).reshape(len(answers), -1)
+
+
+def _left(deviations: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take what the references have in common out of deviations."""
+    weights = np.linalg.solve(usual @ usual.T + np.eye(len(usual)), usual @ deviations.T)
+    return np.asarray(deviations - weights.T @ usual, dtype=np.float64)
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + EQUAL), dtype=np.float64)
 
 
 def _alike(answered: BoolArray) -> Iterator[tuple[BoolArray, NDArray[np.int64]]]:
@@ -97,13 +120,6 @@ def _alike(answered: BoolArray) -> Iterator[tuple[BoolArray, NDArray[np.int64]]]
     for number, rows in enumerate(patterns):
         if rows.any():
             yield rows, np.flatnonzero(group.ravel() == number)
-
-
-def _directions(
-    answers: NDArray[np.float64], mean: NDArray[np.float64], spread: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    flat = np.clip((answers - mean) / spread, -CLIP, CLIP).reshape(len(answers), -1)
-    return np.asarray(flat / (np.linalg.norm(flat, axis=1, keepdims=True) + EQUAL), dtype=np.float64)
 
 
 def _shown(tensor: FloatArray, view: OutputView, space: OutputSpace) -> FloatArray:

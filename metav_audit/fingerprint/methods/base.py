@@ -13,6 +13,7 @@ from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.progress import Progress
 from metav_audit.task import Inputs, OutputKind
 from metav_audit.zoo.data import OwnerData
+from metav_audit.zoo.learners import Predict
 from metav_audit.zoo.project import Workshop
 
 ANY_OUTPUT = frozenset(OutputKind)
@@ -29,6 +30,7 @@ class Materials:
         starts: valid inputs to start from, as many as the fingerprint has, drawn from the validation data.
         data: the owner's labelled data.
         siblings: reruns of the target's training; none where the method uses none.
+        learners: reference suspects of other kinds of learner, likewise.
         seed: of all chance.
         progress: told of every step.
     """
@@ -37,6 +39,7 @@ class Materials:
     starts: Inputs
     data: OwnerData
     siblings: Sequence[nn.Module]
+    learners: Sequence[Predict]
     seed: int
     progress: Progress
 

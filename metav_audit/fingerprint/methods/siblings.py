@@ -4,11 +4,11 @@ Nothing here knows which of the models is the target: queries are chosen from wh
 optimised against surrogates. So the rank is exact for any suspect that came to be without the target; see
 ``metav_audit.bundle.forms.siblings``.
 
-Of classes, the queries are natural inputs and blends of two whose labels tell most about which model answers: the
-mutual information of label and model (entropy of the mean answer less the mean entropy; Houlsby et al.,
-arXiv 1112.5745) is greatest. A quarter of the pictures is then moved up that slope: what no data look like tells copies
-apart by very few labels, what data look like finds thieves. Of values they are drawn at random: where models differ
-most the inputs are outliers.
+Of classes, the queries are natural inputs and blends of two whose answers tell most about which model gave them: the
+mutual information of answer and model (entropy of the mean answer less the mean entropy; Houlsby et al.,
+arXiv 1112.5745), of scores and, with half the weight, of labels alone. A quarter of the pictures is then moved up that
+slope: what no data look like tells copies apart by very few labels, what data look like finds thieves. Of values they
+are drawn at random: where models differ most the inputs are outliers.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from metav_audit.task import ImageDomain, InputDomain, Inputs, TaskSpec
 
 BLENDS = 3000
 """Blends of two natural pictures that are looked at beside the natural ones."""
+
+LABELS = 0.5
+"""The weight of what labels alone tell, beside what scores do."""
 
 MOVED = 4
 """One picture in so many is moved."""
@@ -50,7 +53,8 @@ def choose_shared(answers: NDArray[np.float64], count: int) -> NDArray[np.int64]
     >>> choose_shared(told, 1).tolist()
     [0]
     """
-    information = _entropy(answers.mean(axis=0)) - _entropy(answers).mean(axis=0)
+    labels = np.eye(answers.shape[2])[answers.argmax(axis=2)].mean(axis=0)
+    information = _entropy(answers.mean(axis=0)) - _entropy(answers).mean(axis=0) + LABELS * _entropy(labels)
     return np.argsort(-information, kind="stable")[:count]
 
 
@@ -105,9 +109,10 @@ def _choose(given: Materials, models: Sequence[nn.Module]) -> Inputs:
 def _optimise(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
     task, models = given.zoo.task, [given.zoo.target, *given.siblings]
     inputs = _choose(given, models)
+    networks = features_of_all(given.zoo.independent, inputs, task.output)
     tensors = {
         "models": features_of_all(models, inputs, task.output),
-        "references": features_of_all(given.zoo.independent, inputs, task.output),
+        "references": np.concatenate([networks, *(predict(inputs)[None] for predict in given.learners)]),
     }
     if task.output.labelled:
         tensors["least"] = np.log(np.array([LEAST], dtype=np.float32))

@@ -102,8 +102,8 @@ def pairs(target: str, bundle: FingerprintBundle, suspects: Sequence[Suspect], v
     shown = shown_by(suspects, bundle, view)
     answers = bundle.calibration.features
     known = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), bundle.task.output)
-    theirs = _ahead(siblings.centred(tensors, known.values.astype(np.float64), known.mask))
-    likeness = siblings.centred(tensors, shown.values.astype(np.float64), shown.mask)
+    theirs = _ahead(siblings.likeness_of(tensors, known.values.astype(np.float64), known.mask))
+    likeness = siblings.likeness_of(tensors, shown.values.astype(np.float64), shown.mask)
     mine = _ahead(likeness)
     lineages = [(card.lineage, card.derived) for card in bundle.calibration.models]
     for player in range(likeness.shape[1]):

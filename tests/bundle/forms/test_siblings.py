@@ -102,23 +102,39 @@ def test_values_are_compared_without_a_floor():
     assert verifier.p_values_siblings(rounded, np.ones(rounded.shape, bool)).tolist() == [1 / 20]
 
 
-def test_an_independent_reference_gives_the_same_likeness():
-    """Step by step as the module's docstring has it, one suspect at a time."""
+@pytest.mark.parametrize("alone", [False, True])
+def test_an_independent_reference_gives_the_same_likeness(alone):
+    """Step by step as the module's docstring has it, one suspect at a time, by another way of taking out the usual."""
     rng = np.random.default_rng(5)
-    tensors, suspects = table(rng), answers(rng, 3)
-    exact = {name: each.astype(np.float64) for name, each in tensors.items()}
-    found = siblings.centred(exact, suspects.astype(np.float64), np.ones(suspects.shape, bool))
-    models = np.maximum(exact["models"], np.float64(np.float32(np.log(np.float32(1e-4)))))
+    space, view = SPACE, OutputView(label_only=alone)
+    tensors = table(rng)
+    shown = view.apply(Features(answers(rng, 3), np.ones((3, QUERIES, CLASSES), bool)), space)
+    verifier = MetaVerifier(VerifierKind.SIBLINGS, tensors).through(view, space)
+    exact = {name: each.astype(np.float64) for name, each in verifier.tensors.items()}
+    found = siblings.likeness_of(exact, shown.values.astype(np.float64), shown.mask)
+    least = exact["least"][0]
+    models = np.maximum(exact["models"], least)
+    mean, spread = models.mean(axis=0), models.std(axis=0)
 
     def deviations(one):
-        mean, spread = models.mean(axis=0), models.std(axis=0)
-        least = exact["least"][0]
+        if alone:
+            return (np.maximum(one, least) - mean).ravel()
         return np.clip((np.maximum(one, least) - mean) / (spread + 1e-3 * spread.max() + 1e-9), -3, 3).ravel()
 
-    def cosine(one, other):
-        return one @ other / ((np.linalg.norm(one) + 1e-9) * (np.linalg.norm(other) + 1e-9))
+    usual = np.stack([deviations(each) for each in exact["references"]])
+    usual = usual / np.linalg.norm(usual, axis=1, keepdims=True)
+    # Ridge regression on the references' deviations, as an augmented least-squares problem.
+    augmented = np.concatenate([usual.T, np.eye(len(usual))])
 
-    for suspect, row in zip(suspects.astype(np.float64), found, strict=True):
+    def left(one):
+        fitted = np.linalg.lstsq(augmented, np.concatenate([one, np.zeros(len(usual))]), rcond=None)[0]
+        return one - usual.T @ fitted
+
+    shares = np.exp(tensors["models"].astype(np.float64))
+    filled = np.where(shown.mask, shown.values, LOG_FLOOR) if alone else shown.values
+    for suspect, row in zip(filled.astype(np.float64), found, strict=True):
         for number, model in enumerate(exact["models"]):
-            usual = np.mean([cosine(deviations(each), deviations(model)) for each in exact["references"]])
-            assert row[number] == pytest.approx(cosine(deviations(suspect), deviations(model)) - usual, abs=1e-12)
+            own = (shares[number] - shares.mean(axis=0)).ravel() if alone else deviations(model)
+            one, other = left(deviations(suspect)), left(own)
+            cosine = one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
+            assert row[number] == pytest.approx(cosine, abs=1e-6)
