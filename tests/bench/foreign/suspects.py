@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -156,7 +156,7 @@ _HABITS = {
     "fashion": Habits(15, 2e-3),
     "lesions": Habits(30, 1e-3),
     "adult": Habits(15, 2e-3, 64),
-    "warfarin": Habits(20, 1e-3),
+    "warfarin": Habits(12, 1e-3),
     "california": Habits(40, 2e-3, 64),
 }
 """How strangers train networks on a task."""
@@ -216,7 +216,7 @@ def _learn(bench: Bench, kind: str, data: LabelledData, seed: int) -> Predict:
         name = kind.removeprefix("torch-").removesuffix("-sgd")
         model = bench.network() if name == "own" else _STUDENTS[name](spec)
         if kind.endswith("-sgd"):
-            habits = habits._replace(rate=0.05, momentum=0.9)
+            habits = habits._replace(rate=0.05 if learners.has_classes(spec) else 0.01, momentum=0.9)
         return learners.fit_network(spec, model, data.inputs, data.labels, habits)
     hard = data.labels.dtype == np.int64
     build = _libraries(classes=hard, epochs=habits.epochs)[kind]
@@ -376,7 +376,7 @@ def _thieves(bench: Bench) -> Iterator[_Plan]:
     target = bench.as_suspect(bench.target)
     for stratum, ways in (("soft", cast.soft), ("hard", cast.hard)):
         for way in ways:
-            yield _Plan(way, stratum, lambda way=way: _steal(bench, way, target, data, bench.seed(way)))
+            yield _Plan(way, stratum, partial(_steal, bench, way, target, data, bench.seed(way)))
 
     def of_sibling(place: int, way: str) -> Predict:
         sibling = program(900_000 + 100 * bench.number + place, bench.owners)
@@ -389,12 +389,12 @@ def _thieves(bench: Bench) -> Iterator[_Plan]:
         return _steal(bench, way, bench.as_suspect(independent), rest, bench.seed(f"independent {place}"))
 
     for place, way in enumerate(cast.of_sibling):
-        yield _Plan(f"sibling-{place}-{way}", "thief of a sibling", lambda place=place, way=way: of_sibling(place, way))
+        yield _Plan(f"sibling-{place}-{way}", "thief of a sibling", partial(of_sibling, place, way))
     for place, way in enumerate(cast.of_independent):
         yield _Plan(
             f"independent-{place}-{way}",
             "thief of an independent",
-            lambda place=place, way=way: of_independent(place, way),
+            partial(of_independent, place, way),
         )
 
 
@@ -412,11 +412,14 @@ def _rivals(bench: Bench) -> Iterator[_Plan]:
             yield _Plan(
                 name,
                 stratum,
-                lambda kind=kind, held=held, name=name: _learn(bench, kind, held, bench.seed(name)),
+                partial(_learn, bench, kind, held, bench.seed(name)),
             )
+
+    def by_recipe(place: int) -> Predict:
+        return bench.as_suspect(program(700_000 + 100 * bench.number + place, data))
+
     for place in range(4):
-        seed = 700_000 + 100 * bench.number + place
-        yield _Plan(f"recipe-{place}", "owner's recipe", lambda seed=seed: bench.as_suspect(program(seed, data)))
+        yield _Plan(f"recipe-{place}", "owner's recipe", partial(by_recipe, place))
 
 
 def make_suspects(project: Path, *, all_of_them: bool = False) -> list[Suspect]:
