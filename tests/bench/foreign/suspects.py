@@ -153,8 +153,8 @@ class Bench:
 
 _HABITS = {
     "digits": Habits(40, 5e-3),
-    "fashion": Habits(15, 2e-3),
-    "lesions": Habits(30, 1e-3),
+    "fashion": Habits(12, 3e-3, 64),
+    "lesions": Habits(25, 2e-3, 64),
     "adult": Habits(15, 2e-3, 64),
     "warfarin": Habits(12, 1e-3),
     "california": Habits(40, 2e-3, 64),
