@@ -136,13 +136,16 @@ def residual(spec: TaskSpec) -> nn.Module:
 
 
 def convolutions(spec: TaskSpec, *widths: int, hidden: int = 0) -> nn.Module:
-    """Return convolutions of 3 x 3, ELU and a mean over 2 x 2 after each, then a layer or two."""
-    depth, height, _ = spec.domain.shape
-    layers: list[nn.Module] = [nn.AvgPool2d(2)] if height > 16 else []
-    side = height // 2 if height > 16 else height
+    """Return convolutions of 3 x 3, ELU and a maximum over 2 x 2 after each, then a layer or two.
+
+    The first of a large picture has stride 2.
+    """
+    depth, side, _ = spec.domain.shape
+    layers: list[nn.Module] = []
     for inward, outward in zip((depth, *widths), widths, strict=False):
-        layers += [nn.Conv2d(inward, outward, 3, padding=1), nn.ELU(), nn.AvgPool2d(2)]
-        side //= 2
+        stride = 2 if side > 16 else 1
+        layers += [nn.Conv2d(inward, outward, 3, stride=stride, padding=1), nn.ELU(), nn.MaxPool2d(2)]
+        side //= 2 * stride
     flat = widths[-1] * side * side
     if hidden:
         return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, hidden), nn.ELU(), nn.Linear(hidden, _size(spec)))
