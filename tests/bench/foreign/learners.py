@@ -141,7 +141,7 @@ def convolutions(spec: TaskSpec, *widths: int, hidden: int = 0) -> nn.Module:
     The first of a large picture has stride 2.
     """
     depth, side, _ = spec.domain.shape
-    layers: list[nn.Module] = []
+    layers: list[nn.Module] = [nn.BatchNorm2d(depth)]
     for inward, outward in zip((depth, *widths), widths, strict=False):
         stride = 2 if side > 16 else 1
         layers += [nn.Conv2d(inward, outward, 3, stride=stride, padding=1), nn.ELU(), nn.MaxPool2d(2)]
@@ -155,7 +155,8 @@ def convolutions(spec: TaskSpec, *widths: int, hidden: int = 0) -> nn.Module:
 def perceptron(spec: TaskSpec, *widths: int) -> nn.Module:
     """Return a perceptron with GELU, in a regression's units."""
     sizes = (int(np.prod(spec.domain.shape)), *widths)
-    layers: list[nn.Module] = [nn.Flatten()]
+    norm = [nn.BatchNorm2d(spec.domain.shape[0])] if len(spec.domain.shape) == 3 else []
+    layers: list[nn.Module] = [*norm, nn.Flatten()]
     for inward, outward in zip(sizes, widths, strict=False):
         layers += [nn.Linear(inward, outward), nn.GELU()]
     head = [Units(spec)] if isinstance(spec.output, Quantities) else []

@@ -173,26 +173,27 @@ _STUDENTS: dict[str, Callable[[TaskSpec], nn.Module]] = {
 """Networks, none of the owner's shape."""
 
 
-def _libraries(*, classes: bool, epochs: int) -> dict[str, Callable[[int], Any]]:
+def _libraries(*, classes: bool, pictures: bool, epochs: int) -> dict[str, Callable[[int], Any]]:
     """Return builders of other libraries' learners, from a seed: of classifiers, or of regressors of one number."""
     import lightgbm
     import xgboost
-    from sklearn import ensemble, linear_model, neural_network
+    from sklearn import ensemble, linear_model, neural_network, pipeline, preprocessing
 
     pick = (lambda classifier, _: classifier) if classes else (lambda _, regressor: regressor)
-    perceptron = pick(neural_network.MLPClassifier, neural_network.MLPRegressor)
+    network = pick(neural_network.MLPClassifier, neural_network.MLPRegressor)
     forest = pick(ensemble.RandomForestClassifier, ensemble.RandomForestRegressor)
     histogram = pick(ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor)
     light = pick(lightgbm.LGBMClassifier, lightgbm.LGBMRegressor)
     extreme = pick(xgboost.XGBClassifier, xgboost.XGBRegressor)
     linear = pick(linear_model.LogisticRegression(max_iter=300, C=0.3), linear_model.Ridge(1.0))
+
+    def perceptron(widths: tuple[int, ...], epochs: int, seed: int) -> Any:
+        plain = network(hidden_layer_sizes=widths, max_iter=epochs, alpha=1e-2, random_state=seed)
+        return pipeline.make_pipeline(preprocessing.StandardScaler(), plain) if pictures else plain
+
     return {
-        "sklearn-mlp": lambda seed: perceptron(
-            hidden_layer_sizes=(80,), max_iter=2 * epochs, alpha=1e-3, random_state=seed
-        ),
-        "sklearn-mlp-deep": lambda seed: perceptron(
-            hidden_layer_sizes=(64, 48), max_iter=epochs, alpha=1e-3, random_state=seed
-        ),
+        "sklearn-mlp": lambda seed: perceptron((80,), 2 * epochs, seed),
+        "sklearn-mlp-deep": lambda seed: perceptron((64, 48), epochs, seed),
         "sklearn-forest": lambda seed: forest(150, min_samples_leaf=2, max_features="sqrt", random_state=seed),
         "sklearn-boosting": lambda seed: histogram(max_iter=80, max_leaf_nodes=15, random_state=seed),
         "sklearn-linear": lambda _: linear,
@@ -219,7 +220,7 @@ def _learn(bench: Bench, kind: str, data: LabelledData, seed: int) -> Predict:
             habits = habits._replace(rate=0.05 if learners.has_classes(spec) else 0.01, momentum=0.9)
         return learners.fit_network(spec, model, data.inputs, data.labels, habits)
     hard = data.labels.dtype == np.int64
-    build = _libraries(classes=hard, epochs=habits.epochs)[kind]
+    build = _libraries(classes=hard, pictures=isinstance(spec.domain, ImageDomain), epochs=habits.epochs)[kind]
     if hard:
         return learners.fit_scorer(build(seed), data.inputs, data.labels, spec.output.size)
     if learners.has_classes(spec) and kind.startswith("sklearn-mlp"):
@@ -371,7 +372,10 @@ def _copies(bench: Bench) -> Iterator[_Plan]:
 
 
 def _thieves(bench: Bench) -> Iterator[_Plan]:
-    """Plan thieves of the target, of siblings (a sibling each) and of independents (one each, on half of the data)."""
+    """Plan thieves of the target, of siblings and of independents: each asks as many queries.
+
+    A thief has a sibling, or an independent, of its own; the latter is trained on a half of strangers' data.
+    """
     cast, data, program = _cast(bench.spec), bench.mine, bench.program
     target = bench.as_suspect(bench.target)
     for stratum, ways in (("soft", cast.soft), ("hard", cast.hard)):
@@ -384,9 +388,8 @@ def _thieves(bench: Bench) -> Iterator[_Plan]:
 
     def of_independent(place: int, way: str) -> Predict:
         order = np.random.default_rng(bench.seed(f"half {place}")).permutation(len(data))
-        half, rest = (data.take(each) for each in np.array_split(order, 2))
-        independent = program(800_000 + 100 * bench.number + place, half)
-        return _steal(bench, way, bench.as_suspect(independent), rest, bench.seed(f"independent {place}"))
+        independent = program(800_000 + 100 * bench.number + place, data.take(order[::2]))
+        return _steal(bench, way, bench.as_suspect(independent), data, bench.seed(f"independent {place}"))
 
     for place, way in enumerate(cast.of_sibling):
         yield _Plan(f"sibling-{place}-{way}", "thief of a sibling", partial(of_sibling, place, way))
