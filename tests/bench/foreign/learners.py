@@ -52,7 +52,8 @@ class Network:
     @torch.no_grad()
     def __call__(self, inputs: NDArray[np.float32]) -> Array:
         outputs = self.model.eval()(torch.from_numpy(np.ascontiguousarray(inputs, np.float32))).double()
-        return (outputs.softmax(dim=1) if self.classes else outputs).numpy()
+        answers: Array = (outputs.softmax(dim=1) if self.classes else outputs).numpy()
+        return answers
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Scorer:
         probabilities = np.zeros((len(inputs), self.count))
         with quietly():
             probabilities[:, self.model.classes_] = self.model.predict_proba(_flat(inputs))
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
+        return _shared(probabilities)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Joint:
 
     def __call__(self, inputs: NDArray[np.float32]) -> Array:
         probabilities = np.clip(self.model.predict(_flat(inputs)), 1e-4, None)
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
+        return _shared(probabilities)
 
 
 # Networks of strangers.
@@ -122,7 +123,8 @@ class _Shortcut(nn.Module):
         self.way = nn.Conv2d(inward, outward, 1, stride=2)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.body(inputs) + self.way(inputs)
+        outputs: Tensor = self.body(inputs) + self.way(inputs)
+        return outputs
 
 
 def residual(spec: TaskSpec) -> nn.Module:
@@ -134,13 +136,16 @@ def residual(spec: TaskSpec) -> nn.Module:
 
 
 def convolutions(spec: TaskSpec, *widths: int, hidden: int = 0) -> nn.Module:
-    """Return convolutions of 3 x 3, ELU and a mean over 2 x 2 after each, then a layer or two."""
-    depth, height, _ = spec.domain.shape
-    layers: list[nn.Module] = [nn.AvgPool2d(2)] if height > 16 else []
-    side = height // 2 if height > 16 else height
+    """Return convolutions of 3 x 3, ELU and a maximum over 2 x 2 after each, then a layer or two.
+
+    The first of a large picture has stride 2.
+    """
+    depth, side, _ = spec.domain.shape
+    layers: list[nn.Module] = [nn.BatchNorm2d(depth)]
     for inward, outward in zip((depth, *widths), widths, strict=False):
-        layers += [nn.Conv2d(inward, outward, 3, padding=1), nn.ELU(), nn.AvgPool2d(2)]
-        side //= 2
+        stride = 2 if side > 16 else 1
+        layers += [nn.Conv2d(inward, outward, 3, stride=stride, padding=1), nn.ELU(), nn.MaxPool2d(2)]
+        side //= 2 * stride
     flat = widths[-1] * side * side
     if hidden:
         return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, hidden), nn.ELU(), nn.Linear(hidden, _size(spec)))
@@ -150,7 +155,8 @@ def convolutions(spec: TaskSpec, *widths: int, hidden: int = 0) -> nn.Module:
 def perceptron(spec: TaskSpec, *widths: int) -> nn.Module:
     """Return a perceptron with GELU, in a regression's units."""
     sizes = (int(np.prod(spec.domain.shape)), *widths)
-    layers: list[nn.Module] = [nn.Flatten()]
+    norm = [nn.BatchNorm2d(spec.domain.shape[0])] if len(spec.domain.shape) == 3 else []
+    layers: list[nn.Module] = [*norm, nn.Flatten()]
     for inward, outward in zip(sizes, widths, strict=False):
         layers += [nn.Linear(inward, outward), nn.GELU()]
     head = [Units(spec)] if isinstance(spec.output, Quantities) else []
@@ -191,7 +197,7 @@ def tune(spec: TaskSpec, model: nn.Module, parameters: list[nn.Parameter], data:
     for _ in range(habits.epochs):
         for some, told in torch.utils.data.DataLoader(pairs, habits.batch, shuffle=True, drop_last=True):
             optimizer.zero_grad()
-            loss(model(some), told).backward()
+            loss(model(some), told).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     model.eval()
 
@@ -294,14 +300,15 @@ def pruned(spec: TaskSpec, model: nn.Module, share: float, data: LabelledData, h
     prune.global_unstructured(weights, pruning_method=prune.L1Unstructured, amount=share)
     tune(spec, copied, list(copied.parameters()), data, habits)
     for layer, name in weights:
-        prune.remove(layer, name)
+        prune.remove(layer, name)  # type: ignore[no-untyped-call]
     return Network(copied, has_classes(spec))
 
 
 def quantised(spec: TaskSpec, model: nn.Module) -> Network:
     """Let torch bring linear layers to 8 bits."""
     with quietly():
-        return Network(torch.ao.quantization.quantize_dynamic(_copied(model), {nn.Linear}), has_classes(spec))
+        small = torch.ao.quantization.quantize_dynamic(_copied(model), {nn.Linear})  # type: ignore[no-untyped-call]
+        return Network(small, has_classes(spec))
 
 
 def exported(spec: TaskSpec, model: nn.Module) -> Exported:
@@ -358,7 +365,12 @@ def _flat(inputs: Array) -> Array:
 
 def _softmax(numbers: Array) -> Array:
     raised = np.exp(numbers - numbers.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
+    return _shared(raised)
+
+
+def _shared(weights: Array) -> Array:
+    shares: Array = weights / weights.sum(axis=1, keepdims=True)
+    return shares
 
 
 @contextmanager

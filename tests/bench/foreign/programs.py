@@ -186,9 +186,9 @@ def _train(build: Callable[[], nn.Module], seed: int, data: LabelledData, recipe
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
     model.train()
     for _ in range(recipe.epochs):
-        for index in torch.randperm(len(inputs), generator=chance).split(recipe.batch):
+        for index in torch.split(torch.randperm(len(inputs), generator=chance), recipe.batch):
             optimizer.zero_grad()
-            loss(model(inputs[index]), labels[index]).backward()
+            loss(model(inputs[index]), labels[index]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         schedule.step()
     return model.eval()

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -153,10 +153,10 @@ class Bench:
 
 _HABITS = {
     "digits": Habits(40, 5e-3),
-    "fashion": Habits(15, 2e-3),
-    "lesions": Habits(30, 1e-3),
+    "fashion": Habits(12, 3e-3, 64),
+    "lesions": Habits(25, 2e-3, 64),
     "adult": Habits(15, 2e-3, 64),
-    "warfarin": Habits(20, 1e-3),
+    "warfarin": Habits(12, 1e-3),
     "california": Habits(40, 2e-3, 64),
 }
 """How strangers train networks on a task."""
@@ -173,26 +173,27 @@ _STUDENTS: dict[str, Callable[[TaskSpec], nn.Module]] = {
 """Networks, none of the owner's shape."""
 
 
-def _libraries(*, classes: bool, epochs: int) -> dict[str, Callable[[int], Any]]:
+def _libraries(*, classes: bool, pictures: bool, epochs: int) -> dict[str, Callable[[int], Any]]:
     """Return builders of other libraries' learners, from a seed: of classifiers, or of regressors of one number."""
     import lightgbm
     import xgboost
-    from sklearn import ensemble, linear_model, neural_network
+    from sklearn import ensemble, linear_model, neural_network, pipeline, preprocessing
 
     pick = (lambda classifier, _: classifier) if classes else (lambda _, regressor: regressor)
-    perceptron = pick(neural_network.MLPClassifier, neural_network.MLPRegressor)
+    network = pick(neural_network.MLPClassifier, neural_network.MLPRegressor)
     forest = pick(ensemble.RandomForestClassifier, ensemble.RandomForestRegressor)
     histogram = pick(ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor)
     light = pick(lightgbm.LGBMClassifier, lightgbm.LGBMRegressor)
     extreme = pick(xgboost.XGBClassifier, xgboost.XGBRegressor)
     linear = pick(linear_model.LogisticRegression(max_iter=300, C=0.3), linear_model.Ridge(1.0))
+
+    def perceptron(widths: tuple[int, ...], epochs: int, seed: int) -> Any:
+        plain = network(hidden_layer_sizes=widths, max_iter=epochs, alpha=1e-2, random_state=seed)
+        return pipeline.make_pipeline(preprocessing.StandardScaler(), plain) if pictures else plain
+
     return {
-        "sklearn-mlp": lambda seed: perceptron(
-            hidden_layer_sizes=(80,), max_iter=2 * epochs, alpha=1e-3, random_state=seed
-        ),
-        "sklearn-mlp-deep": lambda seed: perceptron(
-            hidden_layer_sizes=(64, 48), max_iter=epochs, alpha=1e-3, random_state=seed
-        ),
+        "sklearn-mlp": lambda seed: perceptron((80,), 2 * epochs, seed),
+        "sklearn-mlp-deep": lambda seed: perceptron((64, 48), epochs, seed),
         "sklearn-forest": lambda seed: forest(150, min_samples_leaf=2, max_features="sqrt", random_state=seed),
         "sklearn-boosting": lambda seed: histogram(max_iter=80, max_leaf_nodes=15, random_state=seed),
         "sklearn-linear": lambda _: linear,
@@ -216,10 +217,10 @@ def _learn(bench: Bench, kind: str, data: LabelledData, seed: int) -> Predict:
         name = kind.removeprefix("torch-").removesuffix("-sgd")
         model = bench.network() if name == "own" else _STUDENTS[name](spec)
         if kind.endswith("-sgd"):
-            habits = habits._replace(rate=0.05, momentum=0.9)
+            habits = habits._replace(rate=0.05 if learners.has_classes(spec) else 0.01, momentum=0.9)
         return learners.fit_network(spec, model, data.inputs, data.labels, habits)
     hard = data.labels.dtype == np.int64
-    build = _libraries(classes=hard, epochs=habits.epochs)[kind]
+    build = _libraries(classes=hard, pictures=isinstance(spec.domain, ImageDomain), epochs=habits.epochs)[kind]
     if hard:
         return learners.fit_scorer(build(seed), data.inputs, data.labels, spec.output.size)
     if learners.has_classes(spec) and kind.startswith("sklearn-mlp"):
@@ -371,12 +372,15 @@ def _copies(bench: Bench) -> Iterator[_Plan]:
 
 
 def _thieves(bench: Bench) -> Iterator[_Plan]:
-    """Plan thieves of the target, of siblings (a sibling each) and of independents (one each, on half of the data)."""
+    """Plan thieves of the target, of siblings and of independents: each asks as many queries.
+
+    A thief has a sibling, or an independent, of its own; the latter is trained on a half of strangers' data.
+    """
     cast, data, program = _cast(bench.spec), bench.mine, bench.program
     target = bench.as_suspect(bench.target)
     for stratum, ways in (("soft", cast.soft), ("hard", cast.hard)):
         for way in ways:
-            yield _Plan(way, stratum, lambda way=way: _steal(bench, way, target, data, bench.seed(way)))
+            yield _Plan(way, stratum, partial(_steal, bench, way, target, data, bench.seed(way)))
 
     def of_sibling(place: int, way: str) -> Predict:
         sibling = program(900_000 + 100 * bench.number + place, bench.owners)
@@ -384,17 +388,16 @@ def _thieves(bench: Bench) -> Iterator[_Plan]:
 
     def of_independent(place: int, way: str) -> Predict:
         order = np.random.default_rng(bench.seed(f"half {place}")).permutation(len(data))
-        half, rest = (data.take(each) for each in np.array_split(order, 2))
-        independent = program(800_000 + 100 * bench.number + place, half)
-        return _steal(bench, way, bench.as_suspect(independent), rest, bench.seed(f"independent {place}"))
+        independent = program(800_000 + 100 * bench.number + place, data.take(order[::2]))
+        return _steal(bench, way, bench.as_suspect(independent), data, bench.seed(f"independent {place}"))
 
     for place, way in enumerate(cast.of_sibling):
-        yield _Plan(f"sibling-{place}-{way}", "thief of a sibling", lambda place=place, way=way: of_sibling(place, way))
+        yield _Plan(f"sibling-{place}-{way}", "thief of a sibling", partial(of_sibling, place, way))
     for place, way in enumerate(cast.of_independent):
         yield _Plan(
             f"independent-{place}-{way}",
             "thief of an independent",
-            lambda place=place, way=way: of_independent(place, way),
+            partial(of_independent, place, way),
         )
 
 
@@ -412,11 +415,14 @@ def _rivals(bench: Bench) -> Iterator[_Plan]:
             yield _Plan(
                 name,
                 stratum,
-                lambda kind=kind, held=held, name=name: _learn(bench, kind, held, bench.seed(name)),
+                partial(_learn, bench, kind, held, bench.seed(name)),
             )
+
+    def by_recipe(place: int) -> Predict:
+        return bench.as_suspect(program(700_000 + 100 * bench.number + place, data))
+
     for place in range(4):
-        seed = 700_000 + 100 * bench.number + place
-        yield _Plan(f"recipe-{place}", "owner's recipe", lambda seed=seed: bench.as_suspect(program(seed, data)))
+        yield _Plan(f"recipe-{place}", "owner's recipe", partial(by_recipe, place))
 
 
 def make_suspects(project: Path, *, all_of_them: bool = False) -> list[Suspect]:

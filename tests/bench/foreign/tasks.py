@@ -89,7 +89,7 @@ def _lesions(data: Path, number: int) -> Mapping[str, Arrays]:
     chance = np.random.default_rng(number)
     order = chance.permutation(len(mine[1]))
     at = dict(zip(PARTS, np.split(order, [3000, 6000]), strict=False))
-    parts = {part: tuple(array[index] for array in mine) for part, index in at.items()}
+    parts = {part: (mine[0][index], mine[1][index]) for part, index in at.items()}
     order = chance.permutation(len(others[1]))
     parts["strangers"] = others[0][order], others[1].ravel().astype(np.int64)[order]
     return {part: _thinned(*arrays, chance) for part, arrays in parts.items()}
