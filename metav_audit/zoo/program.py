@@ -19,12 +19,15 @@ import torch
 from torch import nn
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.version import __version__
 from metav_audit.zoo.architectures import call_function, import_function
 from metav_audit.zoo.habits import BUILT_IN_PROGRAM, TrainingHabits, train_by_habits
 from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.target import in_form_of
 
 _WHAT = "training program"
+_OURS = "metav_audit"
+"""What the program uses of this package is known by its version, however it is installed."""
 
 
 def run_program(workshop: Workshop, seed: int) -> nn.Module:
@@ -59,13 +62,11 @@ def describe_program(workshop: Workshop) -> dict[str, Any]:
     training = workshop.project.settings.training
     assert training is not None
     sources: dict[str, str] = {}
-    libraries: dict[str, str] = {"torch": torch.__version__, "numpy": np.__version__}
+    libraries = {_OURS: __version__, "torch": torch.__version__, "numpy": np.__version__}
     if training.program != BUILT_IN_PROGRAM:
         function = import_function(training.program, _WHAT)
         sources, others = _imports_of(sys.modules[function.__module__])
         libraries |= others
-    else:
-        sources, _ = _imports_of(sys.modules[train_by_habits.__module__])
     return {
         "program": training.program,
         "habits": dict(training.habits),
@@ -101,8 +102,11 @@ def _imports_of(start: ModuleType) -> tuple[dict[str, str], dict[str, str]]:
         path = getattr(module, "__file__", None)
         if path is None or module.__name__ in sources:
             continue
+        package = module.__name__.partition(".")[0]
+        if package == _OURS:
+            continue
         if _installed(Path(path)):
-            packages.add(module.__name__.partition(".")[0])
+            packages.add(package)
             continue
         sources[module.__name__] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         open_modules.extend(_named_in(module))
