@@ -10,6 +10,8 @@ TASK_SEEDS ?= 10 11 12
 VALUES := --method committee --method metav --method local
 CLASSES := $(VALUES) --method ipguard --method akh --method sac
 BENCH ?= .bench
+FOREIGN := .venv-foreign
+STRANGERS ?= adult-1 adult-2 fashion-1 digits-1 warfarin-1 california-1
 COVER ?=
 LOWEST := .venv-lowest
 DATA ?= ../shared/data
@@ -72,6 +74,10 @@ bench: $(READY)  ## five targets on digits, against the IPGuard baseline, in 15 
 	done
 	$(BIN)/metav-audit evaluate $(foreach seed,$(SEEDS),$(BENCH)/digits-$(seed))
 
+bench-foreign: $(FOREIGN)/.ready  ## suspects that others made, on STRANGERS targets; an environment of its own; data in DATA
+	$(FOREIGN)/bin/python -m tests.bench.foreign.figures $(STRANGERS) --data-dir $(DATA) --root $(BENCH)/foreign \
+	  --preset quick --method siblings --method committee --method metav --method ipguard --queries 16 --queries 64 --queries 256
+
 bench-tasks: $(READY)  ## skin lesions, warfarin dosing on TASK_SEEDS, garments; data in DATA; about three hours on two cores
 	for seed in $(TASK_SEEDS); do \
 	  test -f $(BENCH)/warfarin-$$seed/project.toml || \
@@ -127,10 +133,15 @@ fixtures: $(READY)  ## make the frozen inputs of tests again; git diff stays emp
 	$(BIN)/python fixtures/make_fixtures.py
 	$(BIN)/python -m tests.transcript.scripted
 
+$(FOREIGN)/.ready: pyproject.toml constraints.txt
+	test -x $(FOREIGN)/bin/python || $(PYTHON) -m venv $(FOREIGN)
+	$(FOREIGN)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,bench]'
+	touch $@
+
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	touch $@
 
 clean:  ## remove the environments and what was built
-	rm -rf $(VENV) $(LOWEST) build dist site *.egg-info
+	rm -rf $(VENV) $(FOREIGN) $(LOWEST) build dist site *.egg-info
