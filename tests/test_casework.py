@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from metav_audit.verdict import AuditFolder, VerdictOutcome
 from metav_audit.verify import verify_folder
 from tests.audit.helpers import endpoint
 from tests.audit.test_cli import BUNDLE, TARGET, TASK
-from tests.builders import linear_model
+from tests.builders import linear_model, make_siblings_bundle
 from tests.evidence.conftest import signing_key
+from tests.evidence.test_independent import script
 from tests.servers import ModelServer, always
 
 OTHER = linear_model(TASK, 9, distance=3.0)
@@ -112,3 +114,25 @@ def test_it_resumes_by_itself_and_leaves_the_same(tmp_path):
     (again,) = audit_and_report(BUNDLE, [suspect], tmp_path).results
     assert again.verdict == first.verdict
     assert (again.folder / "SHA256SUMS").read_bytes() == sums
+
+
+def test_an_audit_with_siblings_says_what_its_promise_rests_on(tmp_path):
+    """A copy is a match by both margins, another owner's model none, a sibling neither; all of it verifies."""
+    bundle = make_siblings_bundle(queries=12, task=TASK)
+    sibling = linear_model(TASK, 77, distance=0.5)
+    models = {"copy": linear_model(TASK, 5, distance=0.03), "other": OTHER, "sibling": sibling}
+    with ExitStack() as stack:
+        suspects = [named(name, stack.enter_context(ModelServer(model))) for name, model in models.items()]
+        case = audit_and_report(bundle, suspects, tmp_path)
+    copy, other, sibling = (result.verdict for result in case.results)
+    assert (copy.outcome, copy.siblings, copy.p_value_siblings) == (VerdictOutcome.MATCH, 39, 1 / 40)
+    assert other.outcome is VerdictOutcome.NO_MATCH
+    assert other.p_value_siblings > 0.05
+    assert sibling.outcome is not VerdictOutcome.MATCH
+    assert copy.guarantee.startswith("exact for any suspect; replayed by the owner")
+    for result in case.results:
+        assert all(step.passed for step in verify_folder(result.folder))
+        assert script.check(result.folder.path)
+    text = (tmp_path / "copy" / "report.html").read_text()
+    assert "exact for any suspect; replayed by the owner" in text
+    assert "The endpoint is at least as near to 0 of 39 siblings as to toy: p = 1/40 = 0.025" in text

@@ -43,6 +43,7 @@ validation = "validation.npz"
 [training]
 program = "metav_audit.demo.digits:train"   # run again with other seeds it gives the target's siblings
 seed = {seed}
+ancestor = "none"
 
 [zoo]
 preset = "{preset}"

@@ -117,7 +117,8 @@ def _written(rows: Sequence[tuple[Cell, ...]], columns: Sequence[str]) -> bytes:
 def _summary_row(entry: Entry) -> tuple[Cell, ...]:
     control = "is the control" if entry.is_control else {None: None, True: "passed", False: "failed"}[entry.stands]
     if entry.report is None:
-        return (entry.name, entry.folder, None, control, *[None] * 13, entry.error, None, None)
+        known = {"endpoint": entry.name, "folder": entry.folder, "control": control, "reasons": entry.error}
+        return tuple(known.get(name) for name in SUMMARY_COLUMNS)
     verdict, custody = entry.report.verdict, entry.report.custody
     return (
         entry.name,

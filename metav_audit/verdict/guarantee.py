@@ -18,6 +18,7 @@ _CLAIMED = (
     "the training program is claimed, and the target is no stranger among its reruns; data that the owner did not "
     "declare, and a choice among several runs, would not show"
 )
+_UNSTATED = "whether it was tuned from an older model is not stated"
 
 
 def guarantee_of(bundle: FingerprintBundle) -> str:
@@ -25,5 +26,7 @@ def guarantee_of(bundle: FingerprintBundle) -> str:
     if bundle.verifier.siblings is None:
         return ZOO
     training = bundle.provenance.get("training")
-    status = training.get("status") if isinstance(training, dict) else None
-    return f"{EXACT}; {_PROVEN.get(str(status), _CLAIMED)}"
+    told = training if isinstance(training, dict) else {}
+    ancestor = told.get("ancestor")
+    lineage = "trained from random weights" if ancestor == "none" else f"tuned from the weights {str(ancestor)[:64]}"
+    return f"{EXACT}; {_PROVEN.get(str(told.get('status')), _CLAIMED)}; {lineage if ancestor else _UNSTATED}"

@@ -20,7 +20,7 @@ from metav_audit.zoo.outputs.registry import trained
 Predict = Callable[[Inputs], FloatArray]
 """From inputs of shape (n, *domain.shape) to canonical features of shape (n, D)."""
 
-MOST = 4000
+MOST = 2000
 """Examples that one is fitted on at most."""
 
 SHARE = 0.7
@@ -56,7 +56,7 @@ def _kinds(space: OutputSpace, seed: int) -> Iterator[Any]:
     layers: dict[str, Any] = {"hidden_layer_sizes": (64,), "max_iter": 40, "random_state": seed}
     if space.labelled:
         yield from (RandomForestClassifier(**trees), ExtraTreesClassifier(**trees), KNeighborsClassifier(15))
-        yield from (LogisticRegression(max_iter=200), MLPClassifier(**layers))
+        yield from (LogisticRegression(max_iter=100), MLPClassifier(**layers))
     else:
         yield from (RandomForestRegressor(**trees), ExtraTreesRegressor(**trees), KNeighborsRegressor(15))
         yield from (Ridge(), MLPRegressor(**layers))

@@ -73,8 +73,25 @@ def describe_program(workshop: Workshop) -> dict[str, Any]:
         "sources": dict(sorted(sources.items())),
         "libraries": dict(sorted(libraries.items())),
         "data_sha256": workshop.data.train.sha256(),
+        "ancestor": _ancestor(workshop),
         "target_sha256": workshop.target.sha256 if training.program == BUILT_IN_PROGRAM else None,
     }
+
+
+def _ancestor(workshop: Workshop) -> str | None:
+    """Name the ancestor: by the SHA-256 of its weights, as "none", or not at all."""
+    training = workshop.project.settings.training
+    if training is None or training.ancestor in (None, "none"):
+        return None if training is None else training.ancestor
+    path = workshop.project.folder / training.ancestor
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigurationError(
+            f'cannot read the ancestor\'s weights {path}: {error.strerror}; write ancestor = "none" below [training] '
+            "where the target was trained from random weights"
+        ) from error
 
 
 @contextmanager

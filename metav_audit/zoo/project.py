@@ -77,12 +77,14 @@ class TrainingSection(_Section):
         habits: what the built-in program does; see ``metav_audit.zoo.habits``.
         siblings: how many are trained.
         seed: the target's own, where it is known: with it the program can be replayed.
+        ancestor: the file of the weights that every run starts from, or "none"; not stated by default.
     """
 
     program: str = Field(pattern=r"^(built-in|[^:\s]+:[^:\s]+)$")
     habits: dict[str, str | float | int] = {}
     siblings: int = Field(default=39, ge=9, le=9999)
     seed: int | None = Field(default=None, ge=0, lt=2**31)
+    ancestor: str | None = None
 
 
 class RatesSection(_Section):
