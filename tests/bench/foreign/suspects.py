@@ -188,8 +188,8 @@ def _libraries(*, classes: bool, pictures: bool, epochs: int) -> dict[str, Calla
     linear = pick(linear_model.LogisticRegression(max_iter=300, C=0.3), linear_model.Ridge(1.0))
 
     def perceptron(widths: tuple[int, ...], epochs: int, seed: int) -> Any:
-        plain = network(hidden_layer_sizes=widths, max_iter=epochs, alpha=1e-2, random_state=seed)
-        return pipeline.make_pipeline(preprocessing.StandardScaler(), plain) if pictures else plain
+        plain = network(hidden_layer_sizes=widths, max_iter=epochs, alpha=1e-2 if classes else 1e-4, random_state=seed)
+        return pipeline.make_pipeline(preprocessing.StandardScaler(with_std=classes), plain) if pictures else plain
 
     return {
         "sklearn-mlp": lambda seed: perceptron((80,), 2 * epochs, seed),
