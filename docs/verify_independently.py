@@ -167,7 +167,7 @@ def likeness(part, values, mask, verdict, output):
             flat[0] = shares - shares.mean(0)
         models, references, one = (each.reshape(len(each), -1) for each in flat)
         usual = references / (np.linalg.norm(references, axis=1, keepdims=True) + 1e-9)
-        inner = np.linalg.inv(usual @ usual.T + np.eye(len(usual)))
+        inner = np.linalg.inv(usual @ usual.T + 2 * np.eye(len(usual)))
         models, one = (each - each @ usual.T @ inner @ usual for each in (models, one))
         models, one = (each / (np.linalg.norm(each, axis=1, keepdims=True) + 1e-9) for each in (models, one))
         found.append((one @ models.T)[0])

@@ -90,6 +90,7 @@ VERIFIER_LIMITS: Mapping[str, float] = {
     "near_floor": committee.NEAR_FLOOR,
     "graded": committee.GRADED,
     "sibling_clip": siblings.CLIP,
+    "sibling_ridge": siblings.RIDGE,
     "sibling_least_spread": siblings.LEAST_SPREAD,
     "sibling_equal": siblings.EQUAL,
 }

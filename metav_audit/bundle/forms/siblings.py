@@ -6,7 +6,7 @@ For the models k = 0 (the target), 1 .. K (its siblings) and a suspect's answers
    Where the suspect shows labels alone, its deviation is that of its labels from the models' usual labels, and a
    model's that of its probabilities from their mean: what labels are drawn from.
 2. What reference suspects have in common is taken out of all deviations, since some models look like everybody: with
-   the references' deviations, each of length 1, as the rows of G, what is left of x is x - x G'(G G' + I)^-1 G. The
+   the references' deviations, each of length 1, as the rows of G, what is left of x is x - x G'(G G' + 2 I)^-1 G. The
    references were made without regard to which model is the target.
 3. C_k is the cosine of what is left of the suspect's deviations and of model k's.
 
@@ -36,6 +36,9 @@ MODELS, REFERENCES, LEAST, SHARES = "models", "references", "least", "shares"
 
 CLIP = 3.0
 """Deviations beyond this many standard deviations count as this many."""
+
+RIDGE = 2.0
+"""What references have in common is taken out with this penalty: each of them has length 1."""
 
 LEAST_SPREAD = 1e-3
 """Added to each standard deviation, in units of the largest one: where all models say the same, no one deviates."""
@@ -106,7 +109,7 @@ def _deviations(models: NDArray[np.float64], *, plain: bool) -> Callable[[NDArra
 
 def _left(deviations: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
     """Take what the references have in common out of deviations."""
-    weights = np.linalg.solve(usual @ usual.T + np.eye(len(usual)), usual @ deviations.T)
+    weights = np.linalg.solve(usual @ usual.T + RIDGE * np.eye(len(usual)), usual @ deviations.T)
     return np.asarray(deviations - weights.T @ usual, dtype=np.float64)
 
 

@@ -124,7 +124,7 @@ def test_an_independent_reference_gives_the_same_likeness(alone):
     usual = np.stack([deviations(each) for each in exact["references"]])
     usual = usual / np.linalg.norm(usual, axis=1, keepdims=True)
     # Ridge regression on the references' deviations, as an augmented least-squares problem.
-    augmented = np.concatenate([usual.T, np.eye(len(usual))])
+    augmented = np.concatenate([usual.T, np.sqrt(2) * np.eye(len(usual))])
 
     def left(one):
         fitted = np.linalg.lstsq(augmented, np.concatenate([one, np.zeros(len(usual))]), rcond=None)[0]
