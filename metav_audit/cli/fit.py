@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder; NAME.bundle by default.")
 @click.option(
     "--method",
-    help="committee, metav or another: docs/methods.md. By default committee for classes or a scarce zoo, "
-    "metav otherwise.",
+    help="siblings, committee, metav or another: docs/methods.md. By default siblings where the project names its "
+    "training program, otherwise committee for classes or a scarce zoo, metav for values.",
 )
 @click.option("--identity", metavar="TEXT", help="Who claims the model, for fitprint.")
 @click.option("--nonce", metavar="HEX", help="32 bytes in hexadecimal, for fitprint; from the seed by default.")

@@ -102,12 +102,12 @@ def pairs(target: str, bundle: FingerprintBundle, suspects: Sequence[Suspect], v
     shown = shown_by(suspects, bundle, view)
     answers = bundle.calibration.features
     known = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), bundle.task.output)
-    theirs = _ahead(siblings.likeness_of(tensors, known.values.astype(np.float64), known.mask))
+    theirs = ahead_of(siblings.likeness_of(tensors, known.values.astype(np.float64), known.mask))
     likeness = siblings.likeness_of(tensors, shown.values.astype(np.float64), shown.mask)
-    mine = _ahead(likeness)
+    mine = ahead_of(likeness)
     lineages = [(card.lineage, card.derived) for card in bundle.calibration.models]
     for player in range(likeness.shape[1]):
-        usual = _highest(lineages, theirs[:, player])
+        usual = highest(lineages, theirs[:, player])
         ranks = (likeness >= likeness[:, player : player + 1] - siblings.EQUAL).mean(axis=1)
         for suspect, ahead, rank in zip(suspects, mine[:, player].tolist(), ranks.tolist(), strict=True):
             if player == 0 and suspect.derived:
@@ -116,7 +116,7 @@ def pairs(target: str, bundle: FingerprintBundle, suspects: Sequence[Suspect], v
             yield Pair(target, player, stratum, conformal_p_value(ahead, usual), rank)
 
 
-def _ahead(likeness: NDArray[np.float64]) -> NDArray[np.float64]:
+def ahead_of(likeness: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return by how many standard deviations of the others each model lies ahead of them, of the same shape."""
     columns = range(likeness.shape[1])
     others = [np.delete(likeness, column, axis=1) for column in columns]
@@ -126,7 +126,7 @@ def _ahead(likeness: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-def _highest(lineages: Sequence[tuple[str, bool]], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def highest(lineages: Sequence[tuple[str, bool]], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     found: dict[str, float] = {}
     for (lineage, derived), score in zip(lineages, scores.tolist(), strict=True):
         if not derived:
