@@ -33,10 +33,10 @@ _MADE = {
         "the answers are from the protected model's own; a linear rule a question; and one network on all answers."
     ),
     VerifierKind.SIBLINGS: (
-        "The owner ran the training of the protected model again, with other random numbers and the same data and "
-        "program: the models that came out are its siblings. The questions are those on which all these models "
-        "disagree most; nothing in their choice knows which of the models is the protected one. This meta-verifier "
-        "tells how much nearer the answers are to the protected model than to its siblings, in standard deviations."
+        "The owner ran the training of the protected model again, with the same data and program and other random "
+        "numbers: what came out are its siblings. The questions are those on which all these models disagree most; "
+        "nothing in their choice knows which of them is the protected one. This meta-verifier tells how much nearer "
+        "the answers are to it than to its siblings."
     ),
 }
 _OF_CLASSES = {
@@ -49,10 +49,9 @@ _OF_CLASSES = {
 _STEPS = (
     (
         "A fingerprint is prepared.",
-        "The owner of the protected model made a fixed list of inputs, the questions. They are made so that models "
-        "derived from the protected model answer them alike, and independently trained models answer them otherwise. "
-        "With them came a meta-verifier: a small fixed function that reads all answers of one endpoint together and "
-        "gives one score between 0 and 1. {made}",
+        "The owner of the protected model made a fixed list of inputs, the questions, which models derived from it "
+        "answer alike, and independently trained models otherwise. With them came a meta-verifier: a small fixed "
+        "function that reads all answers of one endpoint together and gives one score between 0 and 1. {made}",
     ),
     (
         "The endpoint is asked.",
@@ -78,14 +77,6 @@ _STEPS = (
         "like that. With n models to compare, no share can be smaller than 1/(n + 1).",
     ),
     (
-        "Nearer than its siblings: an exact p-value.",
-        "Where the protected model has siblings, a third share is taken: of it and its siblings, to how many is the "
-        "endpoint at least as near as to the protected model? If the endpoint's model came to be without the "
-        "protected one, any of them may come first with the same chance, whatever the endpoint's model is, whoever "
-        "made it and from what: this share needs no calibration models. It rests on one thing alone, that the "
-        "siblings were trained as the protected model was.",
-    ),
-    (
         "The weight: a likelihood ratio.",
         "How many times more probable is such a score if the first proposition is true than if the second is? The "
         "answer comes from a logistic regression on the same calibration scores, one a lineage, in which both sides "
@@ -96,23 +87,31 @@ _STEPS = (
     ),
     (
         "The rule decides.",
-        "A match is declared only if the score is rare among independent models and not rare among derived ones, and, "
-        "where there are siblings, if the protected model comes before nearly all of them; no match, if it is the "
-        "other way round; anything else is inconclusive, and so is a match or no match that the likelihood ratio does "
-        "not support by ten to one, a match where no independent model in the calibration has the protected model's "
-        "own architecture, and whatever noise in the endpoint's answers would decide alone. What counts as rare was "
-        "fixed in the bundle as a promised rate of errors, and the bundle's hash stands in this report.",
+        "A match is declared only if the score is rare among independent models and not rare among derived ones (and, "
+        "with siblings, if the third share is small); no match, if it is the other way round; anything else is "
+        "inconclusive, and so is a match or no match that the likelihood ratio does not support by ten to one, a match "
+        "where no independent model in the calibration has the protected model's own architecture, and whatever noise "
+        "in the endpoint's answers would decide alone. What counts as rare was fixed in the bundle as a promised rate "
+        "of errors, and the bundle's hash stands in this report.",
     ),
 )
+_SIBLINGS = (
+    "Nearer than its siblings: an exact p-value.",
+    "A third share: of the protected model and its siblings, to how many is the endpoint at least as near as to the "
+    "protected one? If the endpoint's model came to be without it, any of them may come first with the same chance, "
+    "whoever made the endpoint's model and from what. This rests on one thing alone, that the siblings were trained "
+    "as the protected model was.",
+)
+"""Stands before the weight where there are siblings."""
+_SIBLING = ("Sibling", "a model from the protected one's program and data, with other random numbers.")
 TERMS = (
     ("Protected model", "the owner's model, which the fingerprint was made for."),
     ("Endpoint", "the service that was asked; what runs behind it is not seen."),
     ("Derived", "made from the protected model: copied, fine-tuned, pruned, or trained on its answers."),
     ("Independent", "trained without the protected model's weights, its answers, or its descendants."),
-    ("Sibling", "a model from the same program and data as the protected one, with other random numbers."),
     ("Lineage", "all models that come from one training run; one witness."),
     ("Likelihood ratio", "above 1 it speaks for the first proposition, below 1 for the second; 1 says nothing."),
-    ("Bundle", "fingerprint, meta-verifier, calibration and promised error rates, in one folder with one hash."),
+    ("Bundle", "fingerprint, meta-verifier, calibration and promised error rates, with one hash."),
     ("Transcript", "every request, response, failure and retry, each record chained to the one before it."),
 )
 
@@ -120,4 +119,10 @@ TERMS = (
 def steps(kind: VerifierKind, output: OutputKind) -> tuple[tuple[str, str], ...]:
     """Return the method's steps, title and text, for one kind of meta-verifier and of output."""
     made = _MADE[kind] + (_OF_CLASSES.get(kind, "") if output is OutputKind.CLASSIFICATION else "")
-    return tuple((title, text.replace("{made}", made)) for title, text in _STEPS)
+    told = tuple((title, text.replace("{made}", made)) for title, text in _STEPS)
+    return (*told[:5], _SIBLINGS, *told[5:]) if kind is VerifierKind.SIBLINGS else told
+
+
+def terms(kind: VerifierKind) -> tuple[tuple[str, str], ...]:
+    """Return the terms that need a word, each with its meaning."""
+    return (*TERMS[:4], _SIBLING, *TERMS[4:]) if kind is VerifierKind.SIBLINGS else TERMS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.report.method import TERMS, steps
+from metav_audit.report.method import steps, terms
 from metav_audit.report.model import CalibrationSide, Query, RatioCheck, Spelling, Stratum, Wording
 from metav_audit.report.spelling import spelling_sentences
 from metav_audit.report.text import shorten
@@ -67,7 +67,7 @@ def write_wording(
         other_side=tuple(_other_side(verdict, sides, strata, queries)),
         limits=LIMITS,
         method=steps(bundle.verifier.kind, bundle.task.output.kind),
-        terms=TERMS,
+        terms=terms(bundle.verifier.kind),
     )
 
 
