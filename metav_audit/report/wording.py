@@ -9,7 +9,7 @@ from metav_audit.report.method import steps, terms
 from metav_audit.report.model import CalibrationSide, Query, RatioCheck, Spelling, Stratum, Wording
 from metav_audit.report.spelling import spelling_sentences
 from metav_audit.report.text import shorten
-from metav_audit.statistics import CONFIDENCE, ratio_text
+from metav_audit.statistics import CONFIDENCE, ratio_text, tolerance_limit
 from metav_audit.verdict import Verdict, VerdictOutcome
 
 MAX_NAME = 80
@@ -94,6 +94,11 @@ def _weight(model: str, verdict: Verdict, ratios: RatioCheck | None) -> Iterator
             f"{hits} of {count} {side} calibration lineages score {extreme}: p = {hits + 1}/{count + 1} = "
             f"{p_value:.3g}, and it could not have been finer than 1/{count + 1} = {1 / (count + 1):.3g}."
         )
+    limit = tolerance_limit(verdict.independents, verdict.false_match_rate)
+    yield (
+        f"The promised rate of false matches, {verdict.false_match_rate:g}, is a mean over calibrations. This "
+        f"calibration's own rate lies below {limit:.3g} with a confidence of {CONFIDENCE:.0%}."
+    )
     yield from _siblings(model, verdict)
 
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from metav_audit.statistics.cost import cllr, cllr_min
-from metav_audit.statistics.error_rates import CONFIDENCE, clopper_pearson, conformal_tail, rare_boundary
+from metav_audit.statistics.error_rates import (
+    CONFIDENCE,
+    clopper_pearson,
+    conformal_tail,
+    rare_boundary,
+    tolerance_limit,
+)
 from metav_audit.statistics.plots import (
     DERIVED,
     INDEPENDENT,
@@ -57,6 +63,7 @@ __all__ = [
     "roc_auc",
     "tabulate",
     "tippett_plot",
+    "tolerance_limit",
     "tpr_at_fpr",
     "verbal",
     "weigh_held_out",

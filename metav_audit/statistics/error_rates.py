@@ -49,6 +49,19 @@ def conformal_tail(hits: int, trials: int, calibration: int, rate: float) -> flo
     return min(1.0, math.fsum(map(math.exp, logs)))
 
 
+def tolerance_limit(calibration: int, rate: float, confidence: float = CONFIDENCE) -> float:
+    """Return what one calibration's own rate of p-values of at most ``rate`` stays below, with this confidence.
+
+    The promised rate is a mean over calibrations: one's own share is Beta(a, n + 1 - a) distributed, with a =
+    floor(rate * (n + 1)), and its quantile is a one-sided bound of Clopper and Pearson (Vovk, ACML 2012).
+
+    >>> round(tolerance_limit(40, 0.05), 3), round(tolerance_limit(200, 0.05), 3)
+    (0.113, 0.077)
+    """
+    extremes = math.floor(rate * (calibration + 1) + 1e-9)
+    return clopper_pearson(extremes - 1, calibration, 2 * confidence - 1)[1] if extremes else 0.0
+
+
 def rare_boundary(ordered: Sequence[float], rate: float) -> float | None:
     """Return the score beyond which a conformal p-value is at most ``rate``.
 

@@ -11,7 +11,7 @@ from lir.metrics import cllr as lir_cllr
 from lir.metrics import cllr_min as lir_cllr_min
 from sklearn.isotonic import IsotonicRegression
 
-from metav_audit.statistics import cllr, cllr_min, clopper_pearson, conformal_tail, rare_boundary
+from metav_audit.statistics import cllr, cllr_min, clopper_pearson, conformal_tail, rare_boundary, tolerance_limit
 from metav_audit.statistics.cost import pool_adjacent_violators
 from metav_audit.verdict.rule import conformal_p_value
 
@@ -94,3 +94,17 @@ def test_the_conformal_tail_is_that_of_permutations(hits, trials, calibration, r
 def test_so_few_calibration_scores_that_nothing_is_rare():
     """With four scores no p-value is as low as 5 %: a hit is impossible."""
     assert (conformal_tail(0, 20, 4, 0.05), conformal_tail(1, 20, 4, 0.05)) == (1, 0)
+
+
+@pytest.mark.parametrize(("calibration", "rate"), [(19, 0.05), (40, 0.05), (200, 0.05), (99, 0.01), (7, 0.5)])
+def test_the_tolerance_limit_is_a_quantile_of_the_beta_distribution(calibration, rate):
+    """As scipy has it."""
+    beta = pytest.importorskip("scipy.stats").beta
+    extremes = int(rate * (calibration + 1) + 1e-9)
+    expected = beta.ppf(0.95, extremes, calibration + 1 - extremes)
+    assert tolerance_limit(calibration, rate) == pytest.approx(expected, abs=1e-6)
+
+
+def test_without_a_p_value_small_enough_nothing_is_called_rare():
+    """Ten scores bear no p-value of 5 %."""
+    assert tolerance_limit(10, 0.05) == 0.0
