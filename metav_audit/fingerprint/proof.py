@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -36,13 +37,15 @@ def prove_training(workshop: Workshop, siblings: Sequence[nn.Module]) -> dict[st
     if training is not None and training.seed is not None:
         replay = replay_target(workshop, siblings)
         check_replayed(replay)
-    return {
+    told = {
         **describe_program(workshop),
         "seeds": list(seeds),
         "stranger_p_value": found.p_value,
         "status": CLAIMED if replay is None else replay.status.value,
         "replay": None if replay is None else replayed(replay),
     }
+    # In the order in which it is read back from a bundle on disk.
+    return dict(json.loads(json.dumps(told, sort_keys=True)))
 
 
 def replay_bundle(bundle: FingerprintBundle, workshop: Workshop) -> Replay:

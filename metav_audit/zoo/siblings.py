@@ -90,8 +90,10 @@ def _make_one(project: Project, seed: int) -> None:
 
 
 def _load(workshop: Workshop, seed: int) -> nn.Module:
-    store = Store(workshop.project.store)
-    model = store.load(sibling_address(workshop, seed), in_form_of(workshop.target, workshop.target.network, "target"))
+    store, address = Store(workshop.project.store), sibling_address(workshop, seed)
+    if not store.path(address).exists():
+        raise DataError(f"{store.folder} lacks a sibling of the target: run 'metav-audit zoo {workshop.project.path}'")
+    model = store.load(address, in_form_of(workshop.target, workshop.target.network, "target"))
     for parameter in model.parameters():
         parameter.requires_grad = False
     return model

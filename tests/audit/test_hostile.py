@@ -19,7 +19,7 @@ from tests.servers import ModelServer, Reply, Seen, v2
 TASK = make_task(classes=6)
 pytestmark = pytest.mark.scaled
 
-BUNDLE = make_bundle(queries=24, task=TASK, spread=0.2)
+BUNDLE = make_bundle(queries=24, task=TASK, spread=0.2, lineages=40)
 BATCH = 8
 REQUESTS = needed(24, BATCH)
 RUNS = at_scale(10, 100)
@@ -175,8 +175,8 @@ def test_a_block_page_gets_no_verdict(audit):
 def test_honest_endpoints_get_their_verdict(audit, server):
     """Derived and independent models, 25 of each: 50 of 50 right, in no more requests than needed.
 
-    The independents lie a little further out than the calibration's: one in 31 that lie just as far scores higher than
-    all 30 of those, and is inconclusive by its p-value alone.
+    The independents lie a little further out than the calibration's: one in 41 that lie just as far scores higher than
+    all 40 of those, and is inconclusive by its p-value alone.
     """
     for seed in range(at_scale(4, 25)):
         for honest, outcome in (

@@ -95,8 +95,8 @@ CHANGES = [
 @pytest.mark.parametrize(("old", "new"), CHANGES)
 def test_a_changed_project_is_fitted_again(toy, tmp_path, old, new):
     """Another seed, size, length, rate or name takes the standing bundle's place."""
-    first, _ = fit_bundle(Making.of(toy.workshop, toy.zoo), tmp_path / "b")
-    second, fitted = fit_bundle(Making.of(changed(toy.workshop, old, new), toy.zoo), tmp_path / "b")
+    first, _ = fit_bundle(Making.of(toy.workshop, toy.zoo, "committee"), tmp_path / "b")
+    second, fitted = fit_bundle(Making.of(changed(toy.workshop, old, new), toy.zoo, "committee"), tmp_path / "b")
     assert fitted
     assert second.sha256 != first.sha256
     assert FingerprintBundle.load(tmp_path / "b").sha256 == second.sha256

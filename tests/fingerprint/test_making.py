@@ -15,14 +15,14 @@ from metav_audit.zoo.plan import Split
 def test_what_is_not_said_is_the_project_s(toy):
     """The default method of the task, and the project's seed and number of queries; 0 is a seed, not "none"."""
     usual = Making.of(toy.workshop, toy.zoo)
-    assert (usual.method.name, usual.seed, usual.queries) == ("committee", 7, 6)
+    assert (usual.method.name, usual.seed, usual.queries) == ("siblings", 7, 6)
     asked = Making.of(toy.workshop, toy.zoo, "metav", seed=0, queries=4)
     assert (asked.method.name, asked.seed, asked.queries) == ("metav", 0, 4)
 
 
 def test_said_or_filled_in_is_the_same_making(toy):
     """Naming what is usual changes nothing, so that a standing bundle is used again."""
-    assert Making.of(toy.workshop, toy.zoo) == Making.of(toy.workshop, toy.zoo, "committee", seed=7, queries=6)
+    assert Making.of(toy.workshop, toy.zoo) == Making.of(toy.workshop, toy.zoo, "siblings", seed=7, queries=6)
 
 
 CHANGES = [{"method": METHODS["metav"]}, {"seed": 8}, {"queries": 5}]

@@ -11,7 +11,7 @@ from metav_audit.fingerprint.methods.base import Method
 from metav_audit.task import OutputKind
 
 METHODS: Mapping[str, Method] = MappingProxyType(
-    {each.METHOD.name: each.METHOD for each in (metav, siblings, ipguard, fitprint, committee, local, akh, sac, random)}
+    {each.METHOD.name: each.METHOD for each in (metav, ipguard, fitprint, committee, local, akh, sac, random, siblings)}
 )
 """Methods by name."""
 
