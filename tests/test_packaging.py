@@ -98,6 +98,7 @@ def test_the_wheel_holds_code_and_nothing_else(wheel):
     assert in_source <= set(names)
 
 
+@pytest.mark.soak
 def test_an_auditor_needs_the_wheel_alone(venv, tmp_path):
     """Without torch and away from the source: audit a server, verify, report, list adapters, write a project."""
     program, python = venv / "env" / "bin" / "metav-audit", venv / "env" / "bin" / "python"

@@ -111,6 +111,7 @@ def test_a_suspect_that_cannot_be_asked_is_still_4(run):
     assert (code, err.count("\n")) == (4, 1)
 
 
+@pytest.mark.soak
 def test_json_lines_say_who_is_the_control_and_whether_it_passed(run):
     """One object a line, the control's first; without a control the fields are there as well."""
     with ModelServer(TARGET) as own, ModelServer(OTHER) as other:
@@ -146,6 +147,7 @@ def test_a_model_is_served_for_the_run_and_gone_afterwards(run, tmp_path):
         socket.create_connection(("127.0.0.1", urlsplit(transcript.endpoint.url).port))
 
 
+@pytest.mark.soak
 def test_a_model_that_is_not_the_bundle_s_fails_the_run(run):
     """An independent model in the control's place: exit code 4."""
     with ModelServer(TARGET) as other:
@@ -155,6 +157,7 @@ def test_a_model_that_is_not_the_bundle_s_fails_the_run(run):
     assert "the positive control control came out as no_match" in err
 
 
+@pytest.mark.soak
 def test_running_again_asks_neither_control_nor_suspect(run, tmp_path):
     """The model is served at its earlier address, and its audit is found finished."""
     with ModelServer(OTHER) as other:
@@ -168,6 +171,7 @@ def test_running_again_asks_neither_control_nor_suspect(run, tmp_path):
     ]
 
 
+@pytest.mark.soak
 def test_another_model_in_a_finished_control_s_place_is_refused(run):
     """The version in the address follows from the weights: old answers do not vouch for new ones."""
     with ModelServer(OTHER) as other:
@@ -177,6 +181,7 @@ def test_another_model_in_a_finished_control_s_place_is_refused(run):
     assert "belongs to another endpoint or other options" in err
 
 
+@pytest.mark.soak
 def test_an_earlier_address_that_is_taken_is_told(run, tmp_path):
     """The message names the port and the way out; nothing is sent."""
     with ModelServer(OTHER) as other:
@@ -200,6 +205,7 @@ def test_a_dry_run_counts_the_control_and_sends_nothing(run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("control", "name", "said"),
     [

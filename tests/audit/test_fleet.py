@@ -10,6 +10,8 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from metav_audit.audit import audit_side_by_side, load_endpoints
 from tests.audit.test_cli import BUNDLE, TARGET, TASK, run, table
 from tests.servers import ModelServer, always
@@ -105,6 +107,7 @@ def prepared(tmp_path, *servers):
     (tmp_path / "endpoints.toml").write_text(text)
 
 
+@pytest.mark.soak
 def test_the_documented_crontab_line_runs_twice(tmp_path):
     """Its two runs leave two lines a target, nothing else on stdout, and the failing target on stderr."""
     line = documented(r"^    17 3 \* \* 1  (.*)$")
@@ -118,6 +121,7 @@ def test_the_documented_crontab_line_runs_twice(tmp_path):
     assert len(list((tmp_path / "runs").glob("*/s0/report.pdf"))) == 2
 
 
+@pytest.mark.soak
 def test_the_documented_systemd_service_s_command_runs(tmp_path):
     """ExecStart gives a verdict on stdout, nothing on stderr, and an exit code that the unit counts as success."""
     with ModelServer(TARGET) as server:

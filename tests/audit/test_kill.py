@@ -72,7 +72,7 @@ def run_until(command, server, requests, extra_s, how):
     return process.returncode, said.decode()
 
 
-@pytest.mark.scaled
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(AUDITS))
 def test_an_audit_killed_at_any_moment_asks_nothing_twice(tmp_path, seed):
     """Killed 20 times and run again: the same verdict and answers as undisturbed, and no answered query is repeated."""

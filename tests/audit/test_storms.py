@@ -198,8 +198,8 @@ def one(case: Case, server: ModelServer, elsewhere: str, tmp_path: Path) -> tupl
 
 
 # The proxy cuts its own connections in the middle: what asyncio says of those sockets is no news of the client's.
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-@pytest.mark.scaled
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_no_storm_changes_a_verdict_or_asks_twice(shard, tmp_path):
     """No crash, no run beyond its deadline, no answered query sent again, no other verdict but inconclusive."""

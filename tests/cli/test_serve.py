@@ -72,6 +72,7 @@ def test_a_project_serves_its_target_and_says_how_to_ask_it(folder):
     assert np.allclose(seen, own, rtol=0, atol=1e-6)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("words", "truth"),
     [
@@ -111,6 +112,7 @@ def test_the_table_comes_as_json_on_the_port_that_was_asked_for(folder):
         assert process.stderr.readline().startswith("# for an endpoint file")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_on_a_signal_with_requests_under_way(folder, how):
     """Exit code 0 and one line, whatever clients do meanwhile."""
@@ -129,6 +131,7 @@ def test_it_ends_cleanly_on_a_signal_with_requests_under_way(folder, how):
     assert "Traceback" not in err
 
 
+@pytest.mark.soak
 def test_it_ends_with_its_standard_input_where_it_should(folder):
     """--end-with-stdin: whoever started it ends it by going away."""
     with serving(folder, "--end-with-stdin") as (process, url):

@@ -125,6 +125,7 @@ def forbidden(*arguments, **options):
     raise AssertionError("this was done already")
 
 
+@pytest.mark.soak
 def test_a_second_run_trains_and_asks_nothing_again(tmp_path, small, monkeypatch):
     """The first run leaves three audits that verify; the second says so, starts no server, and finds the same."""
     said = []

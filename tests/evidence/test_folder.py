@@ -129,7 +129,7 @@ EVIDENCE = ("bundle/manifest.json", "bundle/tensors.safetensors", "bundle/commit
 SEALED = (*EVIDENCE, "bodies.pack", "verdict.json", "seal.json")
 
 
-@pytest.mark.scaled
+@pytest.mark.soak
 @pytest.mark.parametrize("name", SEALED)
 def test_an_alteration_is_caught_without_the_list_of_hashes(folder, parties, name):
     """A forger who writes the list of hashes anew still meets chain, seal, hashes and recomputation."""
@@ -178,6 +178,7 @@ def test_reordered_dropped_duplicated_and_replayed_records_are_caught(folder, pa
     assert "transcript intact" in failures or "seal at the end" in failures
 
 
+@pytest.mark.soak
 def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_path):
     """A forger with a key of their own: the transcript named the auditor's, and the reader expects it."""
     forger = make_key(tmp_path / "forger.pem", ENVIRONMENT)
@@ -212,6 +213,7 @@ def test_a_swapped_bundle_is_caught(folder, parties):
     assert "transcript recorded with this bundle" in failed(folder, parties)
 
 
+@pytest.mark.soak
 def test_a_commitment_after_the_first_query_is_caught(tmp_path):
     """The audit began without one: one that is put there afterwards is not what the transcript named."""
     parties = Parties(tmp_path)

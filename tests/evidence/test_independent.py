@@ -30,7 +30,7 @@ from tests.scale import at_scale
 SCRIPT = Path(__file__).parents[2] / "docs" / "verify_independently.py"
 NOW = datetime(2026, 3, 4, 10, 8, tzinfo=UTC)
 TASK = make_task()
-AGREED = at_scale(10, 50)
+AGREED = at_scale(5, 50)
 
 
 def load_script():
@@ -159,6 +159,7 @@ def test_both_agree_on_good_and_bad_folders(tmp_path, part):
         assert not agreed(bad), seed
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("hidden", [0, 2])
 def test_both_agree_on_targeted_fingerprints(tmp_path, hidden):
     """The script derives the bits by itself and counts the same; with one bit turned both refuse."""

@@ -92,6 +92,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("old", "new"), CHANGES)
 def test_a_changed_project_is_fitted_again(toy, tmp_path, old, new):
     """Another seed, size, length, rate or name takes the standing bundle's place."""
@@ -305,6 +306,7 @@ def test_every_table_fits_a_terminal(results):
         assert lines[0].index("method") == lines[1].index("metav")
 
 
+@pytest.mark.soak
 def test_figures_are_written_for_each_target_and_method(results, tmp_path):
     """Three plots, SVG and PNG, under names without blanks, of what is shown in full alone; nothing else."""
     labels = dataclasses.replace(results[0], condition=evaluate.Condition("label"))
@@ -381,6 +383,7 @@ def test_a_bundle_is_checked_against_models_whose_origin_is_known():
     assert check.cleared > 0.8
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("preset", "scarce"), [("tiny", False), ("mini", True)])
 def test_a_zoo_of_few_independent_lineages_is_scarce(tmp_path, preset, scarce):
     """Of four lineages can be learned, of two not; then the committee's learned verifiers have no vote."""

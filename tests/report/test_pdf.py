@@ -116,6 +116,7 @@ def test_paper(folder, paper, size):
     assert paper_of(content.replace(b"<pdf:Keywords>typst ", b"<pdf:Keywords>tipst ")) is None
 
 
+@pytest.mark.soak
 def test_surroundings_do_not_matter(folder):
     """In processes with other time zones, locales, clocks and fonts: the same PDF."""
     code = (
@@ -135,6 +136,7 @@ def test_every_letter_called_covered_has_a_glyph():
     assert b"own fonts" in content
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["中文模型", "نموذج", "मॉडल", "\N{GRINNING FACE}", "a\u0600b", "\u0300\u0483"])
 def test_any_script_is_set_or_escaped(folder, name):
     """A name that no font at hand can set is shown by its code points; the report is written all the same."""

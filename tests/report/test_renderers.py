@@ -133,6 +133,7 @@ def test_lone_surrogates_break_no_file(tmp_path):
     assert render_pdf(report).startswith(b"%PDF")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("task", "queries", "options"),
     [

@@ -95,6 +95,7 @@ def test_an_altered_verdict_is_named_by_field(folder, field, value):
     assert failures["verdict.json says the same"].startswith(field)
 
 
+@pytest.mark.soak
 def test_rounding_is_no_difference(folder):
     """A score that differs in its last digit passes, though not the reports with the file's hash; a gap does not."""
     edit_json(folder / "verdict.json", lambda fields: fields.update(score=fields["score"] * (1 + 1e-12)))
@@ -300,6 +301,7 @@ def test_a_targeted_fingerprint_has_a_step_of_its_own(tmp_path):
     assert last.detail == f"32 x 2 bits of the identity 'Toy & Sons Ltd' and the nonce {'00' * 31}2a"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("part", ["bits", "splits", "identity", "nonce"])
 def test_a_fingerprint_that_was_shopped_for_is_found(tmp_path, part):
     """Bits that fit a suspect's answers, sealed and audited as if they were the owner's, fail their step alone."""

@@ -156,6 +156,7 @@ main()
 """
 
 
+@pytest.mark.soak
 def test_a_zoo_killed_in_the_middle_goes_on_where_it_stopped(mini, trained):
     """After kill -9, what was stored is not trained again, and what was not is."""
     command = [sys.executable, "-c", PROGRAM, "zoo", str(mini.path), "--jobs", "1"]
@@ -175,6 +176,7 @@ def test_a_zoo_killed_in_the_middle_goes_on_where_it_stopped(mini, trained):
     assert len(trained) == NINE - len(stood)
 
 
+@pytest.mark.soak
 def test_workers_in_parallel_give_the_same_zoo(mini, tmp_path_factory):
     """Two worker processes store the same models as one."""
     other = load_project(write_toy(tmp_path_factory.mktemp("parallel"), preset='"mini"'))
