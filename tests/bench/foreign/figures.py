@@ -12,6 +12,7 @@ from pathlib import Path
 
 from metav_audit.evaluation.conditions import VIEWS, Condition
 from metav_audit.evaluation.run import keep_bundle
+from metav_audit.fingerprint.methods.registry import METHODS
 from metav_audit.statistics import clopper_pearson
 from metav_audit.verdict import VerdictOutcome
 from metav_audit.zoo.build import build_zoo
@@ -99,10 +100,11 @@ def main() -> None:
         project = write_task(task, int(number), told.root, data=told.data_dir, preset=told.preset)
         build_zoo(load_project(project), jobs=told.jobs)
         suspects = make_suspects(project)
-        labelled = load_project(project).task.output.labelled
-        usable = [one for one in conditions if labelled or not VIEWS[one.view].label_only]
-        found.extend(measure(name, project, suspects, told.method or ["siblings"], usable))
-        if "siblings" in (told.method or ["siblings"]):
+        space = load_project(project).task.output
+        usable = [one for one in conditions if space.labelled or not VIEWS[one.view].label_only]
+        methods = [method for method in told.method or ["siblings"] if METHODS[method].serves(space.kind)]
+        found.extend(measure(name, project, suspects, methods, usable))
+        if "siblings" in methods:
             workshop, zoo = open_workshop(load_project(project)), build_zoo(load_project(project))
             bundle = keep_bundle(workshop, zoo, "siblings", usable[-1])
             played.extend(pairs(name, bundle, suspects, VIEWS[usable[-1].view]))
