@@ -65,7 +65,7 @@ def judge(
 ) -> Judgement:
     """Judge one model: a match is rare among independents and usual among derived models; a no-match the reverse.
 
-    Where the target has siblings, a match is rare among them, too, for this suspect, and a no-match is not. Either
+    Where the target has siblings, a match is rare among them, too, for this suspect, and a no-match is usual. Either
     stands only where the likelihood ratio supports the same proposition, and strongly enough: what one figure says and
     another does not is no conclusion.
     """
@@ -119,8 +119,11 @@ def _objection(
             "it is not rare among the target's siblings: reruns of the owner's own training come as near to this "
             f"suspect in {rank:.0%} of the cases"
         )
-    if rank is not None and not match and rank <= rates.false_match:
-        return "the suspect is nearer to the target than to nearly all of its siblings"
+    if rank is not None and not match and rank < rules.unlike:
+        return (
+            f"only {rank:.0%} of target and siblings are as near to the suspect as the target: a copy of a kind that "
+            "the zoo lacks may be so"
+        )
     return None
 
 

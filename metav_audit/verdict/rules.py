@@ -21,6 +21,8 @@ class Rules:
         ratios: how scores become likelihood ratios.
         least_ratio: a match needs a likelihood ratio of at least this, a no-match of at most its inverse; see
             ``least_ratio_at``.
+        unlike: where the target has siblings, a no-match needs the suspect to be at least as like to this share of the
+            models as to the target: thieves of others' making owe it less than the zoo's do, and yet something.
         views: how it is found what an API shows, noise among it.
         machine_names: names of the machine and the software in front of a model, in which balanced servers may differ;
             a server that changes any other of its names may have changed its model.
@@ -43,6 +45,7 @@ class Rules:
     ratio_table_tolerance: float = 0.02
     ratios: RatioRules = USUAL_RATIOS
     least_ratio: float = 10.0
+    unlike: float = 0.5
     views: ViewRules = USUAL_VIEWS
     machine_names: tuple[str, ...] = ("address", "server", "tls_certificate_sha256", "x-powered-by")
     strangeness: float = 0.5

@@ -17,12 +17,13 @@ from metav_audit.statistics import RatioRules
 from metav_audit.task import ViewRules
 from metav_audit.transcript import CanaryRound
 from metav_audit.verdict import RULES, Controls, Rules, conclude
-from tests.builders import linear_model, make_bundle, make_task, softmax
+from tests.builders import linear_model, make_bundle, make_siblings_bundle, make_task, softmax
 from tests.verdict.test_blind import BUNDLE as CONTROLLED
 from tests.verdict.test_blind import control, controls, independents
 from tests.verdict.test_decide import BUNDLE, TASK, bent, transcript
 
 TARGET = linear_model(TASK, 0)
+RANKED = make_siblings_bundle(queries=12, task=TASK)
 CLOSE = make_bundle(queries=24, task=make_task(classes=6), spread=0.2)
 
 
@@ -40,6 +41,11 @@ def bent_a_little(rules):
 def but_one(rules):
     """The target on all queries but one, so that ratios are fitted anew."""
     return conclude(BUNDLE, transcript(TARGET, unanswered=(1,)), None, rules)
+
+
+def stranger(rules):
+    """A model far from target and siblings alike."""
+    return conclude(RANKED, transcript(linear_model(TASK, 9, distance=3.0), RANKED), None, rules)
 
 
 def nearly_rounded(rules):
@@ -97,6 +103,7 @@ CHANGES = {
     "ratios.edge": (but_one, Rules(ratios=RatioRules(edge=0.05))),
     "ratios.step": (but_one, Rules(ratios=RatioRules(step=0.4))),
     "ratios.extreme": (but_one, Rules(ratios=RatioRules(extreme=0.1))),
+    "unlike": (stranger, Rules(unlike=1.0)),
     "least_ratio": (but_one, Rules(least_ratio=1e3)),
     "views.most_decimals": (rounded, Rules(views=ViewRules(most_decimals=2))),
     "views.most_noise": (noisy, Rules(views=ViewRules(most_noise=0.001))),
