@@ -25,7 +25,8 @@ def command(out: Path, seed: int) -> int:
     from metav_audit.progress import ProgressLine
 
     results = run_demo(out, seed, lambda line: click.echo(line, err=True), ProgressLine)
-    click.echo(f"{'suspect':<12} {'accuracy':>8} {'score':>7} {'p indep.':>8} {'p deriv.':>8}  outcome")
+    heads = ("accuracy", "score", "p indep.", "p deriv.", "p sibl.")
+    click.echo(f"{'suspect':<12} {' '.join(f'{head:>8}' for head in heads)}  outcome")
     for result in results:
         click.echo(_line(result))
     click.echo("\nOpen:")
@@ -39,7 +40,6 @@ def command(out: Path, seed: int) -> int:
 
 def _line(result: DemoResult) -> str:
     verdict = result.verdict
-    figures = [verdict.score, verdict.p_value, verdict.p_value_derived]
-    score, p_value, p_value_derived = (f"{figure:.4f}" if figure is not None else "-" for figure in figures)
-    name, accuracy = result.name, f"{result.performance:.3f}"
-    return f"{name:<12} {accuracy:>8} {score:>7} {p_value:>8} {p_value_derived:>8}  {verdict.outcome}"
+    figures = (verdict.score, verdict.p_value, verdict.p_value_derived, verdict.p_value_siblings)
+    told = (f"{result.performance:.3f}", *(f"{each:.4f}" if each is not None else "-" for each in figures))
+    return f"{result.name:<12} {' '.join(f'{each:>8}' for each in told)}  {verdict.outcome}"
