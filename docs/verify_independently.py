@@ -245,7 +245,7 @@ def seen_through(values, verdict, output):
 
 def least_ratio(rate):
     """The least log10 LR of a verdict that promises such a rate."""
-    return np.log10(10 * min(1, 0.05 / rate))
+    return np.log10(10 * min(1, (0.05 / rate) ** 2))
 
 
 def check(folder, signer=None):

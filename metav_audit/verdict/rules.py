@@ -56,10 +56,10 @@ class Rules:
     def least_ratio_at(self, rate: float) -> float:
         """Return the least ratio of a verdict that promises a rate; a promise looser than 5 % asks for less weight.
 
-        >>> Rules().least_ratio_at(0.05), Rules().least_ratio_at(0.25)
-        (10.0, 2.0)
+        >>> Rules().least_ratio_at(0.05), Rules().least_ratio_at(0.1)
+        (10.0, 2.5)
         """
-        return self.least_ratio * min(1.0, 0.05 / rate)
+        return self.least_ratio * min(1.0, (0.05 / rate) ** 2)
 
     def stated(self, space: OutputSpace) -> dict[str, Any]:
         """State them in JSON types, with what the program fixes beside them: for such outputs, for every verifier."""
