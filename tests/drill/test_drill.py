@@ -114,7 +114,9 @@ def test_the_command_prints_a_table_and_fits_nothing_again(toy, bundle, drill, w
     words = ["drill", tmp_path / "toy.bundle", "--project", toy.workshop.project.path, "--work", work, "--jobs", 1]
     with pytest.raises(SystemExit) as end:
         main([str(word) for word in [*words, "--rounds", 1, "--seeds", 2]])
-    lines = capsys.readouterr().out.splitlines()
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert lines, shown.err
     honest = int(lines[-1].split()[-6])
     assert lines[-1].startswith(Kind.HONEST)
     assert (end.value.code or 0) == (4 if honest else 0)
