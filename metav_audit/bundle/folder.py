@@ -131,6 +131,9 @@ def check_bundle(bundle: FingerprintBundle) -> None:
 
 
 def _check_verifier(bundle: FingerprintBundle) -> None:
+    models = bundle.verifier.tensors.get("models")
+    if models is not None and (len(models) < 2 or not np.array_equal(models[0], bundle.reference)):
+        raise BundleError("the siblings' table lacks siblings, or the target's own answers first: it is damaged")
     ones = np.ones((1, *bundle.reference.shape), dtype=bool)
     try:
         with np.errstate(all="ignore"):
@@ -139,10 +142,6 @@ def _check_verifier(bundle: FingerprintBundle) -> None:
         raise BundleError(f"the meta-verifier does not fit the fingerprint ({error}): the bundle is damaged") from error
     if score.shape != (1,) or not np.isfinite(score).all():
         raise BundleError("the meta-verifier gives no finite score: the bundle is damaged")
-    if bundle.verifier.siblings is not None and not np.array_equal(
-        bundle.verifier.tensors["models"][0], bundle.reference
-    ):
-        raise BundleError("the first of the siblings' table is not the target's own answers: the bundle is damaged")
 
 
 def load_bundle(path: Path) -> FingerprintBundle:

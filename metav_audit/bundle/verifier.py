@@ -59,13 +59,15 @@ class MetaVerifier:
         """
         return _FORMS[self.kind].score(self._exact, np.asarray(values, np.float64), mask)
 
-    def p_values_siblings(self, values: FloatArray, mask: BoolArray) -> NDArray[np.float64] | None:
-        """Return the exact p-values of M models' ranks among the target's siblings; None where it has no siblings.
+    def ranked(self, values: FloatArray, mask: BoolArray) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the scores of M models, and the exact p-values of their ranks among the target's siblings.
 
-        The arguments are those of ``scores``; what is returned is float64 of shape (M,), in (0, 1].
+        The arguments are those of ``scores``; p-values are float64 of shape (M,), in (0, 1]; None without siblings.
         """
-        rank = _FORMS[self.kind].p_values
-        return None if rank is None else rank(self._exact, np.asarray(values, np.float64), mask)
+        rank = _FORMS[self.kind].rank
+        if rank is None:
+            return self.scores(values, mask), None
+        return rank(self._exact, np.asarray(values, np.float64), mask)
 
     def through(self, view: OutputView, space: OutputSpace) -> MetaVerifier:
         """Return the verifier for suspects that are seen through a view."""
@@ -75,7 +77,7 @@ class MetaVerifier:
     @property
     def siblings(self) -> int | None:
         """How many siblings of the target it knows; None where its form has none."""
-        return None if _FORMS[self.kind].p_values is None else len(self.tensors[siblings.MODELS]) - 1
+        return None if _FORMS[self.kind].rank is None else len(self.tensors[siblings.MODELS]) - 1
 
     @property
     def _exact(self) -> Tensors:

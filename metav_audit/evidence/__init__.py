@@ -12,7 +12,7 @@ from metav_audit.evidence.compare import csv_difference, first_difference, html_
 from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, EvidenceFile
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
-from metav_audit.evidence.replayed import make_replay_statement
+from metav_audit.evidence.replayed import check_replay_statement, make_replay_statement
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.sums import check_sums, write_sums
 from metav_audit.evidence.timestamp import (
@@ -44,6 +44,7 @@ __all__ = [
     "VerifyingKey",
     "check_commitment",
     "check_free",
+    "check_replay_statement",
     "check_seal",
     "check_sums",
     "check_time_stamp",

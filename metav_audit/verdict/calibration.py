@@ -27,10 +27,9 @@ class Scored:
 
 def scored_through(verifier: MetaVerifier, shown: Features) -> tuple[Scored, ...]:
     """Score the answers of M models, of shape (M, N, D); the verifier is the one for such a view."""
-    scores = verifier.scores(shown.values, shown.mask).tolist()
-    ranks = verifier.p_values_siblings(shown.values, shown.mask)
+    scores, ranks = verifier.ranked(shown.values, shown.mask)
     others = [None] * len(scores) if ranks is None else ranks.tolist()
-    return tuple(Scored(score, rank) for score, rank in zip(scores, others, strict=True))
+    return tuple(Scored(score, rank) for score, rank in zip(scores.tolist(), others, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from metav_audit.errors import DataError
 from metav_audit.files import write_atomically
 from metav_audit.progress import Progress, silent
 from metav_audit.zoo.architectures import build_architecture
+from metav_audit.zoo.data import performance_on
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import Plan
 from metav_audit.zoo.presets import plan_zoo
@@ -124,10 +125,8 @@ def _make_one(project: Project, plan: Plan) -> None:
 
 
 def performance_of(model: nn.Module, workshop: Workshop) -> float:
-    """Return a model's performance on the validation data; see ``training.performance``."""
-    validation = workshop.data.validation
-    pairs = torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels)
-    return trained(workshop.target.task.output).performance(model, *pairs)
+    """Return a model's performance on the validation data."""
+    return performance_on(workshop.data.validation, model, workshop.target.task.output)
 
 
 def _collect(workshop: Workshop, plans: Iterable[Plan]) -> SurrogateZoo:

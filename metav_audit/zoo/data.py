@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.task import GeneratedTensor, ImageDomain, Inputs, TaskSpec
+from metav_audit.task import GeneratedTensor, ImageDomain, Inputs, OutputSpace, TaskSpec
 from metav_audit.zoo.architectures import call_function
 from metav_audit.zoo.outputs.registry import trained
 
@@ -62,6 +64,11 @@ class OwnerData:
     train: LabelledData
     heldout: LabelledData
     validation: LabelledData
+
+
+def performance_on(data: LabelledData, model: nn.Module, space: OutputSpace) -> float:
+    """Return a model's performance on labelled data; see ``TrainedOutput.performance``."""
+    return trained(space).performance(model, torch.from_numpy(data.inputs), torch.from_numpy(data.labels))
 
 
 def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:

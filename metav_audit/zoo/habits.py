@@ -10,14 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from metav_audit.config import first_problem
-from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.zoo.batches import batches
-from metav_audit.zoo.data import LabelledData, OwnerData
+from metav_audit.errors import ConfigurationError
+from metav_audit.zoo.data import LabelledData, OwnerData, performance_on
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import TARGET
 from metav_audit.zoo.recipes.base import fresh_model
 from metav_audit.zoo.target import TargetModel
-from metav_audit.zoo.training import seeded
+from metav_audit.zoo.training import descend, seeded
 
 BUILT_IN_PROGRAM = "built-in"
 """The program's name in a project."""
@@ -72,49 +71,39 @@ def train_by_habits(habits: TrainingHabits, target: TargetModel, data: OwnerData
         ConfigurationError: the habits do not suit the task.
         DataError: the training diverged.
     """
-    validation = torch.from_numpy(data.validation.inputs), torch.from_numpy(data.validation.labels)
-    output = trained(target.task.output)
-    if output.adversarial:
+    if trained(target.task.output).adversarial:
         raise ConfigurationError("the built-in program trains no generator: name a program of your own as program")
     runs = [_one_run(habits, target, data.train, seed + run) for run in range(habits.best_of)]
-    return max(runs, key=lambda model: output.performance(model, *validation))
+    return max(runs, key=lambda model: performance_on(data.validation, model, target.task.output))
 
 
 def _one_run(habits: TrainingHabits, target: TargetModel, data: LabelledData, seed: int) -> nn.Module:
-    task = target.task
+    task, generator = target.task, seeded(seed)
     model = fresh_model(TARGET, target.network, task, seed)
-    optimizer = _optimiser(habits, model)
-    inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
-    generator = seeded(seed)
-    plan = list(batches(len(inputs), habits.batch, habits.epochs, generator))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(len(plan), 1))
-    usual = trained(task.output).loss()
-
-    def loss(outputs: Tensor, wanted: Tensor) -> Tensor:
-        if habits.label_smoothing and task.output.labelled:
-            return nn.functional.cross_entropy(outputs, wanted, label_smoothing=habits.label_smoothing)
-        return usual(outputs, wanted)
-
-    model.train()
-    value = torch.zeros(())
-    for index in plan:
-        optimizer.zero_grad(set_to_none=True)
-        value = loss(model(_augmented(inputs[index], habits.augmentation, generator)), labels[index])
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if habits.schedule == "cosine":
-            schedule.step()
-    if not bool(torch.isfinite(value)):
-        raise DataError("the built-in training diverged (the loss is not finite): mend [training.habits]")
-    return model.eval()
+    loss = trained(task.output).loss()
+    if habits.label_smoothing and task.output.labelled:
+        loss = nn.CrossEntropyLoss(label_smoothing=habits.label_smoothing)
+    descend(
+        model,
+        list(model.parameters()),
+        (torch.from_numpy(data.inputs), torch.from_numpy(data.labels)),
+        loss,
+        epochs=habits.epochs,
+        rate=habits.rate,
+        generator=generator,
+        batch=habits.batch,
+        perturb=lambda _, inputs, __: _augmented(inputs, habits.augmentation, generator),
+        optimiser=lambda parameters, rate: _optimiser(habits, parameters, rate),
+        decayed=habits.schedule == "cosine",
+    )
+    return model
 
 
-def _optimiser(habits: TrainingHabits, model: nn.Module) -> torch.optim.Optimizer:
-    parameters = list(model.parameters())
+def _optimiser(habits: TrainingHabits, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
     if habits.optimiser == "sgd":
-        return torch.optim.SGD(parameters, lr=habits.rate, momentum=habits.momentum, weight_decay=habits.weight_decay)
+        return torch.optim.SGD(parameters, lr=rate, momentum=habits.momentum, weight_decay=habits.weight_decay)
     kind = torch.optim.AdamW if habits.optimiser == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=habits.rate, weight_decay=habits.weight_decay)
+    return kind(parameters, lr=rate, weight_decay=habits.weight_decay)
 
 
 def _augmented(inputs: Tensor, how: str, generator: torch.Generator) -> Tensor:

@@ -6,6 +6,7 @@ exact p-value stands on; see ``metav_audit.bundle.forms.siblings``.
 
 from __future__ import annotations
 
+import copy
 import os
 from functools import lru_cache
 
@@ -16,11 +17,10 @@ from torch import nn
 
 from metav_audit.errors import DataError
 from metav_audit.progress import Progress, silent
-from metav_audit.zoo.outputs.registry import trained
-from metav_audit.zoo.program import check_program, describe_program, run_program
+from metav_audit.zoo.data import performance_on
+from metav_audit.zoo.program import describe_program, run_program
 from metav_audit.zoo.project import Project, Workshop, open_workshop
 from metav_audit.zoo.store import Store, content_address
-from metav_audit.zoo.target import in_form_of
 
 FIRST = 3
 """Siblings that are trained before all others, to see whether reruns differ at all."""
@@ -38,7 +38,6 @@ def make_siblings(workshop: Workshop, *, jobs: int | None = None, progress: Prog
         ConfigurationError: the program cannot be found.
         DataError: it fails, its models are not built like the target, or its reruns give the same model again.
     """
-    check_program(workshop)
     seeds = workshop.project.sibling_seeds
     store = Store(workshop.project.store)
     missing = [seed for seed in seeds if store.performance(sibling_address(workshop, seed)) is None]
@@ -83,9 +82,7 @@ def _make_one(project: Project, seed: int) -> None:
     torch.set_num_threads(1)
     workshop = open_workshop(project)
     model = run_program(workshop, seed)
-    validation = workshop.data.validation
-    pairs = torch.from_numpy(validation.inputs), torch.from_numpy(validation.labels)
-    performance = trained(workshop.target.task.output).performance(model, *pairs)
+    performance = performance_on(workshop.data.validation, model, workshop.target.task.output)
     Store(project.store).save(sibling_address(workshop, seed), model, performance)
 
 
@@ -93,10 +90,7 @@ def _load(workshop: Workshop, seed: int) -> nn.Module:
     store, address = Store(workshop.project.store), sibling_address(workshop, seed)
     if not store.path(address).exists():
         raise DataError(f"{store.folder} lacks a sibling of the target: run 'metav-audit zoo {workshop.project.path}'")
-    model = store.load(address, in_form_of(workshop.target, workshop.target.network, "target"))
-    for parameter in model.parameters():
-        parameter.requires_grad = False
-    return model
+    return store.load(address, copy.deepcopy(workshop.target.network))
 
 
 @torch.no_grad()

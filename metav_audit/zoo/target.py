@@ -139,11 +139,10 @@ def in_form_of(target: TargetModel, model: nn.Module, what: str) -> nn.Module:
     Raises:
         DataError: it is built otherwise.
     """
-    form = copy.deepcopy(target.network)
-    own = model.state_dict()
-    names = form.state_dict().keys()
+    form, own = copy.deepcopy(target.network), model.state_dict()
     # What wraps the target, or has exported it, may have put a word before all names.
-    prefix = next((name.removesuffix(next(iter(own))) for name in names if name.endswith(next(iter(own)))), "")
+    first = next(iter(own), "")
+    prefix = next((name.removesuffix(first) for name in form.state_dict() if name.endswith(first)), "")
     try:
         form.load_state_dict({prefix + name: tensor for name, tensor in own.items()})
     except RuntimeError as error:
@@ -151,6 +150,4 @@ def in_form_of(target: TargetModel, model: nn.Module, what: str) -> nn.Module:
             f"{what} gives a model of another structure than the target's: {str(error).splitlines()[0]} "
             "(name the program that the target itself came from)"
         ) from error
-    for parameter in form.parameters():
-        parameter.requires_grad = False
     return form.eval()

@@ -17,6 +17,9 @@ from metav_audit.zoo.outputs.base import Loss
 Perturb = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """From a model, inputs and targets to the inputs that it is trained on instead."""
 
+Optimiser = Callable[[list[nn.Parameter], float], torch.optim.Optimizer]
+"""From parameters and a rate to what moves them."""
+
 
 def seeded(seed: int) -> torch.Generator:
     """Return a generator of random numbers on the CPU."""
@@ -36,8 +39,10 @@ def descend(  # noqa: PLR0913 - a training loop is what its makers say
     stop: float = 1.0,
     after_step: Callable[[], None] = lambda: None,
     perturb: Perturb = lambda _, inputs, __: inputs,
+    optimiser: Optimiser = lambda parameters, rate: torch.optim.Adam(parameters, lr=rate),
+    decayed: bool = True,
 ) -> None:
-    """Minimise ``loss(model(x), y)`` over ``pairs`` (x, y) by Adam with a cosine-decayed learning rate, in place.
+    """Minimise ``loss(model(x), y)`` over ``pairs`` (x, y), usually by Adam with a cosine-decayed rate, in place.
 
     With ``stop`` below 1 it ends after that share of the steps: the checkpoint of a training that went on.
 
@@ -45,7 +50,7 @@ def descend(  # noqa: PLR0913 - a training loop is what its makers say
         DataError: the loss became NaN or infinite.
     """
     inputs, targets = pairs
-    optimizer = torch.optim.Adam(parameters, lr=rate)
+    optimizer = optimiser(parameters, rate)
     steps = epochs * math.ceil(len(inputs) / batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     model.train()
@@ -56,7 +61,8 @@ def descend(  # noqa: PLR0913 - a training loop is what its makers say
         value = loss(model(given), targets[index])
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        schedule.step()
+        if decayed:
+            schedule.step()
         after_step()
     model.eval()
     if not bool(torch.isfinite(value)):

@@ -14,8 +14,14 @@ from metav_audit.task import LOG_FLOOR, BoolArray, FloatArray, OutputSpace, Outp
 Tensors = Mapping[str, NDArray[np.float64]]
 """A verifier's parameters by name."""
 
-Reader = Callable[[Tensors, NDArray[np.float64], BoolArray], NDArray[np.float64]]
-"""From tensors, and values and mask of shape (M, N, D), to a number a model: see ``MetaVerifier.scores``."""
+Numbers = NDArray[np.float64]
+"""One for each of M models, of shape (M,)."""
+
+Reader = Callable[[Tensors, NDArray[np.float64], BoolArray], Numbers]
+"""From tensors, and values and mask of shape (M, N, D), to scores: see ``MetaVerifier.scores``."""
+
+Ranker = Callable[[Tensors, NDArray[np.float64], BoolArray], tuple[Numbers, Numbers]]
+"""From the same to scores, and to the exact p-values of the models' ranks among the target's siblings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +30,12 @@ class Form:
 
     Attributes:
         score: scores models.
-        p_values: gives each model the exact p-value of its rank among the target's siblings; None where the form has
-            no siblings.
+        rank: scores them, and ranks them among the target's siblings; None where the form has no siblings.
         seen: brings the answers of other models among the tensors into a view; None where there are none.
     """
 
     score: Reader
-    p_values: Reader | None = None
+    rank: Ranker | None = None
     seen: Callable[[Mapping[str, FloatArray], OutputView, OutputSpace], dict[str, FloatArray]] | None = None
 
 

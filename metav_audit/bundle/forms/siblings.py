@@ -28,7 +28,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle.forms.base import Form, Tensors, sigmoid, with_hidden_classes
+from metav_audit.bundle.forms.base import Form, Numbers, Tensors, sigmoid, with_hidden_classes
 from metav_audit.task import BoolArray, Features, FloatArray, OutputSpace, OutputView
 
 MODELS, REFERENCES, LEAST, SHARES = "models", "references", "least", "shares"
@@ -50,26 +50,25 @@ Likeness = NDArray[np.float64]
 """C_k of M suspects, of shape (M, K + 1)."""
 
 
-def score(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
+def score(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> Numbers:
     """Score M models; see ``MetaVerifier.scores``."""
-    likeness = likeness_of(tensors, values, mask)
-    others = likeness[:, 1:]
-    ahead = (likeness[:, 0] - others.mean(axis=1)) / (others.std(axis=1) + EQUAL)
-    return sigmoid(ahead)
+    return rank(tensors, values, mask)[0]
 
 
-def p_values(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:
-    """Return the share of models, the target counted among them, that M suspects are at least as like, of shape (M,).
+def rank(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> tuple[Numbers, Numbers]:
+    """Return the scores of M suspects, and the share of models, the target among them, that each is at least as like.
 
     >>> rng = np.random.default_rng(0)
     >>> models = rng.normal(size=(20, 16, 1))
     >>> tensors = {"models": models, "references": rng.normal(size=(5, 16, 1))}
-    >>> p_values(tensors, models[:1] + 0.1, np.ones((1, 16, 1), bool)).tolist()
+    >>> rank(tensors, models[:1] + 0.1, np.ones((1, 16, 1), bool))[1].tolist()
     [0.05]
     """
     likeness = likeness_of(tensors, values, mask)
-    as_like = (likeness[:, 1:] >= likeness[:, :1] - EQUAL).sum(axis=1)
-    return np.asarray((1 + as_like) / likeness.shape[1], dtype=np.float64)
+    others = likeness[:, 1:]
+    ahead = (likeness[:, 0] - others.mean(axis=1)) / (others.std(axis=1) + EQUAL)
+    as_like = (others >= likeness[:, :1] - EQUAL).sum(axis=1)
+    return sigmoid(ahead), np.asarray((1 + as_like) / likeness.shape[1], dtype=np.float64)
 
 
 def seen(tensors: Mapping[str, FloatArray], view: OutputView, space: OutputSpace) -> dict[str, FloatArray]:
@@ -132,4 +131,4 @@ def _shown(tensor: FloatArray, view: OutputView, space: OutputSpace) -> FloatArr
     return with_hidden_classes(shown.values.astype(np.float64), shown.mask).astype(np.float32)
 
 
-FORM = Form(score, p_values, seen)
+FORM = Form(score, rank, seen)

@@ -92,22 +92,25 @@ def main() -> None:
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--jobs", type=int)
     told = parser.parse_args()
-    conditions = [Condition(view, count) for view in told.view or ["full", "label"] for count in told.queries or [None]]
+    budgets, methods = told.queries or [None], told.method or ["siblings"]
+    conditions = [Condition(view, count) for view in told.view or ["full", "label"] for count in budgets]
     found: list[Found] = []
     played: list[Pair] = []
     for name in told.targets:
         task, _, number = name.rpartition("-")
-        project = write_task(task, int(number), told.root, data=told.data_dir, preset=told.preset)
-        build_zoo(load_project(project), jobs=told.jobs)
-        suspects = make_suspects(project)
-        space = load_project(project).task.output
+        try:
+            path = write_task(task, int(number), told.root, data=told.data_dir, preset=told.preset)
+        except (FileNotFoundError, KeyError, ValueError) as error:
+            parser.error(f"{name}: {error}")
+        project = load_project(path)
+        zoo, suspects, space = build_zoo(project, jobs=told.jobs), make_suspects(path), project.task.output
         usable = [one for one in conditions if space.labelled or not VIEWS[one.view].label_only]
-        methods = [method for method in told.method or ["siblings"] if METHODS[method].serves(space.kind)]
-        found.extend(measure(name, project, suspects, methods, usable))
-        if "siblings" in methods:
-            workshop, zoo = open_workshop(load_project(project)), build_zoo(load_project(project))
-            bundle = keep_bundle(workshop, zoo, "siblings", usable[-1])
-            played.extend(pairs(name, bundle, suspects, VIEWS[usable[-1].view]))
+        able = [method for method in methods if METHODS[method].serves(space.kind)]
+        found.extend(measure(name, open_workshop(project), zoo, suspects, able, usable))
+        if "siblings" in able:
+            # All scores, and the most queries: who is told most can be accused most.
+            bundle = keep_bundle(open_workshop(project), zoo, "siblings", Condition("full", budgets[-1]))
+            played.extend(pairs(name, bundle, suspects, VIEWS["full"]))
     print("\n".join(power(found)))
     if played:
         print("\n" + "\n".join(validity(played)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,8 @@ from metav_audit.statistics import roc_auc
 from metav_audit.task import Features, OutputView
 from metav_audit.verdict import Rule, VerdictOutcome
 from metav_audit.verdict.rule import conformal_p_value
-from metav_audit.zoo.build import build_zoo
-from metav_audit.zoo.project import load_project, open_workshop
+from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.surrogates import SurrogateZoo
 from tests.bench.foreign.suspects import Suspect
 
 
@@ -76,18 +75,19 @@ def shown_by(suspects: Sequence[Suspect], bundle: FingerprintBundle, view: Outpu
 
 
 def measure(
-    target: str, project: Path, suspects: Sequence[Suspect], methods: Sequence[str], conditions: Sequence[Condition]
+    target: str,
+    workshop: Workshop,
+    zoo: SurrogateZoo,
+    suspects: Sequence[Suspect],
+    methods: Sequence[str],
+    conditions: Sequence[Condition],
 ) -> Iterator[Found]:
     """Yield what each method says of each suspect under each condition; bundles are kept beside the project."""
-    loaded = load_project(project)
-    workshop, zoo = open_workshop(loaded), build_zoo(loaded)
     for method in methods:
         for condition in conditions:
-            bundle = keep_bundle(workshop, zoo, method, condition)
-            view = VIEWS[condition.view]
+            bundle, view = keep_bundle(workshop, zoo, method, condition), VIEWS[condition.view]
             rule = Rule.through(bundle, view)
-            scored = rule.score_all(shown_by(suspects, bundle, view))
-            for suspect, one in zip(suspects, scored, strict=True):
+            for suspect, one in zip(suspects, rule.score_all(shown_by(suspects, bundle, view)), strict=True):
                 outcome = rule.conclude(one).outcome
                 yield Found(target, method, condition, suspect, one.score, one.p_value_siblings, outcome)
 

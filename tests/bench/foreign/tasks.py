@@ -1,4 +1,4 @@
-"""Owners' project folders: python -m tests.bench.foreign.tasks TASK FOLDER [--number N] [--data-dir DIR].
+"""Owners' project folders.
 
 Beside what ``metav-audit`` reads, each folder holds strangers.npz: data that suspects alone are made from, disjoint
 from all the owner's. The number seeds the division of the data and the target's training.
@@ -6,7 +6,6 @@ from all the owner's. The number seeds the division of the data and the target's
 
 from __future__ import annotations
 
-import argparse
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -202,17 +201,3 @@ def _project(name: str, number: int, preset: str, *, training: bool) -> dict[str
         "fingerprint": {"identity": f"owner {number} of {name}"},
     }
     return told | ({"training": {"program": f"{programs.__name__}:{name}"}} if training else {})
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task", choices=TASKS)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--number", type=int, default=0)
-    parser.add_argument("--no-training", action="store_true", help="leave the section [training] out")
-    parser.add_argument("--data-dir", type=Path, default=DATA)
-    told = parser.parse_args()
-    try:
-        print(write_task(told.task, told.number, told.folder, data=told.data_dir, training=not told.no_training))
-    except FileNotFoundError as error:
-        parser.error(str(error))

@@ -31,7 +31,7 @@ def table(rng, models=20, *, labelled=True):
 
 def p_of(tensors, values, mask=None):
     mask = np.ones(values.shape, bool) if mask is None else mask
-    return MetaVerifier(VerifierKind.SIBLINGS, tensors).p_values_siblings(values, mask)
+    return MetaVerifier(VerifierKind.SIBLINGS, tensors).ranked(values, mask)[1]
 
 
 def test_a_suspect_that_owes_nothing_to_any_model_gets_every_rank_equally_often():
@@ -85,7 +85,7 @@ def test_siblings_are_seen_through_the_suspect_s_view(view):
     tensors = table(np.random.default_rng(3))
     verifier = MetaVerifier(VerifierKind.SIBLINGS, tensors).through(view, SPACE)
     shown = view.apply(Features(tensors["models"], np.ones(tensors["models"].shape, bool)), SPACE)
-    own = verifier.p_values_siblings(shown.values[:1], shown.mask[:1])
+    own = verifier.ranked(shown.values[:1], shown.mask[:1])[1]
     assert own.tolist() == [1 / 20]
     scores = verifier.scores(shown.values, shown.mask)
     assert scores[1:].max() < scores[0]
@@ -99,7 +99,7 @@ def test_values_are_compared_without_a_floor():
     space = Quantities((Quantity("dose", 0.0, 1.0),))
     verifier = MetaVerifier(VerifierKind.SIBLINGS, tensors).through(OutputView(decimals=1), space)
     rounded = np.round(tensors["models"][:1], 1)
-    assert verifier.p_values_siblings(rounded, np.ones(rounded.shape, bool)).tolist() == [1 / 20]
+    assert verifier.ranked(rounded, np.ones(rounded.shape, bool))[1].tolist() == [1 / 20]
 
 
 @pytest.mark.parametrize("alone", [False, True])
