@@ -156,6 +156,7 @@ def likeness(part, values, mask, verdict, output):
     found, classes, alone = [], output["kind"] == "classification", verdict["view"] == "the label alone"
     still = {**verdict, "view": verdict["view"].split(", noise")[0]}
     tables = [seen_through(part[name], still, output) for name in ("models", "references")]
+    tables = [(each[0].astype(np.float32).astype(float), each[1]) for each in tables]
     tables = [(filled_in(*each).astype(np.float32).astype(float) if classes else each[0]) for each in tables]
     for own, shown in zip(filled_in(values, mask) if classes else np.where(mask, values, 0), mask.any(2)):
         rows = [np.maximum(each[:, shown], part["least"] if classes else -np.inf) for each in (*tables, own[None])]

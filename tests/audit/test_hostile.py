@@ -175,13 +175,13 @@ def test_a_block_page_gets_no_verdict(audit):
 def test_honest_endpoints_get_their_verdict(audit, server):
     """Derived and independent models, 25 of each: 50 of 50 right, in no more requests than needed.
 
-    The independents lie a little further out than the calibration's: one in 41 that lie just as far scores higher than
-    all 40 of those, and is inconclusive by its p-value alone.
+    The independents lie further out than the calibration's: one that lies just as far may not be ten times as probable
+    among them as among derived models, and is then inconclusive.
     """
     for seed in range(at_scale(4, 25)):
         for honest, outcome in (
             (derived(seed), VerdictOutcome.MATCH),
-            (independent(seed, distance=0.25), VerdictOutcome.NO_MATCH),
+            (independent(seed, distance=0.35), VerdictOutcome.NO_MATCH),
         ):
             verdict = audit(answering(lambda number, inputs, m=honest: m(inputs)), f"{seed}-{outcome}")
             assert verdict.outcome is outcome, (seed, verdict.reasons)
