@@ -57,3 +57,19 @@ def test_every_page_stands_in_the_site_s_navigation():
     site = (SOURCE / "mkdocs.yml").read_text()
     named = {path.relative_to(SOURCE / "docs").as_posix() for path in (SOURCE / "docs").rglob("*.md")}
     assert not [name for name in named if not re.search(rf"(- |: ){re.escape(name)}$", site, re.MULTILINE)]
+
+
+THREATS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (SOURCE / "docs" / "security.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "name"), THREATS, ids=lambda text: text)
+def test_every_promise_of_the_threat_model_names_a_test(file, name):
+    """The page names tests that are there."""
+    assert f"\ndef {name}(" in (SOURCE / file).read_text()
+
+
+def test_every_row_of_the_threat_model_names_its_test():
+    """A promise without a test is none."""
+    text = (SOURCE / "docs" / "security.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and line.count("|") == 3]
+    assert not [row for row in rows if "::" not in row and row != "| promise | test |"]
