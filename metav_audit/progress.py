@@ -56,3 +56,27 @@ class ProgressLine:
             return ""
         seconds = (now - start) / (done - before) * (total - done)
         return f", about {seconds:.0f} s left" if seconds < 90 else f", about {seconds / 60:.0f} min left"
+
+
+@dataclass(slots=True)
+class CountLine:
+    """One line that counts up, of which nobody knows how far it goes; told at most once a second.
+
+    Attributes:
+        what: what is counted, such as "records read".
+        stream: where to write.
+        clock: seconds, monotonic.
+    """
+
+    what: str
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    clock: Callable[[], float] = time.monotonic
+    _told: float = -60.0
+
+    def __call__(self, done: int) -> None:
+        """Report ``done``: every second on a terminal, every minute elsewhere."""
+        now, terminal = self.clock(), self.stream.isatty()
+        if now - self._told >= (1 if terminal else 60):
+            self._told = now
+            self.stream.write(f"\r\033[K{self.what} {done}" if terminal else f"{self.what} {done}\n")
+            self.stream.flush()

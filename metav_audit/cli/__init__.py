@@ -20,6 +20,7 @@ COMMANDS = {
     "keygen": "Make a key to sign commitments with.",
     "commit": "Sign and time-stamp a bundle before the first query.",
     "serve": "Put a model of your own behind an API, for rehearsals.",
+    "log": "Seal and check the owner's request log.",
     "audit": "Query endpoints, journal, decide and report; resumes by itself.",
     "verify": "Recompute an audit's verdict offline, step by step.",
     "pack": "Pack an audit's folder into one file.",
@@ -51,16 +52,23 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"metav_audit.cli.{cmd_name}")
         command = module.command
         assert isinstance(command, click.Command)
-        for option in command.params:
-            if isinstance(option, click.Option) and option.envvar is None:
-                flag = max(option.opts, key=len).lstrip("-")
-                option.envvar = f"METAV_AUDIT_{cmd_name}_{flag}".upper().replace("-", "_")
+        _name_variables(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table above."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _name_variables(command: click.Command, name: str) -> None:
+    """Give every option of a command, or of the commands below it, its variable."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar is None:
+            flag = max(option.opts, key=len).lstrip("-")
+            option.envvar = f"METAV_AUDIT_{name}_{flag}".upper().replace("-", "_")
+    for below, each in command.commands.items() if isinstance(command, click.Group) else ():
+        _name_variables(each, f"{name}_{below}")
 
 
 @click.group(

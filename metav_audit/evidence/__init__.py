@@ -13,6 +13,7 @@ from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, Evid
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
 from metav_audit.evidence.replayed import check_replay_statement, make_replay_statement
+from metav_audit.evidence.request_log import LogSeal, check_log_seals, seal_head
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.sums import check_sums, write_sums
 from metav_audit.evidence.timestamp import (
@@ -34,6 +35,7 @@ __all__ = [
     "EvidenceFile",
     "Finding",
     "Findings",
+    "LogSeal",
     "Post",
     "Sealed",
     "Sealer",
@@ -44,6 +46,7 @@ __all__ = [
     "VerifyingKey",
     "check_commitment",
     "check_free",
+    "check_log_seals",
     "check_replay_statement",
     "check_seal",
     "check_sums",
@@ -67,6 +70,7 @@ __all__ = [
     "registration_of",
     "save_attestation",
     "seal_folder",
+    "seal_head",
     "sha256_of",
     "unpacked",
     "write_sums",

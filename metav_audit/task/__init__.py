@@ -9,7 +9,7 @@ from metav_audit.task.domains.tabular import TabularDomain
 from metav_audit.task.outputs.base import OutputKind, OutputSpace, ScoreKind
 from metav_audit.task.outputs.scores import LOG_FLOOR, ROUNDING, ClassScores
 from metav_audit.task.outputs.values import GeneratedTensor, Quantities
-from metav_audit.task.spec import TaskSpec
+from metav_audit.task.spec import TaskSpec, read_task
 from metav_audit.task.views import FULL_VIEW, USUAL_VIEWS, OutputView, ViewRules, find_noise, find_view, with_noise
 
 __all__ = [
@@ -38,5 +38,6 @@ __all__ = [
     "features",
     "find_noise",
     "find_view",
+    "read_task",
     "with_noise",
 ]

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from metav_audit.bundle import ErrorRates, OwnerMark, nonce_of
 from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
-from metav_audit.task import OutputKind, TaskSpec
+from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import built_in_for
 from metav_audit.zoo.data import OwnerData, load_data
 from metav_audit.zoo.plan import USUAL_RATES
@@ -139,9 +139,7 @@ class Project:
     @property
     def task(self) -> TaskSpec:
         """The task of target, surrogates and suspects."""
-        output = {"kind": OutputKind.CLASSIFICATION, **self.settings.task}
-        domain = output.pop("input", None)
-        return TaskSpec.from_json({"input": domain, "output": output})
+        return TaskSpec.from_table(self.settings.task)
 
     @property
     def architectures(self) -> tuple[str, ...]:

@@ -1,0 +1,113 @@
+"""metav-audit log seal FILES -o OUT; metav-audit log check OUT."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from metav_audit.cli.commit import stamper_of
+
+_COLUMN = "Column, a dotted path, or JMESPath; @ is the whole record."
+
+
+@click.group()
+def command() -> None:
+    """Keep the owner's request log as evidence.
+
+    Whoever extracts a model through its API has to ask it. The log of requests
+    names what each account asked; a bundle by 'fit --log' asks a suspect the same.
+    """
+
+
+@command.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The sealed log's folder.")
+@click.option("--project", type=click.Path(path_type=Path), required=True, help="Whose [task] the requests are of.")
+@click.option("--time", default="time", show_default=True, help=_COLUMN)
+@click.option("--account", default="account", show_default=True, help="The same, of who asked; a pseudonym will do.")
+@click.option("--input", default="input", show_default=True, help="The same, of what was sent.")
+@click.option("--answer", default="answer", show_default=True, help="The same, of what was served.")
+@click.option("--scores", default=None, help="Form of the scores served: probability (usual), percent, logit ...")
+@click.option("--utc", is_flag=True, help="Times without a zone are UTC; without this they are left out.")
+@click.option("--eight-bit", is_flag=True, help="Pictures given as numbers are 0 to 255.")
+@click.option("--key", help="Signs the log's head: a path, or env:NAME for a variable that holds its PEM.")
+@click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
+@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
+def seal(
+    files: tuple[str, ...],
+    output: Path,
+    project: Path,
+    time: str,
+    account: str,
+    input: str,  # noqa: A002 - the option's name
+    answer: str,
+    scores: str | None,
+    utc: bool,
+    eight_bit: bool,
+    key: str | None,
+    tsa: str | None,
+    tsa_cert: Path | None,
+) -> None:
+    """Seal the request log in FILES, or add its days to OUT.
+
+    FILES are JSON lines, CSV or Parquet, .gz behind the name or not, folders of
+    them, or addresses (s3://...). An input is a list of numbers in the task's
+    range, a row of the task's table, or a PNG file in base64; an answer is a
+    label or the scores served; a time is ISO 8601 or seconds since 1970.
+    Records that fit none of this are left out, counted and named in
+    OUT/broken.jsonl. Killed, the same command goes on where it was.
+
+    A day that is sealed stays as it was: give whole days. Sign and time-stamp
+    the log at once, and every day after: it counts from then on.
+    """
+    from datetime import UTC, datetime
+
+    from metav_audit.evidence import read_key, seal_head
+    from metav_audit.progress import CountLine
+    from metav_audit.task import ScoreKind, read_task
+    from metav_audit.transcript.log import Columns, LogFormat, find_sources, seal_log
+
+    if key is None and tsa is not None:
+        raise click.UsageError("--tsa goes with --key: what is time-stamped is the signed head of the log.")
+    signing, stamper = read_key(key, os.environ) if key else None, stamper_of(tsa, tsa_cert)
+    task = read_task(project)
+    kind = ScoreKind(scores) if scores else task.output.score_kinds[0]
+    log = LogFormat(task, Columns(time, account, input, answer), kind, utc, eight_bit)
+    sealed, done = seal_log(find_sources(files), log, output, CountLine("records read"))
+    click.echo(f"{output}  {len(sealed.days)} days, {sealed.count} rows, head {sealed.head}")
+    click.echo(f"{done.rows} rows added, {done.broken} records left out: {output / 'broken.jsonl'}", err=True)
+    if signing is None:
+        click.echo("warning: without --key and --tsa nothing shows when this log was there", err=True)
+        return
+    path, _ = seal_head(sealed, signing, claimed_at=datetime.now(UTC), stamper=stamper)
+    click.echo(f"signed{' and time-stamped' if stamper else ''}: {path}", err=True)
+
+
+@command.command()
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--signer", help="The key id that is expected, or the public key's path.")
+@click.option("--roots", type=click.Path(path_type=Path), metavar="PEM", help="The authority's root certificates.")
+def check(log: Path, signer: str | None, roots: Path | None) -> int:
+    """Check a sealed LOG offline: every row, the chain of days, the seals.
+
+    Exit code: 0 all holds, 4 something does not.
+    """
+    from metav_audit.evidence import check_log_seals, read_certificates, read_signer
+    from metav_audit.transcript.log import open_log
+
+    sealed = open_log(log)
+    sealed.check()
+    click.echo(f"passed  {len(sealed.days)} days, {sealed.count} rows, head {sealed.head}")
+    seals = check_log_seals(
+        sealed,
+        signer=read_signer(signer) if signer else None,
+        roots=read_certificates(roots) if roots else None,
+    )
+    for each in seals:
+        for finding in each.findings.findings:
+            click.echo(f"{'passed' if finding.passed else 'FAILED'}  {each.name}, {finding.name}: {finding.detail}")
+    if not seals:
+        click.echo("no seal: nothing shows when this log was there", err=True)
+    return 0 if all(each.findings.passed for each in seals) else 4

@@ -1,0 +1,36 @@
+"""The owner's request log: what accounts asked the owner's API and were served, sealed day by day.
+
+Whoever extracts a model has to ask for it. The log's rows name what was asked, so that a suspect can be asked the same.
+"""
+
+from __future__ import annotations
+
+from metav_audit.transcript.log.columns import Columns
+from metav_audit.transcript.log.folder import BROKEN, SEALS, Day, SealedLog, open_log, read_row
+from metav_audit.transcript.log.merkle import leaf_hash, proof_of, root_by, root_of
+from metav_audit.transcript.log.rows import LogFormat, Row, RowReader, inputs_of
+from metav_audit.transcript.log.sealing import Sealing, seal_log
+from metav_audit.transcript.log.sources import Record, Source, find_sources
+
+__all__ = [
+    "BROKEN",
+    "SEALS",
+    "Columns",
+    "Day",
+    "LogFormat",
+    "Record",
+    "Row",
+    "RowReader",
+    "SealedLog",
+    "Sealing",
+    "Source",
+    "find_sources",
+    "inputs_of",
+    "leaf_hash",
+    "open_log",
+    "proof_of",
+    "read_row",
+    "root_by",
+    "root_of",
+    "seal_log",
+]

@@ -1,0 +1,190 @@
+"""Sealing: an export becomes a sealed log, or days are added to one; killed, the same command goes on.
+
+1. Records are read in batches; rows are appended to their days' files below ``sealing/``, and after each batch a note
+   says how far the export was read and how long each of these files then was. Begun again, the files are cut to the
+   note, and what was read is passed over.
+2. A row of a day that is sealed already is left out: what was sealed stays as it was.
+3. At the end each day's root is taken, its file moves below ``days/``, and the chain is written anew, whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from metav_audit.errors import ConfigurationError
+from metav_audit.files import strict_json, write_atomically
+from metav_audit.transcript.log.folder import (
+    BROKEN,
+    DAYS,
+    FORMAT,
+    HEADER,
+    ROWS,
+    SCHEMA_VERSION,
+    Day,
+    SealedLog,
+    canonical,
+    day_path,
+    link_line,
+    open_log,
+)  # fmt: skip
+from metav_audit.transcript.log.merkle import leaf_hash, root_of
+from metav_audit.transcript.log.rows import LogFormat, RowReader
+from metav_audit.transcript.log.sources import Record, Source
+
+SEALING, NOTE = "sealing", "note.json"
+BATCH = 2048
+"""Records that are decoded at once."""
+
+MOST_NAMED = 100_000
+"""Broken records that are named; further ones are counted alone."""
+
+Progress = Callable[[int], None]
+"""Told how many records have been read."""
+
+
+@dataclass(slots=True)
+class Sealing:
+    """How far a sealing has come; what the note on disk holds.
+
+    Attributes:
+        sources: name and size of each of the export's files.
+        read: records read of each file, in the same order.
+        rows: rows kept.
+        broken: records left out.
+        lengths: bytes of each file below ``sealing/``.
+    """
+
+    sources: list[list[str | int]]
+    read: list[int]
+    rows: int = 0
+    broken: int = 0
+    lengths: dict[str, int] = field(default_factory=dict)
+
+
+def seal_log(
+    sources: Sequence[Source], log: LogFormat, path: Path, progress: Progress = lambda _: None
+) -> tuple[SealedLog, Sealing]:
+    """Seal an export into the folder ``path``, or add its days to the log there; see the module.
+
+    Args:
+        sources: the export's files.
+        log: how they are read.
+        path: the folder.
+        progress: told of every batch.
+
+    Returns:
+        The sealed log, and what became of the records.
+
+    Raises:
+        ConfigurationError: a file cannot be read, something else stands at ``path``, the log there is read otherwise,
+            or another export was being sealed into it.
+        EvidenceError: the log there is damaged.
+    """
+    standing = _prepare(path, log)
+    done = _resume(path / SEALING, sources)
+    if not (path / SEALING / DAYS).exists():
+        reader, sealed = RowReader(log), frozenset(day.day for day in standing.days)
+        for place, source in enumerate(sources):
+            records = islice(source.records(), done.read[place], None)
+            while batch := list(islice(records, BATCH)):
+                done.read[place] += len(batch)
+                _keep(path / SEALING, done, _sorted_out(reader, batch, sealed, source.name, done))
+                progress(sum(done.read))
+        _plan(path / SEALING, standing)
+    _move(path)
+    return open_log(path), done
+
+
+def _prepare(path: Path, log: LogFormat) -> SealedLog:
+    """Open the log at ``path``, or begin one."""
+    if path.exists() and not (path / HEADER).exists() and any(path.iterdir()):
+        raise ConfigurationError(f"{path} exists and is no sealed log: choose another place for it")
+    if not (path / HEADER).exists():
+        header = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "log": log.to_json()}
+        write_atomically(
+            path / HEADER, json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        )
+    standing = open_log(path)
+    if standing.format != log:
+        raise ConfigurationError(
+            f"the log {path} was sealed with another task or other columns than these: give the same, or another place"
+        )
+    return standing
+
+
+def _resume(folder: Path, sources: Sequence[Source]) -> Sealing:
+    """Return how far the sealing of this export came; nowhere yet if none was begun."""
+    fresh = Sealing([[source.name, source.size] for source in sources], [0] * len(sources))
+    if not (folder / NOTE).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return fresh
+    done = Sealing(**strict_json((folder / NOTE).read_bytes()))
+    if done.sources != fresh.sources:
+        raise ConfigurationError(
+            f"another export was being sealed into {folder.parent}: give the same files in the same order, or remove "
+            f"{folder} to begin anew"
+        )
+    for name, length in done.lengths.items():
+        if (folder / name).exists():
+            os.truncate(folder / name, length)
+    return done
+
+
+def _sorted_out(
+    reader: RowReader, batch: Sequence[Record], sealed: frozenset[str], name: str, done: Sealing
+) -> dict[str, list[bytes]]:
+    """Return the lines that each file gets of a batch."""
+    lines: dict[str, list[bytes]] = defaultdict(list)
+    unread = [(number, problem) for number, fields, problem in batch if fields is None]
+    for number, row in [*unread, *reader.read([(one.number, one.fields) for one in batch if one.fields is not None])]:
+        problem = row if isinstance(row, str) else f"its day, {row.day}, is sealed" if row.day in sealed else None
+        if problem is None:
+            done.rows += 1
+            lines[f"{row.day}.jsonl"].append(row.to_line() + b"\n")  # type: ignore[union-attr]
+            continue
+        done.broken += 1
+        if done.broken <= MOST_NAMED:
+            lines[BROKEN].append(canonical({"file": name, "record": number, "problem": problem}) + b"\n")
+    return lines
+
+
+def _keep(folder: Path, done: Sealing, lines: dict[str, list[bytes]]) -> None:
+    """Append lines to their files, and note how far that was."""
+    for name, added in lines.items():
+        with (folder / name).open("ab") as file:
+            file.writelines(added)
+            done.lengths[name] = file.tell()
+    write_atomically(folder / NOTE, json.dumps(asdict(done)).encode())
+
+
+def _plan(folder: Path, standing: SealedLog) -> None:
+    """Write the chain that will stand when all files have moved."""
+    chain = list(standing.days)
+    for path in sorted(folder.glob("????-??-??.jsonl")):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            root, count = root_of(leaf_hash(line[:-1]) for line in file)
+        chain.append(Day.after(chain, path.stem, count, root))
+    write_atomically(folder / DAYS, b"".join(map(link_line, chain)))
+
+
+def _move(path: Path) -> None:
+    """Move days, broken records and the chain to where they stay, in an order that can be begun again anywhere."""
+    folder = path / SEALING
+    (path / ROWS).mkdir(exist_ok=True)
+    for file in sorted(folder.glob("????-??-??.jsonl")):
+        os.replace(file, day_path(path, file.stem))
+    if (folder / BROKEN).exists():
+        before = (path / BROKEN).read_bytes() if (path / BROKEN).exists() else b""
+        write_atomically(path / BROKEN, before + (folder / BROKEN).read_bytes())
+        (folder / BROKEN).unlink()
+    os.replace(folder / DAYS, path / DAYS)
+    shutil.rmtree(folder)

@@ -1,0 +1,121 @@
+"""``metav-audit log seal`` and ``log check``: an export becomes evidence, signed and time-stamped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from metav_audit.cli import main
+from metav_audit.evidence import check_log_seals
+from metav_audit.evidence.keys import PASSPHRASE
+from metav_audit.transcript.log import open_log
+from tests.authority import Authority
+
+PROJECT = """
+[task]
+labels = ["cat", "dog"]
+input = { kind = "image", channels = 1, height = 2, width = 2 }
+"""
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    monkeypatch.setenv(PASSPHRASE, "correct horse battery")
+
+    def call(*words):
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        shown = capsys.readouterr()
+        return end.value.code or 0, shown.out, shown.err
+
+    return call
+
+
+@pytest.fixture
+def desk(tmp_path, run):
+    """A folder with a project, a key and the exports of two days."""
+    (tmp_path / "project.toml").write_text(PROJECT)
+    for day in (1, 2):
+        rows = [
+            {"at": f"2026-11-0{day}T08:00:0{n}Z", "user": "acme", "input": [0, 0, 0, n / 9], "out": "cat"}
+            for n in range(5)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in [*rows, {"at": "now"}])
+        (tmp_path / f"{day}.jsonl").write_text(text)
+    run("keygen", tmp_path / "owner.pem")
+    return tmp_path
+
+
+def seal(run, desk: Path, day: int, *more: object):
+    columns = ("--project", desk / "project.toml", "--time", "at", "--account", "user", "--answer", "out")
+    return run("log", "seal", desk / f"{day}.jsonl", "-o", desk / "log", *columns, *more)
+
+
+def test_two_days_sealed_signed_and_stamped(run, desk):
+    """Each seal covers the days until then; check says so line by line, and an altered row is exit code 4."""
+    with Authority(desk / "tsa") as authority:
+        signing = ("--key", desk / "owner.pem", "--tsa", authority.url, "--tsa-cert", authority.root)
+        for day in (1, 2):
+            code, out, err = seal(run, desk, day, *signing)
+            assert (code, out) == (
+                0,
+                f"{desk / 'log'}  {day} days, {5 * day} rows, head {open_log(desk / 'log').head}\n",
+            )
+            assert "5 rows added, 1 records left out" in err
+            assert "signed and time-stamped" in err
+        code, out, _ = run("log", "check", desk / "log", "--signer", desk / "owner.pem.pub", "--roots", authority.root)
+    assert code == 0
+    assert "it seals 1 days with 5 rows, 2026-11-01 to 2026-11-01" in out
+    assert "it seals 2 days with 10 rows, 2026-11-01 to 2026-11-02" in out
+    assert [seal.through for seal in check_log_seals(open_log(desk / "log"))] == ["2026-11-01", "2026-11-02"]
+    rows = desk / "log" / "days" / "2026-11-01.jsonl"
+    rows.write_text(rows.read_text().replace("acme", "none"))
+    code, _, err = run("log", "check", desk / "log")
+    assert code == 4
+    assert "the rows of 2026-11-01 are not those that were sealed" in err
+
+
+def test_a_seal_of_another_log_fails(run, desk):
+    """Its head is no link of this chain."""
+    seal(run, desk, 1, "--key", desk / "owner.pem")
+    (desk / "log").rename(desk / "other")
+    seal(run, desk, 2, "--key", desk / "owner.pem")
+    (desk / "other" / "seals" / "000001.json").rename(desk / "log" / "seals" / "000009.json")
+    code, out, _ = run("log", "check", desk / "log")
+    assert code == 4
+    assert "FAILED  000009.json, statement: it seals the head" in out
+
+
+def test_what_is_sealed_as_it_stands_is_not_signed_twice(run, desk):
+    """A seal is never overwritten."""
+    seal(run, desk, 1, "--key", desk / "owner.pem")
+    code, _, err = seal(run, desk, 1, "--key", desk / "owner.pem")
+    assert code == 2
+    assert "000001.json exists" in err
+
+
+def test_a_stamp_needs_a_signature(run, desk):
+    """And without a key the warning says what is lost."""
+    code, _, err = seal(run, desk, 1, "--tsa", "http://127.0.0.1:9", "--tsa-cert", desk / "no.pem")
+    assert (code, "--tsa goes with --key" in err) == (2, True)
+    code, _, err = seal(run, desk, 1)
+    assert (code, "nothing shows when this log was there" in err) == (0, True)
+
+
+def test_every_option_has_its_variable(run, desk, monkeypatch):
+    """Of commands within commands, too."""
+    monkeypatch.setenv("METAV_AUDIT_LOG_SEAL_TIME", "at")
+    monkeypatch.setenv("METAV_AUDIT_LOG_SEAL_ACCOUNT", "user")
+    monkeypatch.setenv("METAV_AUDIT_LOG_SEAL_ANSWER", "out")
+    code, out, _ = run("log", "seal", desk / "1.jsonl", "-o", desk / "log", "--project", desk)
+    assert (code, "1 days, 5 rows" in out) == (0, True)
+
+
+@pytest.mark.parametrize("project", ["nowhere.toml", "1.jsonl"])
+def test_a_project_without_a_task_is_refused(run, desk, project):
+    """In one line."""
+    code, _, err = run("log", "seal", desk / "1.jsonl", "-o", desk / "log", "--project", desk / project)
+    assert code == 2
+    assert "project file" in err
