@@ -40,13 +40,24 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
 def strict_json(text: bytes | str) -> Any:
     """Parse JSON without Python's extensions NaN and Infinity, and without numbers too large for a float.
 
+    Every file that others may have written is read by this: an object that names a key twice has two readings, and is
+    refused.
+
     Raises:
-        ValueError: it is not JSON, or nested too deeply.
+        ValueError: it is not JSON, nested too deeply, or names a key twice.
     """
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_distinct)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) == len(pairs):
+        return fields
+    names = [name for name, _ in pairs]
+    raise ValueError(f"the key {max(names, key=names.count)[:80]!r} is named twice")
 
 
 def _finite(digits: str) -> float:

@@ -107,7 +107,7 @@ class _Writer:
         answers = tuple(Answer(tuple(row)) for row in rows)
         fields: dict[str, Any] = {"outcome": "ok", "status": 200, "answers": answers, "identity": {"server": "uvicorn"}}
         if lost:
-            fields = {"outcome": "transient", "status": 503, "error": "the server is overloaded"}
+            fields = {"outcome": "transient", "status": 503, "error": "the server is overloaded", "identity": {}}
         self._journal.append(
             Received(
                 at=self._journal.now(),

@@ -93,3 +93,10 @@ def test_progress_on_a_terminal_is_one_line():
 def test_nothing_to_do_is_silent_in_a_log():
     """No line for no work."""
     assert told(io.StringIO(), [(0, 0)]) == ""
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "c": 2, "a": 3}}]', r'{"a": 1, "\u0061": 2}'])
+def test_a_key_named_twice_is_a_value_error(text):
+    """Two readers may take one or the other, at whatever depth and however it is spelt."""
+    with pytest.raises(ValueError, match="is named twice"):
+        strict_json(text)

@@ -22,7 +22,7 @@ HEADER = Header(
     bundle_sha256="b" * 64,
     endpoint=EndpointRecord("a", "b", "http://host", ScoreKind.PROBABILITY, {}),
     software="metav-audit 0",
-    queries=1,
+    queries=8,
     operator={},
     commitment_sha256=None,
 )
@@ -31,7 +31,10 @@ HEADER = Header(
 def chain(notes):
     """The lines of a transcript that holds these notes after its header."""
     replay = Replay()
-    records = (HEADER, *(Unanswered(at="2030-01-01T00:00:01Z", queries=(0,), reason=note) for note in notes))
+    records = (
+        HEADER,
+        *(Unanswered(at="2030-01-01T00:00:01Z", queries=(query,), reason=note) for query, note in enumerate(notes)),
+    )
     return [replay.add(record, record_line(record.to_json(), replay.head)) for record in records]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic_core import to_json
 
-from metav_audit.adapter import Adapter, AnswerError, ConfigurationError, Request, Response, read_json
+from metav_audit.adapter import Adapter, AnswerError, ConfigurationError, Request, Response
 
 
 def member(body: Any, key: str) -> Any:
@@ -46,16 +46,6 @@ def walk(body: Any, path: str, option: str) -> Any:
             there = names(body) if isinstance(body, dict) else f"a {type(body).__name__}"
             raise AnswerError(f"the path '{option}' = {path!r} ends at {step!r}: there is {there}; mend the path")
     return body
-
-
-def read_strictly(response: Response) -> Any:
-    """Parse the body, and refuse an object with one key twice: Python would silently keep the last.
-
-    Raises:
-        AnswerError: it is not JSON, or names one key twice.
-    """
-    read_json(response)
-    return json.loads(response.content, object_pairs_hook=_distinct)
 
 
 def read_mildly(response: Response) -> dict[str, Any]:
@@ -108,10 +98,3 @@ def versions(version: str | None) -> tuple[str, ...]:
 def refused(adapter: type[Adapter], option: str, why: str) -> ConfigurationError:
     """Build the error over an adapter's option."""
     return ConfigurationError(f"adapter {adapter.name}: {option}: {why}")
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    distinct = dict(pairs)
-    if len(distinct) != len(pairs):
-        raise AnswerError("an object in the response names one key or label twice")
-    return distinct

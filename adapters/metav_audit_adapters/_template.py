@@ -8,10 +8,20 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from metav_audit.adapter import Adapter, Answer, ConfigurationError, Inputs, Outcome, Request, Response, TaskSpec
+from metav_audit.adapter import (
+    Adapter,
+    Answer,
+    ConfigurationError,
+    Inputs,
+    Outcome,
+    Request,
+    Response,
+    TaskSpec,
+    read_json,
+)
 from metav_audit_adapters._inputs import InputOptions, check_inputs, check_pictures, pictures, write_inputs
 from metav_audit_adapters._rows import LabelOptions, RowReader
-from metav_audit_adapters._shared import form_request, json_request, read_strictly, walk
+from metav_audit_adapters._shared import form_request, json_request, walk
 
 ONE, MANY = "{{input}}", "{{inputs}}"
 _THROTTLED = (b"ThrottlingException", b"TooManyRequestsException", b"ProvisionedThroughputExceededException")
@@ -95,7 +105,7 @@ class TemplateAdapter(Adapter):
 
     def body_of(self, response: Response) -> Any:
         """Parse the response's body; override it where the JSON is wrapped in something."""
-        return read_strictly(response)
+        return read_json(response)
 
     def classify(self, response: Response) -> Outcome:
         """Know the clouds' own ways: throttling that comes as 400 (SageMaker), 529 and 530 for a busy backend."""

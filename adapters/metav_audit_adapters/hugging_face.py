@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from metav_audit.adapter import Adapter, Answer, Inputs, Request, Response, TaskSpec
+from metav_audit.adapter import Adapter, Answer, Inputs, Request, Response, TaskSpec, read_json
 from metav_audit_adapters._inputs import base64_pictures, check_pictures, pictures
 from metav_audit_adapters._rows import LabelOptions, RowReader
-from metav_audit_adapters._shared import json_request, png_request, read_strictly
+from metav_audit_adapters._shared import json_request, png_request
 
 
 class Send(StrEnum):
@@ -57,6 +57,6 @@ class HuggingFace(Adapter):
 
     def decode(self, response: Response, count: int) -> list[Answer]:
         """Read the labelled scores; some servers nest them once more, as if for a batch."""
-        body = read_strictly(response)
+        body = read_json(response)
         nested = isinstance(body, list) and len(body) == 1 and isinstance(body[0], list)
         return self._rows.read_all(body if nested else [body], count)

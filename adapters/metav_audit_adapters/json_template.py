@@ -8,8 +8,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from metav_audit.adapter import Answer, AnswerError, Inputs, Request, Response, Wait
-from metav_audit_adapters._shared import read_strictly, walk
+from metav_audit.adapter import Answer, AnswerError, Inputs, Request, Response, Wait, read_json
+from metav_audit_adapters._shared import walk
 from metav_audit_adapters._template import TemplateAdapter, TemplateOptions
 
 TICKET = "{{ticket}}"
@@ -75,7 +75,7 @@ class JsonTemplate(TemplateAdapter):
         raise AnswerError(f"the job is not done after {poll.at_most} polls: raise poll.at_most or poll.every_s")
 
     def _poll_address(self, poll: Poll, submitted: Response) -> str:
-        ticket = walk(read_strictly(submitted), poll.ticket, "poll.ticket")
+        ticket = walk(read_json(submitted), poll.ticket, "poll.ticket")
         if isinstance(ticket, bool) or not isinstance(ticket, str | int) or ticket == "":
             raise AnswerError(f"the job's ticket is no text or number but {type(ticket).__name__}: mend poll.ticket")
         if poll.url == TICKET:
@@ -89,7 +89,7 @@ def _is_done(poll: Poll, response: Response) -> bool:
     Raises:
         AnswerError: the job has failed, or the response is not JSON.
     """
-    body = read_strictly(response)
+    body = read_json(response)
     try:
         state: Any = walk(body, poll.done, "poll.done")
     except AnswerError:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from metav_audit.adapter import Adapter, Answer, Inputs, Request, Response, TaskSpec
+from metav_audit.adapter import Adapter, Answer, Inputs, Request, Response, TaskSpec, read_json
 from metav_audit_adapters._inputs import Encoding, InputOptions, check_inputs, write_inputs
 from metav_audit_adapters._rows import LabelOptions, RowReader
-from metav_audit_adapters._shared import join, json_request, member, read_strictly, refused
+from metav_audit_adapters._shared import join, json_request, member, refused
 
 
 class Send(StrEnum):
@@ -77,7 +77,7 @@ class Mlflow(Adapter):
 
     def decode(self, response: Response, count: int) -> list[Answer]:
         """Read the predictions."""
-        predictions = member(read_strictly(response), "predictions")
+        predictions = member(read_json(response), "predictions")
         if self.options.output is not None:
             predictions = member(predictions, self.options.output)
         return self._rows.read_all(predictions, count)

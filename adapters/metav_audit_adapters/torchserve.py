@@ -7,10 +7,10 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from metav_audit.adapter import Adapter, Answer, Inputs, Outcome, Request, Response, TaskSpec
+from metav_audit.adapter import Adapter, Answer, Inputs, Outcome, Request, Response, TaskSpec, read_json
 from metav_audit_adapters._inputs import InputOptions, check_inputs, check_pictures, pictures, write_inputs
 from metav_audit_adapters._rows import LabelOptions, RowReader
-from metav_audit_adapters._shared import join, json_request, member, png_request, read_mildly, read_strictly
+from metav_audit_adapters._shared import join, json_request, member, png_request, read_mildly
 
 _HANDLER_FAILED = "Prediction failed"
 
@@ -66,7 +66,7 @@ class TorchServe(Adapter):
 
     def decode(self, response: Response, count: int) -> list[Answer]:
         """Read the answer, bare or in a list; answers to instances stand under ``predictions``."""
-        body = read_strictly(response)
+        body = read_json(response)
         if self.options.send is Send.INSTANCES:
             return self._rows.read_all(member(body, "predictions"), count)
         return self._rows.read_loose(body, count)

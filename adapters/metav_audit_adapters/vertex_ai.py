@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from metav_audit.adapter import Adapter, Answer, AnswerError, Inputs, Request, Response, TaskSpec
+from metav_audit.adapter import Adapter, Answer, AnswerError, Inputs, Request, Response, TaskSpec, read_json
 from metav_audit_adapters._inputs import InputOptions, check_inputs, write_inputs
 from metav_audit_adapters._rows import LabelOptions, RowReader
-from metav_audit_adapters._shared import json_request, member, read_strictly
+from metav_audit_adapters._shared import json_request, member
 from metav_audit_adapters._template import ONE, fill, slots_of
 
 _PAIRED = (("displayNames", "confidences"), ("classes", "scores"))
@@ -55,7 +55,7 @@ class VertexAI(Adapter):
 
     def decode(self, response: Response, count: int) -> list[Answer]:
         """Read the predictions."""
-        predictions = member(read_strictly(response), "predictions")
+        predictions = member(read_json(response), "predictions")
         if isinstance(predictions, list):
             predictions = [_labelled(prediction) for prediction in predictions]
         return self._rows.read_all(predictions, count)

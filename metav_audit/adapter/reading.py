@@ -18,12 +18,16 @@ def read_json(response: Response) -> Any:
     """Parse a response's body as JSON.
 
     Raises:
-        AnswerError: the body is empty, HTML, or otherwise not JSON.
+        AnswerError: the body is empty, HTML, or otherwise not JSON, or an object in it names one key twice.
     """
     if not response.content.strip():
         raise AnswerError("the endpoint answered with an empty body: is the URL the API's own?")
     try:
-        return parse(response.content)
+        body = parse(response.content)
+        # Each key has a colon: where there are no more colons than keys no key went missing, as most often.
+        if response.content.count(b":") != _keys(body):
+            json.loads(response.content, object_pairs_hook=_distinct)
+        return body
     except (ValueError, RecursionError):
         start = response.content.lstrip()[:1]
         what = "HTML" if start == b"<" else "something that is not JSON"
@@ -41,6 +45,20 @@ def parse(content: bytes) -> Any:
         return from_json(content)
     except ValueError:  # Python's takes more than UTF-8: a byte order mark, UTF-16.
         return json.loads(content)
+
+
+def _keys(value: Any) -> int:
+    """Count the keys of all objects, but for those in a list that begins with something plain."""
+    if isinstance(value, dict):
+        return len(value) + sum(map(_keys, value.values()))
+    return sum(map(_keys, value)) if isinstance(value, list) and value and isinstance(value[0], dict | list) else 0
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    distinct = dict(pairs)
+    if len(distinct) != len(pairs):
+        raise AnswerError("an object in the response names one key or label twice")
+    return distinct
 
 
 def read_scores(values: Any) -> Answer:

@@ -122,8 +122,8 @@ class Journal:
         return self._replay.records > 1
 
     def now(self) -> str:
-        """Return the time that a record made now holds, ISO 8601, UTC."""
-        return self._now()
+        """Return the time that a record made now holds, ISO 8601, UTC; it never runs backwards."""
+        return self._replay.grammar.no_earlier(self._now())
 
     def keep(self, content: bytes, sha256: str | None = None) -> Place:
         """Keep a body before the record that names it; return its place. Errors are those of ``append``."""

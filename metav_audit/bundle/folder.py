@@ -159,8 +159,9 @@ def load_bundle(path: Path) -> FingerprintBundle:
     # 4. A commitment, where there is one, is no larger than it may be.
     there = (path / COMMITMENT).exists()
     commitment = _read(path / COMMITMENT, MAX_COMMITMENT_BYTES) if there else None
-    # 5. The parts have the right shapes, and the inputs are valid.
+    # 5. The parts have the right shapes, and the inputs are valid; the tensors' header has one reading.
     try:
+        strict_json(tensors[8 : 8 + int.from_bytes(tensors[:8], "little")])
         return _build(manifest, safetensors.numpy.load(tensors), commitment)
     except (KeyError, TypeError, ValueError, SafetensorError, ConfigurationError) as error:
         raise BundleError(f"the bundle {path} lacks or misstates a part: {error}") from error

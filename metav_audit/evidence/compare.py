@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from metav_audit.errors import EvidenceError
+from metav_audit.files import strict_json
 
 _GENERATOR = re.compile(r'<meta name="generator" content="[^"<]*">')
 _FIGURE = re.compile(r'src="data:image/svg\+xml;base64,[A-Za-z0-9+/=]*"')
@@ -37,7 +38,7 @@ def json_difference(recorded: bytes, recomputed: bytes) -> str | None:
     Raises:
         ValueError: ``recorded`` is not JSON.
     """
-    return None if recorded == recomputed else first_difference(json.loads(recorded), json.loads(recomputed))
+    return None if recorded == recomputed else first_difference(strict_json(recorded), strict_json(recomputed))
 
 
 def csv_difference(recorded: bytes, recomputed: bytes) -> str | None:
@@ -103,6 +104,6 @@ def _rows(content: bytes) -> list[list[Any]]:
 
 def _cell(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return strict_json(text)
+    except ValueError:
         return text

@@ -27,5 +27,21 @@ class EndpointRecord:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what ``to_json`` wrote."""
-        kind = ScoreKind(fields["scores"])
-        return cls(fields["name"], fields["adapter"], fields["url"], kind, fields["options"])
+        name, adapter, url = texts = [fields[part] for part in ("name", "adapter", "url")]
+        if len(fields) != 5 or not all(isinstance(each, str) for each in texts):
+            raise ValueError("the endpoint's name, adapter or address")
+        if not isinstance(fields["options"], dict):
+            raise ValueError("the endpoint's options")
+        return cls(name, adapter, url, ScoreKind(fields["scores"]), fields["options"])
+
+    @property
+    def concurrency(self) -> int | None:
+        """How many requests may be under way at once; None where nothing is said of it."""
+        limits = self.options.get("limits")
+        most = limits.get("concurrency") if isinstance(limits, Mapping) else None
+        return most if isinstance(most, int) else None
+
+    def lasting(self) -> dict[str, Any]:
+        """Describe what cannot change while an audit goes on: all but the limits, and what headers hold."""
+        options = {name: value for name, value in self.options.items() if name not in ("limits", "headers")}
+        return {**self.to_json(), "options": options}

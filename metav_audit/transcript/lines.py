@@ -17,6 +17,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from metav_audit.files import strict_json
 from metav_audit.transcript.records import Finished, Header, Received, Record, Resumed, Sent, Unanswered
 
 CHAIN_START = "0" * 64
@@ -65,4 +66,4 @@ def read_records(path: Path) -> Iterator[Record]:
     """
     with path.open("rb") as lines:
         for line in lines:
-            yield parse_record(json.loads(line))
+            yield parse_record(strict_json(line))

@@ -7,18 +7,25 @@ that the audit went on after a stop; after ``Finished`` nothing is left to ask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from metav_audit.task import Answer
-from metav_audit.transcript.bodies import Place, is_place
+from metav_audit.transcript import parts
+from metav_audit.transcript.bodies import Place
 from metav_audit.transcript.endpoint import EndpointRecord
 
 SCHEMA_VERSION = 2
-MAX_QUERIES = 1_000_000
-MAX_CANARIES = 64
-MAX_ROUNDS = 1_000_000
+OK, UNUSABLE = "ok", "unusable"
+PASSING = ("throttled", "transient", "unreachable", "timeout", "reset")
+"""Outcomes after which the same request may be sent again."""
+
+UNHEARD = ("unreachable", "timeout", "reset", "tls", "oversize", "malformed")
+"""Outcomes of requests that no usable response came for."""
+
+HEARD = (OK, UNUSABLE, "throttled", "transient", "auth", "fatal")
+"""Outcomes of requests that were answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,21 +68,14 @@ class Header:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what ``to_json`` wrote; for the errors see ``parse_record``."""
-        count = fields["queries"]
-        if not isinstance(count, int) or not 0 < count <= MAX_QUERIES:
-            raise ValueError(f"a number of queries between 1 and {MAX_QUERIES}")
-        if not all(isinstance(words, str) for words in fields["operator"].values()):
-            raise ValueError("the operator's words")
-        if not isinstance(fields["commitment_sha256"], str | None):
-            raise ValueError("the commitment's hash")
         return cls(
-            at=fields["at"],
-            bundle_sha256=fields["bundle_sha256"],
+            at=parts.time_of(fields),
+            bundle_sha256=parts.hash_of(fields, "bundle_sha256"),
             endpoint=EndpointRecord.from_json(fields["endpoint"]),
-            software=fields["software"],
-            queries=count,
-            operator=fields["operator"],
-            commitment_sha256=fields["commitment_sha256"],
+            software=parts.text_of(fields, "software"),
+            queries=parts.whole_of(fields, "queries", 1, parts.MAX_QUERIES),
+            operator=parts.words_of(fields, "operator"),
+            commitment_sha256=parts.perhaps_hash(fields, "commitment_sha256"),
         )
 
 
@@ -94,7 +94,7 @@ class Sent:
         method: HTTP's.
         url: its address.
         request_sha256: of its body.
-        body: where that lies in ``bodies.pack``; None in what older hands wrote.
+        body: where that lies in ``bodies.pack``.
     """
 
     kind: ClassVar[str] = "sent"
@@ -108,7 +108,7 @@ class Sent:
     method: str
     url: str
     request_sha256: str
-    body: Place | None
+    body: Place
 
     def to_json(self) -> dict[str, Any]:
         """Describe the record in JSON types, the chain aside."""
@@ -122,28 +122,27 @@ class Sent:
             "method": self.method,
             "url": self.url,
             "request_sha256": self.request_sha256,
+            "body": self.body,
         }
-        if self.round is not None:
-            fields |= {"canaries": self.canaries, "round": self.round}
-        return fields if self.body is None else {**fields, "body": self.body}
+        return fields if self.round is None else {**fields, "canaries": self.canaries, "round": self.round}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what ``to_json`` wrote; for the errors see ``parse_record``."""
-        queries = _numbers(fields["queries"])
-        canaries = _canaries(fields) if "canaries" in fields else ()
+        queries = parts.queries_of(fields)
+        canaries = () if queries else parts.canaries_of(fields)
         return cls(
-            at=fields["at"],
-            request=fields["request"],
+            at=parts.time_of(fields),
+            request=parts.whole_of(fields, "request", 1),
             queries=queries,
             canaries=canaries,
-            round=fields["round"] if canaries else None,
-            step=fields["step"],
-            attempt=fields["attempt"],
-            method=fields["method"],
-            url=fields["url"],
-            request_sha256=fields["request_sha256"],
-            body=_place(fields, "body"),
+            round=parts.whole_of(fields, "round", 0, parts.MAX_ROUNDS - 1) if canaries else None,
+            step=parts.whole_of(fields, "step", 0),
+            attempt=parts.whole_of(fields, "attempt", 1),
+            method=parts.text_of(fields, "method"),
+            url=parts.text_of(fields, "url"),
+            request_sha256=parts.hash_of(fields, "request_sha256"),
+            body=parts.place_of(fields, "body"),
         )
 
 
@@ -171,7 +170,7 @@ class Received:
     at: str
     request: int
     outcome: str
-    elapsed_s: float | None
+    elapsed_s: float
     error: str | None = None
     status: int | None = None
     response_sha256: str | None = None
@@ -211,21 +210,28 @@ class Received:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what ``to_json`` wrote; for the errors see ``parse_record``."""
-        given = fields.get("answers")
+        outcome = parts.text_of(fields, "outcome")
+        ended: dict[str, Any] = {
+            "at": parts.time_of(fields),
+            "request": parts.whole_of(fields, "request", 1),
+            "outcome": outcome,
+            "elapsed_s": parts.seconds_of(fields, "elapsed_s"),
+            "error": parts.perhaps_text(fields, "error"),
+        }
+        if outcome in UNHEARD and "response_sha256" not in fields:
+            return cls(**ended)
+        if outcome not in HEARD:
+            raise ValueError(f"its outcome, {outcome[:40]!r}, which no request with such fields has")
         return cls(
-            at=fields["at"],
-            request=fields["request"],
-            outcome=fields["outcome"],
-            elapsed_s=fields.get("elapsed_s"),
-            error=fields.get("error"),
-            status=fields.get("status"),
-            response_sha256=fields.get("response_sha256"),
-            redacted_sha256=fields.get("redacted_sha256"),
-            headers=_place(fields, "headers"),
-            body=_place(fields, "body"),
-            identity=fields.get("identity"),
-            server_date=fields.get("server_date"),
-            answers=None if given is None else tuple(map(_answer, given)),
+            **ended,
+            status=parts.whole_of(fields, "status", 100, 999),
+            response_sha256=parts.hash_of(fields, "response_sha256"),
+            redacted_sha256=parts.perhaps_hash(fields, "redacted_sha256"),
+            headers=parts.place_of(fields, "headers"),
+            body=parts.place_of(fields, "body"),
+            identity=parts.words_of(fields, "identity"),
+            server_date=parts.perhaps_text(fields, "server_date"),
+            answers=parts.answers_of(fields),
         )
 
 
@@ -245,7 +251,7 @@ class Unanswered:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what ``to_json`` wrote; for the errors see ``parse_record``."""
-        return cls(at=fields["at"], queries=_numbers(fields["queries"]), reason=fields["reason"])
+        return cls(at=parts.time_of(fields), queries=parts.queries_of(fields), reason=parts.text_of(fields, "reason"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +269,7 @@ class Resumed:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what ``to_json`` wrote; for the errors see ``parse_record``."""
-        return cls(at=fields["at"], endpoint=EndpointRecord.from_json(fields["endpoint"]))
+        return cls(at=parts.time_of(fields), endpoint=EndpointRecord.from_json(fields["endpoint"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,40 +286,7 @@ class Finished:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what ``to_json`` wrote; for the errors see ``parse_record``."""
-        return cls(at=fields["at"])
+        return cls(at=parts.time_of(fields))
 
 
 Record = Header | Sent | Received | Unanswered | Resumed | Finished
-
-
-def _numbers(values: Sequence[Any]) -> tuple[int, ...]:
-    if any(type(value) is not int for value in values):
-        raise ValueError("the queries it is about")
-    return tuple(values)
-
-
-def _canaries(fields: Mapping[str, Any]) -> tuple[int, ...]:
-    """Keep a stranger's numbers from making something huge of a small file."""
-    canaries, number = fields["canaries"], fields["round"]
-    if fields["queries"]:
-        raise ValueError("the canaries it asks: only a request without queries asks any")
-    if any(type(canary) is not int or not 0 <= canary < MAX_CANARIES for canary in canaries):
-        raise ValueError(f"the canaries it asks: numbers from 0 to {MAX_CANARIES - 1}")
-    if type(number) is not int or not 0 <= number < MAX_ROUNDS:
-        raise ValueError(f"its round of canaries: a number from 0 to {MAX_ROUNDS - 1}")
-    return tuple(canaries)
-
-
-def _place(fields: Mapping[str, Any], name: str) -> Place | None:
-    if name not in fields:
-        return None
-    if not is_place(fields[name]):
-        raise ValueError("where its headers or body lie")
-    start, size = fields[name]
-    return start, size
-
-
-def _answer(scores: Any) -> Answer:
-    answer = Answer(tuple(scores))
-    answer.in_floats()
-    return answer

@@ -10,7 +10,8 @@ from metav_audit.errors import TranscriptError
 from metav_audit.files import strict_json
 from metav_audit.task import Answer
 from metav_audit.transcript.bodies import Place
-from metav_audit.transcript.lines import CHAIN_START, line_hash, parse_record
+from metav_audit.transcript.grammar import Grammar, OutOfTurnError
+from metav_audit.transcript.lines import CHAIN_START, line_hash, parse_record, record_line
 from metav_audit.transcript.records import (
     SCHEMA_VERSION,
     Finished,
@@ -26,13 +27,14 @@ MAX_TRANSCRIPT_BYTES = 1 << 30
 
 
 class Replay:
-    """Records taken one after the other, each checked against the chain; what they say so far is the transcript.
+    """Records taken one after the other, each checked against chain and grammar; what they say is the transcript.
 
     Responses' bodies are not kept: a transcript of 100,000 queries fits into memory.
 
     Attributes:
         head: SHA-256 of the last record, the chain's head.
         records: records taken so far.
+        grammar: what may follow.
         bodies_end: where the bodies that they name end in ``bodies.pack``.
     """
 
@@ -40,6 +42,7 @@ class Replay:
         self.head = CHAIN_START
         self.records = 0
         self.bodies_end = 0
+        self.grammar = Grammar()
         self._header: Header | None = None
         self._finished: str | None = None
         self._attempts: dict[int, Attempt] = {}
@@ -68,9 +71,11 @@ class Replay:
             _check_header(fields.get("kind"), fields.get("schema_version"))
         try:
             record = parse_record(fields)
+            if record_line(record.to_json(), previous) != line:
+                raise ValueError("how it is written: there is one way to write a record")
             self._take(record)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise _misstated(error) from error
+            raise self._misstated(error) from error
         self.head = line_hash(line)
         return record
 
@@ -83,7 +88,7 @@ class Replay:
         try:
             self._take(record)
         except (KeyError, ValueError, IndexError) as error:
-            raise _misstated(error) from error
+            raise self._misstated(error) from error
         self.head = line_hash(line)
         return line
 
@@ -140,13 +145,11 @@ class Replay:
         self.records += 1
 
     def _check(self, record: Record) -> None:
-        """Check what hangs on the records before."""
-        if isinstance(record, Header) != (self.records == 0):
-            raise ValueError("its kind: a header comes first, and once")
-        if isinstance(record, Sent | Unanswered) and any(
-            not 0 <= query < len(self._answers) for query in record.queries
-        ):
-            raise ValueError("the queries it is about")
+        """Check what hangs on the records before; nothing is changed where it does not hold."""
+        answers = record.answers if isinstance(record, Received) else None
+        for answer in answers or ():
+            answer.in_floats()
+        self.grammar.take(record)
         if isinstance(record, Received) and record.headers is not None:
             self._lies(record.headers)
         if isinstance(record, Sent | Received) and record.body is not None:
@@ -157,6 +160,12 @@ class Replay:
         if place[0] > self.bodies_end:
             raise ValueError("where its headers or body lie")
         self.bodies_end = max(self.bodies_end, sum(place))
+
+    def _misstated(self, error: Exception) -> TranscriptError:
+        where = f"transcript line {self.records + 1}"
+        if isinstance(error, OutOfTurnError):
+            return TranscriptError(f"{where} may not stand there, for {error}")
+        return TranscriptError(f"{where} is a record that lacks or misstates {error}")
 
     def _begin(self, header: Header) -> None:
         self._header = header
@@ -199,10 +208,6 @@ def _check_header(kind: object, version: object) -> None:
             f"the transcript has schema version {version}, this program reads {SCHEMA_VERSION}: use the version of "
             "metav-audit that wrote it"
         )
-
-
-def _misstated(error: Exception) -> TranscriptError:
-    return TranscriptError(f"the transcript holds a record that lacks or misstates {error}")
 
 
 class _Round:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metav_audit.bundle import COMMITMENT, FingerprintBundle
 from metav_audit.errors import BundleError, ConfigurationError, EvidenceError, TranscriptError
-from metav_audit.files import write_atomically
+from metav_audit.files import strict_json, write_atomically
 from metav_audit.transcript import BODIES, BodyReader, Records, Transcript, load_records, load_transcript
 from metav_audit.verdict.blind import Controls, load_controls
 from metav_audit.verdict.decide import decide
@@ -144,8 +144,8 @@ class AuditFolder:
     def recorded_outcome(self) -> VerdictOutcome | None:
         """Return the outcome that verdict.json names; None where there is none to be read."""
         try:
-            return VerdictOutcome(json.loads((self / VERDICT).read_bytes())["outcome"])
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return VerdictOutcome(strict_json((self / VERDICT).read_bytes())["outcome"])
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def verdict(self) -> Verdict:
@@ -155,8 +155,8 @@ class AuditFolder:
             EvidenceError: it is missing or damaged.
         """
         try:
-            return Verdict.from_json(json.loads((self / VERDICT).read_bytes()))
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            return Verdict.from_json(strict_json((self / VERDICT).read_bytes()))
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise EvidenceError(f"{self / VERDICT} is missing or damaged: {error}; audit again") from error
 
     def decide(self, rules: Rules = RULES) -> Decision:

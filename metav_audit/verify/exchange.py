@@ -6,13 +6,13 @@ The endpoint's own adapter is driven as the client drove it, with the recorded r
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from metav_audit.adapter import Adapter, Flow, Request, Response, Step, Wait, find_adapter
 from metav_audit.bundle import FingerprintBundle, canary_inputs
 from metav_audit.errors import AnswerError, TranscriptError
+from metav_audit.files import strict_json
 from metav_audit.task import Inputs
 from metav_audit.transcript import BODIES, BodyReader, EndpointRecord, Place, Received, Record, Records, Sent
 from metav_audit.verdict import AuditFolder
@@ -117,7 +117,7 @@ class _Player:
         flow, _ = self._flows[_key(sent)]
         if record.headers is None or record.body is None or record.status is None:
             raise TranscriptError(f"the response to request {record.request} was not kept")
-        headers = json.loads(self._bodies.read(record.headers))
+        headers = strict_json(self._bodies.read(record.headers))
         response = Response(record.status, headers, self._bodies.read(record.body))
         try:
             step = _next_request(flow, response)

@@ -11,6 +11,7 @@ from typing import Any
 from metav_audit.bundle import FingerprintBundle, check_target_bits, is_targeted
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
 from metav_audit.evidence import Attested, Custody, check_sums, custody_of, first_difference
+from metav_audit.files import strict_json
 from metav_audit.transcript import Records, Transcript
 from metav_audit.verdict import BUNDLE, TRANSCRIPT, VERDICT, AuditFolder, Decision, Reading, decide, read
 from metav_audit.verify.exchange import check_bodies, play_again
@@ -212,7 +213,7 @@ def _blind(decision: Decision) -> Found:
 
 
 def _recorded_verdict(folder: AuditFolder, decision: Decision) -> Found:
-    recorded = json.loads(read_bounded(folder / VERDICT))
+    recorded = strict_json(read_bounded(folder / VERDICT))
     return True, agreed(first_difference(recorded, json.loads(json.dumps(decision.verdict.to_json()))))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,14 @@ from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject
 from metav_audit.errors import ConfigurationError, TranscriptError
 from metav_audit.task import Answer, ScoreKind
-from metav_audit.transcript import EndpointRecord, Received, Resumed, Sent, Unanswered, load_transcript
+from metav_audit.transcript import BODIES, EndpointRecord, Received, Resumed, Sent, Unanswered, load_transcript
 from tests.audit.helpers import records
 
 ENDPOINT = EndpointRecord("a", "open-inference-v2", "http://host", ScoreKind.PROBABILITY, {"batch": 1})
 SUBJECT = Subject("b" * 64, ENDPOINT, "metav-audit 0", 4, {})
 
 
+BODY = b"{}"
 NO_SECRETS = Secrets({})
 
 
@@ -26,24 +28,35 @@ def opened(folder, subject=SUBJECT, secrets=NO_SECRETS):
     return Journal(Path(folder), subject, lambda: "2030-01-01T00:00:00.000Z", secrets)
 
 
-def answer(journal, query):
-    digest = "0" * 64
+def answer(journal, query, request=None):
+    request, digest = request or query + 1, hashlib.sha256(BODY).hexdigest()
     journal.append(
         Sent(
             at=journal.now(),
-            request=query + 1,
+            request=request,
             queries=(query,),
             step=0,
             attempt=1,
             method="POST",
             url="http://host",
             request_sha256=digest,
-            body=None,
+            body=journal.keep(BODY),
         )
     )
     answers = (Answer((0.5, 0.5)),)
     journal.append(
-        Received(at=journal.now(), request=query + 1, outcome="ok", elapsed_s=0.5, answers=answers, error="äö\u2028[1]")
+        Received(
+            at=journal.now(),
+            request=request,
+            outcome="ok",
+            elapsed_s=0.5,
+            answers=answers,
+            status=200,
+            response_sha256=digest,
+            headers=journal.keep(BODY),
+            body=journal.keep(BODY),
+            identity={"server": "äö\u2028[1]"},
+        )
     )
 
 
@@ -52,11 +65,19 @@ def whole_journal():
         with opened(folder) as journal:
             for query in range(3):
                 answer(journal, query)
-        return (Path(folder) / "transcript.jsonl").read_bytes()
+        return (Path(folder) / "transcript.jsonl").read_bytes(), (Path(folder) / BODIES).read_bytes()
 
 
-WHOLE = whole_journal()
+WHOLE, KEPT = whole_journal()
 HEADER = WHOLE.index(b"\n") + 1
+
+
+def put(folder, content):
+    """Write a transcript with its bodies; return its path."""
+    (Path(folder) / BODIES).write_bytes(KEPT)
+    path = Path(folder) / "transcript.jsonl"
+    path.write_bytes(content)
+    return path
 
 
 def answered(content):
@@ -67,7 +88,7 @@ def answered(content):
 def test_what_was_appended_is_what_is_read(tmp_path):
     """The journal in memory and the transcript on disk are the same."""
     with opened(tmp_path) as journal:
-        answer(journal, 2)
+        answer(journal, 2, request=1)
         inside = journal.transcript
     assert load_transcript(tmp_path / "transcript.jsonl") == inside
     assert inside.answers[2] is not None
@@ -79,11 +100,11 @@ def test_what_was_appended_is_what_is_read(tmp_path):
 def test_a_journal_torn_at_any_byte_goes_on(cut):
     """A power cut at any byte after the header costs at most the record that was being written."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "transcript.jsonl"
-        path.write_bytes(WHOLE[:cut])
+        path = put(folder, WHOLE[:cut])
         with opened(folder) as journal:
             assert sum(each is not None for each in journal.transcript.answers) == answered(WHOLE[:cut])
-            journal.append(Resumed(at=journal.now(), endpoint=ENDPOINT))
+            if journal.begun:
+                journal.append(Resumed(at=journal.now(), endpoint=ENDPOINT))
         assert load_transcript(path).requests == WHOLE[: WHOLE.rfind(b"\n", 0, cut) + 1].count(b'"sent"')
 
 
@@ -92,8 +113,7 @@ def test_a_journal_torn_at_any_byte_goes_on(cut):
 def test_garbage_after_the_last_line_is_cut_off(tail):
     """Whatever a crash leaves after the last whole line is no record."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "transcript.jsonl"
-        path.write_bytes(WHOLE + tail)
+        path = put(folder, WHOLE + tail)
         with opened(folder):
             pass
         assert path.read_bytes() == WHOLE
@@ -106,8 +126,7 @@ def test_an_altered_byte_before_the_last_record_is_noticed(place, change):
     altered = bytearray(WHOLE)
     altered[place] ^= change
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "transcript.jsonl"
-        path.write_bytes(altered)
+        path = put(folder, altered)
         with pytest.raises(TranscriptError):
             opened(folder)
         assert path.read_bytes() == altered
@@ -157,7 +176,7 @@ def test_a_disk_that_takes_no_more_is_an_error_with_advice(tmp_path, monkeypatch
     with opened(tmp_path) as journal:
         monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(ConfigurationError, match="No space left"):
-            journal.append(Resumed(at=journal.now(), endpoint=ENDPOINT))
+            journal.append(Unanswered(at=journal.now(), queries=(0,), reason="r"))
         monkeypatch.undo()
 
 

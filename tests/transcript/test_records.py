@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import fields
+from datetime import UTC
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,7 @@ from metav_audit.transcript import (
     parse_record,
     record_line,
 )
+from metav_audit.transcript.records import HEARD, UNHEARD
 from metav_audit.verdict import AuditFolder
 from metav_audit.verify.exchange import check_bodies, play_again
 from tests.transcript.scripted import FIXTURES, FROZEN, scripted_audit
@@ -33,6 +35,7 @@ LINES = (FROZEN / "transcript.jsonl").read_bytes().splitlines(keepends=True)
 KINDS = (Header, Sent, Received, Unanswered, Resumed, Finished)
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
+TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.isoformat())
 HASH = st.text("0123456789abcdef", min_size=64, max_size=64)
 NUMBER = st.integers(0, 10**6)
 SCORE = st.none() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -41,10 +44,15 @@ PLACE = st.tuples(NUMBER, st.integers(1, 10**6))
 WORDS = st.dictionaries(TEXT, TEXT, max_size=2)
 OPTIONS = st.dictionaries(TEXT, st.none() | st.booleans() | SCORE | TEXT | st.lists(TEXT, max_size=2), max_size=2)
 ENDPOINT = st.builds(EndpointRecord, TEXT, TEXT, TEXT, st.sampled_from(ScoreKind), OPTIONS)
-QUERIES = st.lists(NUMBER, max_size=3).map(tuple)
-REQUEST = {"step": NUMBER, "attempt": NUMBER, "method": TEXT, "url": TEXT, "request_sha256": HASH, "body": PLACE}
-FAULT = {"request": NUMBER, "outcome": TEXT, "elapsed_s": st.floats(0, 1e6), "error": st.none() | TEXT}
+QUERIES = st.lists(NUMBER, max_size=3, unique=True).map(tuple)
+ASKED = st.lists(NUMBER, min_size=1, max_size=3, unique=True).map(tuple)
+SERIAL = st.integers(1, 10**6)
+REQUEST = {"step": NUMBER, "attempt": SERIAL, "method": TEXT, "url": TEXT, "request_sha256": HASH, "body": PLACE}
+ENDED = {"request": SERIAL, "elapsed_s": st.floats(0, 1e6), "error": st.none() | TEXT}
+FAULT = {**ENDED, "outcome": st.sampled_from(UNHEARD)}
 RESPONSE = {
+    **ENDED,
+    "outcome": st.sampled_from(HEARD),
     "status": st.integers(100, 599),
     "response_sha256": HASH,
     "redacted_sha256": st.none() | HASH,
@@ -57,7 +65,7 @@ RESPONSE = {
 RECORDS = st.one_of(
     st.builds(
         Header,
-        at=TEXT,
+        at=TIMES,
         bundle_sha256=HASH,
         endpoint=ENDPOINT,
         software=TEXT,
@@ -65,21 +73,21 @@ RECORDS = st.one_of(
         operator=WORDS,
         commitment_sha256=st.none() | HASH,
     ),
-    st.builds(Sent, at=TEXT, request=NUMBER, queries=QUERIES, **REQUEST),
+    st.builds(Sent, at=TIMES, request=SERIAL, queries=ASKED, **REQUEST),
     st.builds(
         Sent,
-        at=TEXT,
-        request=NUMBER,
+        at=TIMES,
+        request=SERIAL,
         queries=st.just(()),
-        canaries=st.lists(st.integers(0, 63), min_size=1, max_size=2).map(tuple),
+        canaries=st.lists(st.integers(0, 63), min_size=1, max_size=2, unique=True).map(tuple),
         round=st.integers(0, 10**6 - 1),
         **REQUEST,
     ),
-    st.builds(Received, at=TEXT, **FAULT),
-    st.builds(Received, at=TEXT, **FAULT, **RESPONSE),
-    st.builds(Unanswered, at=TEXT, queries=QUERIES, reason=TEXT),
-    st.builds(Resumed, at=TEXT, endpoint=ENDPOINT),
-    st.builds(Finished, at=TEXT),
+    st.builds(Received, at=TIMES, **FAULT),
+    st.builds(Received, at=TIMES, **RESPONSE),
+    st.builds(Unanswered, at=TIMES, queries=QUERIES, reason=TEXT),
+    st.builds(Resumed, at=TIMES, endpoint=ENDPOINT),
+    st.builds(Finished, at=TIMES),
 )
 
 

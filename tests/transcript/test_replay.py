@@ -10,7 +10,6 @@ import pytest
 from metav_audit.errors import TranscriptError
 from metav_audit.task import Answer
 from metav_audit.transcript import (
-    Received,
     load_records,
     load_transcript,
     parse_record,
@@ -23,8 +22,8 @@ from tests.transcript.scripted import FROZEN
 HEADER, SENT, RECEIVED = (
     parse_record(json.loads(line)) for line in (FROZEN / "transcript.jsonl").read_bytes().splitlines()[:3]
 )
-QUERY = replace(SENT, queries=(0,), canaries=(), round=None, body=None)
-ANSWERED = Received(at=QUERY.at, request=QUERY.request, outcome="ok", elapsed_s=0.25)
+QUERY = replace(SENT, queries=(0,), canaries=(), round=None)
+ANSWERED = replace(RECEIVED, answers=None)
 
 
 def taken(*records):
