@@ -27,8 +27,8 @@ from metav_audit.zoo.build import build_zoo, load_model
 from metav_audit.zoo.data import LabelledData
 from metav_audit.zoo.learners import fit_learners
 from metav_audit.zoo.plan import Split
-from metav_audit.zoo.project import Workshop, load_project, open_workshop
-from metav_audit.zoo.replay import ReplayStatus, compare_run
+from metav_audit.zoo.project import load_project, open_workshop
+from metav_audit.zoo.replay import ReplayStatus, compare_answers
 from metav_audit.zoo.siblings import load_siblings
 from metav_audit.zoo.strangers import behaviour_of, strangeness_of
 from tests.bench.foreign import programs
@@ -185,7 +185,8 @@ def measure(name: str, project: Path, targets: int) -> Iterator[tuple[str, dict[
             row.setdefault("refused", []).append(found.is_stranger)
             if variant_name in REPLAYED:
                 again = train(task, Variant(), 7000 + seed, workshop.data.train, more, judge)
-                replayed = compare_run(replace_target(workshop, target), again, seed, siblings)
+                told = features_of_all([target, *siblings, again], workshop.data.validation.inputs, space)
+                replayed = compare_answers(told[:-1], told[-1], 7000 + seed, space)
                 row.setdefault("replay refuses", []).append(replayed.status is ReplayStatus.NOT_REPRODUCED)
             answers = np.concatenate([features_of_all([target], pool, space), known])
             rows = choose_shared(information(np.exp(answers.astype(np.float64))), natural, QUERIES)
@@ -213,11 +214,6 @@ def measure(name: str, project: Path, targets: int) -> Iterator[tuple[str, dict[
                 if not found.is_stranger:
                     row.setdefault(f"{who} by both, not refused", []).append(float((ranked & rare).mean()))
         yield variant_name, {what: float(np.mean(values)) for what, values in row.items()}
-
-
-def replace_target(workshop: Workshop, target: nn.Module) -> Workshop:
-    """Return the workshop with another target."""
-    return replace(workshop, target=replace(workshop.target, network=target))
 
 
 def _near(tensors: Mapping[str, NDArray[np.float64]], answers: NDArray[np.floating]) -> NDArray[np.float64]:
