@@ -39,15 +39,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from metav_audit.report.entries import Entry, corrected
 from metav_audit.report.model import EvidenceReport, Query
 from metav_audit.report.text import printable
-
-if TYPE_CHECKING:
-    from metav_audit.report.entries import Entry
 
 COLUMNS = (
     "endpoint",
@@ -81,6 +78,7 @@ SUMMARY_COLUMNS = (
     "p_value",
     "p_value_derived",
     "p_value_siblings",
+    "p_value_corrected",
     "answered",
     "queries",
     "requests",
@@ -105,7 +103,8 @@ def render_csv(report: EvidenceReport) -> bytes:
 
 def render_summary(entries: Sequence[Entry]) -> bytes:
     """Write one row an endpoint, in the same way."""
-    return _written([_summary_row(entry) for entry in entries], SUMMARY_COLUMNS)
+    told = corrected(entries)
+    return _written([_summary_row(entry, told.get(entry.folder)) for entry in entries], SUMMARY_COLUMNS)
 
 
 def _written(rows: Sequence[tuple[Cell, ...]], columns: Sequence[str]) -> bytes:
@@ -114,7 +113,7 @@ def _written(rows: Sequence[tuple[Cell, ...]], columns: Sequence[str]) -> bytes:
     return frame.to_csv(index=False, lineterminator="\n").encode()
 
 
-def _summary_row(entry: Entry) -> tuple[Cell, ...]:
+def _summary_row(entry: Entry, corrected_p: float | None) -> tuple[Cell, ...]:
     control = "is the control" if entry.is_control else {None: None, True: "passed", False: "failed"}[entry.stands]
     if entry.report is None:
         known = {"endpoint": entry.name, "folder": entry.folder, "control": control, "reasons": entry.error}
@@ -131,6 +130,7 @@ def _summary_row(entry: Entry) -> tuple[Cell, ...]:
         verdict.p_value,
         verdict.p_value_derived,
         verdict.p_value_siblings,
+        corrected_p,
         verdict.answered,
         verdict.queries,
         verdict.requests,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from metav_audit.errors import MetavAuditError
 from metav_audit.report.model import EvidenceReport
+from metav_audit.statistics import holm
 from metav_audit.verdict import AuditFolder
 
 
@@ -43,3 +45,14 @@ class Entry:
         """Whether the run's positive control passed; None without one."""
         control = None if self.report is None else self.report.custody.control
         return None if control is None else control.passed
+
+
+def corrected(entries: Sequence[Entry]) -> dict[str, float]:
+    """Return the p-values of matches, corrected for all endpoints that were asked (Holm), by their audits' folders.
+
+    The control is no endpoint that was asked in earnest. One without a p-value counts as asked, with a p-value of 1.
+    """
+    suspects = [entry for entry in entries if not entry.is_control]
+    given = [None if entry.report is None else entry.report.verdict.p_value_match for entry in suspects]
+    told = holm([1.0 if each is None else each for each in given])
+    return {entry.folder: value for entry, each, value in zip(suspects, given, told, strict=True) if each is not None}

@@ -7,6 +7,7 @@ from metav_audit.statistics.error_rates import (
     CONFIDENCE,
     clopper_pearson,
     conformal_tail,
+    holm,
     rare_boundary,
     tolerance_limit,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "clopper_pearson",
     "conformal_tail",
     "fit_weight",
+    "holm",
     "log_odds",
     "mean_interval",
     "pav_plot",

@@ -81,6 +81,12 @@ class Verdict:
     sanity: SanityControls | None = None
     controls: BlindControls | None = None
 
+    @property
+    def p_value_match(self) -> float | None:
+        """The p-value of "independent of the target" that a match needs: the larger where siblings give one of two."""
+        given = [each for each in (self.p_value, self.p_value_siblings) if each is not None]
+        return max(given, default=None)
+
     def to_json(self) -> dict[str, Any]:
         """Describe the verdict in JSON types."""
         bounds = list(self.log10_lr_bounds) if self.log10_lr_bounds else None

@@ -74,6 +74,15 @@ def test_html_links_each_folders_own_report(fleet):
     assert "<script" not in content
 
 
+def test_p_values_are_corrected_for_every_endpoint_that_was_asked(fleet):
+    """Those without a verdict count, too, and the control does not."""
+    write_summary(read_entries(fleet), fleet, ("csv",))
+    frame = rows(fleet)
+    asked = pd.to_numeric(frame["p_value_corrected"])
+    assert asked.isna().tolist() == [True, False, True, True, False]
+    assert asked[1] == pytest.approx(4 * float(frame["p_value"][1]))
+
+
 def test_pdf_is_the_same_twice_and_says_what_chance_would_bring(fleet):
     """The same audits give the same bytes; the expected number of chance matches stands below the table."""
     entries = read_entries(fleet)
@@ -83,7 +92,8 @@ def test_pdf_is_the_same_twice_and_says_what_chance_would_bring(fleet):
     assert (fleet / "summary.pdf").read_bytes() == first
     text = " ".join(" ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(first)).pages).split())
     assert "1 match, 1 without a verdict, 1 inconclusive, 1 no match." in text
-    assert "If all 3 endpoints with a verdict served independent models, up to 0.15 matches" in text
+    assert "for 4 endpoints asked (Holm 1979)" in text
+    assert "Here that is none of 1 match." in text
 
 
 def test_a_failed_control_is_said_above_the_table(fleet):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from lir.metrics import cllr as lir_cllr
 from lir.metrics import cllr_min as lir_cllr_min
 from sklearn.isotonic import IsotonicRegression
 
-from metav_audit.statistics import cllr, cllr_min, clopper_pearson, conformal_tail, rare_boundary, tolerance_limit
+from metav_audit.statistics import cllr, cllr_min, clopper_pearson, conformal_tail, holm, rare_boundary, tolerance_limit
 from metav_audit.statistics.cost import pool_adjacent_violators
 from metav_audit.verdict.rule import conformal_p_value
 
@@ -42,6 +44,18 @@ def test_boundary_is_where_the_p_value_turns(rate):
         assert conformal_p_value(2.0, independents) > rate
     else:
         assert conformal_p_value(boundary + 1e-9, independents) <= rate < conformal_p_value(boundary, independents)
+
+
+@given(st.lists(st.sampled_from([0.001, 0.01, 0.02, 0.05, 0.2, 0.7, 1.0]), max_size=6))
+def test_holm_is_the_closure_of_bonferroni(p_values):
+    """A hypothesis is rejected where Bonferroni rejects every set of hypotheses that holds it."""
+    count = range(len(p_values))
+    sets = [chosen for size in count for chosen in combinations(count, size + 1)]
+    by_hand = [
+        max(min(1.0, len(chosen) * min(p_values[each] for each in chosen)) for chosen in sets if at in chosen)
+        for at in count
+    ]
+    assert holm(p_values) == pytest.approx(by_hand)
 
 
 def for_lir(derived, independent):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from metav_audit.report.blocks import Block, Column, Link, Mark, Paragraph, Row, Table, Tone
 from metav_audit.report.document import Document, Section
+from metav_audit.report.entries import Entry, corrected
 from metav_audit.report.layout.values import DASH, moment, number, p_value, ratio
 from metav_audit.report.text import shorten
-
-if TYPE_CHECKING:
-    from metav_audit.report.entries import Entry
 
 _MARKS = {
     "match": Mark("MATCH", Tone.DERIVED),
@@ -23,15 +20,16 @@ _MARKS = {
 }
 _WORDS = (("match", "match"), ("", "without a verdict"), ("inconclusive", "inconclusive"), ("no_match", "no match"))
 _COLUMNS = (
-    Column("Endpoint", 40),
+    Column("Endpoint", 36),
     Column("outcome", 29),
     Column("score", 17, numeric=True),
     Column("LR", 14, numeric=True),
     Column("p indep.", 17, numeric=True),
+    Column("corrected", 18, numeric=True),
     Column("p derived", 17, numeric=True),
     Column("answered", 19, numeric=True),
     Column("requests", 17, numeric=True),
-    Column("registration", 27),
+    Column("registration", 26),
     Column("why"),
 )
 
@@ -62,8 +60,9 @@ def _blocks(entries: Sequence[Entry], suspects: Sequence[Entry]) -> Iterator[Blo
             "The run's positive control did not come out as a match: no verdict of this run stands.",
             title="The positive control failed",
         )
-    yield Table(_COLUMNS, tuple(_row(entry) for entry in entries))
-    yield Paragraph(_notes(suspects), small=True)
+    told = corrected(entries)
+    yield Table(_COLUMNS, tuple(_row(entry, told.get(entry.folder)) for entry in entries))
+    yield Paragraph(_notes(suspects, told), small=True)
 
 
 def _when(entries: Sequence[Entry]) -> str:
@@ -77,18 +76,19 @@ def _when(entries: Sequence[Entry]) -> str:
     return f"Each was asked the fingerprint of {named}, between {moment(first)} and {moment(last)}."
 
 
-def _row(entry: Entry) -> Row:
+def _row(entry: Entry, corrected_p: float | None) -> Row:
     name = shorten(entry.name, 80) + (" (control)" if entry.is_control else "")
     mark = _MARKS[entry.outcome]
     if entry.report is None:
-        return name, mark, *[DASH] * 7, shorten(entry.error or "", 300)
+        return name, mark, *[DASH] * 8, shorten(entry.error or "", 300)
     verdict, custody = entry.report.verdict, entry.report.custody
     return (
         Link(name, f"{quote(entry.folder)}/report.html"),
         mark,
         number(verdict.score),
         ratio(verdict.log10_lr),
-        p_value(verdict.p_value),
+        p_value(verdict.p_value_match),
+        p_value(corrected_p),
         p_value(verdict.p_value_derived),
         f"{verdict.answered} of {verdict.queries}",
         str(verdict.requests),
@@ -97,22 +97,25 @@ def _row(entry: Entry) -> Row:
     )
 
 
-def _notes(suspects: Sequence[Entry]) -> str:
+def _notes(suspects: Sequence[Entry], told: Mapping[str, float]) -> str:
     notes = [
         "The gravest come first: matches, then endpoints without a verdict, inconclusive ones, and those that do not "
         "match; within them, the highest likelihood ratio. LR: how many times more probable such a score is for a "
-        "derived model than for an independent one."
+        "derived model than for an independent one. p indep.: the larger of the two p-values that a match needs."
     ]
-    judged = [entry.report.verdict for entry in suspects if entry.report]
-    if judged:
-        expected = sum(verdict.false_match_rate for verdict in judged)
+    if len(suspects) > 1 and told:
+        rate = max(entry.report.verdict.false_match_rate for entry in suspects if entry.report)
+        matches = [entry for entry in suspects if entry.outcome == "match"]
+        kept = [shorten(entry.name, 80) for entry in matches if told[entry.folder] <= rate]
         notes.append(
-            f"If all {len(judged)} endpoints with a verdict served independent models, up to {expected:.2g} matches "
-            "would still be expected by chance, by the promised rate of false matches: the more endpoints are asked, "
-            "the less one match alone says."
+            f"Corrected: the same for {_count(len(suspects), 'endpoint')} asked (Holm 1979). The more endpoints are "
+            "asked, the less one match alone says: whoever accuses those that are corrected to at most "
+            f"{rate:g} accuses an innocent one in at most that share of such runs. Here that is "
+            f"{', '.join(kept) or 'none'} of {_count(len(matches), 'match', 'matches')}. A p-value is never finer than the bundle's lineages and "
+            "siblings allow: many endpoints take many of them."
         )
     return " ".join(notes)
 
 
-def _count(number_: int, what: str) -> str:
-    return f"{number_} {what}" + ("" if number_ == 1 else "s")
+def _count(number_: int, what: str, plural: str | None = None) -> str:
+    return f"{number_} {what if number_ == 1 else plural or what + 's'}"

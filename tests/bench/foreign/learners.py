@@ -107,6 +107,19 @@ class Joint:
         return _shared(probabilities)
 
 
+class Trees(nn.Module):
+    """Boosted trees as a module that gives logits."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Give logarithms of probabilities."""
+        with quietly():
+            return torch.from_numpy(np.log(np.clip(self.model.predict_proba(inputs.numpy()), 1e-7, None)))
+
+
 # Networks of strangers.
 
 

@@ -36,7 +36,7 @@ from metav_audit.zoo.siblings import load_siblings
 from metav_audit.zoo.strangers import behaviour_of, strangeness_of
 from tests.bench.foreign import programs
 from tests.bench.foreign.figures import ROOT
-from tests.bench.foreign.learners import quietly
+from tests.bench.foreign.learners import Trees, quietly
 from tests.bench.foreign.measure import ahead_of, highest
 from tests.bench.foreign.suspects import Suspect, make_suspects
 from tests.bench.foreign.tasks import DATA, read_part, write_task
@@ -172,19 +172,6 @@ def _run(task: str, variant: Variant, seed: int, data: LabelledData) -> nn.Modul
             for mean, now in zip(averaged.parameters(), model.parameters(), strict=True):
                 mean.data += (now.data - mean.data) / count
     return (averaged if variant.averaged else model).eval()
-
-
-class Trees(nn.Module):
-    """Boosted trees as a module that gives logits."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Give logarithms of probabilities."""
-        with quietly():
-            return torch.from_numpy(np.log(np.clip(self.model.predict_proba(inputs.numpy()), 1e-7, None)))
 
 
 def _grow(variant: Variant, seed: int, data: LabelledData) -> nn.Module:
