@@ -60,9 +60,9 @@ def _blocks(entries: Sequence[Entry], suspects: Sequence[Entry]) -> Iterator[Blo
             "The run's positive control did not come out as a match: no verdict of this run stands.",
             title="The positive control failed",
         )
-    told = corrected(entries)
-    yield Table(_COLUMNS, tuple(_row(entry, told.get(entry.folder)) for entry in entries))
-    yield Paragraph(_notes(suspects, told), small=True)
+    p_values = corrected(entries)
+    yield Table(_COLUMNS, tuple(_row(entry, p_values.get(entry.folder)) for entry in entries))
+    yield Paragraph(_notes(suspects, p_values), small=True)
 
 
 def _when(entries: Sequence[Entry]) -> str:
@@ -111,7 +111,8 @@ def _notes(suspects: Sequence[Entry], told: Mapping[str, float]) -> str:
             f"Corrected: the same for {_count(len(suspects), 'endpoint')} asked (Holm 1979). The more endpoints are "
             "asked, the less one match alone says: whoever accuses those that are corrected to at most "
             f"{rate:g} accuses an innocent one in at most that share of such runs. Here that is "
-            f"{', '.join(kept) or 'none'} of {_count(len(matches), 'match', 'matches')}. A p-value is never finer than the bundle's lineages and "
+            f"{', '.join(kept) or 'none'} of {_count(len(matches), 'match', 'matches')}. "
+            "A p-value is never finer than the bundle's lineages and "
             "siblings allow: many endpoints take many of them."
         )
     return " ".join(notes)
