@@ -1,13 +1,16 @@
-"""Files that stand whole or not at all, and JSON that is JSON."""
+"""Files that stand whole or not at all, files that others may have laid down, and JSON that is JSON."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from metav_audit.errors import ConfigurationError
 
@@ -35,6 +38,69 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
             raise
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
+
+
+def open_regular(path: Path, *, follow: bool = False, write: bool = False) -> BinaryIO:
+    """Open a regular file that others may have laid down; what is none is refused at once, and not waited for.
+
+    Args:
+        path: the file. A link in its last part is refused: it would show, as theirs, a file that is the reader's own.
+        follow: follow it nevertheless, for what the operator has named on the command line.
+        write: open it for writing as well; it must be there.
+
+    Raises:
+        OSError: it cannot be opened, or is a link, a folder, a device, a pipe; ``strerror`` says which.
+    """
+    flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    try:
+        handle = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink() and not follow:
+            raise OSError(errno.ELOOP, "it is a link, and links are not followed", str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(handle, "r+b" if write else "rb")
+
+
+def read_regular(path: Path, limit: int, *, follow: bool = False) -> bytes:
+    """Read a whole regular file of at most ``limit`` bytes; see ``open_regular``.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, is larger, or changes while it is read.
+    """
+    with open_regular(path, follow=follow) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", str(path))
+        content = file.read(size + 1)
+    if len(content) != size:
+        raise OSError(errno.EAGAIN, "it changes while it is read", str(path))
+    return content
+
+
+def files_below(folder: Path, most: int = 10_000) -> Iterator[str]:
+    """Name the regular files in a folder and in the folders in it, with slashes, in no order.
+
+    Raises:
+        OSError: a folder cannot be read, something is neither file nor folder, or there are more than ``most``.
+    """
+    found = 0
+    for base, folders, files in os.walk(folder, onerror=_raise):
+        for name in (*folders, *files):
+            path, found = Path(base, name), found + 1
+            kind = path.lstat().st_mode
+            if found > most:
+                raise OSError(errno.EFBIG, f"it holds more than {most} files", str(folder))
+            if stat.S_ISREG(kind):
+                yield path.relative_to(folder).as_posix()
+            elif not stat.S_ISDIR(kind):
+                raise OSError(errno.EINVAL, f"{path.relative_to(folder).as_posix()} is a link or no regular file", name)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def strict_json(text: bytes | str) -> Any:

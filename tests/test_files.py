@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.files import strict_json, write_atomically
+from metav_audit.files import files_below, open_regular, read_regular, strict_json, write_atomically
 from metav_audit.progress import ProgressLine
 
 
@@ -59,6 +59,67 @@ def test_what_is_not_json_is_a_value_error(text):
 def test_json_is_read():
     """Numbers keep their kind."""
     assert strict_json(b'{"a": [1, 1.5, 1e-400, "x", null]}') == {"a": [1, 1.5, 0.0, "x", None]}
+
+
+def lay(path, kind):
+    """Something that is no file, where a file is looked for."""
+    private = path.parent / "private.key"
+    private.write_bytes(b"PRIVATE")
+    if kind == "link":
+        path.symlink_to(private)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "environment":
+        path.symlink_to("/proc/self/environ")
+    else:
+        path.mkdir()
+    return path
+
+
+SPECIAL = ["link", "fifo", "device", "environment", "folder"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("open_", [open_regular, lambda path: read_regular(path, 1 << 20)])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, kind, open_):
+    """A link, a pipe nobody writes into, an endless device, the process's environment, a folder."""
+    with pytest.raises(OSError, match=r"link|no regular file"):
+        open_(lay(tmp_path / "commitment.json", kind))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["fifo", "device", "environment", "folder"])
+def test_what_the_operator_named_is_followed_but_must_be_a_file(tmp_path, kind):
+    """A link named on the command line leads to a regular file, or is refused as well."""
+    path = lay(tmp_path / "endpoints.toml", kind)
+    with pytest.raises(OSError, match=r"no regular file|larger|changes while"):
+        read_regular(path, 1 << 20, follow=True)
+    assert read_regular(lay(tmp_path / "linked.toml", "link"), 7, follow=True) == b"PRIVATE"
+
+
+def test_a_file_larger_than_it_may_be_is_not_read(tmp_path):
+    """A sparse file of a terabyte costs nothing."""
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match="larger than 1000 bytes"):
+        read_regular(tmp_path / "huge", 1000)
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "device"])
+def test_a_folder_s_files_are_regular(tmp_path, kind):
+    """Files below are named with slashes; a link or pipe among them is refused, and so are too many."""
+    (tmp_path / "bundle").mkdir()
+    for name in ("verdict.json", "bundle/manifest.json"):
+        (tmp_path / name).write_bytes(b"{}")
+    assert sorted(files_below(tmp_path)) == ["bundle/manifest.json", "verdict.json"]
+    with pytest.raises(OSError, match="more than 2 files"):
+        list(files_below(tmp_path, most=2))
+    lay(tmp_path / "bundle" / "commitment.json", kind)
+    with pytest.raises(OSError, match=r"bundle/commitment.json is a link or no regular file"):
+        list(files_below(tmp_path))
 
 
 class Terminal(io.StringIO):

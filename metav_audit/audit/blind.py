@@ -16,7 +16,7 @@ from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import prepare_folder
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import AnswerError, ConfigurationError
-from metav_audit.files import strict_json, write_atomically
+from metav_audit.files import read_regular, strict_json, write_atomically
 from metav_audit.task import Answer, ScoreKind, features
 from metav_audit.verdict import BLIND_CONTROLS, MAX_CONTROLS_BYTES, AuditFolder, ControlModel, Controls, check_names
 
@@ -139,8 +139,6 @@ def _read(source: Path) -> bytes:
     if source.suffix not in (".json", ".npz"):
         raise ConfigurationError(f"blind controls come as .toml, .json or .npz, not as {source}")
     try:
-        if source.stat().st_size > MAX_CONTROLS_BYTES:
-            raise ConfigurationError(f"{source} is larger than {MAX_CONTROLS_BYTES} bytes: give fewer controls")
-        return source.read_bytes()
+        return read_regular(source, MAX_CONTROLS_BYTES, follow=True)
     except OSError as error:
         raise ConfigurationError(f"cannot read the blind controls {source}: {error.strerror}") from None

@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 
 from metav_audit.audit.endpoint.secrets import VARIABLE, Secrets
 from metav_audit.errors import ConfigurationError
-from metav_audit.files import write_atomically
+from metav_audit.files import open_regular, write_atomically
 from metav_audit.transcript import (
     BODIES,
     CHAIN_START,
@@ -244,7 +244,7 @@ def _opened_bodies(path: Path, end: int) -> BodyWriter:
 def _opened(path: Path, torn: int) -> IO[bytes]:
     """Open the transcript for appending, and cut off so many bytes of a torn line."""
     try:
-        file = path.open("r+b")
+        file = open_regular(path, write=True)
         size = file.seek(-torn, os.SEEK_END)
         file.truncate(size)
         os.fsync(file.fileno())

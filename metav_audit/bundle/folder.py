@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from metav_audit.bundle.cards import Calibration, ErrorRates, ModelCard
 from metav_audit.bundle.verifier import MetaVerifier, VerifierKind
 from metav_audit.errors import BundleError, ConfigurationError
-from metav_audit.files import strict_json
+from metav_audit.files import read_regular, strict_json
 from metav_audit.statistics import WeightTable
 from metav_audit.task import FloatArray, Inputs, TaskSpec
 
@@ -157,7 +157,7 @@ def load_bundle(path: Path) -> FingerprintBundle:
     if hashlib.sha256(tensors).hexdigest() != manifest["tensors_sha256"]:
         raise BundleError(f"{path / TENSORS} is truncated or altered: its hash does not hold; fetch the bundle again")
     # 4. A commitment, where there is one, is no larger than it may be.
-    there = (path / COMMITMENT).exists()
+    there = os.path.lexists(path / COMMITMENT)
     commitment = _read(path / COMMITMENT, MAX_COMMITMENT_BYTES) if there else None
     # 5. The parts have the right shapes, and the inputs are valid; the tensors' header has one reading.
     try:
@@ -252,9 +252,7 @@ def check_place(path: Path) -> None:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        if path.stat().st_size > limit:
-            raise BundleError(f"{path} is larger than {limit} bytes: this is no bundle of ours")
-        return path.read_bytes()
+        return read_regular(path, limit)
     except OSError as error:
         raise BundleError(f"cannot read the bundle's {path}: {error.strerror}") from error
 

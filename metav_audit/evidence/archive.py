@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from metav_audit.errors import ConfigurationError, EvidenceError
+from metav_audit.files import files_below, open_regular
 from metav_audit.verdict import LOCK
 
 MAX_FILES = 10_000
@@ -26,12 +27,12 @@ def pack_folder(folder: Path, path: Path) -> None:
         ConfigurationError: the folder cannot be read, or ``path`` cannot be written.
     """
     try:
-        files = {each.relative_to(folder).as_posix(): each for each in folder.rglob("*") if each.is_file()}
+        names = sorted(name for name in files_below(folder, MAX_FILES) if Path(name).name not in _LEFT_OUT)
         with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as aside:
             try:
                 with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
-                    for name in sorted(name for name, file in files.items() if file.name not in _LEFT_OUT):
-                        _add(archive, name, files[name])
+                    for name in names:
+                        _add(archive, name, folder / name)
                 Path(aside.name).chmod(0o644)
                 Path(aside.name).replace(path)
             except BaseException:
@@ -54,7 +55,7 @@ def unpacked(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="metav-audit-") as name:
         folder = Path(name) / "audit"
         try:
-            with zipfile.ZipFile(path) as archive:
+            with open_regular(path, follow=True) as file, zipfile.ZipFile(file) as archive:
                 _extract(archive, folder)
         except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
             raise EvidenceError(f"{path} is no archive of an audit, or is damaged: {error}") from error
@@ -65,7 +66,7 @@ def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = (stat.S_IFREG | 0o644) << 16
-    with archive.open(entry, "w", force_zip64=True) as target, file.open("rb") as source:
+    with archive.open(entry, "w", force_zip64=True) as target, open_regular(file) as source:
         shutil.copyfileobj(source, target)
 
 

@@ -14,7 +14,7 @@ from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence.envelope import Envelope, Statement, canonical, decode_base64, sign
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.timestamp import MAX_RESPONSE_BYTES, Stamper, TimeStamp
-from metav_audit.files import strict_json, write_atomically
+from metav_audit.files import read_regular, strict_json, write_atomically
 
 FORMAT = "metav-audit-attestation"
 SCHEMA_VERSION = 1
@@ -99,8 +99,7 @@ def load_attestation(path: Path) -> Attestation:
         EvidenceError: it is missing, damaged, oversized, foreign, or newer than this program.
     """
     try:
-        with path.open("rb") as file:
-            return Attestation.from_bytes(file.read(MAX_BYTES + 1))
+        return Attestation.from_bytes(read_regular(path, MAX_BYTES))
     except OSError as error:
         raise EvidenceError(f"cannot read {path}: {error.strerror}") from error
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from metav_audit.errors import ConfigurationError, EvidenceError, SecretError
-from metav_audit.files import write_atomically
+from metav_audit.files import open_regular, read_regular, write_atomically
 
 PASSPHRASE = "METAV_AUDIT_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not its value
 SHORTEST_PASSPHRASE = 8
@@ -148,8 +148,7 @@ def read_signer(source: str) -> str:
     if _KEY_ID.fullmatch(source.lower()):
         return source.lower()
     try:
-        with Path(source).open("rb") as file:
-            return VerifyingKey.from_pem(file.read(MAX_KEY_BYTES).decode()).key_id
+        return VerifyingKey.from_pem(read_regular(Path(source), MAX_KEY_BYTES, follow=True).decode()).key_id
     except OSError as error:
         raise ConfigurationError(f"cannot read the public key {source}: {error.strerror}") from error
     except (UnicodeDecodeError, EvidenceError):
@@ -160,7 +159,7 @@ def read_signer(source: str) -> str:
 
 def _private_file(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follow=True) as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise SecretError(f"others may read the key {path} (mode {mode:03o}): run 'chmod 600 {path}'")

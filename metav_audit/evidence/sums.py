@@ -8,10 +8,11 @@ from pathlib import Path
 
 from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence.custody import EvidenceFile
-from metav_audit.files import write_atomically
+from metav_audit.files import files_below, open_regular, read_regular, write_atomically
 from metav_audit.verdict import EVIDENCE, LOCK, SUMS, AuditFolder
 
 _UNLISTED = {SUMS, LOCK}
+MAX_SUMS_BYTES = 1 << 20
 _CHUNK = 1 << 20
 
 
@@ -34,7 +35,7 @@ def write_sums(folder: AuditFolder, names: Collection[str] | None = None) -> Non
     """
     found = _lines(_sums(folder))
     if names is not None and folder.has(SUMS):
-        kept = _lines((folder / SUMS).read_bytes())
+        kept = _lines(read_regular(folder / SUMS, MAX_SUMS_BYTES))
         found = kept | {name: found[name] for name in names if name in found}
     write_atomically(folder / SUMS, "".join(f"{found[name]}  {name}\n" for name in sorted(found)).encode())
 
@@ -46,7 +47,7 @@ def check_sums(folder: AuditFolder) -> str:
         EvidenceError: a file was altered, is missing, or was added; the message names the first.
     """
     try:
-        recorded = (folder / SUMS).read_bytes()
+        recorded = read_regular(folder / SUMS, MAX_SUMS_BYTES)
     except OSError as error:
         raise EvidenceError(f"cannot read {SUMS}: {error.strerror}") from error
     found = _sums(folder)
@@ -57,9 +58,15 @@ def check_sums(folder: AuditFolder) -> str:
 
 
 def _sums(folder: AuditFolder) -> bytes:
-    files = {path.relative_to(folder.path).as_posix(): path for path in folder.path.rglob("*") if path.is_file()}
-    names = sorted(name for name, path in files.items() if path.name not in _UNLISTED)
-    return "".join(f"{sha256_of_file(files[name])}  {name}\n" for name in names).encode()
+    names = sorted(name for name in _files(folder) if Path(name).name not in _UNLISTED)
+    return "".join(f"{sha256_of_file(folder / name)}  {name}\n" for name in names).encode()
+
+
+def _files(folder: AuditFolder) -> list[str]:
+    try:
+        return list(files_below(folder.path))
+    except OSError as error:
+        raise EvidenceError(f"cannot list {folder.path}: {error.strerror}") from error
 
 
 def _lines(content: bytes) -> dict[str, str]:
@@ -79,7 +86,7 @@ def sha256_of_file(path: Path) -> str | None:
     """
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except FileNotFoundError:

@@ -20,6 +20,7 @@ from rfc3161_client import (
 from rfc3161_client.base import HashAlgorithm
 
 from metav_audit.errors import ConfigurationError, EvidenceError
+from metav_audit.files import read_regular
 
 MAX_RESPONSE_BYTES = 1 << 20
 MAX_CERTIFICATE_BYTES = 1 << 20
@@ -133,8 +134,7 @@ def read_certificates(path: Path) -> str:
         ConfigurationError: the file cannot be read, or holds no certificate.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_CERTIFICATE_BYTES).decode()
+        text = read_regular(path, MAX_CERTIFICATE_BYTES, follow=True).decode()
         return "".join(each.public_bytes(Encoding.PEM).decode() for each in _load(text))
     except OSError as error:
         raise ConfigurationError(f"cannot read the certificate {path}: {error.strerror}") from error

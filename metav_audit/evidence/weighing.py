@@ -132,7 +132,7 @@ def _sealed(folder: AuditFolder, transcript: Transcript) -> Sealed:
     return Sealed(
         transcript_sha256=transcript.head,
         bundle_sha256=transcript.bundle_sha256,
-        verdict_sha256=sha256_of((folder / VERDICT).read_bytes()),
+        verdict_sha256=sha256_of(folder.content(VERDICT)),
         commitment_sha256=sha256_of_file(folder / f"{BUNDLE}/{COMMITMENT}"),
     )
 
@@ -144,7 +144,7 @@ def _control(folder: AuditFolder) -> PositiveControl | None:
         EvidenceError: the file is damaged.
     """
     try:
-        fields = strict_json((folder / POSITIVE_CONTROL).read_bytes())
+        fields = strict_json(folder.content(POSITIVE_CONTROL))
         name, passed, outcome = str(fields["control"]), fields["passed"] is True, fields["outcome"]
     except FileNotFoundError:
         return None

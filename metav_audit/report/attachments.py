@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence import EvidenceFile
+from metav_audit.files import read_regular
 from metav_audit.verdict import AuditFolder
 
 MAX_ATTACHED = 16 << 20
@@ -48,7 +49,7 @@ def gather(folder: AuditFolder, files: Sequence[EvidenceFile]) -> Iterator[Attac
         if file.size > MAX_ATTACHED:
             continue
         try:
-            content = (folder / file.name).read_bytes()
+            content = read_regular(folder / file.name, MAX_ATTACHED)
         except OSError as error:
             raise ConfigurationError(f"cannot read {folder / file.name}: {error.strerror}") from error
         if len(content) != file.size:

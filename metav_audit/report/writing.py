@@ -65,8 +65,7 @@ def rebuild_reports(folder: AuditFolder, decision: Decision, custody: Custody) -
 
     report = build_report(decision, custody)
     texts = {f"report.{name}": renderer(name)(report) for name in FORMATS if name != "pdf"}
-    path = folder / "report.pdf"
-    paper = paper_of(path.read_bytes()) if path.exists() else None
+    paper = paper_of(folder.content("report.pdf")) if folder.has("report.pdf") else None
     return texts if paper is None else {**texts, "report.pdf": _pdf(report, folder, paper)}
 
 

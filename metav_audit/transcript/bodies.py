@@ -6,6 +6,7 @@ file. Equal bodies are kept once. Nothing else is in the file, so that the recor
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import zlib
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from metav_audit.errors import TranscriptError
+from metav_audit.files import open_regular
 
 BODIES = "bodies.pack"
 MAX_BODY_BYTES = 1 << 28
@@ -40,7 +42,7 @@ class BodyWriter:
     """
 
     def __init__(self, path: Path, end: int) -> None:
-        self._file: BinaryIO = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+        self._file: BinaryIO = _opened(path)
         self._known: OrderedDict[bytes, Place] = OrderedDict()
         self._end = end
         size = self._file.seek(0, os.SEEK_END)
@@ -73,6 +75,12 @@ class BodyWriter:
         self._file.close()
 
 
+def _opened(path: Path) -> BinaryIO:
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    return open_regular(path, write=True)
+
+
 def _compressed(content: bytes) -> bytes:
     # Most bodies are small: making zlib's usual tables ready would take longer than compressing them.
     deflater = zlib.compressobj(1, memLevel=4)
@@ -88,7 +96,7 @@ class BodyReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("rb")
+        self._file = open_regular(path)
         self.size = self._file.seek(0, os.SEEK_END)
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from metav_audit.files import strict_json
+from metav_audit.files import open_regular, strict_json
 from metav_audit.transcript.records import Finished, Header, Received, Record, Resumed, Sent, Unanswered
 
 CHAIN_START = "0" * 64
@@ -64,6 +64,6 @@ def read_records(path: Path) -> Iterator[Record]:
     Raises:
         KeyError, TypeError, ValueError: a line is no record.
     """
-    with path.open("rb") as lines:
+    with open_regular(path) as lines:
         for line in lines:
             yield parse_record(strict_json(line))

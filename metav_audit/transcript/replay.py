@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metav_audit.errors import TranscriptError
-from metav_audit.files import strict_json
+from metav_audit.files import open_regular, strict_json
 from metav_audit.task import Answer
 from metav_audit.transcript.bodies import Place
 from metav_audit.transcript.grammar import Grammar, OutOfTurnError
@@ -276,9 +277,9 @@ def replay_file(path: Path, kept: list[Record] | None = None) -> tuple[Replay, i
     """
     replay, torn = Replay(), 0
     try:
-        if path.stat().st_size > MAX_TRANSCRIPT_BYTES:
-            raise TranscriptError(f"{path} is larger than {MAX_TRANSCRIPT_BYTES} bytes: this is no transcript of ours")
-        with path.open("rb") as lines:
+        with open_regular(path) as lines:
+            if os.fstat(lines.fileno()).st_size > MAX_TRANSCRIPT_BYTES:
+                raise TranscriptError(f"{path} is larger than {MAX_TRANSCRIPT_BYTES} bytes: it is none of ours")
             for line in lines:
                 if not line.endswith(b"\n"):
                     torn = len(line)

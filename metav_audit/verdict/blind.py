@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from metav_audit.errors import EvidenceError
-from metav_audit.files import strict_json
+from metav_audit.files import read_regular, strict_json
 from metav_audit.statistics import clopper_pearson, conformal_tail
 from metav_audit.task import (
     Answer,
@@ -96,9 +96,7 @@ def load_controls(path: Path) -> Controls | None:
         EvidenceError: it is oversized, damaged or none of ours.
     """
     try:
-        if path.stat().st_size > MAX_CONTROLS_BYTES:
-            raise EvidenceError(f"{path} is larger than {MAX_CONTROLS_BYTES} bytes: it is none of ours")
-        fields = strict_json(path.read_bytes())
+        fields = strict_json(read_regular(path, MAX_CONTROLS_BYTES))
         if (fields["format"], fields["schema_version"]) != (FORMAT, SCHEMA_VERSION):
             raise ValueError("its format")
         models = tuple(map(ControlModel.from_json, fields["models"]))

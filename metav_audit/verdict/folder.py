@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from metav_audit.bundle import COMMITMENT, FingerprintBundle
 from metav_audit.errors import BundleError, ConfigurationError, EvidenceError, TranscriptError
-from metav_audit.files import strict_json, write_atomically
+from metav_audit.files import read_regular, strict_json, write_atomically
 from metav_audit.transcript import BODIES, BodyReader, Records, Transcript, load_records, load_transcript
 from metav_audit.verdict.blind import Controls, load_controls
 from metav_audit.verdict.decide import decide
@@ -25,6 +26,8 @@ POSITIVE_CONTROL = "positive-control.json"
 BLIND_CONTROLS = "blind-controls.json"
 SUMS = "SHA256SUMS"
 LOCK = ".lock"
+MAX_FILE_BYTES = 1 << 28
+"""No verdict and no report is larger than this."""
 
 EVIDENCE = (
     VERDICT,
@@ -85,8 +88,16 @@ class AuditFolder:
         return self.path.name
 
     def has(self, name: str) -> bool:
-        """Say whether a file is there."""
-        return (self / name).exists()
+        """Say whether a file, or anything else of that name, is there."""
+        return os.path.lexists(self / name)
+
+    def content(self, name: str) -> bytes:
+        """Read a file of the folder whole.
+
+        Raises:
+            OSError: it cannot be read, is no regular file, or is larger than any of ours.
+        """
+        return read_regular(self / name, MAX_FILE_BYTES)
 
     def check(self) -> None:
         """Raise ConfigurationError unless the folder holds a whole audit."""
@@ -100,8 +111,10 @@ class AuditFolder:
         """Open the bundle's copy.
 
         Raises:
-            BundleError: it is missing or damaged.
+            BundleError: it is missing or damaged, or a link.
         """
+        if (self / BUNDLE).is_symlink():
+            raise BundleError(f"{self / BUNDLE} is a link, and links are not followed: put the bundle itself there")
         return FingerprintBundle.load(self / BUNDLE)
 
     def holds(self, bundle: FingerprintBundle) -> bool:
@@ -144,7 +157,7 @@ class AuditFolder:
     def recorded_outcome(self) -> VerdictOutcome | None:
         """Return the outcome that verdict.json names; None where there is none to be read."""
         try:
-            return VerdictOutcome(strict_json((self / VERDICT).read_bytes())["outcome"])
+            return VerdictOutcome(strict_json(self.content(VERDICT))["outcome"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -155,7 +168,7 @@ class AuditFolder:
             EvidenceError: it is missing or damaged.
         """
         try:
-            return Verdict.from_json(strict_json((self / VERDICT).read_bytes()))
+            return Verdict.from_json(strict_json(self.content(VERDICT)))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise EvidenceError(f"{self / VERDICT} is missing or damaged: {error}; audit again") from error
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence import csv_difference, html_agreement, json_difference
+from metav_audit.files import read_regular
 from metav_audit.report import rebuild_reports
-from metav_audit.verdict import AuditFolder
-
-MAX_REPORT_BYTES = 1 << 28
+from metav_audit.verdict import MAX_FILE_BYTES, AuditFolder
 
 
 class Reports:
@@ -69,8 +68,6 @@ def read_bounded(path: Path) -> bytes:
         EvidenceError: it cannot be read, or is larger than any of ours.
     """
     try:
-        if path.stat().st_size > MAX_REPORT_BYTES:
-            raise EvidenceError(f"{path} is larger than {MAX_REPORT_BYTES} bytes: it is none of ours")
-        return path.read_bytes()
+        return read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         raise EvidenceError(f"cannot read {path}: {error.strerror}") from error

@@ -123,7 +123,7 @@ def test_an_oversized_file_is_refused_before_it_is_read(monkeypatch, limit, file
     """A file above its limit is no bundle of ours."""
     monkeypatch.setattr(bundle_module, limit, 1000)
     monkeypatch.setattr(bundle_module, f"MAX_{'TENSOR' if file == MANIFEST else 'MANIFEST'}_BYTES", 1 << 20)
-    with pytest.raises(BundleError, match=f"{file} is larger than 1000 bytes"):
+    with pytest.raises(BundleError, match=f"{file}: it is larger than 1000 bytes"):
         FingerprintBundle.load(BUNDLES / "whole")
 
 

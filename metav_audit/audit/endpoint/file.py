@@ -18,6 +18,7 @@ from metav_audit.audit.endpoint.signing import SigV4
 from metav_audit.bundle import CANARIES, ROUNDS
 from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
+from metav_audit.files import read_regular
 from metav_audit.task import TaskSpec
 from metav_audit.transcript import EndpointRecord
 
@@ -206,9 +207,7 @@ def _files(operator: Operator) -> dict[str, str]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ConfigurationError(f"{path} is larger than {_MAX_FILE_BYTES} bytes: this is no endpoint file")
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_regular(path, _MAX_FILE_BYTES, follow=True).decode("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"cannot read the endpoint file {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

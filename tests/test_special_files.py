@@ -1,0 +1,105 @@
+"""Links, pipes and devices among a stranger's files: refused by every command that reads them, and never shown."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from metav_audit.cli import main
+from metav_audit.evidence import pack_folder, write_sums
+from metav_audit.verdict import AuditFolder
+from tests.builders import linear_model, make_bundle, make_task
+from tests.folders import make_folder
+from tests.test_files import lay
+
+pytestmark = pytest.mark.timeout(120)
+ENDPOINT = '[endpoints.suspect]\nadapter = "open-inference-v2"\nurl = "http://127.0.0.1:9"\nmodel = "m"\n'
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("audit") / "suspect", linear_model(make_task(), 0))
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "suspect")
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code or 0
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "device", "environment"])
+def test_a_bundle_s_commitment_that_is_none_stops_the_audit(tmp_path, capsys, kind):
+    """Neither a private key nor the environment finds its way into an audit's folder."""
+    make_bundle().save(tmp_path / "bundle")
+    lay(tmp_path / "bundle" / "commitment.json", kind)
+    (tmp_path / "endpoints.toml").write_text(ENDPOINT)
+    assert run("audit", tmp_path / "bundle", tmp_path / "endpoints.toml", "-o", tmp_path / "out") == 4
+    assert "commitment.json" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+@pytest.mark.parametrize("name", ["verdict.json", "transcript.jsonl", "bodies.pack", "seal.json"])
+def test_a_folder_with_what_is_no_file_fails_verification(folder, capsys, name, kind):
+    """Nothing hangs; the step that reads it fails and names it; it is neither packed nor listed."""
+    (folder / name).unlink(missing_ok=True)
+    lay(folder / name, kind)
+    (folder / "SHA256SUMS").write_bytes(b"")
+    assert run("verify", folder) == 4
+    shown = capsys.readouterr()
+    assert f"{name} is a link or no regular file" in shown.out
+    assert "PRIVATE" not in shown.out + shown.err
+    assert run("pack", folder) == 2
+    assert name in capsys.readouterr().err
+    assert not folder.with_name("suspect.zip").exists()
+
+
+def test_a_bundle_that_is_a_link_is_not_followed(folder, tmp_path, capsys):
+    """Of an audit's folder."""
+    (folder / "bundle").rename(tmp_path / "elsewhere")
+    (folder / "bundle").symlink_to(tmp_path / "elsewhere")
+    assert run("verify", folder) == 4
+    assert "bundle is a link" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device"])
+def test_an_endpoint_file_that_is_none_is_one_line(tmp_path, capsys, kind):
+    """A pipe that nobody writes into is not waited for."""
+    make_bundle().save(tmp_path / "bundle")
+    lay(tmp_path / "endpoints.toml", kind)
+    assert run("audit", tmp_path / "bundle", tmp_path / "endpoints.toml") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_an_archive_that_is_none_is_one_line(tmp_path, capsys, kind):
+    """``verify`` waits for no pipe."""
+    lay(tmp_path / "suspect.zip", kind)
+    assert run("verify", tmp_path / "suspect.zip") == 4
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_resumed_audit_writes_through_no_link(folder, tmp_path, capsys):
+    """A stranger's folder that is audited into: what its links name stays as it was."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"")
+    (folder / "bodies.pack").unlink()
+    (folder / "bodies.pack").symlink_to(victim)
+    (folder / "transcript.jsonl").unlink()
+    (tmp_path / "endpoints.toml").write_text(ENDPOINT)
+    assert run("audit", folder / "bundle", tmp_path / "endpoints.toml", "-o", tmp_path) == 2
+    assert "link" in capsys.readouterr().err
+    assert victim.read_bytes() == b""
+
+
+def test_a_whole_folder_is_packed_and_listed(folder, tmp_path):
+    """What is ours goes in."""
+    write_sums(AuditFolder(folder))
+    pack_folder(folder, tmp_path / "whole.zip")
+    assert (tmp_path / "whole.zip").stat().st_size > 1000
