@@ -1,12 +1,30 @@
-"""Progress of long work on stderr: how far, and about how long still."""
+"""What people read while a command works: text from outside made safe to print, and progress of long work."""
 
 from __future__ import annotations
 
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
+
+
+def printable(text: object) -> str:
+    r"""Show control and format characters as escapes: a line break as ``\n``, a right-to-left override as ``\u202e``.
+
+    Left as they are, they would let a name rearrange the line it is printed in, or break a file's encoding.
+    """
+    return "".join(escaped(character) if _hidden(character) else character for character in str(text))
+
+
+def _hidden(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def escaped(character: str) -> str:
+    """Return a character as an escape."""
+    return character.encode("ascii", "backslashreplace").decode() if ord(character) > 127 else repr(character)[1:-1]
 
 
 class Progress(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from metav_audit.cli.echo import echo
 from metav_audit.errors import MetavAuditError
 from metav_audit.version import __version__
 
@@ -115,5 +116,5 @@ def _end_like_ctrl_c() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"metav-audit: {message}", err=True)
+    echo(f"metav-audit: {message}", err=True)
     sys.exit(code)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metav_audit.cli.echo import echo_json, echo_table
+
 if TYPE_CHECKING:
     from metav_audit.adapter import InstalledAdapter
 
@@ -20,9 +22,9 @@ def command(form: str) -> None:
 
     described = [_describe(installed) for installed in installed_adapters()]
     if form == "json":
-        click.echo(json.dumps(described, indent=2, ensure_ascii=False))
+        echo_json(described, indent=2)
     else:
-        click.echo("\n\n".join(map(_text, described)))
+        echo_table("\n\n".join(map(_text, described)))
 
 
 def _describe(installed: InstalledAdapter) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metav_audit.cli.lines import Lines, clear, complain, exit_code
+from metav_audit.cli.echo import clear, complain, echo
+from metav_audit.cli.lines import Lines, exit_code
 
 if TYPE_CHECKING:
     from metav_audit.audit import Progress
@@ -82,7 +83,7 @@ def command(
         lines = Lines(form, name)
         if dry_run:
             for suspect in [*suspects, *(control_endpoints(blind, fingerprint) if blind else ())]:
-                click.echo(lines.outlook(suspect, len(fingerprint.inputs)))
+                echo(lines.outlook(suspect, len(fingerprint.inputs)))
             return 0
         case = audit_and_report(
             fingerprint, suspects, folder, control=name, blind=blind, sealer=sealer, paper=paper, parallel=parallel,
@@ -114,17 +115,17 @@ def _stamp() -> str:
 
 def _count(controls: Controls) -> None:
     clear()
-    click.echo(f"{len(controls.models)} blind controls answered", err=True)
+    echo(f"{len(controls.models)} blind controls answered", err=True)
 
 
 def _tell(progress: Progress) -> None:
     """Show progress on a terminal; elsewhere only what is worth reading afterwards."""
     if progress.final:
         clear()
-        click.echo(f"{progress.endpoint}: {progress.note}", err=True)
+        echo(f"{progress.endpoint}: {progress.note}", err=True)
     elif sys.stderr.isatty():
         again = f" ({progress.retries} of them retries)" if progress.retries else ""
         told = f"{progress.answered} of {progress.queries} answered, {progress.requests} requests{again}"
         counts = f"{progress.endpoint}: {told}"
         clear()
-        click.echo(f"{counts}; {progress.note}"[:200] if progress.note else counts, err=True, nl=bool(progress.note))
+        echo(f"{counts}; {progress.note}"[:200] if progress.note else counts, err=True, nl=bool(progress.note))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from metav_audit.cli.echo import echo
+
 if TYPE_CHECKING:
     from metav_audit.evidence import Stamper
 
@@ -38,11 +40,11 @@ def command(bundle: Path, key: str, tsa: str | None, tsa_cert: Path | None, outp
     signing, stamper = read_key(key, os.environ), stamper_of(tsa, tsa_cert)
     commitment = make_commitment(fingerprint, signing, claimed_at=datetime.now(UTC), stamper=stamper)
     save_attestation(commitment, path)
-    click.echo(str(path))
+    echo(str(path))
     for finding in check_commitment(commitment, fingerprint, signer=signing.public.key_id).findings:
-        click.echo(f"{finding.name}: {finding.detail}", err=True)
+        echo(f"{finding.name}: {finding.detail}", err=True)
     if stamper is None:
-        click.echo("warning: without --tsa nothing but your own word says when this was signed", err=True)
+        echo("warning: without --tsa nothing but your own word says when this was signed", err=True)
 
 
 def stamper_of(url: str | None, certificate: Path | str | None) -> Stamper | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from metav_audit.cli.echo import echo
+
 if TYPE_CHECKING:
     from metav_audit.demo.run import DemoResult
 
@@ -24,17 +26,18 @@ def command(out: Path, seed: int) -> int:
     from metav_audit.demo.run import run_demo
     from metav_audit.progress import ProgressLine
 
-    results = run_demo(out, seed, lambda line: click.echo(line, err=True), ProgressLine)
+    results = run_demo(out, seed, lambda line: echo(line, err=True), ProgressLine)
     heads = ("accuracy", "score", "p indep.", "p deriv.", "p sibl.")
-    click.echo(f"{'suspect':<12} {' '.join(f'{head:>8}' for head in heads)}  outcome")
+    echo(f"{'suspect':<12} {' '.join(f'{head:>8}' for head in heads)}  outcome")
     for result in results:
-        click.echo(_line(result))
-    click.echo("\nOpen:")
+        echo(_line(result))
+    echo("")
+    echo("Open:")
     for result in results:
-        click.echo(f"  {result.folder / 'report.pdf'}")
+        echo(f"  {result.folder / 'report.pdf'}")
     wrong = [result.name for result in results if result.verdict.outcome is not result.truth]
     if wrong:
-        click.echo(f"metav-audit: the demo did not reach the right outcome for {', '.join(wrong)}", err=True)
+        echo(f"metav-audit: the demo did not reach the right outcome for {', '.join(wrong)}", err=True)
     return 4 if wrong else 0
 
 

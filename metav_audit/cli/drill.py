@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from metav_audit.cli.echo import echo_json, echo_table
+
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -34,7 +36,6 @@ def command(
 
     Exit code: 0 all rigged bundles exposed, all honest ones pass; 4 not so.
     """
-    import json
     from dataclasses import asdict
 
     from metav_audit.bundle import FingerprintBundle
@@ -52,9 +53,7 @@ def command(
         progress(len(played), 6 * rounds)
     rows = summarise(played)
     if form == "json":
-        click.echo(
-            json.dumps({"rows": [asdict(row) for row in rows], "rounds": [asdict(one) for one in played]}, indent=1)
-        )
+        echo_json({"rows": [asdict(row) for row in rows], "rounds": [asdict(one) for one in played]}, indent=1)
     else:
-        click.echo(as_text(rows), nl=False)
+        echo_table(as_text(rows))
     return 0 if passed(rows) else 4

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from metav_audit.cli.echo import echo, echo_json, echo_table
+
 WIRES = ("png", "jpeg-90", "resized", "noise-0.01", "noise-0.05")
 VIEWS = ("full", "top5", "top3", "top1", "3-decimals", "2-decimals", "noisy", "label")
 
@@ -75,7 +77,6 @@ def command(
     other side. The figures are Tippett and PAV plots, and robustness with
     uniqueness.
     """
-    import json
     from dataclasses import asdict
 
     from metav_audit.evaluation import tables
@@ -102,10 +103,10 @@ def command(
             fits = ProgressLine(f"{name}: {what} left out")
             found.extend(evaluate_held_out(project, methods, HeldOut(what), conditions, jobs=jobs, progress=fits))
     if figures is not None:
-        click.echo(f"{len(write_curves(results, figures))} figures in {figures}", err=True)
+        echo(f"{len(write_curves(results, figures))} figures in {figures}", err=True)
     rows = all_rows(results, left_out)
     if form == "json":
-        click.echo(json.dumps([[asdict(row) for row in each] for each in rows], indent=1))
+        echo_json([[asdict(row) for row in each] for each in rows], indent=1)
     else:
         write = {"text": tables.as_text, "markdown": tables.as_markdown, "csv": tables.as_csv}[form]
-        click.echo("\n".join(write(each) for each in rows), nl=False)
+        echo_table("\n".join(write(each) for each in rows))

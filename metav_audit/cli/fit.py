@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from metav_audit.cli.echo import echo
+
 if TYPE_CHECKING:
     from metav_audit.bundle import FingerprintBundle
 
@@ -57,8 +59,8 @@ def command(
     making = Making.of(open_workshop(loaded), zoo, method)
     bundle, fitted = fit_bundle(making, path, ProgressLine("fingerprint: steps"))
     if not fitted:
-        click.echo("nothing to do: the bundle of this project, zoo and method stands already", err=True)
-    click.echo(f"{path}  sha256 {bundle.sha256}")
+        echo("nothing to do: the bundle of this project, zoo and method stands already", err=True)
+    echo(f"{path}  sha256 {bundle.sha256}")
     _report(bundle, zoo.left_out)
 
 
@@ -68,23 +70,23 @@ def _report(bundle: FingerprintBundle, left_out: int) -> None:
     from metav_audit.verdict import VerdictOutcome
 
     if "nonce" in bundle.provenance:
-        click.echo(f"identity {bundle.provenance['identity']!r}, nonce {bundle.provenance['nonce']}", err=True)
+        echo(f"identity {bundle.provenance['identity']!r}, nonce {bundle.provenance['nonce']}", err=True)
     if left_out:
-        click.echo(f"{left_out} surrogates left out: they perform so badly that no one would deploy them", err=True)
+        echo(f"{left_out} surrogates left out: they perform so badly that no one would deploy them", err=True)
     check = check_itself(bundle)
-    click.echo(
+    echo(
         f"of the calibration's models, {check.matched:.0%} of the derived would be a match and {check.cleared:.0%} of "
         "the independent no match",
         err=True,
     )
     if not check.knows_own_architecture:
-        click.echo(
+        echo(
             "warning: no independent calibration model has the target's own architecture, so no audit will end in a "
             "match: train the zoo for longer, or on more data",
             err=True,
         )
     elif check.target.outcome is not VerdictOutcome.MATCH:
-        click.echo(
+        echo(
             f"warning: this bundle does not recognise the target itself ({check.target.outcome}, "
             f'p = {check.target.p_value:.3f}): try more queries or steps, or preset = "standard"',
             err=True,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from metav_audit.cli.echo import echo
+
 
 @click.command()
 @click.argument("folder", default=".", metavar="[DIR]", type=click.Path(path_type=Path))
@@ -30,4 +32,4 @@ def command(folder: Path, digits: bool, seed: int, preset: str) -> None:
         write_project(folder, seed, preset)
     else:
         write_atomically(path, resources.files("metav_audit.cli").joinpath("project.toml").read_bytes())
-    click.echo(str(path))
+    echo(str(path))

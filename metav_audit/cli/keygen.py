@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from metav_audit.cli.echo import echo
+
 
 @click.command()
 @click.argument("key", type=click.Path(path_type=Path))
@@ -20,4 +22,4 @@ def command(key: Path) -> None:
     from metav_audit.evidence import make_key
 
     public = make_key(key, os.environ)
-    click.echo(f"{key}.pub  key id {public.key_id}")
+    echo(f"{key}.pub  key id {public.key_id}")

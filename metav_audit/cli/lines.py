@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING
 
-import click
+from metav_audit.cli.echo import ascii_json, clear, complain, echo
 
 if TYPE_CHECKING:
     from metav_audit.audit import Endpoint
@@ -34,7 +32,7 @@ class Lines:
             complain(str(result.error))
         else:
             clear()
-            click.echo(self._line(result, result.verdict))
+            echo(self._line(result, result.verdict))
 
     def outlook(self, endpoint: Endpoint, queries: int) -> str:
         """Say what an audit would send at least and at most, and what that costs where a price is given."""
@@ -48,7 +46,7 @@ class Lines:
         if limits.price is not None:
             figures |= {"cost": least * limits.price, "cost_at_most": most * limits.price}
         if self._form == "json":
-            return json.dumps(figures)
+            return ascii_json(figures)
         cost = f", cost {figures['cost']:g} to {figures['cost_at_most']:g}" if limits.price is not None else ""
         return (
             f"{self._name(endpoint.name)}: {queries} queries in {least} requests, {most} at most with retries, "
@@ -61,7 +59,7 @@ class Lines:
             # Of the control itself it is known as well.
             passed = verdict.outcome.value == "match" if result.is_control else passed
             more = {"folder": str(folder), "control": result.is_control, "control_passed": passed}
-            return json.dumps({**verdict.to_json(), **more}, ensure_ascii=False, allow_nan=False)
+            return ascii_json({**verdict.to_json(), **more})
         from metav_audit.statistics import ratio_text
 
         numbers = [f"{verdict.answered} of {verdict.queries} queries answered", f"{verdict.requests} requests"]
@@ -93,15 +91,3 @@ def _code(result: Result) -> int:
     assert result.verdict is not None
     # A control that matches does not count.
     return 0 if result.is_control else _EXIT_CODES[result.verdict.outcome.value]
-
-
-def complain(what: str) -> None:
-    """Write what went wrong to stderr, over any progress."""
-    clear()
-    click.echo(f"metav-audit: {what}", err=True)
-
-
-def clear() -> None:
-    """Take progress off the terminal's line."""
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[K", err=True, nl=False)

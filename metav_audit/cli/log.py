@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from metav_audit.cli.commit import stamper_of
+from metav_audit.cli.echo import echo
 
 _COLUMN = "Column, a dotted path, or JMESPath; @ is the whole record."
 
@@ -76,13 +77,13 @@ def seal(
     kind = ScoreKind(scores) if scores else task.output.score_kinds[0]
     log = LogFormat(task, Columns(time, account, input, answer), kind, utc, eight_bit)
     sealed, done = seal_log(find_sources(files), log, output, CountLine("records read"))
-    click.echo(f"{output}  {len(sealed.days)} days, {sealed.count} rows, head {sealed.head}")
-    click.echo(f"{done.rows} rows added, {done.broken} records left out: {output / 'broken.jsonl'}", err=True)
+    echo(f"{output}  {len(sealed.days)} days, {sealed.count} rows, head {sealed.head}")
+    echo(f"{done.rows} rows added, {done.broken} records left out: {output / 'broken.jsonl'}", err=True)
     if signing is None:
-        click.echo("warning: without --key and --tsa nothing shows when this log was there", err=True)
+        echo("warning: without --key and --tsa nothing shows when this log was there", err=True)
         return
     path, _ = seal_head(sealed, signing, claimed_at=datetime.now(UTC), stamper=stamper)
-    click.echo(f"signed{' and time-stamped' if stamper else ''}: {path}", err=True)
+    echo(f"signed{' and time-stamped' if stamper else ''}: {path}", err=True)
 
 
 @command.command()
@@ -99,7 +100,7 @@ def check(log: Path, signer: str | None, roots: Path | None) -> int:
 
     sealed = open_log(log)
     sealed.check()
-    click.echo(f"passed  {len(sealed.days)} days, {sealed.count} rows, head {sealed.head}")
+    echo(f"passed  {len(sealed.days)} days, {sealed.count} rows, head {sealed.head}")
     seals = check_log_seals(
         sealed,
         signer=read_signer(signer) if signer else None,
@@ -107,7 +108,7 @@ def check(log: Path, signer: str | None, roots: Path | None) -> int:
     )
     for each in seals:
         for finding in each.findings.findings:
-            click.echo(f"{'passed' if finding.passed else 'FAILED'}  {each.name}, {finding.name}: {finding.detail}")
+            echo(f"{'passed' if finding.passed else 'FAILED'}  {each.name}, {finding.name}: {finding.detail}")
     if not seals:
-        click.echo("no seal: nothing shows when this log was there", err=True)
+        echo("no seal: nothing shows when this log was there", err=True)
     return 0 if all(each.findings.passed for each in seals) else 4

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from metav_audit.cli.echo import echo
 from metav_audit.errors import ConfigurationError
 
 
@@ -25,4 +26,4 @@ def command(folder: Path, output: Path | None) -> None:
         raise ConfigurationError(f"{folder} is no finished audit's folder: it lacks {SUMS}; give one audit's folder")
     path = output or folder.with_name(f"{folder.resolve().name}.zip")
     pack_folder(folder, path)
-    click.echo(path)
+    echo(path)

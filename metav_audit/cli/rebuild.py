@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from metav_audit.cli.echo import echo
+
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -45,10 +47,10 @@ def command(
     if output is not None:
         rebuilt.save(output)
     if fresh_seed is not None:
-        click.echo(f"{output}  sha256 {rebuilt.sha256}, with the seed {fresh_seed}")
+        echo(f"{output}  sha256 {rebuilt.sha256}, with the seed {fresh_seed}")
         return 0
     found = differences(shown, rebuilt)
     for difference in found:
-        click.echo(difference)
-    click.echo(f"{'different' if found else 'the same'}: {bundle} is {shown.sha256}, made again {rebuilt.sha256}")
+        echo(difference)
+    echo(f"{'different' if found else 'the same'}: {bundle} is {shown.sha256}, made again {rebuilt.sha256}")
     return 4 if found else 0

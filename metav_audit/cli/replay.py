@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from metav_audit.cli.echo import echo
+
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -47,7 +49,7 @@ def command(
         check_free(path)
     shown, workshop = FingerprintBundle.load(bundle), open_workshop(load_project(project))
     found = replay_bundle(shown, workshop)
-    click.echo(str(found))
+    echo(str(found))
     if signing is not None:
         statement = make_replay_statement(
             shown,
@@ -58,5 +60,5 @@ def command(
             stamper=stamper,
         )
         save_attestation(statement, path)
-        click.echo(str(path))
+        echo(str(path))
     return 4 if found.status is ReplayStatus.NOT_REPRODUCED else 0

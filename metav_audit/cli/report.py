@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from metav_audit.cli.echo import echo
+
 if TYPE_CHECKING:
     from metav_audit.report import Paper
 
@@ -37,4 +39,4 @@ def command(folder: Path, form: str | None, paper: Paper) -> None:
         written = write_reports(folder, (form,) if form else FORMATS, paper)
         write_sums(AuditFolder(folder), [path.name for path in written])
     for path in written:
-        click.echo(path)
+        echo(path)

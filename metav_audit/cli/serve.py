@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from metav_audit.cli.echo import ascii_json, echo, echo_table
+
 
 @click.command()
 @click.argument("model")
@@ -48,16 +50,16 @@ def command(
     from metav_audit.serving.server import Server, serve_until, until_interrupted, until_stdin_closes
 
     served = open_model(model, bundle=bundle, project=project, weights=weights, outputs=outputs)
-    server = Server(host, port, lambda request: answer(served, request), lambda line: click.echo(line, err=True))
+    server = Server(host, port, lambda request: answer(served, request), lambda line: echo(line, err=True))
     fields = endpoint_fields(served, server.url)
 
     def until_the_end() -> None:
-        click.echo(_table(fields), err=True)
-        click.echo(json.dumps(fields) if form == "json" else server.url)
+        echo_table(_table(fields), err=True)
+        echo(ascii_json(fields) if form == "json" else server.url)
         (until_stdin_closes if end_with_stdin else until_interrupted)()
 
     serve_until(server, until_the_end)
-    click.echo(f"ended after {server.gate.passed} requests", err=True)
+    echo(f"ended after {server.gate.passed} requests", err=True)
 
 
 def _table(fields: dict[str, Any]) -> str:

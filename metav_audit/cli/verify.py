@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from metav_audit.cli.echo import echo, echo_json
 
 if TYPE_CHECKING:
     from metav_audit.verify import Step
@@ -38,9 +39,10 @@ def command(folder: Path, signer: str | None, tsa_cert: Path | None, form: str) 
         steps = verify_folder(evidence, expected)
     passed = all(step.passed for step in steps)
     if form == "json":
-        click.echo(json.dumps({"passed": passed, "steps": [asdict(step) for step in steps]}, indent=2))
+        echo_json({"passed": passed, "steps": [asdict(step) for step in steps]}, indent=2)
     else:
-        click.echo("\n".join(map(_line, steps)))
+        for step in steps:
+            echo(_line(step))
     return 0 if passed else 4
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from metav_audit.cli.echo import echo
+
 
 @click.command()
 @click.argument("project", type=click.Path(path_type=Path))
@@ -23,6 +25,6 @@ def command(project: Path, jobs: int | None) -> None:
     loaded = load_project(project)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
     derived = sum(one.plan.derived for one in zoo.surrogates)
-    click.echo(f"{derived} derived and {len(zoo.surrogates) - derived} independent models in {loaded.store}")
+    echo(f"{derived} derived and {len(zoo.surrogates) - derived} independent models in {loaded.store}")
     if zoo.left_out:
-        click.echo(f"{zoo.left_out} left out: they perform so badly that no one would deploy them", err=True)
+        echo(f"{zoo.left_out} left out: they perform so badly that no one would deploy them", err=True)

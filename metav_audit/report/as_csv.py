@@ -42,9 +42,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from metav_audit.progress import printable
 from metav_audit.report.entries import Entry, corrected
 from metav_audit.report.model import EvidenceReport, Query
-from metav_audit.report.text import printable
 
 COLUMNS = (
     "endpoint",

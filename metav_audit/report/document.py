@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from metav_audit.progress import printable
 from metav_audit.report.blocks import Block, Drawing, Tone
-from metav_audit.report.text import printable
 
 
 @dataclass(frozen=True, slots=True)

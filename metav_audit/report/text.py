@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
+
+from metav_audit.progress import escaped
 
 _COVERED = (
     range(0x20, 0x483),
@@ -15,14 +16,6 @@ _COVERED = (
 """Latin, Greek, Cyrillic, punctuation and mathematical signs: letters that the typesetter's own fonts have."""
 
 
-def printable(text: object) -> str:
-    r"""Show control and format characters as escapes: a line break as ``\n``, a right-to-left override as ``\u202e``.
-
-    Left as they are, they would let a name rearrange the line it is printed in, or break a file's encoding.
-    """
-    return "".join(_escaped(character) if _hidden(character) else character for character in str(text))
-
-
 def shorten(text: str, length: int) -> str:
     """Cut a text to ``length`` characters, the last of them an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"
@@ -31,7 +24,7 @@ def shorten(text: str, length: int) -> str:
 def escape_rare(value: Any) -> Any:
     r"""Escape, in every text of a JSON value, what the typesetter's own fonts lack, such as ``\u732b``."""
     if isinstance(value, str):
-        return "".join(letter if _has_glyph(letter) else _escaped(letter) for letter in value)
+        return "".join(letter if _has_glyph(letter) else escaped(letter) for letter in value)
     if isinstance(value, dict):
         return {name: escape_rare(item) for name, item in value.items()}
     return [escape_rare(item) for item in value] if isinstance(value, list) else value
@@ -39,11 +32,3 @@ def escape_rare(value: Any) -> Any:
 
 def _has_glyph(letter: str) -> bool:
     return any(ord(letter) in covered for covered in _COVERED)
-
-
-def _hidden(character: str) -> bool:
-    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
-def _escaped(character: str) -> str:
-    return character.encode("ascii", "backslashreplace").decode() if ord(character) > 127 else repr(character)[1:-1]

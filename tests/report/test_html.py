@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import pypdf
 import pytest
 
+from metav_audit.progress import printable
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_html import render_html
 from metav_audit.report.layout import lay_out
-from metav_audit.report.text import printable
 from metav_audit.task import ClassScores, TaskSpec
 from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_bundle, make_task

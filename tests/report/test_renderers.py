@@ -13,12 +13,13 @@ import pypdf
 import pytest
 
 from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
+from metav_audit.progress import printable
 from metav_audit.report import load_report, write_reports
 from metav_audit.report.as_csv import COLUMNS
 from metav_audit.report.figures.scores import EDGE, log_odds, place_dots
 from metav_audit.report.layout.answers import MAX_CARDS, choose_cards
 from metav_audit.report.layout.values import number_ranges
-from metav_audit.report.text import printable, shorten
+from metav_audit.report.text import shorten
 from metav_audit.task import ClassScores, TaskSpec
 from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_bundle, make_task

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from metav_audit.progress import printable
 from metav_audit.report.blocks import Bar, Card, Cards, Column, Drawing, Paragraph, Picture, Pictures, Table
 from metav_audit.report.document import Section
 from metav_audit.report.layout.findings import distance_in
 from metav_audit.report.layout.values import DASH, number_ranges
 from metav_audit.report.model import EvidenceReport, Query
-from metav_audit.report.text import printable, shorten
+from metav_audit.report.text import shorten
 from metav_audit.task import OutputKind
 
 MAX_CARDS = 32
