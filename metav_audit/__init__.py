@@ -15,6 +15,7 @@ _PLACES = {
     "AuditFolder": "metav_audit.verdict",
     "Endpoint": "metav_audit.audit",
     "FingerprintBundle": "metav_audit.bundle",
+    "Grant": "metav_audit.audit",
     "MetavAuditError": "metav_audit.errors",
     "TaskSpec": "metav_audit.task",
     "Transcript": "metav_audit.transcript",
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from metav_audit.adapter import Adapter as Adapter
     from metav_audit.adapter import check_adapter as check_adapter
     from metav_audit.audit import Endpoint as Endpoint
+    from metav_audit.audit import Grant as Grant
     from metav_audit.audit import audit_endpoint as audit_endpoint
     from metav_audit.audit import load_endpoints as load_endpoints
     from metav_audit.bundle import FingerprintBundle as FingerprintBundle

@@ -11,6 +11,7 @@ from metav_audit.audit import (
     Audited,
     ControlResult,
     Endpoint,
+    Grant,
     Progress,
     audit_side_by_side,
     gather_controls,
@@ -85,6 +86,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     gathered: Callable[[Controls], None] = lambda _: None,
     complain: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] | None = None,
+    grant: Grant = Grant(),  # noqa: B008 - it is frozen
 ) -> Casework:
     """Audit endpoints side by side, each into ``out/NAME``: ask, decide, seal, report, list the hashes.
 
@@ -110,6 +112,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         gathered: told of the blind controls that answered, before the endpoints are asked.
         complain: told why a blind control is missing.
         progress: told of every step of every audit.
+        grant: what of this machine an endpoint file of blind controls may take, as a third party's.
 
     Raises:
         ConfigurationError: a budget is too small, a variable is not set (SecretError), a folder cannot be written or
@@ -122,7 +125,9 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         prepare_folder(bundle, endpoint, AuditFolder(out / endpoint.name))
     # 2.
     if blind is not None:
-        controls = gather_controls(bundle, blind, out, parallel=parallel, complain=complain, progress=progress)
+        controls = gather_controls(
+            bundle, blind, out, parallel=parallel, complain=complain, progress=progress, grant=grant
+        )
         for endpoint in endpoints:
             put_controls(controls, AuditFolder(out / endpoint.name))
         gathered(controls)

@@ -1,8 +1,10 @@
-"""What pydantic says of a file, put into one line that says where and what."""
+"""What a user sets: the one variable that no file may name, and what is wrong with a file, in one line."""
 
 from __future__ import annotations
 
 from pydantic import ValidationError
+
+PASSPHRASE = "METAV_AUDIT_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not its value
 
 
 def first_problem(error: ValidationError, *where: str) -> str:

@@ -6,6 +6,7 @@ from metav_audit.audit.blind import control_endpoints, gather_controls, put_cont
 from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
 from metav_audit.audit.control import ControlResult, with_control
 from metav_audit.audit.endpoint.file import Endpoint, Limits, Operator, load_endpoints, load_operator
+from metav_audit.audit.endpoint.grant import Grant
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, prepare_folder
 from metav_audit.audit.wire.stamping import post_time_stamp_query
@@ -14,6 +15,7 @@ __all__ = [
     "Audited",
     "ControlResult",
     "Endpoint",
+    "Grant",
     "Limits",
     "Operator",
     "Progress",

@@ -12,6 +12,7 @@ import numpy as np
 
 from metav_audit.audit.client import ProgressCallback
 from metav_audit.audit.endpoint.file import Endpoint, load_endpoints
+from metav_audit.audit.endpoint.grant import NOTHING, Grant
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import prepare_folder
 from metav_audit.bundle import FingerprintBundle
@@ -24,9 +25,12 @@ FOLDER = "blind-controls"
 """Where the controls' own audits stand, beside those of the suspects."""
 
 
-def control_endpoints(source: Path, bundle: FingerprintBundle) -> list[Endpoint]:
-    """Return the endpoints that the controls are asked at; none where ``source`` holds their answers."""
-    return load_endpoints(source, bundle.task) if source.suffix == ".toml" else []
+def control_endpoints(source: Path, bundle: FingerprintBundle, grant: Grant = NOTHING) -> list[Endpoint]:
+    """Return the endpoints that the controls are asked at; none where ``source`` holds their answers.
+
+    The file is a third party's: of ``grant`` it takes what a stranger's may.
+    """
+    return load_endpoints(source, bundle.task, grant.for_strangers()) if source.suffix == ".toml" else []
 
 
 def gather_controls(
@@ -37,6 +41,7 @@ def gather_controls(
     parallel: int,
     complain: Callable[[str], None],
     progress: ProgressCallback | None = None,
+    grant: Grant = NOTHING,
 ) -> Controls:
     """Ask the controls of an endpoint file like any suspect, or read their answers from a file.
 
@@ -47,6 +52,7 @@ def gather_controls(
         parallel: controls asked at once.
         complain: told why a control is missing.
         progress: told of every step.
+        grant: what of this machine endpoint files may take; see ``control_endpoints``.
 
     Raises:
         ConfigurationError: the file is missing or misstates something.
@@ -54,7 +60,7 @@ def gather_controls(
     """
     if source.suffix != ".toml":
         return read_answers(bundle, source)
-    endpoints, place = control_endpoints(source, bundle), folder / FOLDER
+    endpoints, place = control_endpoints(source, bundle, grant), folder / FOLDER
     _check(source, [endpoint.name for endpoint in endpoints])
     for endpoint in endpoints:
         prepare_folder(bundle, endpoint, AuditFolder(place / endpoint.name))

@@ -18,13 +18,14 @@ import httpx
 
 from metav_audit.audit.asking import Asker, Queries, Surroundings
 from metav_audit.audit.endpoint.file import Endpoint
+from metav_audit.audit.endpoint.grant import SCHEME
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject, check_resumable
 from metav_audit.audit.order import open_batches, with_canaries
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
 from metav_audit.audit.pace.retries import StuckError
-from metav_audit.audit.wire.local import SCHEME, LocalTransport, find_function
+from metav_audit.audit.wire.local import LocalTransport, find_function
 from metav_audit.audit.wire.transport import Transport
 from metav_audit.bundle import CANARIES, FingerprintBundle, canary_inputs
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
@@ -150,8 +151,7 @@ def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> 
     check_table(bundle, calibration_scores(bundle).fit_weight())
     if endpoint.url.startswith(SCHEME):
         find_function(endpoint.url)
-    signing = [] if endpoint.signer is None else endpoint.signer.templates(os.environ)
-    secrets = Secrets.read([*endpoint.headers.values(), *signing], os.environ)
+    secrets = Secrets.read(endpoint.variables(os.environ), os.environ)
     needed = endpoint.requests_needed(len(bundle.inputs))
     if endpoint.budget(len(bundle.inputs)) < needed:
         raise ConfigurationError(

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
               help="Endpoint or model that must come out as a match, or the run counts for nothing.")  # fmt: skip
 @click.option("--blind-controls", "--controls", "blind", metavar="FILE", type=click.Path(path_type=Path),
               help="Models a third party calls independent, scored like the suspects.")  # fmt: skip
+@click.option("--secret", "secrets", metavar="NAME[@HOST]", multiple=True,
+              help="Environment variable that may be sent, to HOST alone if named; repeatable.")  # fmt: skip
+@click.option("--allow-python", is_flag=True, help="Endpoints of ENDPOINTS may be Python functions, which run here.")
 @click.option("--parallel", type=click.IntRange(1, 64), default=4, show_default=True, help="Endpoints asked at once.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
@@ -41,6 +44,8 @@ def command(
     new_run: bool,
     control: str | None,
     blind: Path | None,
+    secrets: tuple[str, ...],
+    allow_python: bool,
     parallel: int,
     dry_run: bool,
     form: str,
@@ -52,6 +57,9 @@ def command(
     gets a folder of its own with the bundle, the transcript, the verdict and
     the reports; OUT/summary.csv, .html and .pdf put several endpoints side by
     side. Running the same command again asks only what is still open.
+    An endpoint file takes no environment variable but those of --secret, and
+    runs no Python without --allow-python; one of blind controls, a third
+    party's, takes --secret NAME@HOST alone, and never runs any.
     A table [operator] says who asks and by what authority, and names the key
     that seals the audit at its end.
 
@@ -69,12 +77,12 @@ def command(
     3 inconclusive, 4 an endpoint could not be asked, or the control failed. A
     control that matches does not count.
     """
-    from metav_audit.audit import control_endpoints, load_endpoints, with_control
+    from metav_audit.audit import Grant, control_endpoints, load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle
     from metav_audit.casework import audit_and_report
 
-    fingerprint = FingerprintBundle.load(bundle)
-    suspects, sealer = load_endpoints(endpoints, fingerprint.task), _sealer(endpoints)
+    fingerprint, grant = FingerprintBundle.load(bundle), Grant(frozenset(secrets), allow_python)
+    suspects, sealer = load_endpoints(endpoints, fingerprint.task, grant), _sealer(endpoints)
     folder = out / _stamp() if new_run else out
     with ExitStack() as stack:
         if control is not None:
@@ -82,12 +90,12 @@ def command(
         name = suspects[0].name if control is not None else None
         lines = Lines(form, name)
         if dry_run:
-            for suspect in [*suspects, *(control_endpoints(blind, fingerprint) if blind else ())]:
+            for suspect in [*suspects, *(control_endpoints(blind, fingerprint, grant) if blind else ())]:
                 echo(lines.outlook(suspect, len(fingerprint.inputs)))
             return 0
         case = audit_and_report(
             fingerprint, suspects, folder, control=name, blind=blind, sealer=sealer, paper=paper, parallel=parallel,
-            finish=lines.finish, gathered=_count, complain=complain, progress=_tell,
+            finish=lines.finish, gathered=_count, complain=complain, progress=_tell, grant=grant,
         )  # fmt: skip
     return exit_code(case)
 

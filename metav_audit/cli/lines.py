@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from metav_audit.cli.echo import ascii_json, clear, complain, echo
 
@@ -40,17 +42,21 @@ class Lines:
         least, most = endpoint.requests_needed(queries), endpoint.budget(queries)
         # Nothing was asked yet, so nothing is known of the endpoint's speed: a second an answer is a round figure.
         seconds = max(least / limits.concurrency, least / limits.per_second if limits.per_second else 0.0)
+        host = urlsplit(endpoint.url).netloc
+        sent = dict.fromkeys(endpoint.variables(os.environ), host)
         figures = {"endpoint": endpoint.name, "control": is_control, "url": endpoint.url, "queries": queries,
-                   "requests": least, "requests_at_most": most, "seconds_at_a_second_an_answer": seconds,
-                   "seconds_at_most": limits.wall_s}  # fmt: skip
+                   "variables": sent, "requests": least, "requests_at_most": most,
+                   "seconds_at_a_second_an_answer": seconds, "seconds_at_most": limits.wall_s}  # fmt: skip
         if limits.price is not None:
             figures |= {"cost": least * limits.price, "cost_at_most": most * limits.price}
         if self._form == "json":
             return ascii_json(figures)
         cost = f", cost {figures['cost']:g} to {figures['cost_at_most']:g}" if limits.price is not None else ""
+        secrets = f"; {', '.join(sent)} would go to {host}" if sent else ""
         return (
             f"{self._name(endpoint.name)}: {queries} queries in {least} requests, {most} at most with retries, "
-            f"about {seconds:.0f} s if an answer takes one, {limits.wall_s:g} s at most{cost}; nothing was sent"
+            f"about {seconds:.0f} s if an answer takes one, {limits.wall_s:g} s at most{cost}{secrets}; "
+            "nothing was sent"
         )
 
     def _line(self, result: Result, verdict: Verdict) -> str:

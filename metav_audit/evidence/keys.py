@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from metav_audit.config import PASSPHRASE
 from metav_audit.errors import ConfigurationError, EvidenceError, SecretError
 from metav_audit.files import open_regular, read_regular, write_atomically
 
-PASSPHRASE = "METAV_AUDIT_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not its value
 SHORTEST_PASSPHRASE = 8
 MAX_KEY_BYTES = 1 << 14
 _VARIABLE = "env:"

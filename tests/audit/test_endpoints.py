@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from metav_audit.adapter import Response
-from metav_audit.audit import load_endpoints
+from metav_audit.audit import Grant, load_endpoints
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.errors import ConfigurationError, SecretError
 from tests.builders import make_task
@@ -20,7 +20,7 @@ TEMPLATE = '[endpoints.a]\nadapter = "json-template"\nurl = "http://host/api"\n'
 def load(tmp_path, text):
     path = tmp_path / "endpoints.toml"
     path.write_text(text)
-    return load_endpoints(path, TASK)
+    return load_endpoints(path, TASK, Grant(frozenset({"TOKEN", "T", "S"})))
 
 
 def test_an_endpoint_file_is_read(tmp_path):
@@ -154,7 +154,7 @@ def test_an_expanded_secret_is_never_shown(tmp_path, monkeypatch):
     """Neither an endpoint nor the secrets themselves show a value when printed."""
     monkeypatch.setenv("TOKEN", HUSH)
     (endpoint,) = load(tmp_path, BASE + '[endpoints.a.headers]\nAuthorization = "Bearer ${TOKEN}"')
-    secrets = Secrets.read(endpoint.headers.values(), {"TOKEN": HUSH})
+    secrets = Secrets.read(endpoint.variables({}), {"TOKEN": HUSH})
     assert secrets.expand("Bearer ${TOKEN}") == f"Bearer {HUSH}"
     assert HUSH not in repr(endpoint) + repr(secrets) + str(secrets) + repr(endpoint.record())
 
@@ -164,7 +164,7 @@ def test_a_variable_that_cannot_be_used_is_named(value):
     """Unset, empty, or unfit for a header: the message names the variable, not its value."""
     environment = {} if value is None else {"TOKEN": value}
     with pytest.raises(SecretError, match="TOKEN") as caught:
-        Secrets.read(["Bearer ${TOKEN}"], environment)
+        Secrets.read(["TOKEN"], environment)
     assert "nter2" not in str(caught.value)
 
 

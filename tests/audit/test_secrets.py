@@ -36,6 +36,12 @@ def shout(number, seen):
     return Reply(200, json.dumps(body).encode(), headers)
 
 
+@pytest.fixture(autouse=True)
+def granted(monkeypatch):
+    """As a schedule would: the option's own variable."""
+    monkeypatch.setenv("METAV_AUDIT_AUDIT_SECRET", "OTHER SUSPECT_TOKEN")
+
+
 def endpoint_file(tmp_path, url):
     path = tmp_path / "endpoints.toml"
     path.write_text(

@@ -10,8 +10,8 @@ import pytest
 from metav_audit.audit import prepare_folder
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.cli import main
+from metav_audit.config import PASSPHRASE
 from metav_audit.evidence import AttestedStatus, load_attestation, registration_of
-from metav_audit.evidence.keys import PASSPHRASE
 from metav_audit.verdict import AuditFolder
 from tests.audit.helpers import endpoint
 from tests.authority import Authority

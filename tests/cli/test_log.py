@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from metav_audit.cli import main
+from metav_audit.config import PASSPHRASE
 from metav_audit.evidence import check_log_seals
-from metav_audit.evidence.keys import PASSPHRASE
 from metav_audit.transcript.log import open_log
 from tests.authority import Authority
 

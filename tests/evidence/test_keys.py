@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
+from metav_audit.config import PASSPHRASE
 from metav_audit.errors import ConfigurationError, MetavAuditError, SecretError
 from metav_audit.evidence import SigningKey, VerifyingKey, make_key, read_key, read_signer
-from metav_audit.evidence.keys import PASSPHRASE
 
 WORDS = {PASSPHRASE: "correct horse battery"}
 

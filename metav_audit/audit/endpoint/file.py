@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metav_audit.adapter import Adapter, find_adapter
-from metav_audit.audit.endpoint.secrets import refuse_literals
+from metav_audit.audit.endpoint.grant import NOTHING, Grant
+from metav_audit.audit.endpoint.secrets import VARIABLE, refuse_literals
 from metav_audit.audit.endpoint.signing import SigV4
 from metav_audit.bundle import CANARIES, ROUNDS
 from metav_audit.config import first_problem
@@ -126,6 +128,11 @@ class Endpoint:
         """Return the ceiling of requests for so many queries."""
         return self.limits.budget(self.requests_needed(queries) * self.adapter.steps)
 
+    def variables(self, environment: Mapping[str, str]) -> list[str]:
+        """Name the environment variables whose values are sent, or sign what is sent."""
+        signing = [] if self.signer is None else self.signer.templates(environment)
+        return [name for template in (*self.headers.values(), *signing) for name in VARIABLE.findall(template)]
+
     def signed_by(self, key_id: str) -> Endpoint:
         """Return the same endpoint, asked by an operator whose key will seal the audit."""
         return replace(self, operator={**self.operator, "key_id": key_id})
@@ -139,11 +146,16 @@ class Endpoint:
         return EndpointRecord(self.name, self.adapter.name, self.url, self.adapter.options.scores, told)
 
 
-def load_endpoints(path: Path, task: TaskSpec) -> list[Endpoint]:
+def load_endpoints(path: Path, task: TaskSpec, grant: Grant = NOTHING) -> list[Endpoint]:
     """Read an endpoint file and open an adapter for each endpoint in it, in the file's order.
 
+    Args:
+        path: the file.
+        task: what every endpoint takes and gives.
+        grant: what of this machine it may take; nothing by default.
+
     Raises:
-        SecretError: a secret stands as a literal.
+        SecretError: a secret stands as a literal, or a variable is not granted.
         ConfigurationError: the file is missing, not TOML, or holds something unknown or out of range.
     """
     content = _parse(Path(path))
@@ -157,9 +169,19 @@ def load_endpoints(path: Path, task: TaskSpec) -> list[Endpoint]:
         raise ConfigurationError(f"{path} names no endpoint: add a table [endpoints.NAME]")
     try:
         operator = load_operator(path).words
-        return [replace(Endpoint.open(name, fields, task), operator=operator) for name, fields in tables.items()]
+        opened = [replace(Endpoint.open(name, fields, task), operator=operator) for name, fields in tables.items()]
+        for endpoint in opened:
+            _check_grant(endpoint, grant)
     except ConfigurationError as error:
         raise type(error)(f"{path}: {error}") from None
+    return opened
+
+
+def _check_grant(endpoint: Endpoint, grant: Grant) -> None:
+    try:
+        grant.check(endpoint.url, endpoint.variables(os.environ))
+    except ConfigurationError as error:
+        raise type(error)(f"endpoints.{endpoint.name}: {error}") from None
 
 
 class Operator(BaseModel):

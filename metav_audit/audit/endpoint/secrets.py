@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from metav_audit.adapter import Response
+from metav_audit.config import PASSPHRASE
 from metav_audit.errors import ConfigurationError, SecretError
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -50,13 +51,13 @@ class Secrets:
         object.__setattr__(self, "_written", written)
 
     @classmethod
-    def read(cls, templates: Iterable[str], environment: Mapping[str, str]) -> Secrets:
-        """Fetch every variable the templates name.
+    def read(cls, names: Iterable[str], environment: Mapping[str, str]) -> Secrets:
+        """Fetch variables by their names.
 
         Raises:
             SecretError: a variable is not set, empty, too short, or cannot stand in a header.
         """
-        names = sorted({name for template in templates for name in VARIABLE.findall(template)})
+        names = sorted(set(names))
         for name in names:
             value = environment.get(name, "")
             if not value.strip():
@@ -132,6 +133,8 @@ def refuse_literals(where: str, headers: Mapping[str, str], options: Mapping[str
 
 
 def _check_header(place: str, name: str, value: str) -> None:
+    if PASSPHRASE in VARIABLE.findall(value):
+        raise SecretError(f"{place} names {PASSPHRASE}: the key's passphrase is never sent")
     rest = VARIABLE.sub("", value)
     if "${" in rest:
         raise ConfigurationError(f'{place} holds a "${{" that names no variable: write "${{NAME}}"')

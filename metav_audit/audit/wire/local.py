@@ -17,10 +17,9 @@ import numpy as np
 
 from metav_audit.adapter import Request, Response
 from metav_audit.audit.endpoint.file import Limits
+from metav_audit.audit.endpoint.grant import SCHEME
 from metav_audit.audit.wire.transport import FaultKind, TransportError
 from metav_audit.errors import ConfigurationError
-
-SCHEME = "python:"
 
 Function = Callable[[np.ndarray[Any, Any]], Any]
 

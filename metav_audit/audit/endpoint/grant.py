@@ -1,0 +1,73 @@
+"""What an endpoint file may take of this machine: nothing but what whoever runs the audit names beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+from metav_audit.errors import ConfigurationError, SecretError
+
+SCHEME = "python:"
+"""Begins the address of a function of this very process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an endpoint file may take.
+
+    Attributes:
+        secrets: environment variables whose values may be sent: ``NAME``, or ``NAME@HOST`` to that host alone, with
+            or without its port.
+        functions: whether an endpoint may be a function, whose module is imported and so runs.
+
+    >>> grant = Grant(frozenset({"OURS", "THEIRS@models.example.org"}))
+    >>> grant.covers("OURS", "https://any.example.com"), grant.for_strangers().covers("OURS", "https://any.example.com")
+    (True, False)
+    >>> grant.for_strangers().covers("THEIRS", "https://models.example.org/v1")
+    True
+    """
+
+    secrets: frozenset[str] = frozenset()
+    functions: bool = False
+
+    def for_strangers(self) -> Self:
+        """Return what a third party's file may take: variables that are bound to a host, and no function."""
+        return type(self)(frozenset(name for name in self.secrets if "@" in name))
+
+    def covers(self, variable: str, url: str) -> bool:
+        """Say whether a variable's value may be sent to an address."""
+        return not {variable, *(f"{variable}@{host}" for host in _hosts(url))}.isdisjoint(self.secrets)
+
+    def check(self, url: str, variables: Iterable[str]) -> None:
+        """Check what an endpoint would take.
+
+        Raises:
+            SecretError: a variable is not granted.
+            ConfigurationError: it is a function, and functions are not.
+        """
+        if url.startswith(SCHEME) and not self.functions:
+            raise ConfigurationError(
+                f"{url} would run Python code on this machine: say --allow-python if you wrote it; a third party's "
+                "file may not"
+            )
+        for name in variables:
+            if not self.covers(name, url):
+                host = host_of(url)
+                raise SecretError(
+                    f"it would send the environment variable {name} to {host}: if you want that, say --secret {name} "
+                    f"or --secret {name}@{host}; a third party's file needs the latter"
+                )
+
+
+NOTHING = Grant()
+
+
+def host_of(url: str) -> str:
+    """Return an address's host, with its port where it names one."""
+    return urlsplit(url).netloc.lower()
+
+
+def _hosts(url: str) -> set[str]:
+    return {host_of(url), urlsplit(url).hostname or ""}
