@@ -26,6 +26,9 @@ def command(
     does one made on another platform or with other versions, and that is said
     first.
 
+    A project is code, and runs: a stranger's belongs in a container without a
+    network (docs/false-claims.md has the command).
+
     With --fresh-seed the bundle is made with a seed that its owner did not
     choose. A match that hangs on a lucky seed is gone when the endpoint is
     audited with OUT.

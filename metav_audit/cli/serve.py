@@ -42,6 +42,10 @@ def command(
     .pt2 file, or MODULE:FUNCTION. The last two need --bundle or --project,
     which say what goes in and what comes out.
 
+    A project and MODULE:FUNCTION are code, and run. A .pt2 file is looked through
+    before it is opened, and refused if opening it would run code; what its
+    program then computes is its own: a stranger's belongs in a container.
+
     The URL goes to stdout when the server is ready; a table for an endpoint
     file goes to stderr. Ctrl-C or SIGTERM ends it.
     """

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import call_function, one_line
+from metav_audit.zoo.exported import check_exported
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.store import load_weights, weights_hash
 
@@ -104,9 +105,14 @@ def _check_outputs(outputs: str | None, task: TaskSpec) -> None:
 
 def _load_exported(path: Path) -> nn.Module:
     try:
+        check_exported(path)
         return _Exported(torch.export.load(path))
     except FileNotFoundError:
         raise ConfigurationError(f"cannot read the target model {path}: there is no such file") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the target model {path}: {error.strerror or error}") from None
+    except DataError:
+        raise
     except Exception as error:
         raise DataError(f"{path} is no program that torch.export.save wrote: {one_line(error)}") from error
 
