@@ -19,7 +19,7 @@ from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep, Window, ba
 from metav_audit.audit.pace.retries import LONGEST_PAUSE_S, PassingError, StuckError, retrying
 from metav_audit.audit.wire.hints import announced_rest
 from metav_audit.audit.wire.identity import explain, identify
-from metav_audit.audit.wire.refusals import no_response, refusal
+from metav_audit.audit.wire.refusals import check_kept, no_response, refusal
 from metav_audit.audit.wire.transport import TransportError, WayOut, merge_headers
 from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.task import Answer, Inputs
@@ -158,6 +158,7 @@ class Asker:
         """Send one request, let the flow read the response, and journal what it made of it."""
         got = await self._send_until_ok(request, about)
         try:
+            check_kept(got.response)
             step = flow.advance(got.response)
         except AnswerError as error:
             await self._received(got, "unusable", error=self._worded(str(error)))

@@ -158,7 +158,7 @@ class Received:
         error: what was wrong, in a line without secrets; None where nothing was.
         status: HTTP's; None where no response came, and so for what follows.
         response_sha256: of the body as it came.
-        redacted_sha256: of the body as kept, where a secret that it echoed was taken out.
+        redacted_sha256: of the body as kept, where a secret that it echoed was taken out, or for which it was dropped.
         headers: where they lie in ``bodies.pack``, as JSON without the date.
         body: where the body lies.
         identity: how the server named itself.

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from metav_audit.adapter import Response
+from metav_audit.audit.endpoint.echoes import Echoes
 from metav_audit.config import PASSPHRASE
 from metav_audit.errors import ConfigurationError, SecretError
 
@@ -34,6 +35,7 @@ _TOKEN = re.compile(
 _RUN = re.compile(r"[A-Za-z0-9+=]{24,}")
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 _NO_TEXT = frozenset({float, int, bool, type(None)})
+_DROPPED = "[dropped, for it showed "
 _INSTEAD = 'put it in an environment variable and write "${NAME}" in a header'
 
 
@@ -44,11 +46,13 @@ class Secrets:
     values: Mapping[str, str]
     _spelled: tuple[tuple[str, str], ...] = field(init=False)
     _written: tuple[bytes, ...] = field(init=False)
+    _echoes: Echoes = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_spelled", _spellings(self.values))
         written = tuple(json.dumps(spelling, ensure_ascii=False)[1:-1].encode() for spelling, _ in self._spelled)
         object.__setattr__(self, "_written", written)
+        object.__setattr__(self, "_echoes", Echoes(self.values))
 
     @classmethod
     def read(cls, names: Iterable[str], environment: Mapping[str, str]) -> Secrets:
@@ -76,10 +80,11 @@ class Secrets:
         return VARIABLE.sub(lambda match: self.values[match[1]], template)
 
     def redact(self, text: str) -> str:
-        """Replace every value, however it is spelled, by ``[redacted:NAME]``."""
+        """Replace every value by ``[redacted:NAME]``; drop a text that shows one in a spelling of its own."""
         for spelling, name in self._spelled:
             text = text.replace(spelling, f"[redacted:{name}]")
-        return text
+        shown = self._echoes.find(text.encode("utf-8", "replace"))
+        return text if shown is None else dropped(shown)
 
     def stand_in(self, written: bytes) -> bool:
         """Say whether any value, however it is spelled, stands in a text that was written as JSON."""
@@ -87,10 +92,16 @@ class Secrets:
 
     def redact_response(self, response: Response) -> Response:
         """Do the same to all that a server sent."""
-        headers = {name: self.redact(value) for name, value in response.headers.items()}
+        headers = response.headers
+        # Nearly always they are clean, and one look at all of them tells.
+        together = "\n".join(part for header in headers.items() for part in header)
+        if self.redact(together) != together:
+            headers = {self.redact(name): self.redact(value) for name, value in headers.items()}
         content = response.content
         for spelling, name in self._spelled:
             content = content.replace(spelling.encode(), f"[redacted:{name}]".encode())
+        shown = self._echoes.find(content)
+        content = content if shown is None else dropped(shown).encode()
         return Response(response.status, headers, content, response.peer)
 
     def redact_all(self, value: Any) -> Any:
@@ -107,6 +118,17 @@ class Secrets:
                 return list(value)
             return [self.redact_all(part) for part in value]
         return value
+
+
+def dropped(name: str) -> str:
+    """Return what is kept in the place of a text that shows a secret in a spelling of its own."""
+    return f"{_DROPPED}{name}]"
+
+
+def name_of_dropped(content: bytes) -> str | None:
+    """Return the name of the variable for whose sake a body was dropped, or None if it was not."""
+    text = content.decode("utf-8", "replace")
+    return text[len(_DROPPED) : -1] if text.startswith(_DROPPED) else None
 
 
 def _spellings(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from metav_audit.adapter import Outcome, Response
 from metav_audit.audit.endpoint.file import Endpoint
-from metav_audit.audit.endpoint.secrets import VARIABLE
+from metav_audit.audit.endpoint.secrets import VARIABLE, name_of_dropped
 from metav_audit.audit.pace.retries import PassingError
 from metav_audit.audit.wire.hints import wished_pause
 from metav_audit.audit.wire.identity import explain
 from metav_audit.audit.wire.transport import FaultKind, TransportError
-from metav_audit.errors import RemoteError
+from metav_audit.errors import AnswerError, RemoteError
 
 _CHECK_URL = "check that the URL is right and the service up, then run again"
 _FAULT_ADVICE = {
@@ -56,3 +56,13 @@ def _credentials(endpoint: Endpoint) -> str:
     if places:
         return f"the credentials are refused; check the header {' and '.join(places)}"
     return f'it wants credentials; add [endpoints.{endpoint.name}.headers] with Authorization = "Bearer ${{NAME}}"'
+
+
+def check_kept(response: Response) -> None:
+    """Raise AnswerError where a body was dropped: an answer that nobody can read again does not count."""
+    name = name_of_dropped(response.content)
+    if name is not None:
+        raise AnswerError(
+            f"the response repeats the value of {name} in another spelling, so its body is not kept, and an answer "
+            "without its body does not count: use a credential that the endpoint does not repeat"
+        )
