@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def read_answers(bundle: FingerprintBundle, source: Path) -> Controls:
     content = _read(source)
     try:
         kind, rows = _from_json(content) if source.suffix == ".json" else _from_npz(content)
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         what = "it lacks" if isinstance(error, KeyError) else "it holds no such answers:"
         raise ConfigurationError(f"cannot read blind controls from {source}: {what} {error}") from None
     _check(source, list(rows))
@@ -121,6 +122,9 @@ def _from_json(content: bytes) -> tuple[ScoreKind, Rows]:
 
 
 def _from_npz(content: bytes) -> tuple[ScoreKind, Rows]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MAX_CONTROLS_BYTES:
+            raise ValueError(f"its arrays have more than {MAX_CONTROLS_BYTES} bytes")
     arrays: Any = np.load(io.BytesIO(content), allow_pickle=False)
     kinds = [kind for kind in ScoreKind if kind.value in arrays]
     if len(kinds) != 1:

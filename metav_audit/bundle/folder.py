@@ -36,6 +36,9 @@ COMMITMENT = "commitment.json"
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_TENSOR_BYTES = 1 << 30
 MAX_COMMITMENT_BYTES = 32 << 20
+MOST_NUMBERS = 1 << 26
+"""No array that scoring the calibration makes has more, half a gigabyte, unless the bundle itself is so large."""
+MOST_MODELS = 20_000
 _FIELDS = {
     "format", "schema_version", "name", "method", "task", "verifier", "rates", "calibration", "weight", "provenance",
 }  # fmt: skip
@@ -122,12 +125,27 @@ def check_bundle(bundle: FingerprintBundle) -> None:
             raise BundleError(f"bundle part {name} has shape {array.shape}, {shape} was expected: it is damaged")
         if not np.isfinite(array).all():
             raise BundleError(f"bundle part {name} holds NaN or infinite values: it is damaged")
+    _check_cost(bundle)
     if not np.array_equal(bundle.task.domain.project(bundle.inputs), bundle.inputs):
         raise BundleError("a fingerprint input is not valid in the task's input domain: fit the bundle again")
     sides = {card.derived for card in models}
     if sides != {True, False}:
         raise BundleError("the calibration needs models of both sides, derived and independent: fit the bundle again")
     _check_verifier(bundle)
+
+
+def _check_cost(bundle: FingerprintBundle) -> None:
+    """Refuse what a small file makes large: nothing was scored until here."""
+    models, queries, width = bundle.calibration.features.shape
+    try:
+        largest = bundle.verifier.largest(models, queries, width)
+    except (KeyError, IndexError) as error:
+        raise BundleError(f"the meta-verifier does not fit the fingerprint ({error}): the bundle is damaged") from error
+    if largest > max(MOST_NUMBERS, bundle.calibration.features.size) or models > MOST_MODELS:
+        raise BundleError(
+            f"scoring {models} calibration models on {queries} queries would take an array of {largest} numbers, more "
+            f"than {MOST_NUMBERS}, or more than {MOST_MODELS} models: fit a smaller bundle"
+        )
 
 
 def _check_verifier(bundle: FingerprintBundle) -> None:

@@ -74,6 +74,14 @@ class MetaVerifier:
         seen = _FORMS[self.kind].seen
         return self if seen is None else replace(self, tensors=seen(self.tensors, view, space))
 
+    def largest(self, models: int, queries: int, width: int) -> int:
+        """Return how many numbers the largest array has that scoring so many models' answers makes.
+
+        Raises:
+            KeyError, IndexError: a tensor is missing, or has too few dimensions.
+        """
+        return _FORMS[self.kind].size(self.tensors, (models, queries, width))
+
     @property
     def siblings(self) -> int | None:
         """How many siblings of the target it knows; None where its form has none."""
@@ -99,12 +107,12 @@ VERIFIER_LIMITS: Mapping[str, float] = {
 """Limits that the forms set to what they compare; a commitment states them."""
 
 _FORMS: Mapping[VerifierKind, Form] = {
-    VerifierKind.JOINT: Form(joint.score),
+    VerifierKind.JOINT: Form(joint.score, size=joint.size),
     VerifierKind.AGREEMENT: Form(agreement.score),
-    VerifierKind.BITS: Form(bits.score),
+    VerifierKind.BITS: Form(bits.score, size=bits.size),
     VerifierKind.LOCAL: Form(local.score),
-    VerifierKind.CORRELATION: Form(correlation.score),
-    VerifierKind.COMMITTEE: Form(committee.score),
+    VerifierKind.CORRELATION: Form(correlation.score, size=correlation.size),
+    VerifierKind.COMMITTEE: Form(committee.score, size=committee.size),
     VerifierKind.SIBLINGS: siblings.FORM,
 }
 """The registry of forms: a line each."""

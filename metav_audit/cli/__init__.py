@@ -99,11 +99,18 @@ def main(arguments: list[str] | None = None) -> Any:
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except ModuleNotFoundError as error:
-        if error.name not in _OF_THE_OWNER:
-            raise
-        _fail(f"{error.name} is not installed, and this command needs it: pip install 'metav-audit[train]'", 2)
+        _fail(_without_the_extra(error), 2)
+    except MemoryError:
+        _fail("there is not enough memory for these files: they are larger than they look, or the machine is small", 4)
     except MetavAuditError as error:
         _fail(str(error), error.exit_code)
+
+
+def _without_the_extra(error: ModuleNotFoundError) -> str:
+    """Say which package the owner's commands need; raise anew what is none of them."""
+    if error.name not in _OF_THE_OWNER:
+        raise error
+    return f"{error.name} is not installed, and this command needs it: pip install 'metav-audit[train]'"
 
 
 def _end_like_ctrl_c() -> None:

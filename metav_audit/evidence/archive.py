@@ -16,6 +16,9 @@ from metav_audit.verdict import LOCK
 
 MAX_FILES = 10_000
 MAX_BYTES = 8 << 30
+FREE_BYTES = 64 << 20
+MOST_SWOLLEN = 100
+"""Beyond ``FREE_BYTES`` an archive unpacks to no more than so many times its size."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = {LOCK}
 
@@ -70,10 +73,18 @@ def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:
         shutil.copyfileobj(source, target)
 
 
+def _sizes(entry: zipfile.ZipInfo) -> tuple[int, int]:
+    return entry.compress_size, entry.file_size
+
+
 def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
     entries = archive.infolist()
-    if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_BYTES:
-        raise EvidenceError(f"the archive holds more than {MAX_FILES} files or {MAX_BYTES} bytes: it is none of ours")
+    held, unpacked_bytes = (sum(sizes) for sizes in zip(*map(_sizes, entries), strict=True)) if entries else (0, 0)
+    if len(entries) > MAX_FILES or unpacked_bytes > min(MAX_BYTES, FREE_BYTES + MOST_SWOLLEN * held):
+        raise EvidenceError(
+            f"the archive holds more than {MAX_FILES} files or {MAX_BYTES} bytes, or swells more than "
+            f"{MOST_SWOLLEN}-fold: it is none of ours"
+        )
     for entry in entries:
         parts = PurePosixPath(entry.filename).parts
         kind = stat.S_IFMT(entry.external_attr >> 16)

@@ -25,6 +25,7 @@ from metav_audit.transcript.records import (
 from metav_audit.transcript.transcript import Attempt, CanaryRound, Exchange, Transcript
 
 MAX_TRANSCRIPT_BYTES = 1 << 30
+MAX_LINE_BYTES = 1 << 28
 
 
 class Replay:
@@ -280,7 +281,9 @@ def replay_file(path: Path, kept: list[Record] | None = None) -> tuple[Replay, i
         with open_regular(path) as lines:
             if os.fstat(lines.fileno()).st_size > MAX_TRANSCRIPT_BYTES:
                 raise TranscriptError(f"{path} is larger than {MAX_TRANSCRIPT_BYTES} bytes: it is none of ours")
-            for line in lines:
+            while line := lines.readline(MAX_LINE_BYTES):
+                if len(line) == MAX_LINE_BYTES:
+                    raise TranscriptError(f"{path} has a line of {MAX_LINE_BYTES} bytes or more: it is none of ours")
                 if not line.endswith(b"\n"):
                     torn = len(line)
                     break

@@ -153,3 +153,13 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_password(monkeypatch, 
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
         Transport("https://service.test", Limits())
     assert "hunter22" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("behind", "passes"), [(b"", True), (bytes(512), True), (bytes(1 << 20), False)])
+def test_bytes_behind_a_compressed_answer_are_bounded(behind, passes):
+    """A few are padding; without end they would be kept in memory."""
+    with replying(Reply(200, gzip.compress(b"{}") + behind, {"Content-Encoding": "gzip"})) as server:
+        if passes:
+            assert send(server.url).content == b"{}"
+        else:
+            assert fault_of(server.url) is FaultKind.MALFORMED

@@ -22,6 +22,8 @@ from metav_audit.adapter import Request, Response
 from metav_audit.audit.endpoint.file import Limits
 from metav_audit.errors import ConfigurationError
 
+_MOST_BEHIND = 1024
+"""Bytes that may follow a compressed answer's end: some servers fill up with zeros."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OWN_HEADERS = {"accept": "*/*", "connection": "keep-alive", "user-agent": f"python-httpx/{httpx.__version__}"}
 """An audit does not announce itself: a name of its own would let a suspect answer it otherwise than its customers."""
@@ -199,6 +201,7 @@ class _Body:
     def __init__(self, encoding: str, limit: int) -> None:
         self._limit = limit
         self._content = bytearray()
+        self._behind = 0
         coding = encoding.strip().lower()
         if coding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise TransportError(FaultKind.MALFORMED, f"the answer has the content encoding {coding[:40]!r}")
@@ -208,10 +211,14 @@ class _Body:
     def add(self, chunk: bytes) -> None:
         left = self._limit - len(self._content)
         if self._inflater is not None:
+            self._behind += len(chunk) if self._inflater.eof else 0
             try:
                 chunk = self._inflater.decompress(chunk, left + 1)
             except zlib.error:
                 raise TransportError(FaultKind.MALFORMED, "the answer's compression is damaged") from None
+            self._behind = max(self._behind, len(self._inflater.unused_data))
+            if self._behind > _MOST_BEHIND:
+                raise TransportError(FaultKind.MALFORMED, "the answer's compression ends, and the answer goes on")
         if len(chunk) > left:
             raise TransportError(FaultKind.OVERSIZE, f"the answer is larger than {self._limit} bytes")
         self._content += chunk

@@ -24,6 +24,17 @@ Ranker = Callable[[Tensors, NDArray[np.float64], BoolArray], tuple[Numbers, Numb
 """From the same to scores, and to the exact p-values of the models' ranks among the target's siblings."""
 
 
+Size = Callable[[Mapping[str, FloatArray], tuple[int, int, int]], int]
+"""From tensors and the shape (M, N, D) of answers to the numbers of the largest array that scoring them makes."""
+
+
+def as_large_as_asked(tensors: Mapping[str, FloatArray], shape: tuple[int, int, int]) -> int:
+    """Return the size of the answers themselves: no array of the form is larger."""
+    del tensors
+    models, queries, width = shape
+    return models * queries * width
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What a form of verifier does with its tensors.
@@ -32,11 +43,13 @@ class Form:
         score: scores models.
         rank: scores them, and ranks them among the target's siblings; None where the form has no siblings.
         seen: brings the answers of other models among the tensors into a view; None where there are none.
+        size: of the largest array that scoring makes.
     """
 
     score: Reader
     rank: Ranker | None = None
     seen: Callable[[Mapping[str, FloatArray], OutputView, OutputSpace], dict[str, FloatArray]] | None = None
+    size: Size = as_large_as_asked
 
 
 def with_hidden_classes(values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:

@@ -7,14 +7,14 @@ Each vote has a name and a line, the tensor ``line.NAME``: its slope and interce
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.bundle.forms.base import Tensors, sigmoid
-from metav_audit.task import LOG_FLOOR, BoolArray
+from metav_audit.task import LOG_FLOOR, BoolArray, FloatArray
 
 COARSE_FLOOR = math.log(1 / 200)
 """To a committee's coarse distance, log-probabilities below this are equal: what two decimals show as 0."""
@@ -34,6 +34,11 @@ NEAR_FLOOR = 1e-4
 
 GRADED = -1e-3
 """Answers that show no log-probability below this are labels alone."""
+
+
+def size(tensors: Mapping[str, FloatArray], shape: tuple[int, int, int]) -> int:
+    """Count the joint vote's hidden units of all models."""
+    return shape[0] * max(len(tensors["joint.hidden.weight"]), shape[1] * shape[2])
 
 
 def score(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:

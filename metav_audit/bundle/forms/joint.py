@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.bundle.forms.base import Tensors, sigmoid
-from metav_audit.task import BoolArray
+from metav_audit.task import BoolArray, FloatArray
+
+
+def size(tensors: Mapping[str, FloatArray], shape: tuple[int, int, int]) -> int:
+    """Count the hidden units of all models."""
+    return shape[0] * max(len(tensors["hidden.weight"]), shape[1] * shape[2])
 
 
 def score(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:

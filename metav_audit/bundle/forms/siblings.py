@@ -78,6 +78,12 @@ def seen(tensors: Mapping[str, FloatArray], view: OutputView, space: OutputSpace
     return {**shown, SHARES: np.exp(tensors[MODELS])} if view.label_only else shown
 
 
+def size(tensors: Mapping[str, FloatArray], shape: tuple[int, int, int]) -> int:
+    """Count the likenesses, and the pairs of references, which are solved for as well."""
+    models, references = len(tensors[MODELS]), len(tensors[REFERENCES])
+    return max(shape[0] * models, references**2 * (1 + references // 1000), (shape[0] + models) * shape[1] * shape[2])
+
+
 def likeness_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> Likeness:
     """Return each suspect's likeness to every model over the queries that it answered."""
     answers = with_hidden_classes(values, mask) if LEAST in tensors else np.where(mask, values, 0.0)
@@ -131,4 +137,4 @@ def _shown(tensor: FloatArray, view: OutputView, space: OutputSpace) -> FloatArr
     return with_hidden_classes(shown.values.astype(np.float64), shown.mask).astype(np.float32)
 
 
-FORM = Form(score, rank, seen)
+FORM = Form(score, rank, seen, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, prod
@@ -177,11 +178,14 @@ class GeneratedTensor(_Numbers):
 
         channels, height, width = self.sizes if self.is_picture else (0, 0, 0)
         try:
-            with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
+            with (
+                warnings.catch_warnings(action="ignore"),
+                Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture,
+            ):
                 if picture.size != (width, height):
                     raise AnswerError(f"an answer is a picture of {picture.size}, the task says {(width, height)}")
                 levels = np.asarray(picture.convert("L" if channels == 1 else "RGB"), dtype=np.float64)
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
             raise AnswerError(f"an answer is no PNG or JPEG file: {type(error).__name__}") from None
         channels_first = np.moveaxis(levels.reshape(height, width, channels), -1, 0)
         elements: list[float] = (self.low + channels_first / 255 * (self.high - self.low)).ravel().tolist()
