@@ -6,38 +6,50 @@ import errno
 import json
 import math
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from metav_audit.errors import ConfigurationError
 
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Write ``content`` under a temporary name, flush it to disk, and rename it to ``path``.
 
-    ``mode`` says who may read it; nobody but its owner may before the end.
+    ``mode`` says who may read and write it, less what the process's umask takes away.
 
     Raises:
         ConfigurationError: the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, mode)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        with in_the_place_of(path, mode) as file:
+            file.write(content)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
+
+
+@contextmanager
+def in_the_place_of(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Give a new file to write to, which takes the place of ``path`` when the block ends without an error.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise
 
 
 def open_regular(path: Path, *, follow: bool = False, write: bool = False) -> BinaryIO:

@@ -31,6 +31,18 @@ def test_a_file_may_be_its_owner_s_alone(tmp_path):
     assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o644
 
 
+def test_the_umask_says_who_may_read(tmp_path):
+    """A process that keeps its files to itself gets no file that others may read, whoever writes it."""
+    before = os.umask(0o077)
+    try:
+        write_atomically(tmp_path / "a", b"content")
+        os.umask(0o027)
+        write_atomically(tmp_path / "b", b"content")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"] == [0o600, 0o640]
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_an_interrupted_write_leaves_the_old_file_and_no_debris(tmp_path, monkeypatch, stop):
     """Stopped before the rename, the old content stands alone."""

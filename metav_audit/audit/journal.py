@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -219,7 +220,7 @@ def check_resumable(folder: Path, subject: Subject) -> None:
 def _locked(folder: Path) -> IO[bytes]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("ab")
+        lock = os.fdopen(os.open(folder / LOCK, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666), "wb")
     except OSError as error:
         raise ConfigurationError(
             f"cannot write the folder {folder}: {error.strerror}; choose one you may write to"
@@ -228,8 +229,13 @@ def _locked(folder: Path) -> IO[bytes]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise ConfigurationError(
+                f"another audit is at work in {folder}: wait for it, or choose another folder"
+            ) from error
         raise ConfigurationError(
-            f"another audit is at work in {folder}: wait for it, or choose another folder"
+            f"the file system of {folder} gives no lock ({error.strerror}), so that two audits could write there at "
+            "once: choose a folder on a local disk"
         ) from error
     return lock
 

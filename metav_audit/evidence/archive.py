@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from metav_audit.errors import ConfigurationError, EvidenceError
-from metav_audit.files import files_below, open_regular
+from metav_audit.files import files_below, in_the_place_of, open_regular
 from metav_audit.verdict import LOCK
 
 MAX_FILES = 10_000
@@ -31,16 +31,9 @@ def pack_folder(folder: Path, path: Path) -> None:
     """
     try:
         names = sorted(name for name in files_below(folder, MAX_FILES) if Path(name).name not in _LEFT_OUT)
-        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as aside:
-            try:
-                with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
-                    for name in names:
-                        _add(archive, name, folder / name)
-                Path(aside.name).chmod(0o644)
-                Path(aside.name).replace(path)
-            except BaseException:
-                Path(aside.name).unlink(missing_ok=True)
-                raise
+        with in_the_place_of(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                _add(archive, name, folder / name)
     except OSError as error:
         raise ConfigurationError(f"cannot pack {folder} into {path}: {error.strerror}") from error
 

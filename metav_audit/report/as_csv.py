@@ -1,5 +1,8 @@
 """report.csv: one row a query, for spreadsheets and pandas; and summary.csv.
 
+Every cell stands in quotes. Where a text, or a part of it behind a semicolon, begins like a formula, an apostrophe
+stands before the sign.
+
 Columns of report.csv, in this order; a cell is empty where there is nothing to say:
 
 - ``endpoint``: the endpoint's name.
@@ -37,7 +40,9 @@ summary.csv: one row an endpoint, in the order of the summary. Columns:
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -91,7 +96,9 @@ SUMMARY_COLUMNS = (
     "bundle_sha256",
     "url",
 )
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"(^|;)(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""Where a spreadsheet would begin to read a formula: at a cell's start, and behind what some locales part cells with;
+full-width signs count as the plain ones."""
 
 Cell = str | int | float | bool | None
 
@@ -110,7 +117,7 @@ def render_summary(entries: Sequence[Entry]) -> bytes:
 def _written(rows: Sequence[tuple[Cell, ...]], columns: Sequence[str]) -> bytes:
     # dtype=object: whole numbers stay whole beside empty cells.
     frame = pd.DataFrame([[_cell(value) for value in row] for row in rows], columns=list(columns), dtype=object)
-    return frame.to_csv(index=False, lineterminator="\n").encode()
+    return frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL).encode()
 
 
 def _summary_row(entry: Entry, corrected_p: float | None) -> tuple[Cell, ...]:
@@ -172,7 +179,4 @@ def _row(report: EvidenceReport, query: Query) -> tuple[Cell, ...]:
 
 def _cell(value: Cell) -> Cell:
     """Make text plain: a spreadsheet takes a cell that begins like a formula for one, and runs it."""
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return _FORMULA.sub(r"\1\2'", printable(value)) if isinstance(value, str) else value

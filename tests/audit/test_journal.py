@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import tempfile
 from dataclasses import replace
@@ -196,3 +197,18 @@ def test_a_secret_that_is_a_word_of_the_format_is_an_error_of_one_line(tmp_path,
     ):
         answer(journal, 0)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.EWOULDBLOCK, "another audit"), (errno.ENOLCK, "gives no lock"), (errno.EOPNOTSUPP, "gives no lock")],
+)
+def test_a_lock_that_the_file_system_cannot_give_is_named_as_that(tmp_path, monkeypatch, number, said):
+    """Nobody is told to wait for an audit that is not there."""
+
+    def refused(*_):
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with pytest.raises(ConfigurationError, match=said):
+        opened(tmp_path)

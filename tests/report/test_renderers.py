@@ -232,3 +232,49 @@ def test_text_helpers():
     assert printable("a\n\x00\u200b\ue000é中") == "a\\n\\x00\\u200b\\ue000é中"
     assert shorten("abcdef", 4) == "abc…"
     assert number_ranges([9, 3, 0, 4, 5]) == "0, 3\N{EN DASH}5, 9"
+
+
+FORMULAS = ["=1+1", "\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20x", " =1", "a;=1", "a; +1", "x;\uff1d1", "\uff1b"]
+
+
+def test_every_csv_cell_is_quoted_and_no_part_of_it_a_formula(tmp_path):
+    """Behind a semicolon, which parts cells in some locales, and in full width; numbers and JSON stay as they were."""
+    from metav_audit.report.as_csv import render_csv
+
+    report = load_report(AuditFolder(make_folder(tmp_path, linear_model(make_task(), 0))))
+    queries = tuple(dataclasses.replace(report.queries[0], reason=text) for text in FORMULAS)
+    content = render_csv(dataclasses.replace(report, queries=queries)).decode()
+    rows = content.splitlines()
+    assert all(row.startswith('"') and row.endswith('"') for row in rows)
+    assert all(row.count('","') == len(COLUMNS) - 1 for row in rows)
+    frame = pd.read_csv(io.StringIO(content))
+    wanted = [
+        "'=1+1",
+        "'\uff1d1+1",
+        "'\uff0b1",
+        "'\uff0d1",
+        "'\uff20x",
+        " '=1",
+        "a;'=1",
+        "a; '+1",
+        "x;'\uff1d1",
+        "\uff1b",
+    ]
+    assert frame["reason"].tolist() == wanted
+    assert frame["query"].dtype.kind == "i"
+    assert sum(json.loads(frame.loc[0, "suspect_probabilities"])) == pytest.approx(1)
+
+
+def test_the_host_and_the_addresses_that_answered_stand_side_by_side(tmp_path):
+    """In one line of the annex, each address once; a folder without addresses has no such line."""
+    from metav_audit.report.as_html import render_html
+
+    report = load_report(AuditFolder(make_folder(tmp_path, linear_model(make_task(), 0))))
+    assert b"addresses that answered" not in render_html(report)
+    peers = (
+        {"address": "192.0.2.7:443"},
+        {"address": "192.0.2.7:443", "server": "b"},
+        {"address": "[2001:db8::1]:443"},
+    )
+    text = render_html(dataclasses.replace(report, identities=peers)).decode()
+    assert "127.0.0.1:8080, 192.0.2.7:443, [2001:db8::1]:443" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from metav_audit.evidence import Attested
 from metav_audit.report.attachments import MAX_ATTACHED
@@ -47,6 +48,7 @@ def _custody(report: EvidenceReport) -> Iterator[Block]:
         {
             "endpoint": endpoint.name,
             "asked at": endpoint.url,
+            **_peers(report),
             "adapter": f"{endpoint.adapter}, scores read as {endpoint.scores.value}",
             **{f"option {name}": value for name, value in endpoint.options.items() if value not in (None, {}, [])},
         }
@@ -72,6 +74,14 @@ def _custody(report: EvidenceReport) -> Iterator[Block]:
         dict(report.settings),
         {f"software, {name}": value for name, value in report.software.items()},
     )
+
+
+def _peers(report: EvidenceReport) -> dict[str, str]:
+    """Put the host that was named beside the addresses that answered; nothing where no address was recorded."""
+    addresses = dict.fromkeys(each["address"] for each in report.identities if "address" in each)
+    if not addresses:
+        return {}
+    return {"host named, addresses that answered": f"{urlsplit(report.endpoint.url).netloc}, {', '.join(addresses)}"}
 
 
 def _events(report: EvidenceReport) -> Iterator[tuple[str, ...]]:
