@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 10 11 12 13 14
+MINUTES ?= 10
 FULL_SEEDS ?= 10 11 12
 TASK_SEEDS ?= 10 11 12
 VALUES := --method committee --method metav --method local
@@ -16,7 +17,7 @@ COVER ?=
 LOWEST := .venv-lowest
 DATA ?= ../shared/data
 
-.PHONY: help fix docs test-lowest demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fixtures clean
+.PHONY: help fix docs test-lowest demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fuzz fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -125,6 +126,9 @@ bench-full: $(READY)  ## three targets on digits with every way to copy: in fami
 
 bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries
 	$(BIN)/python -m tests.bench.throughput
+
+fuzz: $(READY)  ## files and answers changed at random, MINUTES for each that reads them
+	$(BIN)/python -m tests.bench.fuzz --minutes $(MINUTES)
 
 bench-verify: $(READY)  ## how long the verification of an audit of 1,000 queries takes
 	$(BIN)/python -m tests.bench.verification

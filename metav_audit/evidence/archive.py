@@ -6,6 +6,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,16 @@ MAX_BYTES = 8 << 30
 FREE_BYTES = 64 << 20
 MOST_SWOLLEN = 100
 """Beyond ``FREE_BYTES`` an archive unpacks to no more than so many times its size."""
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+    IndexError,
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = {LOCK}
 
@@ -53,7 +64,7 @@ def unpacked(path: Path) -> Iterator[Path]:
         try:
             with open_regular(path, follow=True) as file, zipfile.ZipFile(file) as archive:
                 _extract(archive, folder)
-        except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+        except _DAMAGES as error:
             raise EvidenceError(f"{path} is no archive of an audit, or is damaged: {error}") from error
         yield folder
 
@@ -81,7 +92,13 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
     for entry in entries:
         parts = PurePosixPath(entry.filename).parts
         kind = stat.S_IFMT(entry.external_attr >> 16)
-        if entry.is_dir() or ".." in parts or parts[:1] in ((), ("/",)) or kind not in (0, stat.S_IFREG):
+        if (
+            not entry.filename
+            or entry.is_dir()
+            or ".." in parts
+            or parts[:1] in ((), ("/",))
+            or kind not in (0, stat.S_IFREG)
+        ):
             raise EvidenceError(f"the archive holds {entry.filename!r}, which is no plain file below it")
         target = folder.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
