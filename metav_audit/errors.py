@@ -19,6 +19,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+FOREIGN: tuple[type[BaseException], ...] = (Exception, SystemExit)
+"""What code that is not ours may raise where it is called: a ``sys.exit`` of its own is no end of this program."""
+
 
 class MetavAuditError(Exception):
     """The root of the tree; catching it catches every error raised on purpose."""

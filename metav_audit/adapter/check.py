@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.adapter.contract import Adapter, Outcome, Request, Response, Wait
-from metav_audit.errors import AnswerError, MetavAuditError
+from metav_audit.errors import FOREIGN, AnswerError, MetavAuditError
 from metav_audit.task import Answer, Inputs, ScoreKind, TaskSpec, check_answer
 
 Scores = NDArray[np.float64]
@@ -163,7 +163,7 @@ class _Check:
                 check_answer(answer, self._adapter.task.output, self._adapter.options.scores)
         except AnswerError:
             return
-        except Exception as error:
+        except FOREIGN as error:
             yield f"decode of {what} raised {type(error).__name__}, not AnswerError"
         else:
             yield f"decode accepted {what}"
@@ -200,7 +200,7 @@ class _Check:
 def _failures(part: Callable[[], Iterator[str]]) -> list[str]:
     try:
         return list(dict.fromkeys(part()))
-    except Exception as error:
+    except FOREIGN as error:
         return [f"{part.__name__.strip('_')}: {type(error).__name__}: {error}"]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from metav_audit.adapter.contract import ENTRY_POINT_GROUP, Adapter
-from metav_audit.errors import ConfigurationError
+from metav_audit.errors import FOREIGN, ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def _load(entries: list[EntryPoint]) -> InstalledAdapter:
     try:
         loaded = entry.load()
     # A stranger's module may raise anything while it is imported.
-    except Exception as error:
+    except FOREIGN as error:
         return InstalledAdapter(entry.name, package, None, f"importing it raised {type(error).__name__}: {error}")
     if not (isinstance(loaded, type) and issubclass(loaded, Adapter)):
         return InstalledAdapter(

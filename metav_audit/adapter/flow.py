@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from metav_audit.adapter.contract import Adapter, Outcome, Request, Response, Wait
-from metav_audit.errors import AnswerError, MetavAuditError
+from metav_audit.errors import FOREIGN, AnswerError, MetavAuditError
 from metav_audit.task import Answer, Inputs, check_answer
 
 Step = Request | Wait | list[Answer]
@@ -31,7 +31,7 @@ class Flow:
         except MetavAuditError:
             raise
         # A stranger's code may raise anything.
-        except Exception as error:
+        except FOREIGN as error:
             raise _broken(self._adapter, f"raised {type(error).__name__} over an answer") from error
 
     def _advance(self, response: Response | None) -> Step:
@@ -66,7 +66,7 @@ def classify(adapter: Adapter, response: Response) -> Outcome:
     """
     try:
         return Outcome(adapter.classify(response))
-    except Exception as error:
+    except FOREIGN as error:
         raise _broken(adapter, f"could not classify HTTP {response.status} ({type(error).__name__})") from error
 
 

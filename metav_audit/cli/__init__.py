@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from metav_audit.cli.echo import echo
+from metav_audit.cli.ending import end_by_a_fault, end_of_memory, end_without_output, fail, is_output
 from metav_audit.errors import MetavAuditError
 from metav_audit.version import __version__
 
@@ -75,8 +75,9 @@ def _name_variables(command: click.Command, name: str) -> None:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, and for an audit no match; 1 match; 2 usage or configuration; 3 inconclusive; "
-    "4 the remote or an integrity check failed; 130 interrupted.",
+    epilog="Exit codes: 0 done, and for an audit no match; 1 match, whatever else failed; 2 usage or configuration; "
+    "3 inconclusive; 4 the remote or an integrity check failed; 5 some of several endpoints failed, none is a match; "
+    "70 a fault, its traceback in a file; 74 stdout takes no more; 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="metav-audit")
 def cli() -> None:
@@ -84,33 +85,37 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; every error raised on purpose becomes one line on stderr and its exit code."""
+    """Run the command line; whatever goes wrong becomes one line on stderr and an exit code that is no verdict's."""
     _end_like_ctrl_c()
     try:
-        sys.exit(cli.main(args=arguments, prog_name="metav-audit", standalone_mode=False))
+        code = cli.main(args=arguments, prog_name="metav-audit", standalone_mode=False)
+        click.echo(nl=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("interrupted; run the same command again to go on", 130)
+        fail("interrupted; run the same command again to go on", 130)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "metav-audit"
-        _fail(f"{' '.join(error.format_message().split())} See '{command} --help'.", 2)
+        fail(f"{' '.join(error.format_message().split())} See '{command} --help'.", 2)
     except click.ClickException as error:
-        _fail(error.format_message(), 2)
-    except ModuleNotFoundError as error:
-        _fail(_without_the_extra(error), 2)
-    except MemoryError:
-        _fail("there is not enough memory for these files: they are larger than they look, or the machine is small", 4)
+        fail(error.format_message(), 2)
     except MetavAuditError as error:
-        _fail(str(error), error.exit_code)
+        fail(str(error), error.exit_code)
+    except BaseException as error:
+        _end(error)
+    sys.exit(code)
 
 
-def _without_the_extra(error: ModuleNotFoundError) -> str:
-    """Say which package the owner's commands need; raise anew what is none of them."""
-    if error.name not in _OF_THE_OWNER:
-        raise error
-    return f"{error.name} is not installed, and this command needs it: pip install 'metav-audit[train]'"
+def _end(error: BaseException) -> NoReturn:
+    """End by what nobody raised on purpose."""
+    if isinstance(error, ModuleNotFoundError) and error.name in _OF_THE_OWNER:
+        fail(f"{error.name} is not installed, and this command needs it: pip install 'metav-audit[train]'", 2)
+    if isinstance(error, MemoryError):
+        end_of_memory()
+    if is_output(error):
+        end_without_output(error)
+    end_by_a_fault(error)
 
 
 def _end_like_ctrl_c() -> None:
@@ -120,8 +125,3 @@ def _end_like_ctrl_c() -> None:
 
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-def _fail(message: str, code: int) -> None:
-    echo(f"metav-audit: {message}", err=True)
-    sys.exit(code)

@@ -13,6 +13,8 @@ from metav_audit.cli.echo import clear, complain, echo
 from metav_audit.cli.lines import Lines, exit_code
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from metav_audit.audit import Progress
     from metav_audit.evidence import Sealer
     from metav_audit.report import Paper
@@ -73,9 +75,9 @@ def command(
     the suspect's own rule; with fewer than 20, or with more matches than
     promised, no verdict is given.
 
-    Exit code: the gravest of all endpoints; 0 no match, 1 match,
-    3 inconclusive, 4 an endpoint could not be asked, or the control failed. A
-    control that matches does not count.
+    Exit code: 1 a match, whatever else failed; 4 the endpoint could not be
+    asked, or the control failed; 5 some of several endpoints failed and none is
+    a match; 3 inconclusive; 0 no match. A control that matches does not count.
     """
     from metav_audit.audit import Grant, control_endpoints, load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle
@@ -83,12 +85,13 @@ def command(
 
     fingerprint, grant = FingerprintBundle.load(bundle), Grant(frozenset(secrets), allow_python)
     suspects, sealer = load_endpoints(endpoints, fingerprint.task, grant), _sealer(endpoints)
-    folder = out / _stamp() if new_run else out
+    run = _now().strftime("%Y-%m-%dT%H-%M-%S.%fZ")
+    folder = out / run if new_run else out
     with ExitStack() as stack:
         if control is not None:
             suspects = stack.enter_context(with_control(control, suspects, bundle, fingerprint.task, folder))
         name = suspects[0].name if control is not None else None
-        lines = Lines(form, name)
+        lines = Lines(form, name, run, _now)
         if dry_run:
             for suspect in [*suspects, *(control_endpoints(blind, fingerprint, grant) if blind else ())]:
                 echo(lines.outlook(suspect, len(fingerprint.inputs)))
@@ -115,10 +118,10 @@ def _sealer(endpoints: Path) -> Sealer | None:
     return Sealer(read_key(operator.key, os.environ), stamper_of(operator.tsa, operator.tsa_cert))
 
 
-def _stamp() -> str:
+def _now() -> datetime:
     from datetime import UTC, datetime
 
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
+    return datetime.now(UTC)
 
 
 def _count(controls: Controls) -> None:

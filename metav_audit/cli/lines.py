@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from metav_audit.cli.echo import ascii_json, clear, complain, echo
+from metav_audit.cli.echo import ascii_json, clear, complain, echo, echo_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from metav_audit.audit import Endpoint
     from metav_audit.casework import Casework, Result
     from metav_audit.verdict import Verdict
 
 _EXIT_CODES = {"match": 1, "no_match": 0, "inconclusive": 3}
-_GRAVITY = (0, 3, 1, 2, 4)
+_SURE = ("match", "no_match")
+_GRAVITY = (0, 3, 1)
+_CONTROL_FAILED, _SOME_FAILED = 4, 5
 
 
 class Lines:
@@ -23,18 +28,24 @@ class Lines:
     Args:
         form: "text" or "json".
         control: the control's name, or None.
+        run: the run's name, the same in all of its lines.
+        now: tells the time.
     """
 
-    def __init__(self, form: str, control: str | None) -> None:
-        self._form, self._control = form, control
+    def __init__(self, form: str, control: str | None, run: str, now: Callable[[], datetime]) -> None:
+        self._form, self._control, self._run, self._now = form, control, run, now
 
     def finish(self, result: Result) -> None:
-        """Print what became of an endpoint; an error is a line on stderr."""
-        if result.verdict is None:
+        """Print what became of an endpoint; an error is a line on stderr, and as JSON on stdout, too."""
+        if result.error is not None:
             complain(str(result.error))
-        else:
-            clear()
+        clear()
+        if self._form == "json":
+            echo_json(self._json(result))
+        elif result.verdict is not None:
             echo(self._line(result, result.verdict))
+            for reason in () if result.verdict.outcome.value in _SURE else result.verdict.reasons:
+                echo(f"  {reason}")
 
     def outlook(self, endpoint: Endpoint, queries: int) -> str:
         """Say what an audit would send at least and at most, and what that costs where a price is given."""
@@ -59,13 +70,23 @@ class Lines:
             "nothing was sent"
         )
 
+    def _json(self, result: Result) -> dict[str, Any]:
+        # Of the control itself it is known as well whether it passed.
+        own = result.verdict is not None and result.verdict.outcome.value == "match"
+        more = {
+            "run": self._run,
+            "time": self._now().isoformat(),
+            "folder": str(result.folder.path),
+            "control": result.is_control,
+            "control_passed": own if result.is_control else result.stands,
+            "error": None if result.error is None else str(result.error),
+        }
+        failed = {"endpoint": result.endpoint.name, "url": result.endpoint.url, "outcome": None}
+        told = failed if result.verdict is None else result.verdict.to_json()
+        return {**told, **more}
+
     def _line(self, result: Result, verdict: Verdict) -> str:
         folder, passed = result.folder.path, result.stands
-        if self._form == "json":
-            # Of the control itself it is known as well.
-            passed = verdict.outcome.value == "match" if result.is_control else passed
-            more = {"folder": str(folder), "control": result.is_control, "control_passed": passed}
-            return ascii_json({**verdict.to_json(), **more})
         from metav_audit.statistics import ratio_text
 
         numbers = [f"{verdict.answered} of {verdict.queries} queries answered", f"{verdict.requests} requests"]
@@ -84,16 +105,17 @@ class Lines:
 
 
 def exit_code(case: Casework) -> int:
-    """Say at last whether the control failed, and return the exit code of a run: the gravest of all endpoints'."""
+    """Say at last whether the control failed, and return the exit code of a run.
+
+    A match is told whatever else failed; then that an endpoint failed; then the gravest of all outcomes. A control
+    that failed takes all verdicts with it, one that passed does not count.
+    """
     if case.control is not None and not case.control.passed:
         complain(case.control.complaint)
-        return 4
-    return max(map(_code, case.results), default=0, key=_GRAVITY.index)
-
-
-def _code(result: Result) -> int:
-    if result.error is not None:
-        return result.error.exit_code
-    assert result.verdict is not None
-    # A control that matches does not count.
-    return 0 if result.is_control else _EXIT_CODES[result.verdict.outcome.value]
+        return _CONTROL_FAILED
+    suspects = [result for result in case.results if not result.is_control]
+    codes = [_EXIT_CODES[each.verdict.outcome.value] for each in suspects if each.verdict is not None]
+    errors = [each.error.exit_code for each in suspects if each.error is not None]
+    if errors and 1 not in codes:
+        return errors[0] if len(suspects) == 1 else _SOME_FAILED
+    return max(codes, default=0, key=_GRAVITY.index)

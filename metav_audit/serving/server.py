@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from metav_audit.adapter import Request, Response
-from metav_audit.errors import ConfigurationError
+from metav_audit.errors import FOREIGN, ConfigurationError
 from metav_audit.version import __version__
 
 MAX_BODY_BYTES = 64 << 20
@@ -187,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         except RefusedError as refused:
             return _refusal(refused)
         # The owner's model may raise anything.
-        except Exception as error:
+        except FOREIGN as error:
             why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
             if self.server.say is not None:
                 self.server.say(f"{self.command} {self.path[:100]} failed: {why}")

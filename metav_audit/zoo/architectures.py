@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.errors import FOREIGN, ConfigurationError, DataError
 from metav_audit.task import GeneratedTensor, OutputSpace, TaskSpec
 from metav_audit.zoo.outputs.registry import trained
 
@@ -160,7 +160,7 @@ def import_function(reference: str, what: str) -> Callable[..., Any]:
         sys.path.insert(0, here)
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:
+    except FOREIGN as error:
         reason = one_line(error)
         raise ConfigurationError(
             f"cannot import {what} {reference!r} ({reason}): write it as module:function, and put the module beside "
@@ -181,11 +181,11 @@ def call_function(reference: str, what: str, *arguments: object) -> Any:
     function = import_function(reference, what)
     try:
         return function(*arguments)
-    except Exception as error:
+    except FOREIGN as error:
         raise DataError(f"{what} {reference!r} fails: {one_line(error)}") from error
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error's kind and the first line of its message."""
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.errors import FOREIGN, ConfigurationError, DataError
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import call_function, one_line
 from metav_audit.zoo.exported import check_exported
@@ -122,7 +122,7 @@ def _try_out(network: nn.Module, task: TaskSpec, model: str, count: int) -> None
     inputs = torch.from_numpy(task.domain.sample(count, np.random.default_rng(0)))
     try:
         outputs = network(inputs)
-    except Exception as error:
+    except FOREIGN as error:
         hint = "; export it with a dynamic batch dimension" if model.endswith(".pt2") and count != 2 else ""
         shape = tuple(inputs.shape)
         raise DataError(f"target model {model} fails on inputs of shape {shape}: {one_line(error)}{hint}") from error

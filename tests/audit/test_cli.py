@@ -18,6 +18,7 @@ from tests.servers import ModelServer, Reply, always, free_port
 TASK = make_task()
 BUNDLE = make_bundle(queries=8, task=TASK)
 TARGET = linear_model(TASK, 0)
+FAR = linear_model(TASK, 9, distance=3.0)
 
 
 def table(name, url, **more):
@@ -76,11 +77,30 @@ def test_json_is_one_object_a_line(run):
     assert verdicts[0]["outcome"] == "match"
 
 
+def test_where_some_failed_and_none_matches_the_code_says_so(run):
+    """5, whatever the others gave; one endpoint alone that cannot be asked is 4."""
+    with ModelServer(FAR) as server, ModelServer(TARGET, fault=always(401)) as closed:
+        assert run(table("closed", closed.url) + table("a", server.url))[0] == 5
+        assert run(table("closed", closed.url), out="alone")[0] == 4
+
+
+def test_every_endpoint_has_a_line_in_json(run):
+    """One that failed, too: with the same run, the time, its error, and no outcome."""
+    with ModelServer(FAR) as server, ModelServer(TARGET, fault=always(401)) as closed:
+        _, out, err = run(table("closed", closed.url) + table("a", server.url), "--format", "json")
+    failed, judged = (json.loads(line) for line in out.splitlines())
+    assert (failed["endpoint"], failed["outcome"], judged["outcome"]) == ("closed", None, "no_match")
+    assert failed["error"] == err.strip().removeprefix("metav-audit: ")
+    assert judged["error"] is None
+    assert failed["run"] == judged["run"]
+    assert failed["time"] <= judged["time"]
+
+
 def test_one_endpoint_s_failure_does_not_stop_the_others(run):
-    """The exit code is the gravest; the failing endpoint is one line on stderr."""
+    """A match is told whatever else failed; the failing endpoint is one line on stderr."""
     with ModelServer(TARGET) as server, ModelServer(TARGET, fault=always(401)) as closed:
         code, out, err = run(table("closed", closed.url) + table("a", server.url))
-    assert code == 4
+    assert code == 1
     assert out.startswith("a: match")
     assert len(err.splitlines()) == 1
     assert "endpoint closed" in err

@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
+import ssl
+import subprocess
+import threading
 import tracemalloc
 import zlib
+from contextlib import contextmanager, suppress
 
+import httpx
 import pytest
 
 from metav_audit.adapter import Request
@@ -117,6 +123,70 @@ def test_a_failed_tls_handshake_does_not_pass():
         kind = fault_of(server.url.replace("http://", "https://"))
     assert kind is FaultKind.TLS
     assert not kind.passing
+
+
+@contextmanager
+def strict_tls(folder, *, after_handshake):
+    """A TLS server that refuses whoever shows no certificate: in the handshake or, as TLS 1.3 has it, after it."""
+    certificate, key = folder / "server.pem", folder / "server.key"
+    words = f"req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {certificate} -days 2 -subj /CN=localhost"
+    subprocess.run(
+        ["openssl", *words.split(), "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    if not after_handshake:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def refuse():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                context.wrap_socket(connection, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        yield f"https://localhost:{listener.getsockname()[1]}", certificate
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(timeout=10)
+
+
+@pytest.mark.parametrize("after_handshake", [False, True], ids=["in the handshake", "after it"])
+def test_a_server_that_wants_a_client_certificate_is_a_tls_fault(tmp_path, monkeypatch, after_handshake):
+    """Whenever it refuses, and whatever the library raises: a fault that does not pass."""
+    with strict_tls(tmp_path, after_handshake=after_handshake) as (url, roots):
+        monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+        with pytest.raises(TransportError) as caught:
+            send(url, origin=url)
+    assert caught.value.kind in (FaultKind.TLS, FaultKind.RESET)
+    if after_handshake:
+        assert "client certificate" in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [ssl.SSLError("x"), OSError(107, "x"), ConnectionAbortedError()], ids=repr)
+def test_whatever_a_connection_raises_is_a_fault(error):
+    """Errors of the socket that the library lets through are no crash."""
+    inner = httpx.MockTransport(raising(error))
+
+    async def once():
+        async with Transport("https://a", Limits(), inner) as transport:
+            await transport.send(Request("https://a", b"{}"), {}, 5)
+
+    with pytest.raises(TransportError):
+        asyncio.run(once())
+
+
+def raising(error):
+    def handle(request):
+        raise error
+
+    return handle
 
 
 def test_a_redirect_comes_back_as_it_is():

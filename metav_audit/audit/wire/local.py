@@ -19,7 +19,7 @@ from metav_audit.adapter import Request, Response
 from metav_audit.audit.endpoint.file import Limits
 from metav_audit.audit.endpoint.grant import SCHEME
 from metav_audit.audit.wire.transport import FaultKind, TransportError
-from metav_audit.errors import ConfigurationError
+from metav_audit.errors import FOREIGN, ConfigurationError
 
 Function = Callable[[np.ndarray[Any, Any]], Any]
 
@@ -34,7 +34,7 @@ def find_function(url: str) -> Function:
     try:
         function = getattr(import_module(module), name)
     # The user's module may raise anything while it is imported.
-    except Exception as error:
+    except FOREIGN as error:
         why = f"{type(error).__name__}: {error}"
         raise ConfigurationError(f"{url}: cannot import {name} of {module} ({why}): is PYTHONPATH right?") from None
     if not callable(function):
@@ -81,5 +81,5 @@ class LocalTransport:
             scores = np.asarray(self._function(inputs), dtype=np.float64)
             return Response(200, {}, json.dumps({"scores": scores.tolist()}).encode())
         # The user's function may raise anything.
-        except Exception as error:
+        except FOREIGN as error:
             return Response(500, {}, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())

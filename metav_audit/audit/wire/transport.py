@@ -122,7 +122,10 @@ class Transport:
             raise _connect_fault(error) from None
         except httpx.ProxyError:
             raise TransportError(FaultKind.UNREACHABLE, "the environment's proxy refuses the connection") from None
-        except httpx.TransportError:
+        except ssl.SSLError as error:
+            # After the handshake: TLS 1.3 refuses a client, for the certificate that it lacks, in the first answer.
+            raise _tls_fault(error) from None
+        except (httpx.TransportError, OSError):
             raise TransportError(FaultKind.RESET, "the connection broke before the answer was whole") from None
         except (httpx.InvalidURL, UnicodeError):
             raise TransportError(FaultKind.MALFORMED, "the address or a header is not valid HTTP") from None
@@ -183,15 +186,33 @@ def _open(url: str, concurrency: int) -> httpx.AsyncHTTPTransport:
     parts = urlsplit(url)
     host, proxies = parts.hostname or "", getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
+    trust, most = _trust(parts.scheme), httpx.Limits(max_connections=concurrency)
     if proxy is None or host in _LOOPBACK or proxy_bypass(parts.netloc):
-        return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=concurrency))
+        return httpx.AsyncHTTPTransport(verify=trust, limits=most)
     try:
-        return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=concurrency), proxy=proxy)
+        return httpx.AsyncHTTPTransport(verify=trust, limits=most, proxy=proxy)
     except (httpx.InvalidURL, ValueError, ImportError):
         # The proxy's address may hold a password: it is not repeated.
         raise ConfigurationError(
             f"the environment's proxy for {parts.scheme}://{host} cannot be used: write it like http://host:port in "
             "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY (socks5:// needs the package socksio), or name the host in NO_PROXY"
+        ) from None
+
+
+def _trust(scheme: str) -> ssl.SSLContext:
+    """Return whom TLS trusts: the usual roots, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``; plain HTTP has none.
+
+    Raises:
+        ConfigurationError: the variable leads to no certificates.
+    """
+    if scheme == "http":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the root certificates of TLS ({error.strerror or error}): SSL_CERT_FILE must name a file of "
+            "certificates in PEM, SSL_CERT_DIR a folder; unset both for the usual ones"
         ) from None
 
 
@@ -229,10 +250,17 @@ class _Body:
         return bytes(self._content)
 
 
+def _tls_fault(error: ssl.SSLError) -> TransportError:
+    told = (error.reason or "").replace("_", " ").lower()
+    if "certificate required" in told:
+        return TransportError(FaultKind.TLS, "it asks for a client certificate, which the endpoint file does not name")
+    return TransportError(FaultKind.TLS, f"its TLS certificate or handshake is not valid{f' ({told})' if told else ''}")
+
+
 def _connect_fault(error: httpx.ConnectError) -> TransportError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
-            return TransportError(FaultKind.TLS, "its TLS certificate or handshake is not valid")
+            return _tls_fault(cause)
         cause = cause.__cause__ or cause.__context__
     return TransportError(FaultKind.UNREACHABLE, "no connection: the host is unknown, down, or refuses")

@@ -1,0 +1,69 @@
+"""How the program ends: one line on stderr and an exit code; whatever goes wrong never looks like a verdict."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from metav_audit.cli.echo import echo
+
+FAULT = 70
+"""Exit code of a fault of ours, or of code that we called: never 0 or 1, which are verdicts."""
+NO_OUTPUT = 74
+"""Exit code where stdout takes no more."""
+_LEAST_SECRET = 8
+"""Characters that a variable's value must have to be looked for in a traceback."""
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say in one line what went wrong, and end."""
+    with suppress(OSError):
+        echo(f"metav-audit: {message}", err=True)
+    sys.exit(code)
+
+
+def end_without_output(error: BaseException) -> NoReturn:
+    """End where nothing can be printed: the disk is full, or the reader has left."""
+    # What is still buffered would be written at the very end, and fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    why = error.strerror if isinstance(error, OSError) else "its reader has left"
+    fail(f"cannot write to stdout ({why}): what was finished stands in its folder", NO_OUTPUT)
+
+
+def end_of_memory() -> NoReturn:
+    """End where the machine has no memory left."""
+    fail("out of memory: these files are larger than they look, or the machine is small; what was finished stands", 4)
+
+
+def end_by_a_fault(error: BaseException) -> NoReturn:
+    """End by what nobody foresaw; its traceback goes into a file, without any variable's value in it."""
+    told = f"{type(error).__name__}, a fault of metav-audit or of code that it called"
+    try:
+        handle, path = tempfile.mkstemp(prefix="metav-audit-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(_without_secrets("".join(traceback.format_exception(error))))
+    except OSError:
+        fail(f"{told}; its traceback could not be written to {tempfile.gettempdir()}", FAULT)
+    fail(f"{told}: please report it with {path}", FAULT)
+
+
+def is_output(error: BaseException) -> bool:
+    """Say whether it is click that failed: it wrote where nothing can be written, or ends since a reader has left."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    in_click = any(Path(frame.filename).parent == Path(click.__file__).parent for frame in last)
+    return in_click and isinstance(error, OSError | SystemExit)
+
+
+def _without_secrets(text: str) -> str:
+    """Take out the values of the environment's variables: a secret comes from nowhere else. Paths stay readable."""
+    for value in sorted(os.environ.values(), key=len, reverse=True):
+        if len(value) >= _LEAST_SECRET and not os.path.exists(value):
+            text = text.replace(value, "***")
+    return text
