@@ -251,7 +251,7 @@ class _Body:
 
 
 def _tls_fault(error: ssl.SSLError) -> TransportError:
-    told = (error.reason or "").replace("_", " ").lower()
+    told = (getattr(error, "reason", None) or "").replace("_", " ").lower()
     if "certificate required" in told:
         return TransportError(FaultKind.TLS, "it asks for a client certificate, which the endpoint file does not name")
     return TransportError(FaultKind.TLS, f"its TLS certificate or handshake is not valid{f' ({told})' if told else ''}")
