@@ -39,7 +39,7 @@ def end_without_output(error: BaseException) -> NoReturn:
 
 def end_of_memory() -> NoReturn:
     """End where the machine has no memory left."""
-    fail("out of memory: these files are larger than they look, or the machine is small; what was finished stands", 4)
+    fail("there is not enough memory: these files are larger than they look, or the machine is small", 4)
 
 
 def end_by_a_fault(error: BaseException) -> NoReturn:
