@@ -102,7 +102,7 @@ def altered(draw: Any, value: Any) -> Any:
         elif how == "drop":
             del container[key]
         elif how == "swap":
-            other, at = draw(st.sampled_from(list(places(changed))))
+            other, at = draw(st.sampled_from(list(places(changed)) or [(container, key)]))
             container[key] = copy.deepcopy(other[at])
         elif isinstance(container, list):
             container.insert(key, copy.deepcopy(container[key]))

@@ -270,11 +270,11 @@ def test_the_host_and_the_addresses_that_answered_stand_side_by_side(tmp_path):
     from metav_audit.report.as_html import render_html
 
     report = load_report(AuditFolder(make_folder(tmp_path, linear_model(make_task(), 0))))
-    assert b"addresses that answered" not in render_html(report)
+    assert b"answered from" not in render_html(report)
     peers = (
         {"address": "192.0.2.7:443"},
         {"address": "192.0.2.7:443", "server": "b"},
         {"address": "[2001:db8::1]:443"},
     )
     text = render_html(dataclasses.replace(report, identities=peers)).decode()
-    assert "127.0.0.1:8080, 192.0.2.7:443, [2001:db8::1]:443" in text
+    assert "127.0.0.1:8080, answered from 192.0.2.7:443, [2001:db8::1]:443" in text

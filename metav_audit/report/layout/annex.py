@@ -81,7 +81,7 @@ def _peers(report: EvidenceReport) -> dict[str, str]:
     addresses = dict.fromkeys(each["address"] for each in report.identities if "address" in each)
     if not addresses:
         return {}
-    return {"host named, addresses that answered": f"{urlsplit(report.endpoint.url).netloc}, {', '.join(addresses)}"}
+    return {"host": f"{urlsplit(report.endpoint.url).netloc}, answered from {', '.join(addresses)}"}
 
 
 def _events(report: EvidenceReport) -> Iterator[tuple[str, ...]]:
