@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,10 @@ from metav_audit.adapter import AnswerError
 from metav_audit.audit.blind import read_answers
 from metav_audit.bundle import Calibration, MetaVerifier, VerifierKind
 from metav_audit.cli import main
-from metav_audit.errors import BundleError, ConfigurationError, EvidenceError
+from metav_audit.errors import BundleError, ConfigurationError, EvidenceError, TranscriptError
 from metav_audit.evidence import unpacked
 from metav_audit.task import ClassScores, GeneratedTensor, ImageDomain, TaskSpec
+from metav_audit.transcript import BodyReader
 from tests.builders import make_bundle
 
 TINY = TaskSpec(ImageDomain(1, 1, 1), ClassScores(("a", "b")))
@@ -87,6 +89,18 @@ def test_an_archive_that_swells_is_refused_before_it_is_written(tmp_path):
         pytest.fail("it was unpacked")
 
 
+def test_bodies_that_swell_are_not_read_without_end(tmp_path, monkeypatch):
+    """A small body that many records name costs its size each time: there is an end to that."""
+    monkeypatch.setattr("metav_audit.transcript.bodies.FREE_BYTES", 3 << 20)
+    content = zlib.compress(bytes(1 << 20))
+    (tmp_path / "bodies.pack").write_bytes(content)
+    with BodyReader(tmp_path / "bodies.pack") as bodies:
+        for _ in range(3):
+            assert len(bodies.read((0, len(content)))) == 1 << 20
+        with pytest.raises(TranscriptError, match="100-fold"):
+            bodies.read((0, len(content)))
+
+
 def test_controls_that_swell_are_refused(tmp_path, small):
     """An .npz file whose arrays are larger than a file of controls may be."""
     content = io.BytesIO()
@@ -102,7 +116,7 @@ def test_controls_that_swell_are_refused(tmp_path, small):
 def test_a_picture_that_swells_is_an_answer_error(recwarn):
     """A PNG of a few bytes that says it is enormous."""
     header = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (60_000).to_bytes(4, "big") * 2 + b"\x08\x00\x00\x00\x00"
-    crc = __import__("zlib").crc32(header[12:]).to_bytes(4, "big")
+    crc = zlib.crc32(header[12:]).to_bytes(4, "big")
     with pytest.raises(AnswerError, match="no PNG"):
         GeneratedTensor((1, 8, 8), 0.0, 1.0).from_picture(header + crc + b"\x00\x00\x00\x00IDAT" + bytes(4))
     assert not recwarn.list

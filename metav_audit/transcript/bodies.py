@@ -22,6 +22,10 @@ BODIES = "bodies.pack"
 MAX_BODY_BYTES = 1 << 28
 """No body is larger than this, unpacked: the client's own limit is not above it."""
 
+FREE_BYTES = 1 << 30
+MOST_SWOLLEN = 100
+"""Beyond ``FREE_BYTES``, the bodies that are read are no more than so many times as large as their file."""
+
 _REMEMBERED = 4096
 """So many of the last bodies are remembered, to keep equal ones once; older ones are written again."""
 
@@ -98,6 +102,7 @@ class BodyReader:
         self._path = path
         self._file = open_regular(path)
         self.size = self._file.seek(0, os.SEEK_END)
+        self._left = max(FREE_BYTES, MOST_SWOLLEN * self.size)
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +116,7 @@ class BodyReader:
         """Return a body.
 
         Raises:
-            TranscriptError: there is none at that place.
+            TranscriptError: there is none at that place, or all that were read are too many bytes for their file.
         """
         start, size = place
         self._file.seek(start)
@@ -122,6 +127,11 @@ class BodyReader:
             content = b""
         if not inflater.eof or inflater.unused_data:
             raise TranscriptError(f"{self._path} holds no body at bytes {start} to {start + size}: it was altered")
+        self._left -= len(content)
+        if self._left < 0:
+            raise TranscriptError(
+                f"{self._path} swells more than {MOST_SWOLLEN}-fold when it is read: it is none of ours"
+            )
         return content
 
 
