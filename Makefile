@@ -79,6 +79,10 @@ bench-foreign: $(FOREIGN)/.ready  ## suspects that others made, on STRANGERS tar
 	$(FOREIGN)/bin/python -m tests.bench.foreign.figures $(STRANGERS) --data-dir $(DATA) --root $(BENCH)/foreign \
 	  --preset quick --method siblings --method committee --method metav --method ipguard --queries 16 --queries 64 --queries 256
 
+bench-log: $(FOREIGN)/.ready  ## the owner's request log against strangers' thieves, alone and among 19 other accounts, on STRANGERS; data in DATA
+	$(FOREIGN)/bin/python -m tests.bench.foreign.requests $(filter-out warfarin-%,$(STRANGERS)) --others 0 --others 19 --data-dir $(DATA) \
+	  --root $(BENCH)/foreign --preset quick
+
 bench-tasks: $(READY)  ## skin lesions, warfarin dosing on TASK_SEEDS, garments; data in DATA; about three hours on two cores
 	for seed in $(TASK_SEEDS); do \
 	  test -f $(BENCH)/warfarin-$$seed/project.toml || \

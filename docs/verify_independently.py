@@ -31,13 +31,16 @@ def tensors_of(content):
 
 def signed(path, expected_key=None):
     """Return what was signed, if the Ed25519 signature over DSSE's encoding of it holds."""
-    file = json.loads(path.read_bytes())
+    return signed_content(json.loads(path.read_bytes()), expected_key, path.name)
+
+
+def signed_content(file, expected_key=None, name="a seal"):
     key = serialization.load_pem_public_key(file["public_key"].encode())
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     payload, kind = base64.b64decode(file["envelope"]["payload"]), file["envelope"]["payloadType"].encode()
     message = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
     key.verify(base64.b64decode(file["envelope"]["signatures"][0]["sig"]), message)
-    assert expected_key in (None, sha(der)), f"{path.name} was signed by {sha(der)}"
+    assert expected_key in (None, sha(der)), f"{name} was signed by {sha(der)}"
     return json.loads(payload)
 
 
@@ -175,11 +178,72 @@ def likeness(part, values, mask, verdict, output):
     return np.array(found)
 
 
+def by_labels(part, values, mask, verdict, output):
+    """How much likelier a suspect's labels are if learnt from each model than elsewhere, less what references have."""
+    still = {**verdict, "view": verdict["view"].split(", noise")[0]}
+    tables = [filled_in(*seen_through(part[name], still, output)).argmax(2) for name in ("models", "references")]
+    models, references = tables
+    classes, shown = values.shape[2], mask.any(2)
+    shares = sum((table[:, :, None] == np.arange(classes)).mean(0) for table in tables) / 2
+    usual = (len(models) * shares + 0.5) / (len(models) + 0.5 * classes)
+
+    def ratios(labels, answered):
+        gain = np.log(0.7 / usual[np.arange(len(usual)), labels] + 0.3)
+        return (np.where(labels[:, None] == models, gain[:, None], np.log(0.3)) * answered[:, None]).sum(2)
+
+    others = [ratios(references, np.broadcast_to(one, references.shape)).mean(0) for one in shown]
+    return ratios(filled_in(values, mask).argmax(2), shown) - np.stack(others)
+
+
+def nearness_by_account(part, values, mask, verdict, output):
+    """Of each account's queries, and model: by how many standard deviations a suspect is nearer to it than usual."""
+
+    def standard(near):
+        return (near - near.mean(1, keepdims=True)) / (near.std(1, keepdims=True) + 1e-9)
+
+    found = []
+    for account in np.unique(part["accounts"]):
+        rows = part["accounts"] == account
+        held = {name: part[name][:, rows] for name in ("models", "references")}
+        given = ({**part, **held}, values[:, rows], mask[:, rows], verdict, output)
+        classes, alone = output["kind"] == "classification", verdict["view"] == "the label alone"
+        near = standard(by_labels(*given)) if classes else 0
+        found.append(near if alone else near + standard(likeness(*given)))
+    return np.stack(found, 1)
+
+
+def check_log(log, inputs, owners):
+    """Every query is the input of a row of the owner's sealed log; its days are chained; each seal is of that chain."""
+    heads, days, previous = [], {}, "0" * 64
+    for day in log["days"]:
+        told = {name: day[name] for name in ("day", "rows", "root", "previous")}
+        assert day["previous"] == previous and sha(canonical(told)) == day["sha256"], "the log's chain of days"
+        previous, days[day["day"]] = day["sha256"], day
+        heads.append(previous)
+    for number, (row, query, owner) in enumerate(zip(log["rows"], inputs, owners, strict=True)):
+        content, place, count = row["line"].encode(), row["place"], days[row["day"]]["rows"]
+        root, proof = hashlib.sha256(b"\0" + content).digest(), [bytes.fromhex(each) for each in row["proof"]]
+        while count > 1:
+            if place ^ 1 < count:
+                pair = (proof.pop(0), root) if place % 2 else (root, proof.pop(0))
+                root = hashlib.sha256(b"\1" + b"".join(pair)).digest()
+            place, count = place // 2, (count + 1) // 2
+        assert root.hex() == days[row["day"]]["root"] and not proof, f"query {number} is no row of the log"
+        told = json.loads(content)
+        assert told["account"] in log["accounts"][row["account"]]["members"] and row["account"] == owner, "accounts"
+        assert np.array_equal(np.frombuffer(base64.b64decode(told["input"]), "<f4"), query.ravel()), "inputs"
+    for seal in log["seals"]:
+        assert signed_content(seal)["subject"][0]["digest"]["sha256"] in heads, "a seal is of another log"
+
+
 def score(kind, tensors, values, mask, verdict=None, output=None):  # noqa: PLR0911
     """The meta-verifier: a perceptron on all answers at once, the share of labels that agree, or of bits right, ..."""
     part = {name[9:]: array.astype(float) for name, array in tensors.items() if name.startswith("verifier.")}
     if kind == "siblings":
         near = likeness(part, values, mask, verdict, output)
+        return sigmoid((near[:, 0] - near[:, 1:].mean(1)) / (near[:, 1:].std(1) + 1e-9))
+    if kind == "accounts":
+        near = nearness_by_account(part, values, mask, verdict, output).max(1)
         return sigmoid((near[:, 0] - near[:, 1:].mean(1)) / (near[:, 1:].std(1) + 1e-9))
     if kind == "committee":
         return committee(part, values, mask)
@@ -266,6 +330,9 @@ def check(folder, signer=None):
         derived = target_bits(manifest["provenance"], held["verifier.splits"].shape)
         for name, expected in zip(("verifier.bits", "verifier.splits"), derived):
             assert np.array_equal(held[name], expected), f"the {name} do not follow from identity and nonce"
+    if "log" in manifest["provenance"]:
+        held = tensors_of(content)
+        check_log(manifest["provenance"]["log"], held["fingerprint.inputs"], held["verifier.accounts"])
     # 3. Each record of the transcript holds the hash of the one before it; each body has the hash that it is named by.
     head, records, pack = "0" * 64, [], (folder / "bodies.pack").read_bytes()
     for line in (folder / "transcript.jsonl").read_bytes().splitlines(keepends=True):
@@ -306,9 +373,14 @@ def check(folder, signer=None):
         others, kind = np.where(shown, others, 0).astype(np.float32).astype(float), manifest["verifier"]
         mine = score(kind, tensors, values[None].astype(float), mask[None], verdict, output)[0]
         theirs = score(kind, tensors, others, shown, verdict, output)
-        if kind == "siblings":
+        if kind in ("siblings", "accounts"):
             part = {name[9:]: array.astype(float) for name, array in tensors.items() if name.startswith("verifier.")}
-            near = likeness(part, values[None].astype(float), mask[None], verdict, output)[0]
+            given = (part, values[None].astype(float), mask[None], verdict, output)
+            each = nearness_by_account(*given)[0] if kind == "accounts" else likeness(*given)
+            near = each.max(0)
+            for row, told in zip(each, verdict.get("accounts", ())):
+                p = (1 + int((near[1:] >= row[0] - 1e-9).sum())) / len(near)
+                assert abs(p - told["p_value"]) < 1e-9, f"p by the requests of {told['name']} is {p}"
             p = (1 + int((near[1:] >= near[0] - 1e-9).sum())) / len(near)
             assert abs(p - verdict["p_value_siblings"]) < 1e-9, f"p among siblings is {p}"
         assert abs(mine - verdict["score"]) < 1e-9, f"score {mine}, not {verdict['score']}"

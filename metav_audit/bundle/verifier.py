@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle.forms import agreement, bits, committee, correlation, joint, local, siblings
+from metav_audit.bundle.forms import accounts, agreement, bits, committee, correlation, joint, local, siblings
 from metav_audit.bundle.forms.base import Form, Tensors
 from metav_audit.task import BoolArray, FloatArray, OutputSpace, OutputView
 
@@ -31,6 +31,8 @@ class VerifierKind(StrEnum):
     """The mean vote of several verifiers on the same answers; see ``metav_audit.fingerprint.methods.committee``."""
     SIBLINGS = "siblings"
     """How near to the target among reruns of its training; see ``metav_audit.bundle.forms.siblings``."""
+    ACCOUNTS = "accounts"
+    """The same on inputs of the owner's request log; see ``metav_audit.bundle.forms.accounts``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,14 @@ class MetaVerifier:
             return self.scores(values, mask), None
         return rank(self._exact, np.asarray(values, np.float64), mask)
 
+    def by_account(self, values: FloatArray, mask: BoolArray) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return how near M models are to the target by each account's queries, and p-values, of shape (M, accounts).
+
+        The arguments are those of ``scores``; None where the queries are no account's.
+        """
+        split = _FORMS[self.kind].by_account
+        return None if split is None else split(self._exact, np.asarray(values, np.float64), mask)
+
     def through(self, view: OutputView, space: OutputSpace) -> MetaVerifier:
         """Return the verifier for suspects that are seen through a view."""
         seen = _FORMS[self.kind].seen
@@ -103,6 +113,8 @@ VERIFIER_LIMITS: Mapping[str, float] = {
     "sibling_ridge": siblings.RIDGE,
     "sibling_least_spread": siblings.LEAST_SPREAD,
     "sibling_equal": siblings.EQUAL,
+    "account_repeats": accounts.REPEATS,
+    "account_unseen": accounts.UNSEEN,
 }
 """Limits that the forms set to what they compare; a commitment states them."""
 
@@ -114,5 +126,6 @@ _FORMS: Mapping[VerifierKind, Form] = {
     VerifierKind.CORRELATION: Form(correlation.score, size=correlation.size),
     VerifierKind.COMMITTEE: Form(committee.score, size=committee.size),
     VerifierKind.SIBLINGS: siblings.FORM,
+    VerifierKind.ACCOUNTS: accounts.FORM,
 }
 """The registry of forms: a line each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from metav_audit.cli.echo import echo
 
 if TYPE_CHECKING:
     from metav_audit.bundle import FingerprintBundle
+    from metav_audit.fingerprint.requests import Requests
 
 
 @click.command()
@@ -23,9 +25,20 @@ if TYPE_CHECKING:
 )
 @click.option("--identity", metavar="TEXT", help="Who claims the model, for fitprint.")
 @click.option("--nonce", metavar="HEX", help="32 bytes in hexadecimal, for fitprint; from the seed by default.")
+@click.option("--log", type=click.Path(path_type=Path), help="A sealed request log to take the queries from.")
+@click.option("--draw", metavar="HEX", help="32 bytes that draw the log's inputs; from the seed by default.")
+@click.option("--group", "groups", multiple=True, metavar="NAME=A,B", help="Accounts of the log to take together.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 def command(
-    project: Path, output: Path | None, method: str | None, identity: str | None, nonce: str | None, jobs: int | None
+    project: Path,
+    output: Path | None,
+    method: str | None,
+    identity: str | None,
+    nonce: str | None,
+    log: Path | None,
+    draw: str | None,
+    groups: tuple[str, ...],
+    jobs: int | None,
 ) -> None:
     """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
 
@@ -34,10 +47,15 @@ def command(
     The answers to a fingerprint of the method fitprint spell bits that follow
     from the owner's identity and a nonce, whatever the model and the suspect.
     Let another party choose the nonce: one that you choose could be tried out.
+
+    With --log the queries are inputs that accounts of your API sent: whoever
+    extracted your model owes it most there. It needs siblings. Let the auditor
+    choose --draw, after the log was sealed. What is asked of whose requests is
+    listed by 'metav-audit log asked BUNDLE', before anything is asked.
     """
     from dataclasses import replace
 
-    from metav_audit.bundle import check_place
+    from metav_audit.bundle import check_place, nonce_of
     from metav_audit.errors import ConfigurationError
     from metav_audit.fingerprint.fit import fit_bundle
     from metav_audit.fingerprint.making import Making
@@ -53,15 +71,40 @@ def command(
         _ = loaded.owner_mark
     elif identity or nonce:
         raise ConfigurationError("--identity and --nonce are for --method fitprint")
+    if log is None and (draw or groups):
+        raise ConfigurationError("--draw and --group are for --log")
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
-    making = Making.of(open_workshop(loaded), zoo, method)
+    requests = requests_of(log, draw or nonce_of(loaded.settings.seed), groups) if log else None
+    making = Making.of(open_workshop(loaded), zoo, method, requests=requests)
     bundle, fitted = fit_bundle(making, path, ProgressLine("fingerprint: steps"))
     if not fitted:
         echo("nothing to do: the bundle of this project, zoo and method stands already", err=True)
     echo(f"{path}  sha256 {bundle.sha256}")
+    if log is not None:
+        told = bundle.provenance["log"]
+        for account in told["accounts"]:
+            looked_at = f"{account['requests']} requests, {account['inputs']} inputs looked at"
+            echo(f"{account['name']}: {looked_at}", err=True)
+        echo(f"'metav-audit log asked {path}' lists the {len(told['rows'])} inputs that will be asked", err=True)
     _report(bundle, zoo.left_out)
+
+
+def requests_of(log: Path, draw: str, groups: tuple[str, ...]) -> Requests:
+    """Open a sealed log to take queries from, with its seals; ``groups`` are NAME=A,B."""
+    from metav_audit.errors import ConfigurationError
+    from metav_audit.evidence import log_seals
+    from metav_audit.fingerprint.requests import Requests
+    from metav_audit.transcript.log import open_log
+
+    if not re.fullmatch("[0-9a-f]{64}", draw):
+        raise ConfigurationError("--draw is 32 bytes, written as 64 hexadecimal digits in lower case")
+    named = [group.partition("=")[::2] for group in groups]
+    if not all(name and accounts for name, accounts in named):
+        raise click.UsageError("--group is NAME=A,B: a name for the accounts that are taken together, and these.")
+    opened = open_log(log)
+    return Requests(opened, draw, {name: accounts.split(",") for name, accounts in named}, log_seals(opened))
 
 
 def _report(bundle: FingerprintBundle, left_out: int) -> None:

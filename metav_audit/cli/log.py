@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from metav_audit.cli.commit import stamper_of
-from metav_audit.cli.echo import echo
+from metav_audit.cli.echo import echo, echo_table
 
 _COLUMN = "Column, a dotted path, or JMESPath; @ is the whole record."
 
@@ -84,6 +84,33 @@ def seal(
         return
     path, _ = seal_head(sealed, signing, claimed_at=datetime.now(UTC), stamper=stamper)
     echo(f"signed{' and time-stamped' if stamper else ''}: {path}", err=True)
+
+
+@command.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+def asked(bundle: Path) -> None:
+    """List the requests of the log whose inputs BUNDLE asks, as CSV.
+
+    They and their proofs are all of the log that leaves your house, with the
+    number of rows a day. Look at them before anything is asked.
+    """
+    import csv
+    import io
+
+    from metav_audit.bundle import FingerprintBundle
+    from metav_audit.errors import ConfigurationError
+    from metav_audit.transcript.log import AskedLog
+
+    told = FingerprintBundle.load(bundle).provenance.get("log")
+    if told is None:
+        raise ConfigurationError(f"{bundle} asks nothing of a request log: 'metav-audit fit --log' makes one that does")
+    log = AskedLog.from_json(told)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("query", "account", "at", "day", "row", "answer"))
+    for number, (each, row) in enumerate(zip(log.rows, log.read_rows(), strict=True)):
+        table.writerow((number, row.account, row.at, each.day, each.place, row.answer))
+    echo_table(text.getvalue())
 
 
 @command.command()

@@ -15,9 +15,16 @@ from metav_audit.cli.echo import echo
 @click.option("--reuse", is_flag=True, help="Take the models in the project's store as they are.")
 @click.option("--fresh-seed", type=click.IntRange(0), metavar="N", help="Fit with seed N instead, and write -o OUT.")
 @click.option("-o", "--output", metavar="OUT", type=click.Path(path_type=Path), help="Write the bundle made here.")
+@click.option("--log", type=click.Path(path_type=Path), help="The sealed request log that its queries are from.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 def command(
-    bundle: Path, project: Path, reuse: bool, fresh_seed: int | None, output: Path | None, jobs: int | None
+    bundle: Path,
+    project: Path,
+    reuse: bool,
+    fresh_seed: int | None,
+    output: Path | None,
+    log: Path | None,
+    jobs: int | None,
 ) -> int:
     """Make BUNDLE again from its PROJECT, and compare the hashes.
 
@@ -36,8 +43,9 @@ def command(
     Exit code: 0 the same, or OUT is written; 4 different.
     """
     from metav_audit.bundle import FingerprintBundle, check_place
-    from metav_audit.fingerprint.rebuild import differences, marked_as, rebuild_bundle
+    from metav_audit.fingerprint.rebuild import differences, marked_as, rebuild_bundle, requests_as
     from metav_audit.progress import ProgressLine
+    from metav_audit.transcript.log import open_log
     from metav_audit.zoo.project import load_project
 
     if fresh_seed is not None and output is None:
@@ -46,7 +54,10 @@ def command(
     loaded = marked_as(load_project(project), shown)
     if output is not None:
         check_place(output)
-    rebuilt = rebuild_bundle(loaded, shown.method, reuse=reuse, seed=fresh_seed, jobs=jobs, progress=ProgressLine)
+    requests = requests_as(open_log(log) if log else None, shown)
+    rebuilt = rebuild_bundle(
+        loaded, shown.method, reuse=reuse, seed=fresh_seed, jobs=jobs, requests=requests, progress=ProgressLine
+    )
     if output is not None:
         rebuilt.save(output)
     if fresh_seed is not None:

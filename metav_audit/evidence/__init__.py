@@ -13,7 +13,7 @@ from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, Evid
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
 from metav_audit.evidence.replayed import check_replay_statement, make_replay_statement
-from metav_audit.evidence.request_log import LogSeal, check_log_seals, seal_head
+from metav_audit.evidence.request_log import LogSeal, check_asked, check_log_seals, log_seals, log_sentence, seal_head
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.sums import check_sums, write_sums
 from metav_audit.evidence.timestamp import (
@@ -44,6 +44,7 @@ __all__ = [
     "Stamper",
     "TimeStamp",
     "VerifyingKey",
+    "check_asked",
     "check_commitment",
     "check_free",
     "check_log_seals",
@@ -58,6 +59,8 @@ __all__ = [
     "html_agreement",
     "json_difference",
     "load_attestation",
+    "log_seals",
+    "log_sentence",
     "make_commitment",
     "make_key",
     "make_replay_statement",

@@ -7,18 +7,23 @@ carries them with their Merkle proofs, the chain and its seals, so that others c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest, check_free, load_attestation, save_attestation
-from metav_audit.evidence.envelope import Statement
-from metav_audit.evidence.examine import Findings, examine
+from metav_audit.evidence.envelope import Statement, canonical
+from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.timestamp import Stamper
-from metav_audit.transcript.log import SEALS, Day, SealedLog
+from metav_audit.transcript.log import SEALS, AskedLog, Day, SealedLog
+
+KNOWN_SINCE = "suspect_known_since"
+"""Where the auditor's words have the suspect's first known day, as 2026-11-30."""
 
 PREDICATE_TYPE = "urn:metav-audit:request-log:v1"
 
@@ -70,6 +75,15 @@ def seal_head(
     return path, seal
 
 
+def log_seals(log: SealedLog) -> list[dict[str, object]]:
+    """Return a log's seals in JSON types, as a bundle carries them; nothing of them is checked.
+
+    Raises:
+        EvidenceError: one is no attestation.
+    """
+    return [json.loads(load_attestation(path).to_bytes()) for path in sorted((log.path / SEALS).glob("*.json"))]
+
+
 def check_log_seals(log: SealedLog, *, signer: str | None = None, roots: str | None = None) -> list[LogSeal]:
     """Check every seal of a log offline.
 
@@ -83,6 +97,92 @@ def check_log_seals(log: SealedLog, *, signer: str | None = None, roots: str | N
         LogSeal(path.name, *check_log_seal(load_attestation(path), log.days, signer=signer, roots=roots))
         for path in paths
     ]
+
+
+def earliest_seal(
+    asked: AskedLog, *, signer: str | None = None, roots: str | None = None
+) -> tuple[LogSeal | None, tuple[str, ...]]:
+    """Return the seal with the earliest time stamp among those that cover every row that a bundle asks.
+
+    Args:
+        asked: what the bundle tells of its log.
+        signer: the key id that is expected; whoever signed if None.
+        roots: the time-stamp authority's root certificates, PEM; those in the seals if None.
+
+    Returns:
+        The seal, one without a time stamp where none has one, None where none holds; and why others do not hold.
+    """
+    needed = {row.day for row in asked.rows}
+    covering: list[LogSeal] = []
+    problems: list[str] = []
+    for number, fields in enumerate(asked.seals, 1):
+        findings, through = check_log_seal(
+            Attestation.from_bytes(canonical(fields)), asked.days, signer=signer, roots=roots
+        )
+        if findings.problem is not None:
+            problems.append(findings.problem)
+        elif findings.statement is not None:
+            heads = [day.sha256 for day in asked.days]
+            covered = {day.day for day in asked.days[: heads.index(findings.statement.sha256) + 1]}
+            if needed <= covered:
+                covering.append(LogSeal(str(number), findings, through))
+    stamped = [seal for seal in covering if seal.findings.stamped is not None]
+    first = min(stamped, key=lambda seal: _latest(seal.findings), default=None)
+    return first or next(iter(covering), None), tuple(problems)
+
+
+def check_asked(bundle: FingerprintBundle, *, signer: str | None = None, roots: str | None = None) -> str:
+    """Hold the queries of a bundle against the log that it names, and say since when that was there.
+
+    Raises:
+        EvidenceError: a query is no row of the log, a seal does not hold, or no seal covers what is asked.
+    """
+    asked = AskedLog.from_json(bundle.provenance.get("log", {}))
+    asked.check(bundle.inputs, [int(each) for each in bundle.verifier.tensors["accounts"]], bundle.task)
+    seal, problems = earliest_seal(asked, signer=signer, roots=roots)
+    if problems:
+        raise EvidenceError(f"a seal of the request log does not hold: {problems[0]}")
+    return f"{len(asked.rows)} queries are rows of the log {asked.head}, {_since(seal)}"
+
+
+def log_sentence(bundle: FingerprintBundle, operator: Mapping[str, str]) -> str | None:
+    """Say how old the log's seal is beside the suspect, as the auditor dates it; None where nothing is from a log.
+
+    Args:
+        bundle: as loaded.
+        operator: the auditor's words; ``suspect_known_since`` is the suspect's first known day.
+    """
+    told = bundle.provenance.get("log")
+    if told is None:
+        return None
+    seal, problems = earliest_seal(AskedLog.from_json(told))
+    if problems:
+        return f"A seal of the owner's request log does not hold: {problems[0]}."
+    since = f"The requests that were repeated are rows of the owner's log, {_since(seal)}."
+    known = operator.get(KNOWN_SINCE)
+    stamped = None if seal is None else seal.findings.stamped
+    if known is None:
+        return f"{since} Since when the suspect is known was not stated: a log that is younger could be made up."
+    dated = f"{since} The suspect is known since {known}, by the auditor's word:"
+    if stamped is not None and stamped.latest.date().isoformat() < known:
+        return f"{dated} the log is older, and was not made up for it."
+    return (
+        f"{dated} nothing shows that the log is older. Whoever asks a suspect first can make up a log that it seems to "
+        "have learnt from: this rests on the owner's word."
+    )
+
+
+def _since(seal: LogSeal | None) -> str:
+    if seal is None:
+        return "which no seal covers: nothing shows when it was there"
+    if seal.findings.stamped is None:
+        return f"signed by the key {seal.findings.key_id}, but not time-stamped: nothing shows when it was there"
+    return f"sealed by {describe_stamp(seal.findings.stamped)}"
+
+
+def _latest(findings: Findings) -> datetime:
+    assert findings.stamped is not None
+    return findings.stamped.latest
 
 
 def check_log_seal(

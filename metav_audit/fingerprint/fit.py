@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +21,8 @@ from metav_audit.fingerprint.methods.base import Materials
 from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.proof import prove_training
+from metav_audit.fingerprint.readers import with_readers
+from metav_audit.fingerprint.requests import Queries, choose_queries
 from metav_audit.fingerprint.weight import fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, Inputs
@@ -73,16 +77,25 @@ def make_bundle(making: Making, progress: Progress = silent) -> FingerprintBundl
     if making.method.uses_siblings:
         siblings = load_siblings(making.workshop)
         proven = {"training": prove_training(making.workshop, siblings)}
-    inputs, verifier = _optimise(making, siblings, progress)
-    return seal_bundle(making, inputs, verifier, proven)
+    queries = None
+    if making.requests is not None:
+        models = [making.workshop.target.network, *siblings]
+        queries = choose_queries(making.requests, models, making.workshop.target.task, making.queries, making.seed)
+        proven["log"] = json.loads(json.dumps(queries.asked.to_json(), sort_keys=True))
+    inputs, verifier = _optimise(making, siblings, queries, progress)
+    return seal_bundle(making, inputs, verifier, proven, partial(_read, making, queries, siblings))
 
 
 def seal_bundle(
-    making: Making, inputs: Inputs, verifier: MetaVerifier, proven: Mapping[str, Any] = MappingProxyType({})
+    making: Making,
+    inputs: Inputs,
+    verifier: MetaVerifier,
+    proven: Mapping[str, Any] = MappingProxyType({}),
+    more: Callable[[Calibration], Calibration] = lambda calibration: calibration,
 ) -> FingerprintBundle:
     """Calibrate fingerprint and verifier on the calibration split, and put all together with what was proven."""
     target, project = making.workshop.target, making.workshop.project
-    calibration = _calibrate(making.workshop, making.zoo, inputs)
+    calibration = more(_calibrate(making.workshop, making.zoo, inputs))
     return FingerprintBundle(
         name=project.settings.name,
         method=making.method.name,
@@ -149,7 +162,9 @@ def choose_starts(workshop: Workshop, seed: int, queries: int) -> Inputs:
     return domain.project(np.concatenate([chosen, noise]))
 
 
-def _optimise(making: Making, siblings: Sequence[nn.Module], progress: Progress) -> tuple[Inputs, MetaVerifier]:
+def _optimise(
+    making: Making, siblings: Sequence[nn.Module], queries: Queries | None, progress: Progress
+) -> tuple[Inputs, MetaVerifier]:
     workshop, zoo, method = making.workshop, making.zoo, making.method
     target = workshop.target
     sides = [
@@ -157,12 +172,13 @@ def _optimise(making: Making, siblings: Sequence[nn.Module], progress: Progress)
     ]
     given = Materials(
         zoo=Zoo(target.network, sides[0], sides[1], target.task, is_scarce(zoo)),
-        starts=choose_starts(workshop, making.seed, making.queries),
+        starts=choose_starts(workshop, making.seed, making.queries) if queries is None else queries.inputs,
         data=workshop.data,
         siblings=siblings,
         learners=fit_learners(workshop.data, target.task.output, making.seed) if siblings else (),
         seed=making.seed,
         progress=progress,
+        owners=() if queries is None else queries.owners,
     )
     return method.optimise(given, method.settings(workshop))
 
@@ -171,6 +187,19 @@ def _calibrate(workshop: Workshop, zoo: SurrogateZoo, inputs: Inputs) -> Calibra
     held_out = _of(zoo, Split.CALIBRATION, derived=True) + _of(zoo, Split.CALIBRATION, derived=False)
     answers = features_of_all(models_of(workshop, held_out), inputs, workshop.target.task.output)
     return Calibration(answers, tuple(surrogate.card for surrogate in held_out))
+
+
+def _read(
+    making: Making, queries: Queries | None, siblings: Sequence[nn.Module], calibration: Calibration
+) -> Calibration:
+    """Add readers of the request log, where there is one, to a calibration."""
+    if queries is None:
+        return calibration
+    target, data = making.workshop.target, making.workshop.data
+    models = [target.network, *siblings]
+    return with_readers(
+        calibration, models, queries.looked_at, queries.inputs, data.validation, target.task.output, making.seed
+    )
 
 
 def _of(zoo: SurrogateZoo, split: Split, *, derived: bool) -> tuple[Surrogate, ...]:

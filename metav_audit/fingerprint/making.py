@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.fingerprint.methods import accounts
 from metav_audit.fingerprint.methods.base import Method
 from metav_audit.fingerprint.methods.registry import default_method, find_method
+from metav_audit.fingerprint.requests import Requests
 from metav_audit.fingerprint.weight import LIR_VERSION
 from metav_audit.version import __version__
 from metav_audit.zoo.plan import Split
@@ -37,6 +39,7 @@ class Making:
         method: the method.
         seed: of the optimisation.
         queries: how many the fingerprint has.
+        requests: the request log that its queries are taken from; None for other methods.
     """
 
     workshop: Workshop
@@ -44,6 +47,7 @@ class Making:
     method: Method
     seed: int
     queries: int
+    requests: Requests | None = None
 
     @classmethod
     def of(
@@ -54,16 +58,19 @@ class Making:
         *,
         seed: int | None = None,
         queries: int | None = None,
+        requests: Requests | None = None,
     ) -> Self:
         """Fill in the task's default method, and the project's own seed and number of queries.
 
         Raises:
             ConfigurationError: the method is unknown, or cannot serve the task; or it needs siblings, and there are
-                none.
+                none; or it takes its queries from elsewhere than the log that was given.
         """
         kind, settings = workshop.target.task.output.kind, workshop.project.settings
         usual = default_method(kind, siblings=settings.training is not None, scarce=is_scarce(zoo))
-        found = find_method(method or usual, kind)
+        if requests is not None and method not in (None, accounts.METHOD.name):
+            raise ConfigurationError(f"the method {method} makes its own queries: leave it out, or the request log")
+        found = accounts.METHOD if requests is not None else find_method(method or usual, kind)
         if found.uses_siblings:
             check_siblings(workshop)
         return cls(
@@ -72,6 +79,7 @@ class Making:
             found,
             settings.seed if seed is None else seed,
             queries or settings.fingerprint.queries or found.queries,
+            requests,
         )
 
     @property
@@ -87,6 +95,7 @@ class Making:
                 "queries": self.queries,
                 "settings": self.method.parts(self.workshop),
                 **({"siblings": siblings_address(self.workshop)} if self.method.uses_siblings else {}),
+                **({"requests": self.requests.parts} if self.requests else {}),
                 "rates": settings.rates.model_dump(),
                 "version": FIT_VERSION,
                 "torch": torch.__version__,
@@ -118,7 +127,7 @@ def check_siblings(workshop: Workshop) -> None:
     """Raise ConfigurationError unless the project names a training program."""
     if workshop.project.settings.training is None:
         raise ConfigurationError(
-            "the method siblings reruns the target's own training: name its program below [training] in "
+            "siblings are reruns of the target's own training: name its program below [training] in "
             f'{workshop.project.path}: program = "module:function", taking (seed, data) and returning the model'
         )
 

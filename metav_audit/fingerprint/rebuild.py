@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from metav_audit.bundle import FingerprintBundle, is_targeted, mark_of
+from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.fit import make_bundle
 from metav_audit.fingerprint.making import Making
+from metav_audit.fingerprint.requests import Requests
 from metav_audit.progress import Progress
+from metav_audit.transcript.log import AskedLog, SealedLog
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.project import Project, open_workshop
 
@@ -25,6 +28,7 @@ def rebuild_bundle(
     reuse: bool = False,
     seed: int | None = None,
     jobs: int | None = None,
+    requests: Requests | None = None,
     progress: Callable[[str], Progress],
 ) -> FingerprintBundle:
     """Make a project's bundle again.
@@ -35,22 +39,48 @@ def rebuild_bundle(
         reuse: take the models in the project's store as they are; otherwise all are trained anew, elsewhere.
         seed: of the optimisation; the project's if None.
         jobs: worker processes for the zoo; all cores by default.
+        requests: the request log that its queries are from; see ``requests_as``.
         progress: given what is counted, returns a progress callback.
 
     Raises:
         ConfigurationError, DataError: the project, its model or its data do not fit.
     """
     if reuse:
-        return _make(project, method, seed, jobs, progress)
+        return _make(project, method, seed, jobs, requests, progress)
     with tempfile.TemporaryDirectory(prefix="metav-audit-zoo-") as place:
-        return _make(replace(project, other_store=Path(place)), method, seed, jobs, progress)
+        return _make(replace(project, other_store=Path(place)), method, seed, jobs, requests, progress)
 
 
 def _make(
-    project: Project, method: str, seed: int | None, jobs: int | None, progress: Callable[[str], Progress]
+    project: Project,
+    method: str,
+    seed: int | None,
+    jobs: int | None,
+    requests: Requests | None,
+    progress: Callable[[str], Progress],
 ) -> FingerprintBundle:
     zoo = build_zoo(project, jobs=jobs, progress=progress("zoo: models trained"))
-    return make_bundle(Making.of(open_workshop(project), zoo, method, seed=seed), progress("fingerprint: steps"))
+    making = Making.of(open_workshop(project), zoo, method, seed=seed, requests=requests)
+    return make_bundle(making, progress("fingerprint: steps"))
+
+
+def requests_as(log: SealedLog | None, shown: FingerprintBundle) -> Requests | None:
+    """Return a log with the draw, the groups and the seals that a bundle names; None where its queries are from none.
+
+    Raises:
+        ConfigurationError: the bundle's queries are from a log, and none is given; or the other way round.
+        EvidenceError: what the bundle tells of its log is damaged.
+    """
+    told = shown.provenance.get("log")
+    if (told is None) != (log is None):
+        raise ConfigurationError(
+            "a bundle whose queries are from a request log is made again with --log, others without"
+        )
+    if log is None or told is None:
+        return None
+    asked = AskedLog.from_json(told)
+    groups = {one.name: one.members for one in asked.accounts if one.members != (one.name,)}
+    return Requests(log, asked.draw, groups, [dict(seal) for seal in asked.seals])
 
 
 def marked_as(project: Project, shown: FingerprintBundle) -> Project:

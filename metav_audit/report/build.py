@@ -14,6 +14,7 @@ from metav_audit.bundle import ModelCard
 from metav_audit.evidence import Custody
 from metav_audit.report.model import CalibrationSide, EvidenceReport, Exclusion, Failure, Query, RatioCheck, Stratum
 from metav_audit.report.queries import build_queries, figure, mean
+from metav_audit.report.requests import request_log_of
 from metav_audit.report.spelling import spelling_of
 from metav_audit.report.wording import write_wording
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary, weigh_held_out
@@ -58,6 +59,7 @@ def build_report(decision: Decision, custody: Custody) -> EvidenceReport:
         settings={name: value for name, value in sorted(bundle.provenance.items()) if _is_setting(name)},
         rules=decision.rules.stated(bundle.task.output),
         spelling=spelling,
+        requests=request_log_of(bundle, custody.operator),
         custody=custody,
         started=transcript.started,
         finished=transcript.finished,
@@ -158,4 +160,4 @@ def _software(provenance: Mapping[str, Any], transcript: Transcript) -> dict[str
 
 
 def _is_setting(name: str) -> bool:
-    return name != "versions" and not name.endswith("_sha256")
+    return name not in ("versions", "log") and not name.endswith("_sha256")

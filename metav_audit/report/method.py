@@ -38,6 +38,14 @@ _MADE = {
         "nothing in their choice knows which of them is the protected one. This meta-verifier tells how much nearer "
         "the answers are to it than to its siblings."
     ),
+    VerifierKind.ACCOUNTS: (
+        "The owner keeps a log of what accounts sent to its API. Whoever trains a model on the answers of another one "
+        "has to ask it, and such a model owes the other most on what was asked, its mistakes above all. So the "
+        "questions are inputs from that log. The owner also ran the training of the protected model again, with the "
+        "same data and program and other random numbers: what came out are its siblings, which never answered any "
+        "account. This meta-verifier tells how much nearer the answers are to the protected model than to its "
+        "siblings, account by account."
+    ),
 }
 _OF_CLASSES = {
     VerifierKind.COMMITTEE: (
@@ -103,6 +111,8 @@ _SIBLINGS = (
     "as the protected model was.",
 )
 """Stands before the weight where there are siblings."""
+_RANKED = (VerifierKind.SIBLINGS, VerifierKind.ACCOUNTS)
+"""The meta-verifiers that know siblings."""
 _SIBLING = ("Sibling", "a model from the protected one's program and data, with other random numbers.")
 TERMS = (
     ("Protected model", "the owner's model, which the fingerprint was made for."),
@@ -120,9 +130,9 @@ def steps(kind: VerifierKind, output: OutputKind) -> tuple[tuple[str, str], ...]
     """Return the method's steps, title and text, for one kind of meta-verifier and of output."""
     made = _MADE[kind] + (_OF_CLASSES.get(kind, "") if output is OutputKind.CLASSIFICATION else "")
     told = tuple((title, text.replace("{made}", made)) for title, text in _STEPS)
-    return (*told[:5], _SIBLINGS, *told[5:]) if kind is VerifierKind.SIBLINGS else told
+    return (*told[:5], _SIBLINGS, *told[5:]) if kind in _RANKED else told
 
 
 def terms(kind: VerifierKind) -> tuple[tuple[str, str], ...]:
     """Return the terms that need a word, each with its meaning."""
-    return (*TERMS[:4], _SIBLING, *TERMS[4:]) if kind is VerifierKind.SIBLINGS else TERMS
+    return (*TERMS[:4], _SIBLING, *TERMS[4:]) if kind in _RANKED else TERMS

@@ -206,6 +206,40 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """A request of the owner's log whose input was asked.
+
+    Attributes:
+        query: its number, as in the transcript.
+        account: who sent it.
+        at: when, UTC.
+        day: the day of the log that it stands in.
+        row: its number among that day's rows, from 0.
+    """
+
+    query: int
+    account: str
+    at: str
+    day: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLog:
+    """The owner's request log, as far as a bundle tells of it.
+
+    Attributes:
+        sentence: how old its seal is beside the suspect.
+        head: the hash that stands for all of it.
+        repeated: the requests whose inputs were asked, in the order of the queries.
+    """
+
+    sentence: str
+    head: str
+    repeated: tuple[Repeated, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Exclusion:
     """Queries left out of the verdict, and why."""
 
@@ -251,6 +285,7 @@ class EvidenceReport:
         settings: what else the bundle says of its making.
         rules: every threshold that decides, as a commitment states them.
         spelling: how well target bits are spelled; None where the fingerprint is not targeted, or there is no score.
+        requests: the owner's request log; None where the queries are from none.
         custody: who vouches for the folder, and since when.
         started: ISO 8601, UTC.
         finished: the same; None where queries are still open.
@@ -279,6 +314,7 @@ class EvidenceReport:
     settings: Mapping[str, Any]
     rules: Mapping[str, Any]
     spelling: Spelling | None
+    requests: RequestLog | None
     custody: Custody
     started: str
     finished: str | None

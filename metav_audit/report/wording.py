@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.report.method import steps, terms
 from metav_audit.report.model import CalibrationSide, Query, RatioCheck, Spelling, Stratum, Wording
+from metav_audit.report.requests import account_sentences
 from metav_audit.report.spelling import spelling_sentences
 from metav_audit.report.text import shorten
 from metav_audit.statistics import CONFIDENCE, ratio_text, tolerance_limit
@@ -100,6 +101,7 @@ def _weight(model: str, verdict: Verdict, ratios: RatioCheck | None) -> Iterator
         f"calibration's own rate lies below {limit:.3g} with a confidence of {CONFIDENCE:.0%}."
     )
     yield from _siblings(model, verdict)
+    yield from account_sentences(model, verdict)
 
 
 def _siblings(model: str, verdict: Verdict) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metav_audit.verdict.accounts import AccountFinding
 from metav_audit.verdict.blind import MAX_CONTROLS_BYTES, ControlModel, Controls, check_names, load_controls
 from metav_audit.verdict.calibration import CalibrationScores, Scored, calibration_scores, scores_in_full
 from metav_audit.verdict.decide import decide
@@ -40,6 +41,7 @@ __all__ = [
     "SUMS",
     "TRANSCRIPT",
     "VERDICT",
+    "AccountFinding",
     "AuditFolder",
     "CalibrationScores",
     "ControlModel",

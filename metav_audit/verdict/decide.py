@@ -7,6 +7,7 @@ from dataclasses import replace
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
 from metav_audit.statistics import verbal
+from metav_audit.verdict.accounts import find_in_accounts
 from metav_audit.verdict.blind import Controls, score_controls
 from metav_audit.verdict.guarantee import guarantee_of
 from metav_audit.verdict.reading import Reading
@@ -31,6 +32,7 @@ def decide(
        knows independents of the target's own architecture.
     5. The same rule judges the sanity controls, and a third party's blind controls where there are any: if it fails
        on them, it decides nothing.
+    6. Where the queries are inputs of the owner's request log, each account is looked at alone, too.
 
     Args:
         bundle: the owner's fingerprint, verifier and calibration.
@@ -65,7 +67,8 @@ def decide(
     if failures:
         judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE)
     verdict = _verdict(bundle, reading, failures or (judgement.reason,), judgement)
-    return replace(verdict, sanity=sanity, controls=blind)
+    accounts = find_in_accounts(bundle, rule.verifier, shown)
+    return replace(verdict, sanity=sanity, controls=blind, accounts=accounts)
 
 
 def _verdict(

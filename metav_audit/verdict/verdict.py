@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from metav_audit.verdict.accounts import AccountFinding
 from metav_audit.verdict.blind import BlindControls
 from metav_audit.verdict.sanity import SanityControls
 
@@ -53,6 +54,8 @@ class Verdict:
         view: what the endpoint showed of its model's outputs, in words.
         sanity: what the same rule says of answers whose origin is known; None where no score was given.
         controls: what it says of the controls that a third party supplied; None without any, or without a score.
+        accounts: what the answers to each account's inputs say, where the queries are from the owner's request log;
+            None otherwise, or without a score.
     """
 
     outcome: VerdictOutcome
@@ -80,6 +83,7 @@ class Verdict:
     view: str
     sanity: SanityControls | None = None
     controls: BlindControls | None = None
+    accounts: tuple[AccountFinding, ...] | None = None
 
     @property
     def p_value_match(self) -> float | None:
@@ -91,7 +95,10 @@ class Verdict:
         """Describe the verdict in JSON types."""
         bounds = list(self.log10_lr_bounds) if self.log10_lr_bounds else None
         words = {"outcome": self.outcome.value, "reasons": list(self.reasons)}
-        return {**asdict(self), **words, "log10_lr_bounds": bounds}
+        told = {**asdict(self), **words, "log10_lr_bounds": bounds}
+        # Without a request log there is no such field.
+        accounts = told.pop("accounts")
+        return told if accounts is None else {**told, "accounts": list(accounts)}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -107,4 +114,6 @@ class Verdict:
         values["log10_lr_bounds"] = None if bounds is None else tuple(bounds)
         for name, read in (("sanity", lambda each: SanityControls(**each)), ("controls", BlindControls.from_json)):
             values[name] = None if values[name] is None else read(values[name])
+        if "accounts" in values:
+            values["accounts"] = tuple(AccountFinding(**each) for each in values["accounts"])
         return cls(**values)

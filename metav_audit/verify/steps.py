@@ -10,7 +10,7 @@ from typing import Any
 
 from metav_audit.bundle import FingerprintBundle, check_target_bits, is_targeted
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
-from metav_audit.evidence import Attested, Custody, check_sums, custody_of, first_difference
+from metav_audit.evidence import Attested, Custody, check_asked, check_sums, custody_of, first_difference
 from metav_audit.files import strict_json
 from metav_audit.transcript import Records, Transcript
 from metav_audit.verdict import BUNDLE, TRANSCRIPT, VERDICT, AuditFolder, Decision, Reading, decide, read
@@ -89,7 +89,8 @@ def verify_folder(folder: Path | AuditFolder, expected: Expected = NOTHING) -> l
     16. report.csv does, too.
     17. report.html does, too; its figures are compared where the program that drew them is the one installed here.
     18. report.pdf is the same, byte for byte, where the programs that made it are those installed here.
-    19. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
+    19. If the queries are from the owner's request log, they are rows of it, and its seals hold.
+    20. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
 
     Args:
         folder: one audit's folder.
@@ -126,6 +127,8 @@ def verify_folder(folder: Path | AuditFolder, expected: Expected = NOTHING) -> l
     checklist.take("report.csv says the same", _compared(reports.csv), *evidence)
     checklist.take("report.html says the same", _compared(reports.html), *evidence)
     checklist.take("report.pdf is the same", _compared(reports.pdf), *evidence)
+    if bundle is not None and "log" in bundle.provenance:
+        checklist.take("queries are rows of the sealed log", _asked, bundle, expected)
     if bundle is not None and is_targeted(bundle):
         checklist.take("target bits follow from identity and nonce", _target_bits, bundle)
     return checklist.steps
@@ -215,6 +218,10 @@ def _blind(decision: Decision) -> Found:
 def _recorded_verdict(folder: AuditFolder, decision: Decision) -> Found:
     recorded = strict_json(read_bounded(folder / VERDICT))
     return True, agreed(first_difference(recorded, json.loads(json.dumps(decision.verdict.to_json()))))
+
+
+def _asked(bundle: FingerprintBundle, expected: Expected) -> Found:
+    return True, check_asked(bundle, roots=expected.roots)
 
 
 def _target_bits(bundle: FingerprintBundle) -> Found:

@@ -38,7 +38,29 @@ def fit_learners(data: OwnerData, space: OutputSpace, seed: int) -> list[Predict
     if trained(space).adversarial:
         return []
     rng = np.random.default_rng(seed)
-    return [_fitted(make, part, space, rng) for part in (data.heldout, data.train) for make in _kinds(space, seed)]
+    return [fit_learner(make, part, space, rng) for part in (data.heldout, data.train) for make in _kinds(space, seed)]
+
+
+def student(space: OutputSpace, number: int) -> tuple[str, Any]:
+    """Return an unfitted learner of the kinds that thieves use, another for each number, and what it is.
+
+    Args:
+        space: what comes out of a model of the task.
+        number: from 0; perceptrons of several shapes, then forests, in turn.
+    """
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    shape = _SHAPES[number % len(_SHAPES)]
+    if shape is None:
+        forest = RandomForestClassifier if space.labelled else RandomForestRegressor
+        return "forest", forest(n_estimators=100, random_state=number, n_jobs=1)
+    network = MLPClassifier if space.labelled else MLPRegressor
+    name = f"perceptron {' '.join(map(str, shape))}"
+    return name, network(hidden_layer_sizes=shape, max_iter=100, random_state=number)
+
+
+_SHAPES: tuple[tuple[int, ...] | None, ...] = ((64,), (128,), (64, 32), (200,), None)
 
 
 def _kinds(space: OutputSpace, seed: int) -> Iterator[Any]:
@@ -62,7 +84,8 @@ def _kinds(space: OutputSpace, seed: int) -> Iterator[Any]:
         yield from (Ridge(), MLPRegressor(**layers))
 
 
-def _fitted(learner: Any, data: LabelledData, space: OutputSpace, rng: np.random.Generator) -> Predict:
+def fit_learner(learner: Any, data: LabelledData, space: OutputSpace, rng: np.random.Generator) -> Predict:
+    """Fit a learner of scikit-learn's kind on a random share of labelled data."""
     chosen = rng.permutation(len(data))[: min(MOST, int(SHARE * len(data)) or 1)]
     inputs, labels = _flat(data.inputs[chosen]), data.labels[chosen]
     kind = space.score_kinds[0]

@@ -28,7 +28,7 @@ from metav_audit.transcript.log import (
     inputs_of,
     leaf_hash,
     open_log,
-    proof_of,
+    proofs_of,
     root_by,
     root_of,
     seal_log,
@@ -327,7 +327,7 @@ def test_a_proof_leads_to_the_root_from_its_own_place_alone(rows, data):
     leaves = [leaf_hash(row) for row in rows]
     root, count = root_of(leaves)
     place = data.draw(st.integers(0, count - 1))
-    proof = proof_of(leaves, place)
+    (proof,) = proofs_of(leaves, [place])
     assert root_by(leaves[place], place, count, proof) == root
     assert root_by(leaf_hash(b"other row"), place, count, proof) != root
     assert root_by(leaves[place], place, count, [*proof, root]) != root

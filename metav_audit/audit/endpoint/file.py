@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -192,6 +193,9 @@ class Operator(BaseModel):
     name: str | None = Field(default=None, min_length=1, max_length=200, description="who runs the audit")
     organisation: str | None = Field(default=None, max_length=200, description="on whose behalf")
     authority: str | None = Field(default=None, max_length=2000, description="by what right the endpoint is asked")
+    suspect_known_since: date | None = Field(
+        default=None, description="the first day on which the suspect was known to be there"
+    )
     key: str | None = Field(default=None, description="the key that seals the audit: its file, or env:NAME")
     tsa: str | None = Field(default=None, pattern=r"^https?://", description="the time-stamp authority's address")
     tsa_cert: str | None = Field(default=None, description="the authority's root certificates, a PEM file")
@@ -207,7 +211,9 @@ class Operator(BaseModel):
     @property
     def words(self) -> dict[str, str]:
         """What the transcript repeats."""
+        known = self.suspect_known_since.isoformat() if self.suspect_known_since else None
         told = {"name": self.name, "organisation": self.organisation, "authority": self.authority}
+        told["suspect_known_since"] = known
         return {name: value for name, value in told.items() if value is not None}
 
 

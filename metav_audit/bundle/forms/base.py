@@ -35,6 +35,10 @@ def as_large_as_asked(tensors: Mapping[str, FloatArray], shape: tuple[int, int, 
     return models * queries * width
 
 
+Splitter = Callable[[Tensors, NDArray[np.float64], BoolArray], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""From the same to nearness and p-values of each account, of shape (M, accounts)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What a form of verifier does with its tensors.
@@ -44,12 +48,15 @@ class Form:
         rank: scores them, and ranks them among the target's siblings; None where the form has no siblings.
         seen: brings the answers of other models among the tensors into a view; None where there are none.
         size: of the largest array that scoring makes.
+        by_account: how near models are to the target by each account's queries, and the p-values of that; None where
+            the queries are no account's.
     """
 
     score: Reader
     rank: Ranker | None = None
     seen: Callable[[Mapping[str, FloatArray], OutputView, OutputSpace], dict[str, FloatArray]] | None = None
     size: Size = as_large_as_asked
+    by_account: Splitter | None = None
 
 
 def with_hidden_classes(values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:

@@ -64,7 +64,15 @@ def rank(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> tupl
     >>> rank(tensors, models[:1] + 0.1, np.ones((1, 16, 1), bool))[1].tolist()
     [0.05]
     """
-    likeness = likeness_of(tensors, values, mask)
+    return ranked(likeness_of(tensors, values, mask))
+
+
+def ranked(likeness: Likeness) -> tuple[Numbers, Numbers]:
+    """Return by how much M suspects are liker to the target than to its siblings, as scores, and the ranks' p-values.
+
+    >>> ranked(np.array([[3.0, 1.0, 2.0]]))[1].round(2).tolist()
+    [0.33]
+    """
     others = likeness[:, 1:]
     ahead = (likeness[:, 0] - others.mean(axis=1)) / (others.std(axis=1) + EQUAL)
     as_like = (others >= likeness[:, :1] - EQUAL).sum(axis=1)
@@ -74,7 +82,8 @@ def rank(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> tupl
 def seen(tensors: Mapping[str, FloatArray], view: OutputView, space: OutputSpace) -> dict[str, FloatArray]:
     """Return the tensors as an API with this view would have shown these models, without its noise."""
     still = replace(view, noise=0.0, seed=0)
-    shown = {name: tensor if name == LEAST else _shown(tensor, still, space) for name, tensor in tensors.items()}
+    shown = {name: _shown(tensors[name], still, space) for name in (MODELS, REFERENCES)}
+    shown = {**tensors, **shown}
     return {**shown, SHARES: np.exp(tensors[MODELS])} if view.label_only else shown
 
 

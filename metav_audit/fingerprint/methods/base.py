@@ -33,6 +33,7 @@ class Materials:
         learners: reference suspects of other kinds of learner, likewise.
         seed: of all chance.
         progress: told of every step.
+        owners: where the starts are inputs of the request log, the number of each one's account.
     """
 
     zoo: Zoo
@@ -42,6 +43,7 @@ class Materials:
     learners: Sequence[Predict]
     seed: int
     progress: Progress
+    owners: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from torch import nn
 from metav_audit.bundle import MetaVerifier, VerifierKind
 from metav_audit.fingerprint.methods.base import ANY_OUTPUT, Materials, Method, no_settings
 from metav_audit.fingerprint.methods.features import features_of_all
-from metav_audit.task import ImageDomain, InputDomain, Inputs
+from metav_audit.task import FloatArray, ImageDomain, InputDomain, Inputs
 
 BLENDS = 3000
 """Blends of two natural pictures that are looked at beside the natural ones."""
@@ -94,8 +94,14 @@ def _choose(given: Materials, models: Sequence[nn.Module]) -> Inputs:
 
 
 def _optimise(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
-    task, models = given.zoo.task, [given.zoo.target, *given.siblings]
+    models = [given.zoo.target, *given.siblings]
     inputs = _choose(given, models)
+    return inputs, MetaVerifier(VerifierKind.SIBLINGS, sibling_tensors(given, inputs))
+
+
+def sibling_tensors(given: Materials, inputs: Inputs) -> dict[str, FloatArray]:
+    """Return what target, siblings and references answer, as ``metav_audit.bundle.forms.siblings`` has it."""
+    task, models = given.zoo.task, [given.zoo.target, *given.siblings]
     networks = features_of_all(given.zoo.independent, inputs, task.output)
     tensors = {
         "models": features_of_all(models, inputs, task.output),
@@ -103,7 +109,7 @@ def _optimise(given: Materials, _: None) -> tuple[Inputs, MetaVerifier]:
     }
     if task.output.labelled:
         tensors["least"] = np.log(np.array([LEAST], dtype=np.float32))
-    return inputs, MetaVerifier(VerifierKind.SIBLINGS, tensors)
+    return tensors
 
 
 METHOD = Method(

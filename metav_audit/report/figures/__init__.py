@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from metav_audit.report.figures.accounts import account_plot
 from metav_audit.report.figures.agreement import agreement_plot
 from metav_audit.report.figures.ruler import ruler
 from metav_audit.report.figures.scores import strip_plot
@@ -11,7 +12,7 @@ from metav_audit.report.figures.style import in_print
 from metav_audit.report.layout.annex import PAV, TIPPETT
 from metav_audit.report.layout.answers import AGREEMENT, comparable
 from metav_audit.report.layout.cover import RULER
-from metav_audit.report.layout.findings import SCORES
+from metav_audit.report.layout.findings import ACCOUNTS, SCORES
 from metav_audit.report.model import EvidenceReport
 from metav_audit.statistics import pav_plot, tippett_plot
 
@@ -21,6 +22,8 @@ def draw(report: EvidenceReport) -> dict[str, bytes]:
     drawn = {}
     if report.verdict.score is not None:
         drawn[SCORES] = strip_plot(report.sides, report.verdict.score)
+    if report.verdict.accounts:
+        drawn[ACCOUNTS] = account_plot(report.verdict.accounts, report.verdict.false_match_rate)
     if comparable(report.queries):
         drawn[AGREEMENT] = agreement_plot(report.queries)
     if report.verdict.log10_lr is not None and report.verdict.log10_lr_bounds is not None:

@@ -10,7 +10,7 @@ from metav_audit.report.blocks import Bar, Card, Cards, Column, Drawing, Paragra
 from metav_audit.report.document import Section
 from metav_audit.report.layout.findings import distance_in
 from metav_audit.report.layout.values import DASH, number_ranges
-from metav_audit.report.model import EvidenceReport, Query
+from metav_audit.report.model import EvidenceReport, Query, RequestLog
 from metav_audit.report.text import shorten
 from metav_audit.task import OutputKind
 
@@ -31,8 +31,16 @@ def lay_out_answers(report: EvidenceReport) -> Iterator[Section]:
         yield _pictures(report, pictures)
     if any(query.row for query in report.queries):
         yield _rows(report.queries)
+    if report.requests is not None:
+        yield Section("The requests that were repeated", (_repeated(report.requests),))
     yield Section("Failures and exclusions", tuple(_failures(report)))
     yield Section("The answers, beside the protected model's", tuple(_answers(report)))
+
+
+def _repeated(log: RequestLog) -> Table:
+    heads = (("query", 16), ("account", 50), ("sent at", 50), ("row of the day", None))
+    rows = tuple((str(one.query), shorten(one.account, 60), one.at, f"{one.row} of {one.day}") for one in log.repeated)
+    return Table(tuple(Column(title, width) for title, width in heads), rows)
 
 
 def _pictures(report: EvidenceReport, pictures: tuple[Picture, ...]) -> Section:

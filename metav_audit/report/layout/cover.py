@@ -107,6 +107,8 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
         ("Registration", short_hashes(custody.commitment.sentence)),
         ("Seal", short_hashes(custody.seal.sentence)),
     ]
+    if report.requests is not None:
+        rows.append(("Request log", short_hashes(report.requests.sentence)))
     for name, controls in (("Sanity controls", report.verdict.sanity), ("Blind controls", report.verdict.controls)):
         if controls is not None:
             rows.append((name, f"{controls}."))

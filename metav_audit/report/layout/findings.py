@@ -12,6 +12,7 @@ from metav_audit.report.text import shorten
 from metav_audit.task import OutputKind
 
 SCORES = "scores.svg"
+ACCOUNTS = "accounts.svg"
 MAX_NAMED = 20
 """So many controls that matched, or were left out, are named; verdict.json names all."""
 
@@ -42,6 +43,14 @@ def _found(report: EvidenceReport) -> Iterator[Figures | Drawing]:
             "The score of the endpoint (line) among the calibration models, one mark a lineage: independent models "
             "(circles) and derived models (triangles). In the shaded range of a row, a score is rare on that side. A "
             "match lies in the upper row's shade and outside the lower row's; no match, the reverse.",
+        )
+    if report.verdict.accounts:
+        yield Drawing(
+            ACCOUNTS,
+            f"The p-values of {len(report.verdict.accounts)} accounts of the owner's API.",
+            "Accounts of the owner's API by the p-value of the answers to their inputs, all accounts considered. "
+            f"Left of the line, at {report.verdict.false_match_rate:g}, the answers are rare among models that never "
+            "learnt from what the protected model answered.",
         )
 
 

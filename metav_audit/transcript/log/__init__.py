@@ -5,30 +5,40 @@ Whoever extracts a model has to ask for it. The log's rows name what was asked, 
 
 from __future__ import annotations
 
+from metav_audit.transcript.log.accounts import ENOUGH, Account, Groups, Logged, find_accounts
+from metav_audit.transcript.log.asked import AskedAccount, AskedLog, AskedRow
 from metav_audit.transcript.log.columns import Columns
 from metav_audit.transcript.log.folder import BROKEN, SEALS, Day, SealedLog, open_log, read_row
-from metav_audit.transcript.log.merkle import leaf_hash, proof_of, root_by, root_of
+from metav_audit.transcript.log.merkle import leaf_hash, proofs_of, root_by, root_of
 from metav_audit.transcript.log.rows import LogFormat, Row, RowReader, inputs_of
 from metav_audit.transcript.log.sealing import Sealing, seal_log
 from metav_audit.transcript.log.sources import Record, Source, find_sources
 
 __all__ = [
     "BROKEN",
+    "ENOUGH",
     "SEALS",
+    "Account",
+    "AskedAccount",
+    "AskedLog",
+    "AskedRow",
     "Columns",
     "Day",
+    "Groups",
     "LogFormat",
+    "Logged",
     "Record",
     "Row",
     "RowReader",
     "SealedLog",
     "Sealing",
     "Source",
+    "find_accounts",
     "find_sources",
     "inputs_of",
     "leaf_hash",
     "open_log",
-    "proof_of",
+    "proofs_of",
     "read_row",
     "root_by",
     "root_of",

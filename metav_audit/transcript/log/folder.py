@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from metav_audit.errors import ConfigurationError, EvidenceError
-from metav_audit.files import strict_json
+from metav_audit.files import open_regular, read_regular, strict_json
 from metav_audit.transcript.log.merkle import leaf_hash, root_of
 from metav_audit.transcript.log.rows import LogFormat, Row
 
@@ -88,7 +88,7 @@ class SealedLog:
         """
         path = day_path(self.path, day)
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 while line := file.readline(MAX_ROW_BYTES):
                     if not line.endswith(b"\n"):
                         raise EvidenceError(f"{path} holds a row without an end, or of more than {MAX_ROW_BYTES} bytes")
@@ -146,17 +146,20 @@ def read_chain(path: Path) -> tuple[Day, ...]:
     """
     if not (path / DAYS).exists():
         return ()
-    chain: list[Day] = []
-    for line in _read(path / DAYS, 1 << 30).splitlines():
-        told = Day(**strict_json(line))
-        if not (type(told.day) is str and _DAY.fullmatch(told.day) and type(told.rows) is int):
-            raise ValueError("a day in the chain is no date, or has no number of rows")
-        if told != Day.after(chain, told.day, told.rows, bytes.fromhex(told.root)):
+    chain = tuple(Day(**strict_json(line)) for line in _read(path / DAYS, 1 << 30).splitlines())
+    check_chain(chain)
+    return chain
+
+
+def check_chain(chain: Sequence[Day]) -> None:
+    """Raise ValueError unless each day is a link that follows the one before, and none stands twice."""
+    for at, told in enumerate(chain):
+        if not (type(told.day) is str and _DAY.fullmatch(told.day) and type(told.rows) is int and told.rows > 0):
+            raise ValueError("a day in it is no date, or has no number of rows")
+        if told != Day.after(chain[:at], told.day, told.rows, bytes.fromhex(told.root)):
             raise ValueError(f"the chain of days does not hold at {told.day}")
-        chain.append(told)
     if len({one.day for one in chain}) != len(chain):
         raise ValueError("a day is sealed twice")
-    return tuple(chain)
 
 
 def day_path(path: Path, day: str) -> Path:
@@ -191,8 +194,6 @@ def link_line(day: Day) -> bytes:
 
 def _read(path: Path, limit: int = MAX_HEADER_BYTES) -> bytes:
     try:
-        if path.stat().st_size > limit:
-            raise EvidenceError(f"{path} is larger than {limit} bytes: this is no log of ours")
-        return path.read_bytes()
+        return read_regular(path, limit)
     except OSError as error:
         raise EvidenceError(f"cannot read the log's {path}: {error.strerror}") from error

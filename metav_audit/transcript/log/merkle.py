@@ -42,35 +42,35 @@ def root_of(leaves: Iterable[bytes]) -> tuple[bytes, int]:
     return root, count
 
 
-def proof_of(leaves: Sequence[bytes], place: int) -> list[bytes]:
-    """Return the hashes that lead from the leaf at ``place`` to the root, from the leaf up (RFC 6962, 2.1.1)."""
-    if len(leaves) == 1:
-        return []
-    half = _half(len(leaves))
-    if place < half:
-        return [*proof_of(leaves[:half], place), root_of(leaves[half:])[0]]
-    return [*proof_of(leaves[half:], place - half), root_of(leaves[:half])[0]]
+def proofs_of(leaves: Sequence[bytes], places: Sequence[int]) -> list[list[bytes]]:
+    """Return for each place the hashes that lead from its leaf to the root, from the leaf up (RFC 6962, 2.1.1)."""
+    proofs: list[list[bytes]] = [[] for _ in places]
+    level, at = list(leaves), list(places)
+    while len(level) > 1:
+        for number, place in enumerate(at):
+            # A last one without a neighbour goes up as it is.
+            proofs[number] += level[place ^ 1 : (place ^ 1) + 1]
+        at = [place // 2 for place in at]
+        pairs = [node_hash(left, right) for left, right in zip(level[::2], level[1::2], strict=False)]
+        level = pairs + level[len(level) & ~1 :]
+    return proofs
 
 
 def root_by(leaf: bytes, place: int, count: int, proof: Sequence[bytes]) -> bytes | None:
     """Return the root that a proof leads to from a leaf; None where the proof cannot be one of such a place.
 
     >>> leaves = [leaf_hash(bytes([n])) for n in range(5)]
-    >>> root_by(leaves[3], 3, 5, proof_of(leaves, 3)) == root_of(leaves)[0]
+    >>> root_by(leaves[3], 3, 5, proofs_of(leaves, [3])[0]) == root_of(leaves)[0]
     True
     """
-    if not 0 <= place < count or (count > 1) != bool(proof):
+    if not 0 <= place < count:
         return None
-    if count == 1:
-        return leaf
-    half, last = _half(count), proof[-1]
-    if place < half:
-        left = root_by(leaf, place, half, proof[:-1])
-        return None if left is None else node_hash(left, last)
-    right = root_by(leaf, place - half, count - half, proof[:-1])
-    return None if right is None else node_hash(last, right)
-
-
-def _half(count: int) -> int:
-    """Return the largest power of two below ``count``, which is at least 2."""
-    return 1 << (count - 1).bit_length() - 1
+    root, rest = leaf, list(proof)
+    while count > 1:
+        if place ^ 1 < count:
+            if not rest:
+                return None
+            other = rest.pop(0)
+            root = node_hash(other, root) if place % 2 else node_hash(root, other)
+        place, count = place // 2, (count + 1) // 2
+    return None if rest else root

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle import FingerprintBundle
-from metav_audit.bundle.forms import siblings
+from metav_audit.bundle import FingerprintBundle, VerifierKind
+from metav_audit.bundle.forms import accounts, siblings
 from metav_audit.evaluation.conditions import VIEWS, Condition
 from metav_audit.evaluation.run import keep_bundle
 from metav_audit.statistics import roc_auc
@@ -102,8 +102,9 @@ def pairs(target: str, bundle: FingerprintBundle, suspects: Sequence[Suspect], v
     shown = shown_by(suspects, bundle, view)
     answers = bundle.calibration.features
     known = view.apply(Features(answers, np.ones(answers.shape, dtype=np.bool_)), bundle.task.output)
-    theirs = ahead_of(siblings.likeness_of(tensors, known.values.astype(np.float64), known.mask))
-    likeness = siblings.likeness_of(tensors, shown.values.astype(np.float64), shown.mask)
+    likeness_of = _LIKENESS[verifier.kind]
+    theirs = ahead_of(likeness_of(tensors, known.values.astype(np.float64), known.mask))
+    likeness = likeness_of(tensors, shown.values.astype(np.float64), shown.mask)
     mine = ahead_of(likeness)
     lineages = [(card.lineage, card.derived) for card in bundle.calibration.models]
     for player in range(likeness.shape[1]):
@@ -114,6 +115,12 @@ def pairs(target: str, bundle: FingerprintBundle, suspects: Sequence[Suspect], v
                 continue
             stratum = "thief of a sibling" if suspect.derived else suspect.stratum
             yield Pair(target, player, stratum, conformal_p_value(ahead, usual), rank)
+
+
+_LIKENESS = {
+    VerifierKind.SIBLINGS: siblings.likeness_of,
+    VerifierKind.ACCOUNTS: lambda *told: accounts.nearness_of(*told).max(axis=1),
+}
 
 
 def ahead_of(likeness: NDArray[np.float64]) -> NDArray[np.float64]:
