@@ -45,6 +45,7 @@ FIELDS = {
 def _credentials(monkeypatch):
     for name, value in zip(("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"), KEYS, strict=True):
         monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("METAV_AUDIT_AUDIT_SECRET", "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN")
 
 
 @pytest.fixture(scope="module")
