@@ -90,7 +90,7 @@ def seen(tensors: Mapping[str, FloatArray], view: OutputView, space: OutputSpace
 def size(tensors: Mapping[str, FloatArray], shape: tuple[int, int, int]) -> int:
     """Count the likenesses, and the pairs of references, which are solved for as well."""
     models, references = len(tensors[MODELS]), len(tensors[REFERENCES])
-    return max(shape[0] * models, references**2 * (1 + references // 1000), (shape[0] + models) * shape[1] * shape[2])
+    return max(shape[0] * models, references**2 * (1 + references // 1000))
 
 
 def likeness_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> Likeness:
