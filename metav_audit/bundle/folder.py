@@ -36,8 +36,8 @@ COMMITMENT = "commitment.json"
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_TENSOR_BYTES = 1 << 30
 MAX_COMMITMENT_BYTES = 32 << 20
-MOST_NUMBERS = 1 << 24
-"""No array that scoring the calibration makes has more, 128 MiB, unless the bundle itself is so large."""
+MOST_NUMBERS = 1 << 25
+"""No array that scoring the calibration makes has more, 256 MiB, unless the bundle itself is so large."""
 MOST_MODELS = 20_000
 _FIELDS = {
     "format", "schema_version", "name", "method", "task", "verifier", "rates", "calibration", "weight", "provenance",

@@ -19,9 +19,9 @@ def score(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> NDA
 
 
 def size(tensors: Mapping[str, FloatArray], shape: tuple[int, int, int]) -> int:
-    """Count the pairs of queries; a hundred models, one after the other, take as long as one array more."""
+    """Count the pairs of queries, two arrays of them; a hundred models in turn take as long as two more."""
     del tensors
-    return max(shape[1] ** 2 * (1 + shape[0] // 100), shape[0] * shape[1] * shape[2])
+    return max(2 * shape[1] ** 2 * (1 + shape[0] // 100), shape[0] * shape[1] * shape[2])
 
 
 def _likeness(values: NDArray[np.float64], mask: BoolArray, own: NDArray[np.float64], others: BoolArray) -> float:
