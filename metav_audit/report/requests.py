@@ -54,6 +54,11 @@ def account_sentences(model: str, verdict: Verdict) -> Iterator[str]:
             "A model that learnt from another account's requests answers alike where both accounts sent the same or "
             "much the same inputs: then the answers do not tell which of the two it was."
         )
+    elif named:
+        yield (
+            f"Of {looked_at} of the owner's API, the answers come nearest with the inputs of {named[0]}: p = "
+            f"{first.p_value:.3g}, all accounts considered. Alone that is no match, for the reasons on the first page."
+        )
     else:
         yield (
             f"Of {looked_at} of the owner's API that sent most, the answers point to none; they come nearest with the "
