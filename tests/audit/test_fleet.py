@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -65,7 +66,7 @@ def test_several_endpoints_are_put_side_by_side_in_a_summary(run, tmp_path):
     assert not list((tmp_path / "alone").glob("summary.*"))
     out = tmp_path / "out"
     assert {path.name for path in out.glob("summary.*")} == {"summary.csv", "summary.html", "summary.pdf"}
-    rows = [line.split(",")[:3] for line in (out / "summary.csv").read_text().splitlines()]
+    rows = [row[:3] for row in csv.reader((out / "summary.csv").read_text().splitlines())]
     assert rows == [["endpoint", "folder", "outcome"], ["open", "open", "match"], ["closed", "closed", ""]]
     assert str(tmp_path) not in (out / "summary.html").read_text()
 
