@@ -17,7 +17,7 @@ COVER ?=
 LOWEST := .venv-lowest
 DATA ?= ../shared/data
 
-.PHONY: help fix docs test-lowest demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-client bench-verify fuzz fixtures clean
+.PHONY: help fix docs test-lowest demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-client bench-verify fuzz fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -127,6 +127,10 @@ bench-full: $(READY)  ## three targets on digits with every way to copy: in fami
 	done
 	$(BIN)/metav-audit evaluate $(foreach seed,$(FULL_SEEDS),$(BENCH)/full-$(seed)) --method committee --method metav \
 	  --view label --view 2-decimals --view top3 --held-out family
+
+bench-dither: $(FOREIGN)/.ready  ## thieves of dithered answers: who is found, who is accused, what coins cost; and the middleware's cost
+	$(FOREIGN)/bin/python -m tests.bench.foreign.dither digits-0 digits-1 --data-dir $(DATA) --root $(BENCH)/foreign
+	$(BIN)/python -m tests.bench.dithering
 
 bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries
 	$(BIN)/python -m tests.bench.throughput

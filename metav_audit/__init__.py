@@ -13,9 +13,12 @@ from metav_audit.version import __version__ as __version__
 _PLACES = {
     "Adapter": "metav_audit.adapter",
     "AuditFolder": "metav_audit.verdict",
+    "Dither": "metav_audit.task",
+    "DitherMiddleware": "metav_audit.serving.dithering",
     "Endpoint": "metav_audit.audit",
     "FingerprintBundle": "metav_audit.bundle",
     "Grant": "metav_audit.audit",
+    "JsonApi": "metav_audit.serving.dithering",
     "MetavAuditError": "metav_audit.errors",
     "TaskSpec": "metav_audit.task",
     "Transcript": "metav_audit.transcript",
@@ -25,6 +28,7 @@ _PLACES = {
     "check_adapter": "metav_audit.adapter",
     "decide": "metav_audit.verdict",
     "read": "metav_audit.verdict",
+    "read_dither": "metav_audit.task",
     "load_endpoints": "metav_audit.audit",
     "verify_folder": "metav_audit.verify",
     "write_reports": "metav_audit.report",
@@ -41,7 +45,11 @@ if TYPE_CHECKING:
     from metav_audit.casework import audit_and_report as audit_and_report
     from metav_audit.errors import MetavAuditError as MetavAuditError
     from metav_audit.report import write_reports as write_reports
+    from metav_audit.serving.dithering import DitherMiddleware as DitherMiddleware
+    from metav_audit.serving.dithering import JsonApi as JsonApi
+    from metav_audit.task import Dither as Dither
     from metav_audit.task import TaskSpec as TaskSpec
+    from metav_audit.task import read_dither as read_dither
     from metav_audit.transcript import Transcript as Transcript
     from metav_audit.verdict import AuditFolder as AuditFolder
     from metav_audit.verdict import Verdict as Verdict

@@ -13,17 +13,20 @@ from metav_audit.audit import (
     Endpoint,
     Grant,
     Progress,
+    audit_endpoint,
     audit_side_by_side,
     gather_controls,
     prepare_folder,
     put_controls,
 )
-from metav_audit.bundle import FingerprintBundle
+from metav_audit.bundle import CoinPlan, FingerprintBundle
 from metav_audit.errors import ConfigurationError, MetavAuditError
 from metav_audit.evidence import Sealer, seal_folder, write_sums
 from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
+from metav_audit.report.coins import write_coin_reports
 from metav_audit.report.summary import write_summary
 from metav_audit.verdict import AuditFolder, Controls, Verdict
+from metav_audit.verdict.coin_folder import PLAN, CoinDecision, record_coins
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +187,37 @@ class _Desk:
         save_reports(report, audited.folder, paper=self._paper)
         write_sums(audited.folder)
         return report
+
+
+def audit_coins(
+    plan: CoinPlan,
+    endpoint: Endpoint,
+    out: Path,
+    *,
+    paper: Paper = "a4",
+    progress: Callable[[Progress], None] | None = None,
+) -> CoinDecision:
+    """Ask an endpoint what accounts were served with coins, into ``out/NAME``: ask, decide, report, list the hashes.
+
+    Run again with the same folder, it asks only what is still open.
+
+    Args:
+        plan: the owner's; its copy in the folder is for its owner's eyes alone.
+        endpoint: who is asked.
+        out: the folder of the audits' folders.
+        paper: the PDF's.
+        progress: told of every step.
+
+    Raises:
+        ConfigurationError: the budget is too small, a variable is not set (SecretError), or the folder is unfit.
+        TranscriptError: the transcript in the folder is damaged.
+        AnswerError: an answer does not fit the task.
+        RemoteError: the endpoint cannot be asked; running again goes on where this run stopped.
+    """
+    folder = AuditFolder(out / endpoint.name)
+    transcript = audit_endpoint(plan, endpoint, folder.path, progress=progress)
+    plan.save(folder / PLAN)
+    decision = record_coins(folder, plan, transcript)
+    write_coin_reports(decision, folder, paper=paper)
+    write_sums(folder)
+    return decision

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from metav_audit.errors import ConfigurationError
+from metav_audit.errors import ConfigurationError, SecretError
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
@@ -113,6 +113,28 @@ def files_below(folder: Path, most: int = 10_000) -> Iterator[str]:
 
 def _raise(error: OSError) -> NoReturn:
     raise error
+
+
+def read_private(path: Path, limit: int, made_by: str) -> bytes:
+    """Read a key's file, at most ``limit`` bytes of it, if nobody but its owner may.
+
+    Args:
+        path: the file.
+        limit: bytes.
+        made_by: the command that makes such a file, for messages.
+
+    Raises:
+        SecretError: others may read it.
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        with open_regular(path, follow=True) as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise SecretError(f"others may read the key {path} (mode {mode:03o}): run 'chmod 600 {path}'")
+            return file.read(limit)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the key {path}: {error.strerror}; '{made_by}' makes one") from error
 
 
 def strict_json(text: bytes | str) -> Any:

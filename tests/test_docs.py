@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from metav_audit.bundle.coins import _FIELDS as PLAN_FIELDS
+from metav_audit.bundle.coins import _QUERY_FIELDS as QUERY_FIELDS
 from metav_audit.bundle.folder import _FIELDS as MANIFEST_FIELDS
 from metav_audit.report.as_csv import COLUMNS, SUMMARY_COLUMNS
 from metav_audit.transcript import Finished, Header, Received, Resumed, Sent, Unanswered
 from metav_audit.verdict import Verdict
+from metav_audit.verdict.coins import CoinFinding, CoinVerdict
 
 SOURCE = Path(__file__).parents[1]
 PAGES = [*SOURCE.glob("*.md"), *(SOURCE / "docs").rglob("*.md")]
@@ -36,6 +39,10 @@ def test_every_link_to_a_file_leads_to_one(page):
     [
         ("A bundle", MANIFEST_FIELDS | {"sha256", "tensors_sha256"}),
         ("`verdict.json`", {each.name for each in fields(Verdict)}),
+        (
+            "An audit by coins",
+            {each.name for kind in (CoinVerdict, CoinFinding) for each in fields(kind)} | PLAN_FIELDS | QUERY_FIELDS,
+        ),
         ("`report.csv`", {*COLUMNS, *SUMMARY_COLUMNS}),
     ],
 )

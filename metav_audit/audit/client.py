@@ -27,7 +27,7 @@ from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
 from metav_audit.audit.pace.retries import StuckError
 from metav_audit.audit.wire.local import LocalTransport, find_function
 from metav_audit.audit.wire.transport import Transport
-from metav_audit.bundle import CANARIES, FingerprintBundle, canary_inputs
+from metav_audit.bundle import CANARIES, FingerprintBundle, Questions, canary_inputs
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
 from metav_audit.transcript import Finished, Resumed, Transcript, Unanswered
 from metav_audit.verdict import calibration_scores, check_table, first_look
@@ -64,7 +64,7 @@ ProgressCallback = Callable[[Progress], None]
 
 
 def audit_endpoint(
-    bundle: FingerprintBundle,
+    bundle: Questions,
     endpoint: Endpoint,
     folder: Path,
     *,
@@ -81,7 +81,7 @@ def audit_endpoint(
     finished audit is returned as it is. For use within an event loop there is ``audit_endpoint_async``.
 
     Args:
-        bundle: whose inputs are sent.
+        bundle: whose inputs are sent: a fingerprint, or other questions.
         endpoint: who is asked.
         folder: where the transcript stands.
         progress: told of every step.
@@ -102,7 +102,7 @@ def audit_endpoint(
 
 
 async def audit_endpoint_async(
-    bundle: FingerprintBundle,
+    bundle: Questions,
     endpoint: Endpoint,
     folder: Path,
     world: Surroundings,
@@ -131,14 +131,14 @@ async def audit_endpoint_async(
         return journal.transcript
 
 
-def subject_of(bundle: FingerprintBundle, endpoint: Endpoint) -> Subject:
+def subject_of(bundle: Questions, endpoint: Endpoint) -> Subject:
     """Say what a transcript of this audit is about."""
     software = f"metav-audit {__version__}"
     commitment = None if bundle.commitment is None else hashlib.sha256(bundle.commitment).hexdigest()
     return Subject(bundle.sha256, endpoint.record(), software, len(bundle.inputs), endpoint.operator, commitment)
 
 
-def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> Secrets:
+def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
     """Check all that can be checked without sending or writing anything; return the endpoint's secrets.
 
     Raises:
@@ -148,7 +148,8 @@ def check_ready(bundle: FingerprintBundle, endpoint: Endpoint, folder: Path) -> 
         TranscriptError: the transcript in the folder is damaged.
         BundleError: the bundle's table of likelihood ratios does not follow from its calibration.
     """
-    check_table(bundle, calibration_scores(bundle).fit_weight())
+    if isinstance(bundle, FingerprintBundle):
+        check_table(bundle, calibration_scores(bundle).fit_weight())
     if endpoint.url.startswith(SCHEME):
         find_function(endpoint.url)
     secrets = Secrets.read(endpoint.variables(os.environ), os.environ)
@@ -173,7 +174,7 @@ class _Run:
 
     def __init__(
         self,
-        bundle: FingerprintBundle,
+        bundle: Questions,
         endpoint: Endpoint,
         journal: Journal,
         world: Surroundings,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from metav_audit.bundle.canaries import CANARIES, ROUNDS, canary_inputs
 from metav_audit.bundle.cards import OWN_ARCHITECTURE, Calibration, ErrorRates, ModelCard
+from metav_audit.bundle.coins import CoinPlan, CoinQuery
 from metav_audit.bundle.folder import COMMITMENT, MANIFEST, FingerprintBundle, check_place
 from metav_audit.bundle.forms.committee import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED
+from metav_audit.bundle.questions import Questions
 from metav_audit.bundle.target_bits import (
     FITPRINT,
     OwnerMark,
@@ -30,11 +32,14 @@ __all__ = [
     "ROUNDS",
     "VERIFIER_LIMITS",
     "Calibration",
+    "CoinPlan",
+    "CoinQuery",
     "ErrorRates",
     "FingerprintBundle",
     "MetaVerifier",
     "ModelCard",
     "OwnerMark",
+    "Questions",
     "TargetBits",
     "VerifierKind",
     "canary_inputs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metav_audit.bundle.folder import FingerprintBundle
+from metav_audit.bundle.questions import Questions
 from metav_audit.task import Inputs
 
 CANARIES = 2
@@ -19,6 +19,6 @@ so in one of 2 ** (2 * (8 - 1)) = 16,384 audits.
 """
 
 
-def canary_inputs(bundle: FingerprintBundle) -> Inputs:
+def canary_inputs(bundle: Questions) -> Inputs:
     """Return the canaries, float32 of shape (CANARIES, *domain.shape): noise that follows from the bundle's hash."""
     return bundle.task.domain.sample(CANARIES, np.random.default_rng(int(bundle.sha256[:15], 16)))

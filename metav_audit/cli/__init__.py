@@ -22,6 +22,7 @@ COMMANDS = {
     "commit": "Sign and time-stamp a bundle before the first query.",
     "serve": "Put a model of your own behind an API, for rehearsals.",
     "log": "Seal and check the owner's request log.",
+    "dither": "Serve with coins, and ask whose coins a suspect learned.",
     "audit": "Query endpoints, journal, decide and report; resumes by itself.",
     "verify": "Recompute an audit's verdict offline, step by step.",
     "pack": "Pack an audit's folder into one file.",

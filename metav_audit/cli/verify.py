@@ -42,10 +42,11 @@ def command(folder: Path, signer: str | None, tsa_cert: Path | None, form: str) 
         echo_json({"passed": passed, "steps": [asdict(step) for step in steps]}, indent=2)
     else:
         for step in steps:
-            echo(_line(step))
+            echo(step_line(step))
     return 0 if passed else 4
 
 
-def _line(step: Step) -> str:
+def step_line(step: Step) -> str:
+    """Write a step as a line."""
     detail = " ".join(step.detail.split())
     return f"{step.number}. {'pass' if step.passed else 'FAIL'}  {step.name}: {detail}"

@@ -10,6 +10,7 @@ from metav_audit.evidence.attestation import Attestation, check_free, load_attes
 from metav_audit.evidence.commitment import check_commitment, make_commitment, preregistered, registration_of
 from metav_audit.evidence.compare import csv_difference, first_difference, html_agreement, json_difference
 from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, EvidenceFile
+from metav_audit.evidence.dither import check_dither, commit_dither, dither_attested
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
 from metav_audit.evidence.replayed import check_replay_statement, make_replay_statement
@@ -46,14 +47,17 @@ __all__ = [
     "VerifyingKey",
     "check_asked",
     "check_commitment",
+    "check_dither",
     "check_free",
     "check_log_seals",
     "check_replay_statement",
     "check_seal",
     "check_sums",
     "check_time_stamp",
+    "commit_dither",
     "csv_difference",
     "custody_of",
+    "dither_attested",
     "fetch_time_stamp",
     "first_difference",
     "html_agreement",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from metav_audit.config import PASSPHRASE
 from metav_audit.errors import ConfigurationError, EvidenceError, SecretError
-from metav_audit.files import open_regular, read_regular, write_atomically
+from metav_audit.files import read_private, read_regular, write_atomically
 
 SHORTEST_PASSPHRASE = 8
 MAX_KEY_BYTES = 1 << 14
@@ -136,7 +134,7 @@ def read_key(source: str, environment: Mapping[str, str]) -> SigningKey:
         if not pem:
             raise SecretError(f"the environment variable {name} is not set or empty: it should hold the key's PEM")
         return _decrypted(pem, f"the key in the environment variable {name}", environment)
-    return _decrypted(_private_file(Path(source)), f"the key {source}", environment)
+    return _decrypted(read_private(Path(source), MAX_KEY_BYTES, "metav-audit keygen"), f"the key {source}", environment)
 
 
 def read_signer(source: str) -> str:
@@ -155,19 +153,6 @@ def read_signer(source: str) -> str:
         raise ConfigurationError(
             f"{source} is no public Ed25519 key in PEM, and no key id of 64 hexadecimal digits"
         ) from None
-
-
-def _private_file(path: Path) -> bytes:
-    try:
-        with open_regular(path, follow=True) as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
-                raise SecretError(f"others may read the key {path} (mode {mode:03o}): run 'chmod 600 {path}'")
-            return file.read(MAX_KEY_BYTES)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read the key {path}: {error.strerror}; 'metav-audit keygen' makes one"
-        ) from error
 
 
 def _decrypted(pem: bytes, what: str, environment: Mapping[str, str]) -> SigningKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metav_audit.statistics.coins import coin_gains, coin_test
 from metav_audit.statistics.cost import cllr, cllr_min
 from metav_audit.statistics.error_rates import (
     CONFIDENCE,
@@ -53,6 +54,8 @@ __all__ = [
     "cllr",
     "cllr_min",
     "clopper_pearson",
+    "coin_gains",
+    "coin_test",
     "conformal_tail",
     "fit_weight",
     "holm",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from metav_audit.task.answers import Answer, BoolArray, Features, FloatArray, check_answer, features
+from metav_audit.task.dither import Dither, input_bytes, leaders, leads
+from metav_audit.task.dither_file import make_dither, read_dither
 from metav_audit.task.domains.base import InputDomain, Inputs
 from metav_audit.task.domains.image import ImageDomain
 from metav_audit.task.domains.tabular import TabularDomain
@@ -20,6 +22,7 @@ __all__ = [
     "Answer",
     "BoolArray",
     "ClassScores",
+    "Dither",
     "Features",
     "FloatArray",
     "GeneratedTensor",
@@ -38,6 +41,11 @@ __all__ = [
     "features",
     "find_noise",
     "find_view",
+    "input_bytes",
+    "leaders",
+    "leads",
+    "make_dither",
+    "read_dither",
     "read_task",
     "with_noise",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metav_audit.adapter import Adapter, Flow, Request, Response, Step, Wait, find_adapter
-from metav_audit.bundle import FingerprintBundle, canary_inputs
+from metav_audit.bundle import Questions, canary_inputs
 from metav_audit.errors import AnswerError, TranscriptError
 from metav_audit.files import strict_json
 from metav_audit.task import Inputs
@@ -56,7 +56,7 @@ def check_bodies(folder: AuditFolder, records: Records) -> Played:
     return played
 
 
-def play_again(folder: AuditFolder, records: Records, bundle: FingerprintBundle) -> Played:
+def play_again(folder: AuditFolder, records: Records, bundle: Questions) -> Played:
     """Encode the committed inputs and decode the recorded responses again, request by request.
 
     Raises:
@@ -72,7 +72,7 @@ def play_again(folder: AuditFolder, records: Records, bundle: FingerprintBundle)
     return played
 
 
-def open_adapter(endpoint: EndpointRecord, bundle: FingerprintBundle) -> Adapter:
+def open_adapter(endpoint: EndpointRecord, bundle: Questions) -> Adapter:
     """Open the adapter as the endpoint file had it, without what the client kept for itself."""
     options = {name: value for name, value in endpoint.options.items() if name not in _CLIENT_S}
     fields = {**options, "url": endpoint.url, "scores": endpoint.scores.value}
@@ -82,7 +82,7 @@ def open_adapter(endpoint: EndpointRecord, bundle: FingerprintBundle) -> Adapter
 class _Player:
     """Plays the records' requests, several flows side by side as the client did."""
 
-    def __init__(self, adapter: Adapter, bundle: FingerprintBundle, bodies: BodyReader, played: Played) -> None:
+    def __init__(self, adapter: Adapter, bundle: Questions, bodies: BodyReader, played: Played) -> None:
         self._adapter, self._bodies, self._played = adapter, bodies, played
         self._inputs, self._canaries = bundle.inputs, canary_inputs(bundle)
         self._flows: dict[tuple[Any, ...], tuple[Flow, Step]] = {}

@@ -47,7 +47,7 @@ class Step:
     detail: str
 
 
-class _Checklist:
+class Checklist:
     """The steps taken so far."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ def verify_folder(folder: Path | AuditFolder, expected: Expected = NOTHING) -> l
         raise ConfigurationError(
             f"{folder.path} is no audit's folder: give one that holds {BUNDLE}, {TRANSCRIPT}, {VERDICT}"
         )
-    checklist = _Checklist()
+    checklist = Checklist()
     checklist.take("files as they were when the audit ended", lambda: (True, check_sums(folder)))
     bundle = checklist.take("bundle intact", _bundle, folder)
     records = checklist.take("transcript intact", _records, folder)

@@ -9,6 +9,7 @@ from metav_audit.transcript.log.accounts import ENOUGH, Account, Groups, Logged,
 from metav_audit.transcript.log.asked import AskedAccount, AskedLog, AskedRow
 from metav_audit.transcript.log.columns import Columns
 from metav_audit.transcript.log.folder import BROKEN, SEALS, Day, SealedLog, open_log, read_row
+from metav_audit.transcript.log.inputs import InputReader
 from metav_audit.transcript.log.merkle import leaf_hash, proofs_of, root_by, root_of
 from metav_audit.transcript.log.rows import LogFormat, Row, RowReader, inputs_of
 from metav_audit.transcript.log.sealing import Sealing, seal_log
@@ -25,6 +26,7 @@ __all__ = [
     "Columns",
     "Day",
     "Groups",
+    "InputReader",
     "LogFormat",
     "Logged",
     "Record",

@@ -1,0 +1,183 @@
+"""What a suspect's answers say of coins: which account's dithered answers it was trained on, if any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metav_audit.bundle import CoinPlan
+from metav_audit.errors import TranscriptError
+from metav_audit.statistics import coin_gains, coin_test, holm
+from metav_audit.task import Features, features, leaders
+from metav_audit.transcript import Transcript
+from metav_audit.verdict.verdict import VerdictOutcome
+
+MOST_STRAYS = 0.1
+"""The share of labels served otherwise than key and model make them, beyond which the plan fits not the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoinFinding:
+    """What is found of one account.
+
+    Attributes:
+        account: its name.
+        asked: inputs of it that the suspect was asked.
+        answered: of these, those whose answer names one of the model's two likeliest classes.
+        undecided: inputs where the coin decided the label.
+        strays: labels served that are not those that key and model make.
+        statistic: the suspect's leaning to the coins, standardised.
+        p_value: exact, of "never saw what was served to this account".
+        adjusted: the same for all accounts together, by Holm's method.
+    """
+
+    account: str
+    asked: int
+    answered: int
+    undecided: int
+    strays: int
+    statistic: float
+    p_value: float
+    adjusted: float
+
+
+@dataclass(frozen=True, slots=True)
+class CoinVerdict:
+    """What the answers say.
+
+    Attributes:
+        outcome: match, or inconclusive: that no coins are found does not show where a model came from.
+        accounts: those whose answers the suspect was trained on, the surest first.
+        findings: one an account, in the plan's order.
+        rate: the promised rate of false matches.
+        reasons: sentences that say why.
+        queries: inputs in the plan.
+        answered: inputs answered.
+        requests: requests sent, retries included.
+        plan_sha256: the plan's hash.
+        transcript_sha256: the head of the transcript's chain.
+        endpoint: the endpoint's name.
+        url: where it was asked.
+    """
+
+    outcome: VerdictOutcome
+    accounts: tuple[str, ...]
+    findings: tuple[CoinFinding, ...]
+    rate: float
+    reasons: tuple[str, ...]
+    queries: int
+    answered: int
+    requests: int
+    plan_sha256: str
+    transcript_sha256: str
+    endpoint: str
+    url: str
+
+    def to_json(self) -> Mapping[str, Any]:
+        """Describe the verdict in JSON types."""
+        return asdict(self)
+
+
+def shares_of(plan: CoinPlan, shown: Features) -> NDArray[np.float64]:
+    """Return a suspect's shares of each answer's likeliest class in the model's two likeliest, of shape (N,).
+
+    1 or 0 where only one of the two is shown, NaN where neither is.
+    """
+    both = leaders(plan.own)
+    value = np.take_along_axis(shown.values.astype(np.float64), both, axis=1)
+    first, second = np.take_along_axis(shown.mask, both, axis=1).T
+    share = np.exp(-np.logaddexp(0.0, value[:, 1] - value[:, 0]))
+    return np.select([first & second, first, second], [share, 1.0, 0.0], np.nan)
+
+
+def find_accounts(plan: CoinPlan, shown: Features) -> tuple[CoinFinding, ...]:
+    """Test each account's coins against what a suspect shows; one finding an account, in the plan's order."""
+    both, own, coins, strays = leaders(plan.own), plan.own, plan.coins, plan.strays()
+    heads, tails = (_share(plan.dither.served(own, np.full(len(own), side)), both) for side in (1.0, -1.0))
+    theirs = shares_of(plan, shown)
+    gains = coin_gains(theirs, heads, tails)
+    places = [plan.places(account) for account in plan.accounts]
+    seed = int(plan.sha256[:15], 16)
+    tested = [coin_test(gains[at], coins[at], seed) for at in places]
+    adjusted = holm([p_value for _, p_value in tested])
+    return tuple(
+        CoinFinding(
+            account=account,
+            asked=len(at),
+            answered=int((~np.isnan(theirs[at])).sum()),
+            undecided=int((tails[at] < 0.5).sum()),
+            strays=int(strays[at].sum()),
+            statistic=statistic,
+            p_value=p_value,
+            adjusted=corrected,
+        )
+        for account, at, (statistic, p_value), corrected in zip(plan.accounts, places, tested, adjusted, strict=True)
+    )
+
+
+def decide_coins(plan: CoinPlan, transcript: Transcript) -> CoinVerdict:
+    """Say which account's answers a suspect was trained on.
+
+    Raises:
+        TranscriptError: the transcript was recorded with another plan.
+        AnswerError: an answer does not fit the task.
+    """
+    if transcript.bundle_sha256 != plan.sha256 or len(transcript.exchanges) != len(plan.queries):
+        raise TranscriptError("the transcript was recorded with another plan: ask again")
+    findings = find_accounts(plan, features(transcript.answers, plan.task.output, transcript.endpoint.scores))
+    named = [each for each in findings if each.adjusted <= plan.rate]
+    reasons = [_match(each) for each in sorted(named, key=_surest)] or [_nothing(findings)]
+    if strays := _strays(findings):
+        named, reasons = [], [strays]
+    return CoinVerdict(
+        outcome=VerdictOutcome.MATCH if named else VerdictOutcome.INCONCLUSIVE,
+        accounts=tuple(each.account for each in sorted(named, key=_surest)),
+        findings=findings,
+        rate=plan.rate,
+        reasons=tuple(reasons),
+        queries=len(plan.queries),
+        answered=sum(answer is not None for answer in transcript.answers),
+        requests=transcript.requests,
+        plan_sha256=plan.sha256,
+        transcript_sha256=transcript.head,
+        endpoint=transcript.endpoint.name,
+        url=transcript.endpoint.url,
+    )
+
+
+def _share(scores: NDArray[np.float64], both: NDArray[np.int64]) -> NDArray[np.float64]:
+    first, second = np.take_along_axis(scores, both, axis=1).T
+    return np.asarray(first / (first + second), dtype=np.float64)
+
+
+def _surest(finding: CoinFinding) -> tuple[float, float]:
+    return finding.adjusted, -finding.statistic
+
+
+def _strays(findings: tuple[CoinFinding, ...]) -> str:
+    strays, asked = sum(each.strays for each in findings), sum(each.asked for each in findings)
+    if strays <= MOST_STRAYS * asked:
+        return ""
+    return (
+        f"{strays} of {asked} labels in the log are not those that this key makes of this model's answers: they were "
+        "served under another key or by another model"
+    )
+
+
+def _match(finding: CoinFinding) -> str:
+    return (
+        f"Trained on answers that were served to the account {finding.account}: its coins, drawn again, would fit so "
+        f"well in a share of {finding.p_value:.4g} of draws ({finding.adjusted:.4g} for all accounts together)."
+    )
+
+
+def _nothing(findings: tuple[CoinFinding, ...]) -> str:
+    least = min(findings, key=lambda each: each.p_value)
+    return (
+        f"No account's coins are found in the answers; the nearest is {least.account}, p = {least.p_value:.4g} "
+        f"({least.adjusted:.4g} for all accounts together). Whoever used other accounts, or few answers, goes unfound."
+    )
