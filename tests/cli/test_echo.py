@@ -94,10 +94,10 @@ def test_a_server_s_words_and_a_file_s_name_are_shown_as_text(tmp_path, capsys, 
 
 
 def test_every_command_prints_through_echo():
-    """No module of the command line but one prints by itself."""
+    """No module of the command line but one prints by itself; to flush is to print nothing."""
     commands = Path(main.__code__.co_filename).parent.glob("*.py")
     assert not [
         path.name
         for path in commands
-        if path.name != "echo.py" and re.search(r"click\.s?echo|print\(", path.read_text())
+        if path.name != "echo.py" and re.search(r"click\.s?echo\((?!nl=False\))|print\(", path.read_text())
     ]
