@@ -166,7 +166,7 @@ PRECISION = {"DIGITS", "_ENOUGH", "_TINY"}
 """How finely figures are computed and written."""
 PRINTED = {"CONFIDENCE", "_MARGIN"}
 """What intervals and plots show."""
-REFUSED = {"_SUM_TOLERANCE", "SCHEMA_VERSION"}
+REFUSED = {"_SUM_TOLERANCE", "SCHEMA_VERSION", "MOST_NUMBERS", "MOST_MODELS"}
 """What is no answer or no file of ours at all is an error, and no verdict; so is what is too large: MAX."""
 
 
