@@ -205,6 +205,16 @@ def test_the_same_command_asks_nothing_again(heist, found, capsys):
     assert "finished earlier" in capsys.readouterr().err
 
 
+def test_what_coins_cost_is_measured_before_serving(heist, capsys):
+    """A line a size, the costs growing with it, and the largest that is cheap enough; none may be."""
+    assert call("dither", "measure", heist.desk / "project", "--most", "2") == 0
+    *_, last, advice = capsys.readouterr().out.splitlines()
+    assert last.split()[0] == "2.000"
+    assert float(last.split()[1]) > 2
+    assert "--undecided" in advice
+    assert call("dither", "measure", heist.desk / "project", "--most", "-50") == 3
+
+
 def test_a_plan_under_another_key_gives_no_verdict(heist, tmp_path):
     """Where many labels of the log are not those of key and model, the plan does not fit, and no one is accused."""
     from dataclasses import replace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metav_audit.statistics.coins import coin_gains, coin_test
+from metav_audit.statistics.coins import DRAWS, coin_gains, coin_test
 from metav_audit.statistics.cost import cllr, cllr_min
 from metav_audit.statistics.error_rates import (
     CONFIDENCE,
@@ -40,6 +40,7 @@ from metav_audit.statistics.roc import Scores, aruc, mean_interval, roc_auc, tpr
 __all__ = [
     "CONFIDENCE",
     "DERIVED",
+    "DRAWS",
     "INDEPENDENT",
     "INK",
     "NEUTRAL",

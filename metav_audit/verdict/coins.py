@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metav_audit.bundle import CoinPlan
 from metav_audit.errors import TranscriptError
-from metav_audit.statistics import coin_gains, coin_test, holm
+from metav_audit.statistics import DRAWS, coin_gains, coin_test, holm
 from metav_audit.task import Features, features, leaders
 from metav_audit.transcript import Transcript
 from metav_audit.verdict.verdict import VerdictOutcome
@@ -94,15 +94,15 @@ def shares_of(plan: CoinPlan, shown: Features) -> NDArray[np.float64]:
     return np.select([first & second, first, second], [share, 1.0, 0.0], np.nan)
 
 
-def find_accounts(plan: CoinPlan, shown: Features) -> tuple[CoinFinding, ...]:
-    """Test each account's coins against what a suspect shows; one finding an account, in the plan's order."""
+def find_accounts(plan: CoinPlan, shown: Features, draws: int = DRAWS) -> tuple[CoinFinding, ...]:
+    """Test each account's coins against what a suspect shows, coins drawn again so often; in the plan's order."""
     both, own, coins, strays = leaders(plan.own), plan.own, plan.coins, plan.strays()
     heads, tails = (_share(plan.dither.served(own, np.full(len(own), side)), both) for side in (1.0, -1.0))
     theirs = shares_of(plan, shown)
     gains = coin_gains(theirs, heads, tails)
     places = [plan.places(account) for account in plan.accounts]
     seed = int(plan.sha256[:15], 16)
-    tested = [coin_test(gains[at], coins[at], seed) for at in places]
+    tested = [coin_test(gains[at], coins[at], seed, draws) for at in places]
     adjusted = holm([p_value for _, p_value in tested])
     return tuple(
         CoinFinding(

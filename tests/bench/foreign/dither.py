@@ -140,9 +140,10 @@ def other_coins(plan: CoinPlan, innocents: Sequence[Suspect], view: OutputView, 
     """Test innocents in turn, each time with another key; return the p-values."""
     answers = [shown(one, plan, view) for one in innocents]
     keys = (hashlib.sha256(f"coins {number}".encode()).digest() for number in range(count))
+    others = (replace(plan, dither=replace(plan.dither, key=key)) for key in keys)
     return [
-        find_accounts(replace(plan, dither=replace(plan.dither, key=key)), answers[number % len(answers)])[0].p_value
-        for number, key in enumerate(keys)
+        find_accounts(other, answers[number % len(answers)], draws=999)[0].p_value
+        for number, other in enumerate(others)
     ]
 
 
