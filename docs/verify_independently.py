@@ -308,6 +308,38 @@ def seen_through(values, verdict, output):
     return np.where(ranks < top, 0 if "alone" in words else view, 0), ranks < top
 
 
+def schedule(queries, natural, nonce):
+    """What is asked at each place: queries, natural inputs, near-duplicates, some again; in the nonce's order."""
+
+    def drawn(what, items):
+        return sorted(items, key=lambda item: hashlib.sha256(f"{nonce} {what} {item}".encode()).digest())
+
+    base, opening = queries + natural, drawn("opening", range(queries, queries + natural))[:4]
+    others = drawn("pair", [one for one in range(base) if one not in opening])
+    twins = [base + one for one in (opening + others)[:8]] if natural else []
+    again = drawn("repeat", range(base))[:4] * 4
+    between = [*(one for one in range(base) if one not in opening), *twins, *again[2:]]
+    return [*opening, *(between[place] for place in drawn("place", range(len(between)))), *again[:2]]
+
+
+def check_asked(given, tensors, manifest, kind, verdict):
+    """What was asked again was answered alike, and natural inputs as the target labels them, or nearly all of them."""
+    output, classes = manifest["task"]["output"], manifest["task"]["output"]["kind"] == "classification"
+    for rows in given.values() if classes and ", noise" not in verdict["view"] else ():
+        shown = np.array([[np.nan if one is None else one for one in row] for row in rows], float)
+        logs = canonical_features(shown, kind, output)
+        assert (np.isnan(logs) == np.isnan(logs[0])).all(), "what was asked again shows other classes"
+        apart = np.where(np.abs(np.exp(logs) - np.exp(logs[0])) > 1e-5, np.abs(logs - logs[0]), 0)
+        assert np.nanmax(apart, initial=0) <= 0.05, "what was asked again was answered otherwise"
+    if "natural" in manifest and classes:
+        queries, right = len(tensors["target.features"]), tensors["natural.reference"].argmax(1)
+        rows = [given.get(queries + at, [None])[0] for at in range(len(right))]
+        hits = [np.argmax([-np.inf if one is None else one for one in row]) == label
+                for row, label in zip(rows, right) if row is not None]  # fmt: skip
+        least = (tensors["natural.models"].argmax(2) == right).mean(1).min()
+        assert np.mean(hits) >= 0.75 * least, "natural inputs are answered wrongly"
+
+
 def least_ratio(rate):
     """The least log10 LR of a verdict that promises such a rate."""
     return np.log10(10 * min(1, (0.05 / rate) ** 2))
@@ -359,10 +391,14 @@ def check(folder, signer=None):
     verdict = json.loads((folder / "verdict.json").read_bytes())
     assert (verdict["bundle_sha256"], verdict["transcript_sha256"]) == (bundle, head), "verdict.json"
     tensors, sent = tensors_of(content), {each["request"]: each for each in records if each["kind"] == "sent"}
-    answers = np.full(tensors["target.features"].shape, np.nan)
+    answers, replies = np.full(tensors["target.features"].shape, np.nan), {}
+    asked = schedule(len(answers), len(tensors.get("natural.inputs", ())), records[0]["nonce"])
+    assert len(asked) == records[0]["queries"], "the transcript asks more or less than its nonce says"
     for record in records:
-        for query, row in zip(sent.get(record.get("request"), {}).get("queries", ()), record.get("answers") or ()):
-            answers[query] = [np.nan if one is None else one for one in row]
+        for place, row in zip(sent.get(record.get("request"), {}).get("queries", ()), record.get("answers") or ()):
+            replies.setdefault(asked[place], []).append(row)
+    for query in set(replies) & set(range(len(answers))):
+        answers[query] = [np.nan if one is None else one for one in replies[query][0]]
     assert verdict["answered"] == int((~np.isnan(answers)).any(1).sum()), "answered"
     if verdict["score"] is not None:
         mask = ~np.isnan(answers)
@@ -404,6 +440,10 @@ def check(folder, signer=None):
             assert verdict["outcome"] != "match" or (nearest and verdict["log10_lr"] >= least_ratio(rates[0]) - 1e-5)
         if outcome == "no_match" and verdict["outcome"] == "no_match":
             assert verdict["log10_lr"] <= 1e-5 - least_ratio(rates[1])
+        if verdict["outcome"] != "inconclusive":
+            check_asked(replies, tensors, manifest, records[0]["endpoint"]["scores"], verdict)
+        lowest = min(one for card, one in zip(manifest["calibration"], theirs.tolist()) if not card["derived"])
+        assert verdict["outcome"] != "no_match" or mine >= lowest - 1e-9, "a no-match below every independent model"
         own = any(card["architecture"] == "target" and not card["derived"] for card in manifest["calibration"])
         assert own or verdict["outcome"] != "match", "a match beside no independent of the target's own architecture"
         assert verdict["outcome"] in (outcome, "inconclusive")

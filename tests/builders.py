@@ -15,6 +15,7 @@ from metav_audit.bundle import (
     FingerprintBundle,
     MetaVerifier,
     ModelCard,
+    NaturalInputs,
     OwnerMark,
     VerifierKind,
     target_bits,
@@ -24,6 +25,8 @@ from metav_audit.task.outputs import clipped_log_probabilities
 from metav_audit.verdict import scores_in_full
 
 HIDDEN = 8
+NONCE = f"{4:032x}"
+"""Of audits that tests write down themselves."""
 
 
 def make_task(classes: int = 4, channels: int = 1, side: int = 5) -> TaskSpec:
@@ -114,6 +117,43 @@ def make_bundle(
             "versions": {"metav_audit": "0.1.0"},
         },
     )
+
+
+def with_natural(
+    bundle: FingerprintBundle, spread: float = 0.2, count: int = 16, misread: int = 2
+) -> FingerprintBundle:
+    """A bundle of ``make_bundle`` with as large a ``spread``, and natural inputs that its models agree on."""
+    task, half = bundle.task, len(bundle.calibration.models) // 2
+    models = [linear_model(task, 1000 + index, distance=0.05) for index in range(half)]
+    models += [linear_model(task, 2000 + index, distance=spread) for index in range(half)]
+
+    def answers(model, inputs):
+        return clipped_log_probabilities(model(inputs), ScoreKind.PROBABILITY).astype(np.float32)
+
+    target, pool = linear_model(task, 0), task.domain.sample(2000, np.random.default_rng(5))
+    own, others = answers(target, pool), np.stack([answers(model, pool) for model in models])
+    agreeing = (others.argmax(axis=2) == own.argmax(axis=1)).mean(axis=0)
+    chosen = np.argsort(-agreeing, kind="stable")[:count]
+    inputs = np.concatenate([bundle.inputs, pool[chosen]])
+    # One level of the first element, up or down.
+    twins, step = inputs.copy(), 1 / (task.domain.levels - 1)
+    first = twins[:, 0, 0, 0]
+    twins[:, 0, 0, 0] = np.where(first < 0.5, first + step, first - step)
+    twins = task.domain.project(twins)
+    apart = [[task.output.drift(one, other) for one, other in zip(answers(model, inputs), answers(model, twins),
+             strict=True)] for model in (target, *models)]  # fmt: skip
+    wrong = {"inverted": 1 - inputs, "transposed": inputs.transpose(0, 1, 3, 2)}
+    natural = NaturalInputs(
+        source="validation",
+        inputs=pool[chosen],
+        reference=own[chosen],
+        models=others[:, chosen],
+        misreadings=tuple(wrong)[:misread],
+        misread=np.stack([answers(target, each) for each in wrong.values()])[:misread],
+        twins=twins,
+        apart=np.max(apart, axis=0).astype(np.float32),
+    )
+    return replace(bundle, natural=natural)
 
 
 def make_siblings_bundle(seed: int = 0, siblings: int = 39, spread: float = 3.0, **given) -> FingerprintBundle:

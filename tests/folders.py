@@ -13,7 +13,7 @@ import numpy as np
 from metav_audit.audit import Endpoint
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject
-from metav_audit.bundle import FingerprintBundle, canary_inputs
+from metav_audit.bundle import FingerprintBundle, Schedule, asked_inputs, planned_places
 from metav_audit.task import Answer
 from metav_audit.transcript import (
     CHAIN_START,
@@ -27,7 +27,7 @@ from metav_audit.transcript import (
 )
 from metav_audit.transcript.lines import line_hash
 from metav_audit.verdict import decide, read
-from tests.builders import make_bundle
+from tests.builders import NONCE, make_bundle
 
 Model = Callable[[np.ndarray], np.ndarray]
 FIELDS = {
@@ -47,31 +47,33 @@ def make_folder(
     reason: str = "the endpoint failed with status 503 four times",
     endpoint: Mapping[str, Any] | None = None,
     hidden: int = 0,
-    rounds: int = 4,
 ) -> Path:
-    """Let ``model`` answer the bundle's queries, all but ``unanswered``, and write what an audit leaves.
+    """Let ``model`` answer what an audit asks, all but the queries ``unanswered``, and write what it leaves.
 
-    The first ``hidden`` classes are not shown; the canaries are asked ``rounds`` times; ``endpoint`` overwrites what
-    the header says of the endpoint.
+    The first ``hidden`` classes are not shown; ``endpoint`` overwrites what the header says of the endpoint.
     """
     bundle = bundle or make_bundle()
     bundle.save(path / "bundle")
     asked = Endpoint.open("suspect", FIELDS, bundle.task)
     record = {**asked.record().to_json(), **(endpoint or {})}
     subject = Subject(
-        bundle.sha256, EndpointRecord.from_json(record), "metav-audit 0.1.0", len(bundle.inputs), {"name": "A. Auditor"}
+        bundle.sha256,
+        EndpointRecord.from_json(record),
+        "metav-audit 0.1.0",
+        planned_places(bundle),
+        {"name": "A. Auditor"},
     )
     clock = iter(["2026-03-04T10:00:00+00:00"])
-    with Journal(path, subject, lambda: next(clock, "2026-03-04T10:01:00+00:00"), Secrets({})) as journal:
+    schedule, inputs = Schedule.for_bundle(bundle, NONCE), asked_inputs(bundle)
+    with Journal(
+        path, subject, lambda: next(clock, "2026-03-04T10:01:00+00:00"), Secrets({}), lambda: NONCE
+    ) as journal:
         writer = _Writer(journal, asked, model, hidden)
-        for query in range(len(bundle.inputs)):
-            lost = query in unanswered
-            writer.exchange(bundle.inputs[[query]], {"queries": (query,)}, lost=lost)
+        for place, number in enumerate(schedule.numbers):
+            lost = number in unanswered
+            writer.exchange(inputs[[number]], {"queries": (place,)}, lost=lost)
             if lost:
-                journal.append(Unanswered(at=journal.now(), queries=(query,), reason=reason))
-        for number in range(rounds):
-            about = {"queries": (), "canaries": (0, 1), "round": number}
-            writer.exchange(canary_inputs(bundle), about, lost=False)
+                journal.append(Unanswered(at=journal.now(), queries=(place,), reason=reason))
         clock = iter(["2026-03-04T10:07:00+00:00"])
         journal.append(Finished(at=journal.now()))
     verdict = decide(bundle, read(bundle, load_transcript(path / "transcript.jsonl")))

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metav_audit.bundle import Schedule
 from metav_audit.errors import TranscriptError
 from metav_audit.task import ScoreKind
 from metav_audit.transcript import EndpointRecord, Header, Unanswered, load_transcript, record_line
 from metav_audit.transcript import replay as transcript_module
 from metav_audit.transcript.lines import line_hash
 from metav_audit.transcript.replay import Replay
-from tests.builders import linear_model, make_task
+from tests.builders import NONCE, linear_model, make_task
 from tests.folders import make_folder, rechain
 
 HEADER = Header(
@@ -23,6 +24,7 @@ HEADER = Header(
     endpoint=EndpointRecord("a", "b", "http://host", ScoreKind.PROBABILITY, {}),
     software="metav-audit 0",
     queries=8,
+    nonce=NONCE,
     operator={},
     commitment_sha256=None,
 )
@@ -76,13 +78,14 @@ def test_dropping_moving_or_repeating_a_line_breaks_the_chain(count, data):
 def test_a_finished_audit_is_read_back(path):
     """Answers, the reason for each missing one, attempts, identities and times are all there."""
     whole = load_transcript(path)
-    assert [answer is not None for answer in whole.answers] == [True, False, True, True, True, True]
-    assert whole.exchanges[1].reason == "the endpoint failed with status 503 four times"
-    assert [attempt.outcome for attempt in whole.exchanges[1].attempts] == ["transient"]
-    assert (whole.requests, whole.endpoint.scores) == (6 + 4, ScoreKind.PROBABILITY)
-    rounds = [(each.whole, each.after, len(each.answers), each.error) for each in whole.canaries]
-    assert rounds == [(True, 5, 2, None)] * 4
-    assert whole.canary_rounds == 4
+    schedule = Schedule.of(6, 0, whole.nonce)
+    lost = schedule.places[1]
+    assert [place for place, answer in enumerate(whole.answers) if answer is None] == list(lost)
+    assert whole.exchanges[lost[0]].reason == "the endpoint failed with status 503 four times"
+    assert [attempt.outcome for attempt in whole.exchanges[lost[0]].attempts] == ["transient"]
+    assert (whole.requests, whole.endpoint.scores) == (6 + 16, ScoreKind.PROBABILITY)
+    ranks = [each.rank for each in whole.exchanges if each.rank is not None]
+    assert ranks == list(range(6 + 16 - len(lost)))
     assert whole.identities == ({"server": "uvicorn"},)
     assert whole.finished == "2026-03-04T10:07:00+00:00"
     assert whole.head == line_hash(path.read_bytes().splitlines(keepends=True)[-1])
@@ -141,13 +144,18 @@ def test_an_oversized_transcript_is_refused_before_it_is_read(path, monkeypatch)
 HUGE = json.loads("1" + "0" * 400)
 FORGERIES = {
     "no header": lambda records: records.__delitem__(0),
-    "newer": lambda records: records[0].update(schema_version=3),
+    "newer": lambda records: records[0].update(schema_version=4),
+    "no nonce": lambda records: records[0].pop("nonce"),
+    "a short nonce": lambda records: records[0].update(nonce="0f"),
+    "a nonce of another kind": lambda records: records[0].update(nonce=5),
+    "older": lambda records: records[0].update(schema_version=2),
+    "a request for nothing": lambda records: records[1].update(queries=[]),
     "no queries": lambda records: records[0].update(queries=0),
     "too many queries": lambda records: records[0].update(queries=10**9),
     "queries of another kind": lambda records: records[0].update(queries="six"),
     "no endpoint": lambda records: records[0].pop("endpoint"),
     "an unknown kind of score": lambda records: records[0]["endpoint"].update(scores="guess"),
-    "a query outside": lambda records: records[1].update(queries=[6]),
+    "a query outside": lambda records: records[1].update(queries=[6 + 16]),
     "a negative query": lambda records: records[1].update(queries=[-1]),
     "queries that are no list": lambda records: records[1].update(queries=5),
     "a response to nothing": lambda records: records[2].update(request=99),
@@ -158,18 +166,7 @@ FORGERIES = {
     "an answer too large": lambda records: records[2].update(answers=[[HUGE, 0, 0, 0]]),
     "an answer that is a number": lambda records: records[2].update(answers=[5]),
     "no outcome": lambda records: records[2].pop("outcome"),
-    "a canary far out": lambda records: records[-3].update(canaries=[0, 10**12]),
-    "a negative canary": lambda records: records[-3].update(canaries=[-1]),
-    "a canary of another kind": lambda records: records[-3].update(canaries=["a", True]),
-    "canaries that are no list": lambda records: records[-3].update(canaries=5),
-    "canaries among queries": lambda records: records[1].update(canaries=[0], round=0),
-    "canaries in an answer": lambda records: records[2].update(canaries=[0]),
-    "canaries without a round": lambda records: records[-3].pop("round"),
-    "a round far out": lambda records: records[-3].update(round=10**12),
-    "a negative round": lambda records: records[-3].update(round=-1),
-    "a round of another kind": lambda records: records[-3].update(round=[]),
-    "a canary's answer of words": lambda records: records[-2].update(answers=[["a"], ["b"]]),
-    "no reason": lambda records: records[5].pop("reason"),
+    "no reason": lambda records: next(one for one in records if one["kind"] == "unanswered").pop("reason"),
     "a field of no record": lambda records: records[2].update(surprise=1),
     "a kind of no record": lambda records: records[2].update(kind="note"),
     "a second header": lambda records: records.insert(1, dict(records[0])),

@@ -13,7 +13,7 @@ from datetime import datetime
 from metav_audit.adapter import Flow, Outcome, Request, Response, Step, Wait, classify
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.secrets import Secrets
-from metav_audit.audit.journal import Journal
+from metav_audit.audit.journal import Journal, draw_nonce
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep, Window, backoff, origin
 from metav_audit.audit.pace.retries import LONGEST_PAUSE_S, PassingError, StuckError, retrying
@@ -32,11 +32,9 @@ Queries = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a request asks: queries, or a round of canaries; and which step of the adapter's flow it is."""
+    """What a request asks, by places in the schedule; and which step of the adapter's flow it is."""
 
-    queries: Queries = ()
-    canaries: tuple[int, ...] = ()
-    round: int | None = None
+    queries: Queries
     step: int = 0
 
 
@@ -50,6 +48,7 @@ class Surroundings:
         sleep: waits so many seconds.
         rng: the source of the retries' jitter.
         hosts: the pace of each host; audits that run side by side share it.
+        draw: gives a new audit's nonce.
     """
 
     clock: Callable[[], float]
@@ -57,6 +56,7 @@ class Surroundings:
     sleep: Sleep
     rng: random.Random
     hosts: Hosts
+    draw: Callable[[], str] = draw_nonce
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,7 @@ class Asker:
 
     Args:
         endpoint: who is asked.
-        inputs: the fingerprint, of shape (N, *domain.shape).
-        canaries: the inputs asked again and again, of shape (K, *domain.shape).
+        inputs: what is asked at each place of the schedule, of shape (places, *domain.shape).
         journal: where everything is written first.
         budget: what may still be sent.
         secrets: what the headers' variables hold.
@@ -97,7 +96,6 @@ class Asker:
         self,
         endpoint: Endpoint,
         inputs: Inputs,
-        canaries: Inputs,
         journal: Journal,
         budget: QueryBudget,
         secrets: Secrets,
@@ -105,7 +103,7 @@ class Asker:
         world: Surroundings,
         say: Callable[[str], None],
     ) -> None:
-        self._endpoint, self._inputs, self._canaries = endpoint, inputs, canaries
+        self._endpoint, self._inputs = endpoint, inputs
         self._host = world.hosts.of(endpoint.url)
         self._host.allow(endpoint.limits.per_second)
         self._window = Window(endpoint.limits.concurrency, self._host)
@@ -125,18 +123,8 @@ class Asker:
             AnswerError: an answer does not fit the task, or the adapter misbehaves.
             RemoteError: the endpoint refuses, or does not answer after all attempts.
         """
-        await self._ask(self._inputs[list(queries)], About(queries=tuple(queries)))
-
-    async def ask_canaries(self, number: int) -> None:
-        """Ask the canaries for round ``number``; errors are those of ``ask``."""
-        # One a request, and backwards every other time: so the models behind a balancer, whether it takes turns or
-        # throws dice, hardly all answer alike.
-        for canary in list(range(len(self._canaries)))[:: -1 if number % 2 else 1]:
-            await self._ask(self._canaries[[canary]], About(canaries=(canary,), round=number))
-
-    async def _ask(self, inputs: Inputs, about: About) -> None:
         try:
-            await self._drive(Flow(self._endpoint.adapter, inputs), about)
+            await self._drive(Flow(self._endpoint.adapter, self._inputs[list(queries)]), About(queries))
         except BudgetSpentError:
             raise
         except PassingError as fault:
@@ -206,8 +194,6 @@ class Asker:
                 Sent(
                     request=serial,
                     queries=about.queries,
-                    canaries=about.canaries,
-                    round=about.round,
                     step=about.step,
                     attempt=attempt,
                     method=request.method,

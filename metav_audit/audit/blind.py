@@ -20,7 +20,15 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.files import read_regular, strict_json, write_atomically
 from metav_audit.task import Answer, ScoreKind, features
-from metav_audit.verdict import BLIND_CONTROLS, MAX_CONTROLS_BYTES, AuditFolder, ControlModel, Controls, check_names
+from metav_audit.verdict import (
+    BLIND_CONTROLS,
+    MAX_CONTROLS_BYTES,
+    Asked,
+    AuditFolder,
+    ControlModel,
+    Controls,
+    check_names,
+)
 
 FOLDER = "blind-controls"
 """Where the controls' own audits stand, beside those of the suspects."""
@@ -72,7 +80,7 @@ def gather_controls(
             complain(f"blind control {audited.endpoint.name}: {audited.error}")
             return
         transcript = audited.folder.transcript()
-        answers, kind = tuple(transcript.answers), transcript.endpoint.scores
+        answers, kind = tuple(Asked.of(bundle, transcript).answers), transcript.endpoint.scores
         models.append(ControlModel(audited.endpoint.name, kind, answers, transcript.head))
 
     audit_side_by_side(bundle, endpoints, place, parallel=parallel, finish=keep, progress=progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 import os
 import random
 import time
@@ -20,21 +19,24 @@ from metav_audit.audit.asking import Asker, Queries, Surroundings
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.grant import SCHEME
 from metav_audit.audit.endpoint.secrets import Secrets
-from metav_audit.audit.journal import Journal, Subject, check_resumable
-from metav_audit.audit.order import open_batches, with_canaries
+from metav_audit.audit.journal import Journal, Subject, check_resumable, draw_nonce
+from metav_audit.audit.order import answered_before, bring_forward, closing_batches, open_batches
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
 from metav_audit.audit.pace.retries import StuckError
 from metav_audit.audit.wire.local import LocalTransport, find_function
 from metav_audit.audit.wire.transport import Transport
-from metav_audit.bundle import CANARIES, FingerprintBundle, Questions, canary_inputs
+from metav_audit.bundle import CLOSING, FingerprintBundle, Questions, Schedule, asked_inputs, planned_places
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
 from metav_audit.transcript import Finished, Resumed, Transcript, Unanswered
 from metav_audit.verdict import calibration_scores, check_table, first_look
 from metav_audit.version import __version__
 
 PATIENCE = 2
-"""After so many failed batches in a row the canaries are asked: is it these inputs, or the endpoint?"""
+"""After so many failed batches in a row what was answered before is asked: is it the input, or the endpoint?"""
+
+MOST_FAILURES = 8
+"""So many failed batches in a row end a run, whatever they asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class Progress:
 
     Attributes:
         endpoint: the endpoint's name.
-        queries: queries in the fingerprint.
-        answered: queries answered.
+        queries: what is to be asked: the fingerprint, and what stands between its queries.
+        answered: how much of it was answered.
         requests: requests sent, retries and earlier runs included.
         retries: requests of this run that asked something again.
         note: a sentence on what just happened, or empty.
@@ -63,7 +65,7 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
-def audit_endpoint(
+def audit_endpoint(  # noqa: PLR0913 - what the world gives is an argument
     bundle: Questions,
     endpoint: Endpoint,
     folder: Path,
@@ -74,8 +76,9 @@ def audit_endpoint(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     sleep: Sleep = asyncio.sleep,
     seed: int = 0,
+    draw: Callable[[], str] = draw_nonce,
 ) -> Transcript:
-    """Ask an endpoint every query of the fingerprint that is still open, and return the whole transcript.
+    """Ask an endpoint everything in the schedule that is still open, and return the whole transcript.
 
     ``folder/transcript.jsonl`` grows while it works. Running again with the same folder asks only what is open; a
     finished audit is returned as it is. For use within an event loop there is ``audit_endpoint_async``.
@@ -90,6 +93,7 @@ def audit_endpoint(
         now: the time, aware.
         sleep: waits so many seconds.
         seed: of the retries' jitter.
+        draw: gives the nonce of a new audit.
 
     Raises:
         ConfigurationError: the budget is too small, a variable is not set (SecretError), or the folder is unfit.
@@ -97,7 +101,7 @@ def audit_endpoint(
         AnswerError: the first answer does not fit the task; one request was sent.
         RemoteError: the endpoint cannot be asked; running again goes on where this run stopped.
     """
-    world = Surroundings(clock, now, sleep, random.Random(seed), Hosts(clock, sleep))  # noqa: S311
+    world = Surroundings(clock, now, sleep, random.Random(seed), Hosts(clock, sleep), draw)  # noqa: S311
     return asyncio.run(audit_endpoint_async(bundle, endpoint, folder, world, progress=progress, transport=transport))
 
 
@@ -114,7 +118,7 @@ async def audit_endpoint_async(
     # 1. Whatever can be wrong on this side is found before anything is sent.
     secrets = check_ready(bundle, endpoint, folder)
     # 2. The journal opens, new or where it stopped.
-    with Journal(folder, subject_of(bundle, endpoint), lambda: _stamp(world.now()), secrets) as journal:
+    with Journal(folder, subject_of(bundle, endpoint), lambda: _stamp(world.now()), secrets, world.draw) as journal:
         run = _Run(bundle, endpoint, journal, world, progress)
         if journal.transcript.finished:
             run.say("finished earlier, nothing was asked again", final=True)
@@ -123,8 +127,8 @@ async def audit_endpoint_async(
             journal.append(Resumed(at=journal.now(), endpoint=endpoint.record()))
         # 3. What is open is asked.
         async with _way_out(endpoint, transport) as way_out:
-            canaries = canary_inputs(bundle)
-            asker = Asker(endpoint, bundle.inputs, canaries, journal, run.budget, secrets, way_out, world, run.say)
+            inputs = asked_inputs(bundle)[list(run.schedule.numbers)]
+            asker = Asker(endpoint, inputs, journal, run.budget, secrets, way_out, world, run.say)
             await run.ask_all(asker)
         # 4. Nothing is left to ask.
         journal.append(Finished(at=journal.now()))
@@ -135,7 +139,7 @@ def subject_of(bundle: Questions, endpoint: Endpoint) -> Subject:
     """Say what a transcript of this audit is about."""
     software = f"metav-audit {__version__}"
     commitment = None if bundle.commitment is None else hashlib.sha256(bundle.commitment).hexdigest()
-    return Subject(bundle.sha256, endpoint.record(), software, len(bundle.inputs), endpoint.operator, commitment)
+    return Subject(bundle.sha256, endpoint.record(), software, planned_places(bundle), endpoint.operator, commitment)
 
 
 def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
@@ -153,11 +157,13 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
     if endpoint.url.startswith(SCHEME):
         find_function(endpoint.url)
     secrets = Secrets.read(endpoint.variables(os.environ), os.environ)
-    needed = endpoint.requests_needed(len(bundle.inputs))
-    if endpoint.budget(len(bundle.inputs)) < needed:
+    places = planned_places(bundle)
+    needed = endpoint.requests_needed(places)
+    if endpoint.budget(places) < needed:
         raise ConfigurationError(
             f"endpoints.{endpoint.name}.limits.requests = {endpoint.limits.requests} does not cover the {needed} "
-            "requests that the fingerprint and its canaries need: raise it, or send larger batches (batch = ...)"
+            "requests that the fingerprint, and what is asked between its queries, need: raise it, or send larger "
+            "batches (batch = ...)"
         )
     check_resumable(folder, subject_of(bundle, endpoint))
     return secrets
@@ -181,48 +187,54 @@ class _Run:
         progress: ProgressCallback | None,
     ) -> None:
         so_far = journal.transcript
+        self.schedule = Schedule.for_bundle(bundle, so_far.nonce)
         self._bundle, self._endpoint, self._journal, self._progress = bundle, endpoint, journal, progress
-        self._queries = len(bundle.inputs)
-        self._answered = sum(answer is not None for answer in so_far.answers)
-        self._waiting = deque(with_canaries(open_batches(so_far, endpoint.batch), so_far))
-        self._rounds = itertools.count(so_far.canary_rounds)
+        self._queries = len(so_far.exchanges)
+        self._done = {each.query for each in so_far.exchanges if each.answer is not None}
+        self._waiting = deque(open_batches(so_far, self.schedule, endpoint.batch_of(self._queries)))
+        self._last = deque(closing_batches(so_far, self.schedule))
+        # An input that an earlier run was not answered may be odd: it is not the first to be asked.
+        self._bring_forward()
         # Failures since the last success. They count only once the endpoint is seen alive after them.
         self._failed: list[_Failure] = []
         self._asked_again: set[int] = set()
         self._heard = False
         ceiling, limits = endpoint.budget(self._queries), endpoint.limits
-        # Whatever happens before, the last round of canaries can still be paid for: it vouches for what came.
-        seconds = min(limits.wall_s / 4, CANARIES * limits.total_s)
-        kept = Reserve(CANARIES * endpoint.adapter.steps, seconds)
+        # Whatever happens before, what closes the audit can still be paid for: it vouches for what came.
+        seconds = min(limits.wall_s / 4, CLOSING * limits.total_s)
+        kept = Reserve(CLOSING * endpoint.adapter.steps, seconds)
         self.budget = QueryBudget(ceiling, limits.wall_s, world.clock, so_far.requests, kept)
 
     async def ask_all(self, asker: Asker) -> None:
-        """Ask one batch at a time until one is answered, then the rest side by side, and the canaries once more.
+        """Ask one batch at a time until one is answered, then the rest side by side, and at last what closes the audit.
 
-        So an endpoint whose answers do not fit costs one request, and one that is down costs few. The first rounds of
-        canaries have the endpoint to themselves: two models behind a balancer that takes turns both answer them.
+        So an endpoint whose answers do not fit costs one request, and one that is down costs few.
         """
         self.say()
-        while self._waiting and (not self._heard or self._waiting[0] is None):
+        while self._waiting and not self._heard:
             await self._settle(asker, self._waiting.popleft())
         if self._heard:
-            self.say(f"{first_look(self._journal.transcript, self._bundle.task.output)}; {self._outlook(asker)}")
+            space = self._bundle.task.output
+            self.say(f"{first_look(self._journal.transcript, space)}; {self._outlook(asker)}")
         await self._ask_side_by_side(asker)
         # What failed last gets its second chance, too.
         self._sort_out()
         await self._ask_side_by_side(asker)
         self.budget.release()
-        # What came after the last round of canaries is vouched for by nothing: it is worth a second try.
+        # Nothing vouches for what came last if this is not answered: it is worth a second try.
         for _ in range(2):
-            if await self._settle(asker, None):
-                break
+            self._waiting, self._last = self._last, deque()
+            while self._waiting:
+                await self._settle(asker, self._waiting.popleft())
+            self._sort_out()
+            self._last.extend(self._waiting)
         self._asked_again.update(range(self._queries))
         self._sort_out()
-        if self._answered < self._queries:
-            self.say(f"{self._queries - self._answered} of {self._queries} queries stay unanswered", final=True)
+        if len(self._done) < self._queries:
+            self.say(f"{self._queries - len(self._done)} of {self._queries} inputs stay unanswered", final=True)
 
     def _outlook(self, asker: Asker) -> str:
-        batches = sum(each is not None for each in self._waiting)
+        batches = len(self._waiting)
         seconds = batches * asker.quickest_s / min(self._endpoint.limits.concurrency, max(batches, 1))
         return f"an answer took {1000 * asker.quickest_s:.3g} ms, so about {max(seconds, 1):.0f} s to go"
 
@@ -230,7 +242,7 @@ class _Run:
         """Tell how far the audit has come."""
         if self._progress is not None:
             name, spent, again = self._endpoint.name, self.budget.spent, self.budget.retries
-            self._progress(Progress(name, self._queries, self._answered, spent, again, note, final))
+            self._progress(Progress(name, self._queries, len(self._done), spent, again, note, final))
 
     async def _ask_side_by_side(self, asker: Asker) -> None:
         try:
@@ -245,35 +257,34 @@ class _Run:
         while self._waiting:
             await self._settle(asker, self._waiting.popleft())
 
-    async def _settle(self, asker: Asker, queries: Queries | None) -> bool:
-        """Ask one batch, or the canaries, and take it as it comes; return whether it was answered."""
+    async def _settle(self, asker: Asker, queries: Queries) -> None:
+        """Ask one batch and take it as it comes."""
         try:
-            if queries is None:
-                await asker.ask_canaries(next(self._rounds))
-            else:
-                await asker.ask(queries)
+            await asker.ask(queries)
         except BudgetSpentError as spent:
-            self._give_up(queries or (), str(spent))
+            self._give_up(queries, str(spent))
         except (AnswerError, RemoteError) as error:
-            self._fail(queries or (), error)
+            self._fail(queries, error)
         else:
             self._heard = True
-            self._answered += len(queries or ())
+            self._done.update(queries)
             self._sort_out()
             self.say()
-            return True
-        return False
 
     def _fail(self, queries: Queries, error: AnswerError | RemoteError) -> None:
+        known = answered_before(queries, self.schedule, self._done)
         self._failed.append(_Failure(queries, str(error), isinstance(error, AnswerError | StuckError)))
         where = f"endpoint {self._endpoint.name}"
         if not self._heard or isinstance(error, GivenUpError):
             raise type(error)(f"{where}: {error}") from error
-        if not queries and len(self._failed) > PATIENCE:
+        if len(self._failed) > (PATIENCE if known else MOST_FAILURES + self._endpoint.limits.concurrency):
             raise RemoteError(f"{where}: {len(self._failed)} requests in a row failed; the last: {error}") from error
         if len(self._failed) == PATIENCE:
-            self._waiting.appendleft(None)
+            self._bring_forward()
         self.say(str(error))
+
+    def _bring_forward(self) -> None:
+        bring_forward(self._waiting, self._last, self.schedule, self._done)
 
     def _sort_out(self) -> None:
         """Put queries that may still be answered behind all others, once and one by one; give up the rest.
@@ -282,7 +293,7 @@ class _Run:
         """
         failed, self._failed = self._failed, []
         for each in failed:
-            again = each.passing or len(each.queries) > 1
+            again = each.passing or len(each.queries) > 1 or each.queries[0] >= self.schedule.closing
             if again and not self._asked_again.issuperset(each.queries):
                 self._asked_again.update(each.queries)
                 self._waiting.extend((query,) for query in each.queries)
@@ -290,8 +301,7 @@ class _Run:
                 self._give_up(each.queries, each.reason)
 
     def _give_up(self, queries: Queries, reason: str) -> None:
-        if queries:  # Canaries that were not answered are missing from the transcript, and so it says.
-            self._journal.append(Unanswered(at=self._journal.now(), queries=queries, reason=reason))
+        self._journal.append(Unanswered(at=self._journal.now(), queries=queries, reason=reason))
 
 
 @dataclass(frozen=True, slots=True)

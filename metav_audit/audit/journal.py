@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets as chance
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -45,7 +46,7 @@ class Subject:
         bundle_sha256: the bundle whose inputs are sent.
         endpoint: who is asked.
         software: the program and version that asks.
-        queries: queries in the fingerprint.
+        queries: what is to be asked, place by place.
         operator: who asks and by what authority, in the operator's own words; ``key_id`` is the key that will seal it.
         commitment_sha256: of the bundle's commitment; None without one.
     """
@@ -56,6 +57,11 @@ class Subject:
     queries: int
     operator: Mapping[str, str]
     commitment_sha256: str | None = None
+
+
+def draw_nonce() -> str:
+    """Return 32 hexadecimal digits that nobody can foresee: the order in which an audit asks follows from them."""
+    return chance.token_hex(16)
 
 
 class Journal:
@@ -70,16 +76,25 @@ class Journal:
         subject: what is audited, without any secret.
         now: the time, ISO 8601, UTC.
         secrets: what no record may show.
+        draw: gives the nonce of a new audit; see ``draw_nonce``.
 
     Raises:
         ConfigurationError: the folder cannot be written, is in use, or holds the audit of something else.
         TranscriptError: the transcript in it is damaged before its last record.
     """
 
-    def __init__(self, folder: Path, subject: Subject, now: Callable[[], str], secrets: Secrets) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        subject: Subject,
+        now: Callable[[], str],
+        secrets: Secrets,
+        draw: Callable[[], str] = draw_nonce,
+    ) -> None:
         self._path = folder / TRANSCRIPT
         self._now = now
         self._secrets = secrets
+        self._draw = draw
         self._unsynced = 0
         self._syncing: asyncio.Task[None] | None = None
         self._enough = asyncio.Event()
@@ -201,7 +216,9 @@ class Journal:
             ) from error
 
     def _begin(self, subject: Subject) -> None:
-        header = Header(at=self._now(), **{each.name: getattr(subject, each.name) for each in fields(subject)})
+        header = Header(
+            at=self._now(), nonce=self._draw(), **{each.name: getattr(subject, each.name) for each in fields(subject)}
+        )
         write_atomically(self._path, record_line(self._secrets.redact_all(header.to_json()), CHAIN_START))
         handle = os.open(self._path.parent, os.O_RDONLY)
         try:

@@ -1,30 +1,49 @@
-"""The order in which an audit asks what is open: batches of queries, and the canaries between them."""
+"""The order in which an audit asks what is open: batches of the schedule's places."""
 
 from __future__ import annotations
 
-import itertools
+from collections import deque
+from collections.abc import Iterable, Set
 
 from metav_audit.audit.asking import Queries
-from metav_audit.bundle import ROUNDS
+from metav_audit.bundle import Schedule
 from metav_audit.transcript import Transcript
 
 
-def with_canaries(batches: list[Queries], so_far: Transcript) -> list[Queries | None]:
-    """Put rounds of canaries (None) before and between the batches; the one at the end is not among them.
+def open_batches(transcript: Transcript, schedule: Schedule, size: int) -> list[Queries]:
+    """Divide the places that were neither answered nor given up, but for those that close the audit."""
+    return _divided((place for place in _open(transcript) if place < schedule.closing), size)
 
-    Two rounds in a row at first show whether the same input gets the same answer. A run that goes on needs one: it is
-    compared with those of the earlier runs.
+
+def closing_batches(transcript: Transcript, schedule: Schedule) -> list[Queries]:
+    """Return the open places that close the audit, one by one."""
+    return _divided((place for place in _open(transcript) if place >= schedule.closing), 1)
+
+
+def answered_before(queries: Queries, schedule: Schedule, done: Set[int]) -> bool:
+    """Say whether each of these inputs was answered at some place of those that are done."""
+    return all(not done.isdisjoint(schedule.places[schedule.numbers[query]]) for query in queries)
+
+
+def bring_forward(waiting: deque[Queries], last: deque[Queries], schedule: Schedule, done: Set[int]) -> None:
+    """Put first what was answered before and is to be asked again, if there is such, to tell input from endpoint.
+
+    The very last stays where it is, since it vouches for all before it.
     """
-    if not batches:
-        return []
-    first = [None] if sum(each.whole for each in so_far.canaries) >= 2 else [None, None]
-    parts = ROUNDS - 2
-    bounds = [len(batches) * part // parts for part in range(parts + 1)]
-    between = [[*batches[start:end], None] for start, end in itertools.pairwise(bounds)]
-    return [*first, *itertools.chain.from_iterable(between)][:-1]
+    for batch in (*waiting, *list(last)[:-1]):
+        known = [query for query in batch if answered_before((query,), schedule, done)]
+        if known:
+            (waiting if batch in waiting else last).remove(batch)
+            rest = tuple(query for query in batch if query != known[0])
+            waiting.extendleft([rest] if rest else [])
+            waiting.appendleft((known[0],))
+            return
 
 
-def open_batches(transcript: Transcript, size: int) -> list[Queries]:
-    """Divide the queries that were neither answered nor given up."""
-    still_open = [each.query for each in transcript.exchanges if each.answer is None and each.reason is None]
+def _open(transcript: Transcript) -> Iterable[int]:
+    return (each.query for each in transcript.exchanges if each.answer is None and each.reason is None)
+
+
+def _divided(places: Iterable[int], size: int) -> list[Queries]:
+    still_open = list(places)
     return [tuple(still_open[start : start + size]) for start in range(0, len(still_open), size)]

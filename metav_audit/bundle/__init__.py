@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from metav_audit.bundle.canaries import CANARIES, ROUNDS, canary_inputs
 from metav_audit.bundle.cards import OWN_ARCHITECTURE, Calibration, ErrorRates, ModelCard
 from metav_audit.bundle.coins import CoinPlan, CoinQuery
 from metav_audit.bundle.folder import COMMITMENT, MANIFEST, FingerprintBundle, check_place
 from metav_audit.bundle.forms.committee import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED
+from metav_audit.bundle.natural import SOURCES, NaturalInputs
 from metav_audit.bundle.questions import Questions
+from metav_audit.bundle.schedule import (
+    CLOSING,
+    LEAST_REQUESTS,
+    OPENING,
+    PAIRS,
+    REPEATED,
+    TIMES,
+    Schedule,
+    asked_inputs,
+    planned_places,
+)
 from metav_audit.bundle.target_bits import (
     FITPRINT,
     OwnerMark,
@@ -21,15 +32,20 @@ from metav_audit.bundle.target_bits import (
 from metav_audit.bundle.verifier import VERIFIER_LIMITS, MetaVerifier, VerifierKind
 
 __all__ = [
-    "CANARIES",
+    "CLOSING",
     "COARSE_FLOOR",
     "COMMITMENT",
     "FITPRINT",
+    "LEAST_REQUESTS",
     "LEAST_SHARPNESS",
     "MANIFEST",
     "MOST_SHARPENED",
+    "OPENING",
     "OWN_ARCHITECTURE",
-    "ROUNDS",
+    "PAIRS",
+    "REPEATED",
+    "SOURCES",
+    "TIMES",
     "VERIFIER_LIMITS",
     "Calibration",
     "CoinPlan",
@@ -38,15 +54,18 @@ __all__ = [
     "FingerprintBundle",
     "MetaVerifier",
     "ModelCard",
+    "NaturalInputs",
     "OwnerMark",
     "Questions",
+    "Schedule",
     "TargetBits",
     "VerifierKind",
-    "canary_inputs",
+    "asked_inputs",
     "check_place",
     "check_target_bits",
     "is_targeted",
     "mark_of",
     "nonce_of",
+    "planned_places",
     "target_bits",
 ]

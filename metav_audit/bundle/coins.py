@@ -105,6 +105,10 @@ class CoinPlan:
         object.__setattr__(self, "sha256", hashlib.sha256(_canonical(self._stated())).hexdigest())
 
     @property
+    def natural(self) -> None:
+        """None: every input of a plan is one that an account sent."""
+
+    @property
     def accounts(self) -> tuple[str, ...]:
         """The accounts, in the order of their queries."""
         return tuple(dict.fromkeys(query.account for query in self.queries))

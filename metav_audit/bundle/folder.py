@@ -22,6 +22,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from metav_audit.bundle.cards import Calibration, ErrorRates, ModelCard
+from metav_audit.bundle.natural import NaturalInputs
 from metav_audit.bundle.verifier import MetaVerifier, VerifierKind
 from metav_audit.errors import BundleError, ConfigurationError
 from metav_audit.files import read_regular, strict_json
@@ -29,7 +30,9 @@ from metav_audit.statistics import WeightTable
 from metav_audit.task import FloatArray, Inputs, TaskSpec
 
 FORMAT = "metav-audit-bundle"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+PLAIN_VERSION = 3
+"""The version of bundles without natural inputs, which are as they ever were."""
 MANIFEST = "manifest.json"
 TENSORS = "tensors.safetensors"
 COMMITMENT = "commitment.json"
@@ -59,6 +62,7 @@ class FingerprintBundle:
         weight: the likelihood ratio of a score, where all is shown and answered.
         rates: the error rates a verdict promises.
         provenance: target hash, zoo hash, seed, versions; JSON types.
+        natural: natural inputs, which tell whether an endpoint was asked rightly; None where the owner gave none.
         commitment: what ``commitment.json`` holds, unread; None where there is none.
         sha256: the bundle's hash, the seal of its manifest; it follows from the rest, the commitment aside.
     """
@@ -73,6 +77,7 @@ class FingerprintBundle:
     weight: WeightTable
     rates: ErrorRates
     provenance: Mapping[str, Any]
+    natural: NaturalInputs | None = None
     commitment: bytes | None = field(default=None, compare=False, repr=False)
     sha256: str = field(init=False, compare=False)
 
@@ -131,6 +136,8 @@ def check_bundle(bundle: FingerprintBundle) -> None:
     sides = {card.derived for card in models}
     if sides != {True, False}:
         raise BundleError("the calibration needs models of both sides, derived and independent: fit the bundle again")
+    if bundle.natural is not None:
+        bundle.natural.check(bundle.task, count, len(models))
     _check_verifier(bundle)
 
 
@@ -196,10 +203,10 @@ def _parse_manifest(text: bytes, path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{path} is not a metav-audit bundle: give the folder that 'metav-audit fit' wrote")
     version = manifest.get("schema_version")
-    if version != SCHEMA_VERSION:
-        older = isinstance(version, int) and version < SCHEMA_VERSION
+    if version != (SCHEMA_VERSION if "natural" in manifest else PLAIN_VERSION):
+        older = isinstance(version, int) and version < PLAIN_VERSION
         raise BundleError(
-            f"the bundle {path} has schema version {version}, this program reads {SCHEMA_VERSION}: "
+            f"the bundle {path} has schema version {version}, this program reads {PLAIN_VERSION} and {SCHEMA_VERSION}: "
             + ("fit the bundle again" if older else "upgrade metav-audit")
         )
     missing = sorted((_FIELDS | {"sha256", "tensors_sha256"}) - manifest.keys())
@@ -232,6 +239,7 @@ def _build(
         weight=WeightTable.from_json(manifest["weight"]),
         rates=ErrorRates(**manifest["rates"]),
         provenance=manifest["provenance"],
+        natural=NaturalInputs.read(manifest["natural"], tensors) if "natural" in manifest else None,
         commitment=commitment,
     )
 
@@ -239,7 +247,7 @@ def _build(
 def _manifest(bundle: FingerprintBundle, tensors: bytes) -> dict[str, Any]:
     manifest = {
         "format": FORMAT,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": PLAIN_VERSION if bundle.natural is None else SCHEMA_VERSION,
         "name": bundle.name,
         "method": bundle.method,
         "task": bundle.task.to_json(),
@@ -250,6 +258,8 @@ def _manifest(bundle: FingerprintBundle, tensors: bytes) -> dict[str, Any]:
         "provenance": dict(bundle.provenance),
         "tensors_sha256": hashlib.sha256(tensors).hexdigest(),
     }
+    if bundle.natural is not None:
+        manifest["natural"] = bundle.natural.stated()
     return {**manifest, "sha256": seal(manifest)}
 
 
@@ -258,6 +268,7 @@ def _tensor_bytes(bundle: FingerprintBundle) -> bytes:
     arrays["fingerprint.inputs"] = bundle.inputs
     arrays["target.features"] = bundle.reference
     arrays["calibration.features"] = bundle.calibration.features
+    arrays |= {} if bundle.natural is None else bundle.natural.tensors()
     contiguous = {name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in sorted(arrays)}
     return bytes(safetensors.numpy.save(contiguous))
 

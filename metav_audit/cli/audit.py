@@ -80,7 +80,7 @@ def command(
     a match; 3 inconclusive; 0 no match. A control that matches does not count.
     """
     from metav_audit.audit import Grant, control_endpoints, load_endpoints, with_control
-    from metav_audit.bundle import FingerprintBundle
+    from metav_audit.bundle import FingerprintBundle, planned_places
     from metav_audit.casework import audit_and_report
 
     fingerprint, grant = FingerprintBundle.load(bundle), Grant(frozenset(secrets), allow_python)
@@ -94,7 +94,8 @@ def command(
         lines = Lines(form, name, run, _now)
         if dry_run:
             for suspect in [*suspects, *(control_endpoints(blind, fingerprint, grant) if blind else ())]:
-                echo(lines.outlook(suspect, len(fingerprint.inputs)))
+                queries = len(fingerprint.inputs)
+                echo(lines.outlook(suspect, queries, planned_places(fingerprint) - queries))
             return 0
         case = audit_and_report(
             fingerprint, suspects, folder, control=name, blind=blind, sealer=sealer, paper=paper, parallel=parallel,

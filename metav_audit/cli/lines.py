@@ -47,16 +47,22 @@ class Lines:
             for reason in () if result.verdict.outcome.value in _SURE else result.verdict.reasons:
                 echo(f"  {reason}")
 
-    def outlook(self, endpoint: Endpoint, queries: int) -> str:
-        """Say what an audit would send at least and at most, and what that costs where a price is given."""
+    def outlook(self, endpoint: Endpoint, queries: int, beside: int) -> str:
+        """Say what an audit would send at least and at most, and what that costs where a price is given.
+
+        Args:
+            endpoint: who would be asked.
+            queries: queries of the fingerprint.
+            beside: what is asked beside them: natural inputs, repetitions, near-duplicates.
+        """
         limits, is_control = endpoint.limits, endpoint.name == self._control
-        least, most = endpoint.requests_needed(queries), endpoint.budget(queries)
+        least, most = endpoint.requests_needed(queries + beside), endpoint.budget(queries + beside)
         # Nothing was asked yet, so nothing is known of the endpoint's speed: a second an answer is a round figure.
         seconds = max(least / limits.concurrency, least / limits.per_second if limits.per_second else 0.0)
         host = urlsplit(endpoint.url).netloc
         sent = dict.fromkeys(endpoint.variables(os.environ), host)
         figures = {"endpoint": endpoint.name, "control": is_control, "url": endpoint.url, "queries": queries,
-                   "variables": sent, "requests": least, "requests_at_most": most,
+                   "beside": beside, "variables": sent, "requests": least, "requests_at_most": most,
                    "seconds_at_a_second_an_answer": seconds, "seconds_at_most": limits.wall_s}  # fmt: skip
         if limits.price is not None:
             figures |= {"cost": least * limits.price, "cost_at_most": most * limits.price}
@@ -65,7 +71,8 @@ class Lines:
         cost = f", cost {figures['cost']:g} to {figures['cost_at_most']:g}" if limits.price is not None else ""
         secrets = f"; {', '.join(sent)} would go to {host}" if sent else ""
         return (
-            f"{self._name(endpoint.name)}: {queries} queries in {least} requests, {most} at most with retries, "
+            f"{self._name(endpoint.name)}: {queries} queries and {beside} inputs beside them in {least} requests, "
+            f"{most} at most with retries, "
             f"about {seconds:.0f} s if an answer takes one, {limits.wall_s:g} s at most{cost}{secrets}; "
             "nothing was sent"
         )
@@ -88,6 +95,7 @@ class Lines:
     def _line(self, result: Result, verdict: Verdict) -> str:
         folder, passed = result.folder.path, result.stands
         from metav_audit.statistics import ratio_text
+        from metav_audit.verdict import NOT_ASKED
 
         numbers = [f"{verdict.answered} of {verdict.queries} queries answered", f"{verdict.requests} requests"]
         if verdict.log10_lr is not None:
@@ -95,6 +103,8 @@ class Lines:
             numbers = [f"score {verdict.score:.4f}", ratio, f"p = {verdict.p_value:.4f}", *numbers]
             if verdict.p_value_siblings is not None:
                 numbers.insert(3, f"among siblings {verdict.p_value_siblings:.4f}")
+        if verdict.natural == NOT_ASKED:
+            numbers.append("no natural inputs asked")
         if verdict.view not in ("all classes", "all values"):
             numbers.append(f"seen through: {verdict.view}")
         doubt = "; does not stand, the control failed" if passed is False else ""

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from metav_audit.bundle import ROUNDS, FingerprintBundle, canary_inputs
+from metav_audit.bundle import FingerprintBundle, Schedule, asked_inputs
 from metav_audit.fingerprint.fit import models_of
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.task import Answer, Features, FloatArray, ScoreKind
-from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
+from metav_audit.transcript import EndpointRecord, Exchange, Transcript
 from metav_audit.verdict import (
     ControlModel,
     Controls,
@@ -112,13 +112,11 @@ def with_table(bundle: FingerprintBundle) -> FingerprintBundle:
 
 def transcript_of(bundle: FingerprintBundle, model: nn.Module) -> Transcript:
     """Return what an undisturbed audit of a model leaves, without the network."""
-    own = features_of_all([model], bundle.inputs, bundle.task.output)[0]
-    canaries = _answers(features_of_all([model], canary_inputs(bundle), bundle.task.output)[0])
-    exchanges = tuple(Exchange(query, answer, None, ()) for query, answer in enumerate(_answers(own)))
-    after = (*(0 for _ in range(ROUNDS - 1)), len(own))
-    rounds = tuple(CanaryRound("", answered, canaries, None) for answered in after)
-    return replace(_EMPTY, bundle_sha256=bundle.sha256, exchanges=exchanges, requests=len(own), canaries=rounds,
-                   head=hashlib.sha256(own.tobytes()).hexdigest())  # fmt: skip
+    schedule = Schedule.for_bundle(bundle, _EMPTY.nonce)
+    own = features_of_all([model], asked_inputs(bundle), bundle.task.output)[0][list(schedule.numbers)]
+    exchanges = tuple(Exchange(place, answer, None, (), place) for place, answer in enumerate(_answers(own)))
+    head = hashlib.sha256(own.tobytes()).hexdigest()
+    return replace(_EMPTY, bundle_sha256=bundle.sha256, exchanges=exchanges, requests=len(own), head=head)
 
 
 def controls_of(bundle: FingerprintBundle, players: Iterable[Player]) -> Controls:
@@ -138,8 +136,7 @@ _EMPTY = Transcript(
     finished="",
     exchanges=(),
     requests=0,
-    canaries=(),
-    canary_rounds=ROUNDS,
+    nonce="00" * 16,
     identities=(),
     head="",
     operator={},

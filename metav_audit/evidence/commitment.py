@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle import FingerprintBundle
+from metav_audit.bundle import FingerprintBundle, NaturalInputs
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
@@ -180,7 +180,12 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
         },
         "weight": asdict(bundle.weight),
         "provenance": dict(bundle.provenance),
+        **({} if bundle.natural is None else {"natural": _natural(bundle.natural)}),
     }
+
+
+def _natural(natural: NaturalInputs) -> dict[str, Any]:
+    return {**natural.stated(), "tensors": {name: _array(each) for name, each in sorted(natural.tensors().items())}}
 
 
 def _array(array: NDArray[Any]) -> dict[str, Any]:

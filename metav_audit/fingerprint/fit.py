@@ -20,6 +20,7 @@ from metav_audit.fingerprint.making import Making, is_scarce
 from metav_audit.fingerprint.methods.base import Materials
 from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.fingerprint.natural import choose_natural
 from metav_audit.fingerprint.proof import prove_training
 from metav_audit.fingerprint.readers import with_readers
 from metav_audit.fingerprint.requests import Queries, choose_queries
@@ -95,7 +96,10 @@ def seal_bundle(
 ) -> FingerprintBundle:
     """Calibrate fingerprint and verifier on the calibration split, and put all together with what was proven."""
     target, project = making.workshop.target, making.workshop.project
-    calibration = more(_calibrate(making.workshop, making.zoo, inputs))
+    held_out = _of(making.zoo, Split.CALIBRATION, derived=True) + _of(making.zoo, Split.CALIBRATION, derived=False)
+    models = models_of(making.workshop, held_out)
+    answers = features_of_all(models, inputs, target.task.output)
+    calibration = more(Calibration(answers, tuple(surrogate.card for surrogate in held_out)))
     return FingerprintBundle(
         name=project.settings.name,
         method=making.method.name,
@@ -107,6 +111,7 @@ def seal_bundle(
         weight=fit_table(scores_in_full(verifier, calibration)),
         rates=project.rates,
         provenance={**making.provenance, **proven},
+        natural=choose_natural(making.workshop, models, inputs, making.seed),
     )
 
 
@@ -181,12 +186,6 @@ def _optimise(
         owners=() if queries is None else queries.owners,
     )
     return method.optimise(given, method.settings(workshop))
-
-
-def _calibrate(workshop: Workshop, zoo: SurrogateZoo, inputs: Inputs) -> Calibration:
-    held_out = _of(zoo, Split.CALIBRATION, derived=True) + _of(zoo, Split.CALIBRATION, derived=False)
-    answers = features_of_all(models_of(workshop, held_out), inputs, workshop.target.task.output)
-    return Calibration(answers, tuple(surrogate.card for surrogate in held_out))
 
 
 def _read(

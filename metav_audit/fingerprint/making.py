@@ -17,12 +17,12 @@ from metav_audit.fingerprint.requests import Requests
 from metav_audit.fingerprint.weight import LIR_VERSION
 from metav_audit.version import __version__
 from metav_audit.zoo.plan import Split
-from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.project import Workshop, load_public
 from metav_audit.zoo.siblings import siblings_address
 from metav_audit.zoo.store import content_address
 from metav_audit.zoo.surrogates import SurrogateZoo
 
-FIT_VERSION = 4
+FIT_VERSION = 5
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
 
 FEW_LINEAGES = 4
@@ -97,10 +97,17 @@ class Making:
                 **({"siblings": siblings_address(self.workshop)} if self.method.uses_siblings else {}),
                 **({"requests": self.requests.parts} if self.requests else {}),
                 "rates": settings.rates.model_dump(),
+                "natural": {**settings.natural.model_dump(), **self._public},
                 "version": FIT_VERSION,
                 "torch": torch.__version__,
             }
         )
+
+    @property
+    def _public(self) -> dict[str, str]:
+        """The hash of the public data among which natural inputs are chosen."""
+        project = self.workshop.project
+        return {"sha256": load_public(project).sha256()} if project.settings.natural.source == "public" else {}
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -126,12 +126,13 @@ def _parts(bundle: FingerprintBundle) -> dict[str, Any]:
         "calibration.answers": bundle.calibration.features,
         "weight": asdict(bundle.weight),
         "rates": asdict(bundle.rates),
+        **({} if bundle.natural is None else {"natural": bundle.natural.stated(), **bundle.natural.tensors()}),
         **provenance,
     }
 
 
 _ORDER = ("provenance.platform", "provenance.versions", "name", "method", "task", "provenance", "inputs", "reference",
-          "verifier", "calibration", "weight", "rates")  # fmt: skip
+          "verifier", "calibration", "weight", "rates", "natural")  # fmt: skip
 """What explains the rest comes first: another platform or version gives other bits."""
 
 

@@ -19,7 +19,7 @@ from metav_audit.report.spelling import spelling_of
 from metav_audit.report.wording import write_wording
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson, rare_boundary, weigh_held_out
 from metav_audit.transcript import Attempt, Exchange, Transcript
-from metav_audit.verdict import CalibrationScores, Decision, Rules, Verdict, calibration_scores
+from metav_audit.verdict import Asked, CalibrationScores, Decision, Rules, Verdict, calibration_scores
 
 StratumKey = tuple[bool, str, str | None, str | None]
 """Derived or not, recipe, architecture, data."""
@@ -31,7 +31,7 @@ def build_report(decision: Decision, custody: Custody) -> EvidenceReport:
     reading, verdict, shown = decision.reading, decision.verdict, decision.reading.shown
     held_out = calibration_scores(bundle, reading.view, shown.answered)
     sides = (_side(held_out, verdict, derived=False), _side(held_out, verdict, derived=True))
-    queries = build_queries(bundle, transcript, shown)
+    queries = build_queries(bundle, Asked.of(bundle, transcript).queries, shown)
     strata = _strata(held_out, verdict.score)
     ratios = None if verdict.score is None else _ratios(held_out, decision.rules)
     spelling = spelling_of(bundle, verdict, sides)

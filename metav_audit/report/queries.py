@@ -13,7 +13,7 @@ import numpy as np
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.report.model import Query
 from metav_audit.task import Features, FloatArray, GeneratedTensor, ImageDomain, OutputSpace
-from metav_audit.transcript import Exchange, Transcript
+from metav_audit.transcript import Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class _Answered:
     divergence: float | None = None
 
 
-def build_queries(bundle: FingerprintBundle, transcript: Transcript, shown: Features) -> tuple[Query, ...]:
-    """Return one value an input, in order; ``shown`` are the transcript's answers as canonical features."""
+def build_queries(bundle: FingerprintBundle, exchanges: Sequence[Exchange], shown: Features) -> tuple[Query, ...]:
+    """Return one value an input, in order; ``shown`` are the answers as canonical features."""
     space = bundle.task.output
     seen = zip(_pictures(bundle, shown), bundle.task.domain.rows(bundle.inputs) or repeat(None), strict=False)
     queries = []
     usual = zip(_usual(bundle, derived=True), _usual(bundle, derived=False), strict=True)
-    parts = zip(transcript.exchanges, seen, bundle.reference, usual, strict=True)
+    parts = zip(exchanges, seen, bundle.reference, usual, strict=True)
     for exchange, looks, reference, medians in parts:
         answer = _Answered()
         if exchange.answer is not None:

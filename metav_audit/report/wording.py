@@ -33,6 +33,12 @@ LIMITS = (
     "is, and what vouches for it, stands in Annex A under the order of events.",
 )
 
+EVASION = (
+    "An API that recognises audits can evade a match: it may answer these inputs with another model than its users "
+    "get. Inputs were asked again and nearly again, in an order that it cannot foresee, and it answered alike; whether "
+    "it knew the inputs themselves cannot be seen."
+)
+
 _HEADLINES = {
     VerdictOutcome.MATCH: (
         "The answers of {endpoint} are what one expects of a model derived from {model}, and are rare among "

@@ -27,10 +27,10 @@ class ViewRules:
     Attributes:
         most_decimals: probabilities and values with more decimals than this are taken as they are.
         most_noise: answers that differ more from call to call are not those of one model with noise on them.
-        least_rounds: rounds of the same inputs in which noise can be told from a model that was changed.
-        alike: rounds that nowhere lie further apart than this share of the noise are the same answer twice, and so no
-            noise.
-        largest_step: the share of the rounds' spread that a single step may explain: near 1 where a model was changed.
+        least_rounds: answers to the same input in which noise can be told from a model that was changed.
+        alike: answers that nowhere lie further apart than this share of the noise are the same answer twice.
+        most_alike: the share of pairs of answers to the same input that may be the same by chance.
+        largest_step: the share of their spread that a single step may explain: near 1 where a model was changed.
         sum_tolerance: by how much probabilities that an API brought to add up to 1 may not: those cut off at one in
             a million, too.
         exactness: scores that rounding changes by less are the rounded ones.
@@ -40,6 +40,7 @@ class ViewRules:
     most_noise: float = 0.02
     least_rounds: int = 4
     alike: float = 0.1
+    most_alike: float = 0.15
     largest_step: float = 0.6
     sum_tolerance: float = 1e-4
     exactness: float = 1e-9
@@ -119,42 +120,71 @@ def with_noise(values: FloatArray, deviation: float, space: OutputSpace, seed: i
     return space.canonical(shares / total, ScoreKind.PROBABILITY).astype(np.float32)
 
 
-def find_noise(repeats: NDArray[np.float64], kind: ScoreKind, rules: ViewRules = USUAL_VIEWS) -> float:
+def find_noise(
+    repeats: Sequence[NDArray[np.float64]],
+    kind: ScoreKind,
+    rules: ViewRules = USUAL_VIEWS,
+    order: Sequence[Sequence[int]] | None = None,
+) -> float:
     """Return the standard deviation of the noise in repeated answers, with two digits; 0 where it is something else.
 
-    Noise is different in each round, no larger than the rules allow, and no two spells of rounds lie apart. A model
-    that is changed, or two that answer by turns or by dice, do otherwise.
+    Noise is different each time, no larger than the rules allow, and no two spells of time lie apart. A model that is
+    changed, or two that answer by turns or by dice, do otherwise.
 
     Args:
-        repeats: probabilities, or values in canonical units, of shape (rounds, inputs, D); NaN where none was shown.
+        repeats: of each input asked again and again probabilities, or values in canonical units, of shape (times, D);
+            NaN where none was shown.
         kind: of the scores that they were read from.
         rules: what counts as noise.
+        order: of each input the moments of its answers, in one count for all; 0, 1, 2, ... by default.
     """
-    if kind not in _TOLD or len(repeats) < rules.least_rounds or (np.isnan(repeats) != np.isnan(repeats[0])).any():
+    moments = [list(range(len(each))) for each in repeats] if order is None else order
+    often = [(each, at) for each, at in zip(repeats, moments, strict=True) if len(each) >= rules.least_rounds]
+    if kind not in _TOLD or not often or any((np.isnan(each) != np.isnan(each[0])).any() for each, _ in often):
         return 0.0
-    rounds = repeats[:, ~np.isnan(repeats[0])]
-    variances, means = rounds.var(axis=0, ddof=1), rounds.mean(axis=0)
+    shown = [each[:, ~np.isnan(each[0])] for each, _ in often]
+    variances = np.concatenate([each.var(axis=0, ddof=1) for each in shown])
+    means = np.concatenate([each.mean(axis=0) for each in shown])
     if not variances.any():
         return 0.0
     # 1. How strong it is. Where a probability is cut off at 0 its noise seems smaller than it is.
     inside = means >= 2 * np.sqrt(variances.max()) if kind is not ScoreKind.VALUE else np.ones_like(means, np.bool_)
     deviation = float(np.sqrt(variances[inside].mean() if inside.any() else variances.mean()))
-    if kind is not ScoreKind.VALUE and np.allclose(repeats.sum(axis=-1), 1.0, atol=rules.sum_tolerance):
+    sums = np.concatenate([each.sum(axis=-1) for each, _ in often])
+    if kind is not ScoreKind.VALUE and np.allclose(sums, 1.0, atol=rules.sum_tolerance):
         # Bringing the sum to 1 took one part in as many as there are classes away.
-        deviation /= np.sqrt(1 - 1 / repeats.shape[-1])
+        deviation /= np.sqrt(1 - 1 / often[0][0].shape[-1])
     # 2. Whether it is noise.
-    apart = np.abs(rounds[:, None] - rounds[None]).max(axis=-1)
-    alike = (apart < rules.alike * deviation) & ~np.eye(len(rounds), dtype=np.bool_)
-    steady = not alike.any() and _largest_step(rounds) <= rules.largest_step * variances.sum() * (len(rounds) - 1)
+    alike = np.concatenate([_between(each) for each in shown]) < rules.alike * deviation
+    spread = sum(float(each.var(axis=0, ddof=1).sum()) * (len(each) - 1) for each in shown)
+    steady = (
+        alike.mean() <= rules.most_alike
+        and _largest_step(shown, [at for _, at in often]) <= rules.largest_step * spread
+    )
     return float(f"{deviation:.2g}") if steady and deviation <= rules.most_noise else 0.0
 
 
-def _largest_step(rounds: NDArray[np.float64]) -> float:
-    """Return how much of the rounds' sum of squares a single step can explain, the best one."""
-    spells = [np.split(rounds, [at]) for at in range(1, len(rounds))]
-    weights = [len(one) * len(other) / len(rounds) for one, other in spells]
-    steps = [((one.mean(axis=0) - other.mean(axis=0)) ** 2).sum() for one, other in spells]
-    return float(max(weight * step for weight, step in zip(weights, steps, strict=True)))
+def _between(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far any two answers lie apart where they lie furthest apart, of shape (pairs,)."""
+    one, other = np.triu_indices(len(times), 1)
+    return np.asarray(np.abs(times[one] - times[other]).max(axis=-1, initial=0.0))
+
+
+def _largest_step(shown: Sequence[NDArray[np.float64]], order: Sequence[Sequence[int]]) -> float:
+    """Return how much of the sum of squares a single step in time can explain, the best one."""
+    return max(
+        sum(_step(each, sum(moment < at for moment in moments)) for each, moments in zip(shown, order, strict=True))
+        for at in sorted({moment for moments in order for moment in moments})
+    )
+
+
+def _step(times: NDArray[np.float64], first: int) -> float:
+    """Return the sum of squares that a step behind the ``first`` answers explains."""
+    if first in (0, len(times)):
+        return 0.0
+    one, other = times[:first], times[first:]
+    weight = len(one) * len(other) / len(times)
+    return float(weight * ((one.mean(axis=0) - other.mean(axis=0)) ** 2).sum())
 
 
 def find_view(

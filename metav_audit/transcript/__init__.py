@@ -7,7 +7,7 @@ from metav_audit.transcript.endpoint import EndpointRecord
 from metav_audit.transcript.lines import CHAIN_START, parse_record, read_records, record_line
 from metav_audit.transcript.records import SCHEMA_VERSION, Finished, Header, Received, Record, Resumed, Sent, Unanswered
 from metav_audit.transcript.replay import Records, load_records, load_transcript, replay_file
-from metav_audit.transcript.transcript import Attempt, CanaryRound, Exchange, Transcript
+from metav_audit.transcript.transcript import Attempt, Exchange, Transcript
 
 __all__ = [
     "BODIES",
@@ -16,7 +16,6 @@ __all__ = [
     "Attempt",
     "BodyReader",
     "BodyWriter",
-    "CanaryRound",
     "EndpointRecord",
     "Exchange",
     "Finished",

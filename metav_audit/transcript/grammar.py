@@ -5,13 +5,13 @@ a record              may stand only
 ====================  ================================================================================================
 any                   no earlier than the one before it, and not behind ``finished``
 ``header``            first, and there alone
-``sent``, step 0,     where each of its queries is open and not under way; a canary once a round; after ``resumed`` in
-attempt 1             a round of its own. It closes whatever earlier exchange of the same queries was at rest
+``sent``, step 0,     where each of its queries is open and not under way. It closes whatever earlier exchange of the
+attempt 1             same queries was at rest
 ``sent``              where fewer requests are under way than the endpoint's limits allow
 ``sent``, attempt + 1 where the same request ended in a way that may pass, with the same address and bytes
 ``sent``, step + 1    where the step before it was answered, and the answers were not there yet
 ``received``          once, for a request that is under way; with answers only where the outcome is ``ok``, and then
-                      one for each query or canary that it asked
+                      one for each query that it asked
 ``unanswered``        where each of its queries is open and not under way
 ``resumed``           behind anything but the header, of the same endpoint; what was under way is lost
 ``finished``          where nothing is under way, and each query was answered or given up
@@ -22,7 +22,7 @@ Requests are numbered from 1, without a gap. A query is open until it is answere
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,10 +33,6 @@ from metav_audit.transcript.records import OK, PASSING, Finished, Header, Receiv
 
 class OutOfTurnError(ValueError):
     """A record stands where the grammar does not allow it."""
-
-
-Item = tuple[int, int]
-"""What is asked: a canary with its round; or a query, with -1 in the round's place."""
 
 
 @dataclass(slots=True)
@@ -60,11 +56,9 @@ class Grammar:
         self.at: datetime | None = None
         self._head: Header | None = None
         self._previous: Record | None = None
-        self._done: set[Item] = set()
-        self._begun: set[Item] = set()
+        self._done: set[int] = set()
         self._under_way: dict[int, _Flow] = {}
-        self._flows: dict[Item, _Flow] = {}
-        self._rounds, self._earlier_rounds = 0, 0
+        self._flows: dict[int, _Flow] = {}
         self._most: int | None = None
 
     def take(self, record: Record) -> None:
@@ -98,34 +92,21 @@ class Grammar:
             raise OutOfTurnError(f"its number: request {sent.request} comes after request {self.requests}")
         if self._most is not None and len(self._under_way) >= self._most:
             raise OutOfTurnError(f"its kind: {len(self._under_way)} requests are under way, {self._most} may")
-        items = list(_items(sent))
         self._in_range(sent.queries)
         if (sent.step, sent.attempt) == (0, 1):
-            self._check_open(items)
-            self._check_round(sent, items)
+            self._check_open(sent.queries)
         else:
             self._check_going_on(sent)
         flow = _Flow(sent)
-        self._close(items)
-        self._flows |= dict.fromkeys(items, flow)
-        self._begun.update(item for item in items if item[1] >= 0)
-        self._rounds = max(self._rounds, 1 + (-1 if sent.round is None else sent.round))
+        self._close(sent.queries)
+        self._flows |= dict.fromkeys(sent.queries, flow)
         self._under_way[sent.request] = flow
         self.requests += 1
 
-    def _check_round(self, sent: Sent, items: Iterable[Item]) -> None:
-        if sent.round is None:
-            return
-        if sent.round < self._earlier_rounds:
-            raise OutOfTurnError(f"its round of canaries: {sent.round} was one of an earlier run's")
-        if not self._begun.isdisjoint(items):
-            raise OutOfTurnError(f"the canaries it asks: one was asked before in round {sent.round}")
-
     def _check_going_on(self, sent: Sent) -> None:
         """See that a request goes on with an exchange of just these queries, by another attempt or the next step."""
-        items = list(_items(sent))
-        flow = self._flows.get(items[0])
-        if flow is None or list(_items(flow.sent)) != items or flow.received is None:
+        flow = self._flows.get(sent.queries[0])
+        if flow is None or flow.sent.queries != sent.queries or flow.received is None:
             raise OutOfTurnError(f"its step {sent.step} and attempt {sent.attempt}: no such exchange is at rest")
         last, received = flow.sent, flow.received
         again = (sent.step, sent.attempt) == (last.step, last.attempt + 1) and received.outcome in PASSING
@@ -143,27 +124,24 @@ class Grammar:
         flow = self._under_way.get(received.request)
         if flow is None:
             raise OutOfTurnError(f"its number: request {received.request} is not under way")
-        items = list(_items(flow.sent))
+        queries = flow.sent.queries
         if received.answers is not None:
             if received.outcome != OK:
                 raise OutOfTurnError(f"its answers: its outcome is {received.outcome!r}")
-            if len(received.answers) != len(items):
-                raise OutOfTurnError(f"its answers: {len(received.answers)} of them to {len(items)} inputs")
-            self._done.update(items)
+            if len(received.answers) != len(queries):
+                raise OutOfTurnError(f"its answers: {len(received.answers)} of them to {len(queries)} inputs")
+            self._done.update(queries)
         del self._under_way[received.request]
         if received.answers is None and received.outcome in (OK, *PASSING):
             flow.received = received
         else:
-            self._close(items)
+            self._close(queries)
 
     def _unanswered(self, unanswered: Unanswered) -> None:
-        items = [(query, -1) for query in unanswered.queries]
-        if not items:
-            raise OutOfTurnError("the queries it is about: none")
         self._in_range(unanswered.queries)
-        self._check_open(items)
-        self._close(items)
-        self._done.update(items)
+        self._check_open(unanswered.queries)
+        self._close(unanswered.queries)
+        self._done.update(unanswered.queries)
 
     def _resumed(self, resumed: Resumed) -> None:
         assert self._head is not None
@@ -174,38 +152,32 @@ class Grammar:
         self._most = resumed.endpoint.concurrency
         self._under_way.clear()
         self._flows.clear()
-        self._earlier_rounds = self._rounds
 
     def _finished(self, _: Finished) -> None:
         assert self._head is not None
         if self._under_way:
             raise OutOfTurnError(f"its kind: request {min(self._under_way)} is under way")
-        if sum(number < 0 for _, number in self._done) < self._head.queries:
+        if len(self._done) < self._head.queries:
             raise OutOfTurnError("its kind: a query was neither answered nor given up")
 
-    def _in_range(self, queries: Iterable[int]) -> None:
+    def _in_range(self, queries: Sequence[int]) -> None:
         assert self._head is not None
+        if not queries:
+            raise OutOfTurnError("the queries it is about: none")
         if any(not 0 <= query < self._head.queries for query in queries):
             raise OutOfTurnError("the queries it is about")
 
-    def _check_open(self, items: Iterable[Item]) -> None:
+    def _check_open(self, queries: Iterable[int]) -> None:
         """See that what was answered or given up is not asked again, nor what is being asked."""
-        for item in items:
-            flow = self._flows.get(item)
-            if item in self._done or (flow is not None and flow.received is None):
-                what = f"query {item[0]}" if item[1] < 0 else f"canary {item[0]} of round {item[1]}"
-                how = "was answered or given up" if item in self._done else "is under way"
-                raise OutOfTurnError(f"what it is about: {what} {how}")
+        for query in queries:
+            flow = self._flows.get(query)
+            if query in self._done or (flow is not None and flow.received is None):
+                how = "was answered or given up" if query in self._done else "is under way"
+                raise OutOfTurnError(f"what it is about: query {query} {how}")
 
-    def _close(self, items: Iterable[Item]) -> None:
+    def _close(self, queries: Iterable[int]) -> None:
         """End the exchanges that ask any of these: nothing goes on with them."""
-        for item in items:
-            flow = self._flows.pop(item, None)
-            for other in _items(flow.sent) if flow is not None else ():
+        for query in queries:
+            flow = self._flows.pop(query, None)
+            for other in flow.sent.queries if flow is not None else ():
                 self._flows.pop(other, None)
-
-
-def _items(sent: Sent) -> Iterator[Item]:
-    return (
-        ((query, -1) for query in sent.queries) if sent.round is None else ((one, sent.round) for one in sent.canaries)
-    )

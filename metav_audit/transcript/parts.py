@@ -12,10 +12,8 @@ from metav_audit.task import Answer
 from metav_audit.transcript.bodies import Place, is_place
 
 MAX_QUERIES = 1_000_000
-MAX_CANARIES = 64
-MAX_ROUNDS = 1_000_000
 MAX_NUMBER = 1 << 53
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HASH, _NONCE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{32}")
 
 
 def moment(text: Any) -> datetime:
@@ -60,6 +58,14 @@ def hash_of(fields: Mapping[str, Any], name: str) -> str:
     return value
 
 
+def nonce_of(fields: Mapping[str, Any], name: str) -> str:
+    """Take a nonce, 32 hexadecimal digits."""
+    value = fields[name]
+    if not isinstance(value, str) or not _NONCE.fullmatch(value):
+        raise ValueError(f"its {name}: 32 hexadecimal digits")
+    return value
+
+
 def perhaps_hash(fields: Mapping[str, Any], name: str) -> str | None:
     """Take a SHA-256, or null or nothing at all."""
     return None if fields.get(name) is None else hash_of(fields, name)
@@ -97,18 +103,6 @@ def queries_of(fields: Mapping[str, Any]) -> tuple[int, ...]:
     if len(set(values)) < len(values):
         raise ValueError("the queries it is about: one is named twice")
     return tuple(values)
-
-
-def canaries_of(fields: Mapping[str, Any]) -> tuple[int, ...]:
-    """Take the numbers of canaries; a stranger's numbers do not make something huge of a small file."""
-    canaries = fields["canaries"]
-    if fields["queries"]:
-        raise ValueError("the canaries it asks: only a request without queries asks any")
-    if not isinstance(canaries, list) or not canaries or len(set(map(str, canaries))) < len(canaries):
-        raise ValueError("the canaries it asks: a list, each named once")
-    if any(type(canary) is not int or not 0 <= canary < MAX_CANARIES for canary in canaries):
-        raise ValueError(f"the canaries it asks: numbers from 0 to {MAX_CANARIES - 1}")
-    return tuple(canaries)
 
 
 def place_of(fields: Mapping[str, Any], name: str) -> Place:

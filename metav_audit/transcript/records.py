@@ -16,7 +16,7 @@ from metav_audit.transcript import parts
 from metav_audit.transcript.bodies import Place
 from metav_audit.transcript.endpoint import EndpointRecord
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OK, UNUSABLE = "ok", "unusable"
 PASSING = ("throttled", "transient", "unreachable", "timeout", "reset")
 """Outcomes after which the same request may be sent again."""
@@ -37,7 +37,8 @@ class Header:
         bundle_sha256: the bundle whose inputs are sent.
         endpoint: who is asked, without any secret.
         software: the program and version that asks.
-        queries: queries in the fingerprint.
+        queries: what is to be asked: the fingerprint's queries and what is asked beside them, in the nonce's order.
+        nonce: drawn by the auditor before the first request, 32 hexadecimal digits; the order follows from it.
         operator: who asks and by what authority, in the operator's own words.
         commitment_sha256: of the bundle's commitment; None without one.
     """
@@ -48,6 +49,7 @@ class Header:
     endpoint: EndpointRecord
     software: str
     queries: int
+    nonce: str
     operator: Mapping[str, str]
     commitment_sha256: str | None
 
@@ -61,6 +63,7 @@ class Header:
             "endpoint": self.endpoint.to_json(),
             "software": self.software,
             "queries": self.queries,
+            "nonce": self.nonce,
             "operator": dict(self.operator),
             "commitment_sha256": self.commitment_sha256,
         }
@@ -74,6 +77,7 @@ class Header:
             endpoint=EndpointRecord.from_json(fields["endpoint"]),
             software=parts.text_of(fields, "software"),
             queries=parts.whole_of(fields, "queries", 1, parts.MAX_QUERIES),
+            nonce=parts.nonce_of(fields, "nonce"),
             operator=parts.words_of(fields, "operator"),
             commitment_sha256=parts.perhaps_hash(fields, "commitment_sha256"),
         )
@@ -86,9 +90,7 @@ class Sent:
     Attributes:
         at: when, ISO 8601, UTC.
         request: its serial number.
-        queries: what it asks, by the fingerprint's numbers; none where it asks canaries.
-        canaries: inputs asked again and again, by number.
-        round: of the canaries; None for queries.
+        queries: what it asks, by places in the order that the nonce gives.
         step: of the adapter's flow, from 0.
         attempt: from 1.
         method: HTTP's.
@@ -101,8 +103,6 @@ class Sent:
     at: str
     request: int
     queries: tuple[int, ...]
-    canaries: tuple[int, ...] = ()
-    round: int | None = None
     step: int
     attempt: int
     method: str
@@ -112,7 +112,7 @@ class Sent:
 
     def to_json(self) -> dict[str, Any]:
         """Describe the record in JSON types, the chain aside."""
-        fields: dict[str, Any] = {
+        return {
             "kind": self.kind,
             "at": self.at,
             "request": self.request,
@@ -124,19 +124,14 @@ class Sent:
             "request_sha256": self.request_sha256,
             "body": self.body,
         }
-        return fields if self.round is None else {**fields, "canaries": self.canaries, "round": self.round}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what ``to_json`` wrote; for the errors see ``parse_record``."""
-        queries = parts.queries_of(fields)
-        canaries = () if queries else parts.canaries_of(fields)
         return cls(
             at=parts.time_of(fields),
             request=parts.whole_of(fields, "request", 1),
-            queries=queries,
-            canaries=canaries,
-            round=parts.whole_of(fields, "round", 0, parts.MAX_ROUNDS - 1) if canaries else None,
+            queries=parts.queries_of(fields),
             step=parts.whole_of(fields, "step", 0),
             attempt=parts.whole_of(fields, "attempt", 1),
             method=parts.text_of(fields, "method"),
@@ -163,7 +158,7 @@ class Received:
         body: where the body lies.
         identity: how the server named itself.
         server_date: its clock, in its own words.
-        answers: one a query or canary, where the flow ended with this response; scores as they were written.
+        answers: one a query, where the flow ended with this response; scores as they were written.
     """
 
     kind: ClassVar[str] = "received"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from metav_audit.transcript.records import (
     Sent,
     Unanswered,
 )
-from metav_audit.transcript.transcript import Attempt, CanaryRound, Exchange, Transcript
+from metav_audit.transcript.transcript import Attempt, Exchange, Transcript
 
 MAX_TRANSCRIPT_BYTES = 1 << 30
 MAX_LINE_BYTES = 1 << 28
@@ -51,8 +50,7 @@ class Replay:
         self._asked: dict[int, Sent] = {}
         self._answers: list[Answer | None] = []
         self._reasons: list[str | None] = []
-        self._answered = 0
-        self._rounds: dict[int, _Round] = {}
+        self._ranks: dict[int, int] = {}
         self._identities: list[dict[str, str]] = []
 
     def read(self, line: bytes) -> Record:
@@ -108,10 +106,11 @@ class Replay:
             for query in asked.queries:
                 attempts[query].append(self._attempts[serial])
         exchanges = tuple(
-            Exchange(query, answer, None if answer else self._reasons[query], tuple(attempts[query]))
+            Exchange(
+                query, answer, None if answer else self._reasons[query], tuple(attempts[query]), self._ranks.get(query)
+            )
             for query, answer in enumerate(self._answers)
         )
-        width = 1 + max((canary for asked in self._asked.values() for canary in asked.canaries), default=-1)
         return Transcript(
             bundle_sha256=header.bundle_sha256,
             endpoint=header.endpoint,
@@ -120,8 +119,7 @@ class Replay:
             finished=self._finished,
             exchanges=exchanges,
             requests=len(self._asked),
-            canaries=tuple(self._rounds[number].closed(width) for number in sorted(self._rounds)),
-            canary_rounds=1 + max(self._rounds, default=-1),
+            nonce=header.nonce,
             identities=tuple(self._identities),
             head=self.head,
             operator=header.operator,
@@ -179,8 +177,6 @@ class Replay:
         self._attempts[sent.request] = Attempt(
             sent.request, sent.at, "lost", None, None, None, sent.request_sha256, None
         )
-        if sent.round is not None:
-            self._rounds.setdefault(sent.round, _Round(sent.at, self._answered))
 
     def _received(self, received: Received) -> None:
         asked = self._asked[received.request]
@@ -194,10 +190,8 @@ class Replay:
         )
         answers = [answer.in_floats() for answer in received.answers or ()]
         for query, answer in zip(asked.queries, answers, strict=False):
-            self._answered += self._answers[query] is None
+            self._ranks.setdefault(query, len(self._ranks))
             self._answers[query] = answer
-        if asked.round is not None:
-            self._rounds[asked.round].take(asked.canaries, answers, received.error)
         if received.identity and received.identity not in self._identities:
             self._identities.append(dict(received.identity))
 
@@ -210,24 +204,6 @@ def _check_header(kind: object, version: object) -> None:
             f"the transcript has schema version {version}, this program reads {SCHEMA_VERSION}: use the version of "
             "metav-audit that wrote it"
         )
-
-
-class _Round:
-    """A round of canaries while its records are read."""
-
-    def __init__(self, at: str, after: int) -> None:
-        self._at, self._after = at, after
-        self._answers: dict[int, Answer] = {}
-        self._error: str | None = None
-
-    def take(self, canaries: Iterable[int], answers: Iterable[Answer], error: str | None) -> None:
-        self._answers.update(zip(canaries, answers, strict=False))
-        if error is not None:
-            self._error = error
-
-    def closed(self, width: int) -> CanaryRound:
-        answers = tuple(self._answers.get(canary) for canary in range(width))
-        return CanaryRound(self._at, self._after, answers, self._error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,39 +25,31 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One query answered (``answer``) or unanswered (``reason`` says why, or is None while it is still open)."""
+    """One query answered (``answer``) or unanswered (``reason`` says why, or is None while it is still open).
+
+    Attributes:
+        query: its place in the order that the nonce gives.
+        answer: the answer, or None.
+        reason: why there is none.
+        attempts: every request that asked it.
+        rank: how many answers had come before this one; None where there is none.
+    """
 
     query: int
     answer: Answer | None
     reason: str | None
     attempts: tuple[Attempt, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryRound:
-    """One asking of the canaries: the same few inputs each time.
-
-    Attributes:
-        at: when it began, ISO 8601, UTC.
-        after: queries of the fingerprint that had been answered by then.
-        answers: one a canary; None where it was not answered.
-        error: what went wrong last, or None.
-    """
-
-    at: str
-    after: int
-    answers: tuple[Answer | None, ...]
-    error: str | None
+    rank: int | None = None
 
     @property
-    def whole(self) -> bool:
-        """Whether every canary was answered."""
-        return None not in self.answers
+    def at(self) -> str:
+        """When it was last asked, ISO 8601, UTC; empty where that is not known."""
+        return self.attempts[-1].sent if self.attempts else ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Transcript:
-    """All exchanges of one audit, in the order of the fingerprint's queries.
+    """All exchanges of one audit, in the order that the nonce gives.
 
     Attributes:
         bundle_sha256: the bundle whose inputs were sent.
@@ -67,8 +59,7 @@ class Transcript:
         finished: ISO 8601, UTC; None while queries are still open.
         exchanges: one a query.
         requests: requests sent, retries included.
-        canaries: the rounds of canaries begun, in order, answered or not.
-        canary_rounds: the number that the next round gets.
+        nonce: what the order follows from.
         identities: every distinct set of headers by which the answering server named itself.
         head: SHA-256 of the last record, the chain's head.
         operator: who asked and by what authority, in the operator's own words; ``key_id`` is the key that seals it.
@@ -82,8 +73,7 @@ class Transcript:
     finished: str | None
     exchanges: tuple[Exchange, ...]
     requests: int
-    canaries: tuple[CanaryRound, ...]
-    canary_rounds: int
+    nonce: str
     identities: tuple[Mapping[str, str], ...]
     head: str
     operator: Mapping[str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metav_audit.verdict.accounts import AccountFinding
+from metav_audit.verdict.asked import Asked
 from metav_audit.verdict.blind import MAX_CONTROLS_BYTES, ControlModel, Controls, check_names, load_controls
 from metav_audit.verdict.calibration import CalibrationScores, Scored, calibration_scores, scores_in_full
 from metav_audit.verdict.decide import decide
@@ -26,6 +27,7 @@ from metav_audit.verdict.reading import Reading, read
 from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.steadiness import first_look
+from metav_audit.verdict.understood import NOT_ASKED
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "LOCK",
     "MAX_CONTROLS_BYTES",
     "MAX_FILE_BYTES",
+    "NOT_ASKED",
     "POSITIVE_CONTROL",
     "RULES",
     "SEAL",
@@ -42,6 +45,7 @@ __all__ = [
     "TRANSCRIPT",
     "VERDICT",
     "AccountFinding",
+    "Asked",
     "AuditFolder",
     "CalibrationScores",
     "ControlModel",

@@ -63,6 +63,12 @@ class CalibrationScores:
         return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
 
     @property
+    def lowest_independent(self) -> float:
+        """The score of the independent model that scores lowest."""
+        both = zip(self.models, self.scored, strict=True)
+        return min((one.score for card, one in both if not card.derived), default=0.0)
+
+    @property
     def knows_own_architecture(self) -> bool:
         """Whether some independent model has the target's own architecture."""
         return any(card.architecture == OWN_ARCHITECTURE and not card.derived for card in self.models)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.bundle import CoinPlan
-from metav_audit.errors import TranscriptError
 from metav_audit.statistics import DRAWS, coin_gains, coin_test, holm
 from metav_audit.task import Features, features, leaders
 from metav_audit.transcript import Transcript
+from metav_audit.verdict.asked import Asked
 from metav_audit.verdict.verdict import VerdictOutcome
 
 MOST_STRAYS = 0.1
@@ -126,9 +126,8 @@ def decide_coins(plan: CoinPlan, transcript: Transcript) -> CoinVerdict:
         TranscriptError: the transcript was recorded with another plan.
         AnswerError: an answer does not fit the task.
     """
-    if transcript.bundle_sha256 != plan.sha256 or len(transcript.exchanges) != len(plan.queries):
-        raise TranscriptError("the transcript was recorded with another plan: ask again")
-    findings = find_accounts(plan, features(transcript.answers, plan.task.output, transcript.endpoint.scores))
+    answers = Asked.of(plan, transcript).answers
+    findings = find_accounts(plan, features(answers, plan.task.output, transcript.endpoint.scores))
     named = [each for each in findings if each.adjusted <= plan.rate]
     reasons = [_match(each) for each in sorted(named, key=_surest)] or [_nothing(findings)]
     if strays := _strays(findings):
@@ -140,7 +139,7 @@ def decide_coins(plan: CoinPlan, transcript: Transcript) -> CoinVerdict:
         rate=plan.rate,
         reasons=tuple(reasons),
         queries=len(plan.queries),
-        answered=sum(answer is not None for answer in transcript.answers),
+        answered=sum(answer is not None for answer in answers),
         requests=transcript.requests,
         plan_sha256=plan.sha256,
         transcript_sha256=transcript.head,

@@ -100,4 +100,5 @@ def _verdict(
         endpoint=reading.endpoint.name,
         url=reading.endpoint.url,
         view=reading.view.words(bundle.task.output),
+        natural=reading.natural,
     )

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.errors import TranscriptError
 from metav_audit.task import BoolArray, Features, FloatArray, OutputView, features, find_view
 from metav_audit.transcript import EndpointRecord, Transcript
+from metav_audit.verdict.asked import Asked
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.sanity import sanity_seed
 from metav_audit.verdict.steadiness import Steadiness
+from metav_audit.verdict.understood import understanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Reading:
         faults: a sentence for each reason not to judge these answers; none where they are those of one model of the
             task.
         steadiness: how often the same inputs were asked again, and how far their answers lay apart, in words.
+        natural: how natural inputs were answered, or that none were asked, in words.
     """
 
     endpoint: EndpointRecord
@@ -43,6 +45,7 @@ class Reading:
     view: OutputView
     faults: tuple[str, ...]
     steadiness: str
+    natural: str
 
     @property
     def answered(self) -> int:
@@ -62,22 +65,32 @@ def read(bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES
         TranscriptError: the transcript was recorded with another bundle.
         AnswerError: an answer does not fit the task.
     """
-    if transcript.bundle_sha256 != bundle.sha256 or len(transcript.exchanges) != len(bundle.inputs):
-        raise TranscriptError("the transcript was recorded with another bundle: give the bundle whose hash it names")
+    asked = Asked.of(bundle, transcript)
     space, kind = bundle.task.output, transcript.endpoint.scores
-    shown = features(transcript.answers, space, kind)
-    steadiness = Steadiness.of(transcript, space, rules)
+    shown = features(asked.answers, space, kind)
+    view = find_view([each.answer for each in asked.exchanges], space, kind, rules.views)
+    steadiness = Steadiness.of(bundle, transcript, rules)
+    understood = understanding(bundle, asked, shown, kind, view, rules)
     faults = (
         *_too_little(shown, rules),
         *steadiness.faults(),
         *_renamed(transcript.identities, rules),
         *_constant(bundle, shown),
+        *understood.faults,
         *_strange(bundle, shown, OutputView(noise=steadiness.noise), rules.strangeness),
     )
-    view = find_view(transcript.answers, space, kind, rules.views)
     if steadiness.noise and not view.label_only:
         view = replace(view, noise=steadiness.noise, seed=sanity_seed(bundle.sha256, transcript.head))
-    return Reading(transcript.endpoint, transcript.head, transcript.requests, shown, view, faults, steadiness.words())
+    return Reading(
+        transcript.endpoint,
+        transcript.head,
+        transcript.requests,
+        shown,
+        view,
+        faults,
+        steadiness.words(),
+        understood.words,
+    )
 
 
 def _too_little(shown: Features, rules: Rules) -> Iterator[str]:

@@ -65,9 +65,9 @@ def judge(
 ) -> Judgement:
     """Judge one model: a match is rare among independents and usual among derived models; a no-match the reverse.
 
-    Where the target has siblings, a match is rare among them, too, for this suspect, and a no-match is usual. Either
-    stands only where the likelihood ratio supports the same proposition, and strongly enough: what one figure says and
-    another does not is no conclusion.
+    A no-match lies no lower than the lowest independent model. Where the target has siblings, a match is rare among
+    them, too, for this suspect, and a no-match is usual. Either stands only where the likelihood ratio supports the
+    same proposition, and strongly enough: what one figure says and another does not is no conclusion.
     """
     score, rank = scored.score, scored.p_value_siblings
     p_value = conformal_p_value(score, held_out.lineage_scores(derived=False))
@@ -75,6 +75,8 @@ def judge(
     outcome, reason = _JUDGEMENTS[p_value <= rates.false_match, p_value_derived <= rates.false_no_match]
     log10_lr = float(weight.weigh(score))
     objection = _objection(outcome, log10_lr, rank, rates, rules)
+    if objection is None and outcome is VerdictOutcome.NO_MATCH and score < held_out.lowest_independent:
+        objection = _BELOW_ALL
     if objection is not None:
         outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {objection}"
     return Judgement(outcome, score, p_value, p_value_derived, log10_lr, (weight.low, weight.high), rank, reason)
@@ -126,6 +128,11 @@ def _objection(
         )
     return None
 
+
+_BELOW_ALL = (
+    "it lies below that of every independent model: an endpoint that is asked wrongly, or that does another "
+    "task, scores so"
+)
 
 _ROUNDED = 1e-6
 """A log10 LR is told with six decimals."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from metav_audit.bundle import CANARIES, ROUNDS, VERIFIER_LIMITS
+from metav_audit.bundle import CLOSING, LEAST_REQUESTS, OPENING, PAIRS, REPEATED, TIMES, VERIFIER_LIMITS
 from metav_audit.statistics import USUAL_RATIOS, RatioRules
 from metav_audit.task import LOG_FLOOR, ROUNDING, USUAL_VIEWS, OutputSpace, ViewRules
 
@@ -28,6 +28,14 @@ class Rules:
             a server that changes any other of its names may have changed its model.
         strangeness: answers by this share of the calibration's spread less usual than its least usual model's are those
             of no model of the task.
+        least_right: of natural inputs an endpoint gets at least this share as right as the calibration's least right
+            model does, or it was asked wrongly.
+        misread: answers that lie nearer to the target's own when it is asked wrongly, by this share of how far these
+            are from those when it is asked rightly, and nearer than any calibration model's, are to a wrong request.
+        misread_apart: misreadings that change the target's own answers by less, on average, are none.
+        pair_slack: near-duplicates may be answered so many times as far apart as by any model of the calibration.
+        pair_noise: where there is noise, so many of its standard deviations further.
+        odd_pairs: the share of near-duplicates that may be answered otherwise.
         sanity_shuffles: orders in which the suspect's own answers are judged.
         minimum_blind_controls: where blind controls were asked for, no verdict is given with fewer. With 20 of them and
             no match, the false-positive rate lies below 17 % (95 % Clopper-Pearson interval); with ten, not even 30 %
@@ -49,6 +57,12 @@ class Rules:
     views: ViewRules = USUAL_VIEWS
     machine_names: tuple[str, ...] = ("address", "server", "tls_certificate_sha256", "x-powered-by")
     strangeness: float = 0.5
+    least_right: float = 0.75
+    misread: float = 0.3
+    misread_apart: float = 0.02
+    pair_slack: float = 3.0
+    pair_noise: float = 6.0
+    odd_pairs: float = 0.25
     sanity_shuffles: int = 99
     minimum_blind_controls: int = 20
     blind_chance: float = 0.01
@@ -65,9 +79,15 @@ class Rules:
         """State them in JSON types, with what the program fixes beside them: for such outputs, for every verifier."""
         return {
             **asdict(self),
-            "canaries": CANARIES,
-            "canary_rounds": ROUNDS,
-            "canary_tolerance": space.tolerance,
+            "schedule": {
+                "repeated": REPEATED,
+                "times": TIMES,
+                "opening": OPENING,
+                "pairs": PAIRS,
+                "closing": CLOSING,
+                "least_requests": LEAST_REQUESTS,
+            },
+            "repeat_tolerance": space.tolerance,
             "constant_answers": space.constant,
             "rounding": ROUNDING,
             "log_floor": LOG_FLOOR,

@@ -1,4 +1,4 @@
-"""Whether the model stayed the same while it was asked: what the canaries, asked again and again, tell."""
+"""Whether one model gave all the answers: what inputs asked again and again, and near-duplicates, tell."""
 
 from __future__ import annotations
 
@@ -9,94 +9,179 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle import CANARIES
-from metav_audit.task import Answer, OutputSpace, ScoreKind, features, find_noise, find_view
-from metav_audit.transcript import CanaryRound, Transcript
+from metav_audit.bundle import FingerprintBundle
+from metav_audit.task import ROUNDING, Answer, OutputSpace, OutputView, ScoreKind, features, find_noise, find_view
+from metav_audit.transcript import Exchange, Transcript
+from metav_audit.verdict.asked import Asked, rank_of
 from metav_audit.verdict.rules import RULES, Rules
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """A later answer to the same input: how far from the first and from the one before, and when these were asked."""
+
+    drift: float
+    step: float
+    before: Exchange
+    later: Exchange
 
 
 @dataclass(frozen=True, slots=True)
 class Steadiness:
-    """What the rounds of canaries tell.
+    """What repetitions and near-duplicates tell.
 
     Attributes:
         space: the task's outputs.
-        asked: the rounds begun.
-        whole: those of which every canary was answered.
-        drift: how far the answers of each whole round lie from the first one's, in the space's unit.
+        repeated: inputs that were to be asked several times.
+        again: later answers to these, in the space's unit apart from the first.
         noise: the standard deviation of the noise in which they differ; 0 where they differ by less than the task's
             tolerance, or by more than noise.
-        answered: queries of the fingerprint that were answered in the end.
+        vouched: whether one of them came after every answer that counts.
+        pairs: inputs that were answered, and their near-duplicates, too.
+        odd_pairs: those of them whose near-duplicate got an answer that no model of the calibration gives.
+        odd_share: the share of pairs that may be odd.
+        error: the last error among the repetitions, or None.
     """
 
     space: OutputSpace
-    asked: tuple[CanaryRound, ...]
-    whole: tuple[CanaryRound, ...]
-    drift: tuple[float, ...]
+    repeated: int
+    again: tuple[_Again, ...]
     noise: float
-    answered: int
+    vouched: bool
+    pairs: int
+    odd_pairs: int
+    odd_share: float
+    error: str | None
 
     @classmethod
-    def of(cls, transcript: Transcript, space: OutputSpace, rules: Rules = RULES) -> Self:
-        """Compare every whole round with the first."""
-        kind = transcript.endpoint.scores
-        whole = tuple(each for each in transcript.canaries if len(each.answers) == CANARIES and each.whole)
-        values = [_values(each.answers, space, kind) for each in whole]
-        drift = tuple(space.drift(values[0], each) for each in values)
+    def of(cls, bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES) -> Self:
+        """Compare every later answer to an input with the first, and every near-duplicate's with its like's."""
+        asked, space, kind = Asked.of(bundle, transcript), bundle.task.output, transcript.endpoint.scores
+        groups = [each for each in asked.repeats if len(each) > 1]
+        values = [_values([exchange.answer for exchange in each], space, kind) for each in groups]
+        again = tuple(
+            _Again(space.drift(shown[0], shown[at]), space.drift(shown[at - 1], shown[at]), group[at - 1], group[at])
+            for group, shown in zip(groups, values, strict=True)
+            for at in range(1, len(group))
+        )
         noise = 0.0
-        if len(whole) > 1 and max(drift) > space.tolerance:
-            shown = np.exp(values) if space.labelled else np.array(values)
-            noise = find_noise(shown, kind, rules.views)
-        answered = sum(answer is not None for answer in transcript.answers)
-        return cls(space, transcript.canaries, whole, drift, noise, answered)
+        if max((each.drift for each in again), default=0.0) > space.tolerance:
+            shown = [np.exp(each) if space.labelled else each for each in values]
+            noise = find_noise(shown, kind, rules.views, [list(map(rank_of, each)) for each in groups])
+        counted = [rank_of(each) for each in (*asked.queries, *asked.natural) if each.answer is not None]
+        closing = asked.exchanges[asked.schedule.closing :]
+        vouched = max((rank_of(each) for each in closing if each.answer is not None), default=-1) > max(
+            counted, default=0
+        )
+        pairs = asked.pairs
+        errors = (attempt.error for places in asked.schedule.repeats for place in places
+                  for attempt in asked.exchanges[place].attempts if attempt.error)  # fmt: skip
+        return cls(
+            space=space,
+            repeated=len(asked.schedule.repeats),
+            again=again,
+            noise=noise,
+            vouched=vouched,
+            pairs=len(pairs),
+            odd_pairs=_odd(bundle, pairs, kind, noise, rules),
+            odd_share=rules.odd_pairs,
+            error=next(iter(list(errors)[::-1]), None),
+        )
 
     def faults(self) -> Iterator[str]:
-        """Say why the answers may not be one model's; noise is no change.
-
-        Only whole rounds count, and the last of them has to follow the last answer: what came after it is vouched for
-        by nothing.
-        """
+        """Say why the answers may not be one model's; noise is no change."""
         blank = "so it cannot be told whether the model stayed the same" + self._last_error()
-        if len(self.whole) < 2:
+        changed = not self.noise and max((each.drift for each in self.again), default=0.0) > self.space.tolerance
+        if not self.again:
             yield f"the inputs asked again and again were not answered twice, {blank}"
-            return
-        limit = np.inf if self.noise else self.space.tolerance
-        odd = next((index for index, each in enumerate(self.drift) if each > limit), None)
-        if odd == 1:
-            yield f"the same input is answered differently from call to call (by {self._apart()})"
-        elif odd is not None:
-            yield (
-                f"the answers to the same inputs changed during the run (by {self._apart()}), "
-                f"between {self.whole[odd - 1].at} and {self.whole[odd].at}: the model was changed"
-            )
-        elif max(each.after for each in self.whole) < self.answered:
+        elif changed:
+            yield self._changed()
+        elif not self.vouched:
             yield f"the inputs asked again and again were not answered after the last query, {blank}"
+        if self.odd_pairs > self.odd_share * self.pairs:
+            yield (
+                f"the near-duplicates of {self.odd_pairs} of {self.pairs} inputs, one step of one element apart, get "
+                "answers far from theirs: noise that hangs on the input, or several models"
+            )
 
     def words(self) -> str:
-        """Say how often the canaries were asked, and how far their answers lay apart."""
-        asked = f"{CANARIES} inputs asked {len(self.asked)} times, answered {len(self.whole)} times"
-        return asked if len(self.whole) < 2 else f"{asked}; their answers differ by {self._apart()} at most"
+        """Say how often inputs were asked again, and how far their answers lay apart."""
+        said = f"{self.repeated} inputs asked again and again, {len(self.again)} later answers"
+        if self.again:
+            said += f" that differ by {self._apart()} at most"
+        if not self.pairs:
+            return said
+        alike = self.pairs - self.odd_pairs
+        return f"{said}; {self.pairs} near-duplicates, {alike} answered like their likes"
+
+    def _changed(self) -> str:
+        """Say whether a single moment explains every change."""
+        changes = [each for each in self.again if each.step > self.space.tolerance]
+        moments = sorted({rank_of(each.later) for each in self.again})
+        for moment in moments:
+            across = [each for each in self.again if rank_of(each.before) < moment <= rank_of(each.later)]
+            if across == changes:
+                before = max(_ends(self.again, moment, before=True), key=rank_of)
+                after = min(_ends(self.again, moment, before=False), key=rank_of)
+                return (
+                    f"the answers to the same inputs changed during the run (by {self._apart()}), "
+                    f"between {before.at} and {after.at}: the model was changed"
+                )
+        return f"the same input is answered differently from call to call (by {self._apart()})"
 
     def _last_error(self) -> str:
-        errors = [each.error for each in self.asked if each.error]
-        return f" (last error: {errors[-1][:200]})" if errors else ""
+        return f" (last error: {self.error[:200]})" if self.error else ""
 
     def _apart(self) -> str:
-        distance = max(self.drift)
+        distance = max(each.drift for each in self.again)
         return f"{distance:.2g} {self.space.unit}" if np.isfinite(distance) else "what is shown"
 
 
 def first_look(transcript: Transcript, space: OutputSpace) -> str:
-    """Say what the first rounds of canaries show: the view, and whether the same input gets the same answer."""
-    seen = Steadiness.of(transcript, space)
-    answers = [answer for each in seen.whole for answer in each.answers]
-    said = f"the first answers show {find_view(answers, space, transcript.endpoint.scores).words(space)}"
-    if len(seen.whole) < 2:
-        return said
-    same = max(seen.drift) <= space.tolerance
-    return f"{said}, " + ("the same twice" if same else f"differing by {seen._apart()} from call to call")
+    """Say what the first answers show."""
+    answers = [each.answer for each in transcript.exchanges if each.answer is not None]
+    return f"the first answers show {find_view(answers, space, transcript.endpoint.scores).words(space)}"
 
 
-def _values(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreKind) -> NDArray[np.float64]:
+def _ends(again: Sequence[_Again], moment: int, *, before: bool) -> list[Exchange]:
+    exchanges = [exchange for each in again for exchange in (each.before, each.later)]
+    return [each for each in exchanges if (rank_of(each) < moment) is before]
+
+
+def _odd(
+    bundle: FingerprintBundle,
+    pairs: Sequence[tuple[int, Exchange, Exchange]],
+    kind: ScoreKind,
+    noise: float,
+    rules: Rules,
+) -> int:
+    """Count the pairs that lie further apart than models of the calibration do, and than rounding and noise allow."""
+    if bundle.natural is None or not pairs:
+        return 0
+    space = bundle.task.output
+    view = find_view([each.answer for _, *both in pairs for each in both], space, kind, rules.views)
+    odd = 0
+    for number, *both in pairs:
+        one, other = _values([each.answer for each in both], space, kind)
+        limit = rules.pair_slack * max(float(bundle.natural.apart[number]), space.tolerance)
+        odd += _apart(one, other, space, view, rules.pair_noise * noise) > limit
+    return odd
+
+
+def _apart(one: Values, other: Values, space: OutputSpace, view: OutputView, noise: float) -> float:
+    """Return how far two answers lie apart in the space's unit, but for what rounding and noise explain."""
+    if view.label_only:
+        return float("inf") if (np.isnan(one) != np.isnan(other)).any() else 0.0
+    step = 0.0 if view.decimals is None else 10.0**-view.decimals
+    if space.labelled:
+        explained = np.abs(np.exp(one) - np.exp(other)) <= ROUNDING + noise + step * (1 + 1e-6)
+        return float(np.nanmax(np.where(explained, 0.0, np.abs(one - other)), initial=0.0))
+    rounding = np.abs(space.canonical(space.shown(one) + step, ScoreKind.VALUE) - one)
+    return float(np.nanmax(np.abs(one - other) - rounding - noise, initial=0.0))
+
+
+def _values(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreKind) -> Values:
     found = features(answers, space, kind)
     return np.where(found.mask, found.values, np.nan).astype(np.float64)

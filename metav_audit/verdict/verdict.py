@@ -52,6 +52,7 @@ class Verdict:
         endpoint: the endpoint's name.
         url: where it was asked.
         view: what the endpoint showed of its model's outputs, in words.
+        natural: how natural inputs were answered, or that none were asked, in words.
         sanity: what the same rule says of answers whose origin is known; None where no score was given.
         controls: what it says of the controls that a third party supplied; None without any, or without a score.
         accounts: what the answers to each account's inputs say, where the queries are from the owner's request log;
@@ -81,6 +82,7 @@ class Verdict:
     endpoint: str
     url: str
     view: str
+    natural: str
     sanity: SanityControls | None = None
     controls: BlindControls | None = None
     accounts: tuple[AccountFinding, ...] | None = None

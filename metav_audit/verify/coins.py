@@ -10,7 +10,7 @@ from metav_audit.evidence import check_sums, dither_attested, first_difference
 from metav_audit.files import strict_json
 from metav_audit.transcript import Records
 from metav_audit.transcript.log import SealedLog
-from metav_audit.verdict import TRANSCRIPT, AuditFolder
+from metav_audit.verdict import TRANSCRIPT, Asked, AuditFolder
 from metav_audit.verdict.coin_folder import COINS, PLAN
 from metav_audit.verdict.coins import CoinVerdict, decide_coins
 from metav_audit.verify.exchange import check_bodies, play_again
@@ -82,8 +82,9 @@ def _logged(plan: CoinPlan, log: SealedLog) -> Found:
 def _records(folder: AuditFolder, plan: CoinPlan) -> Found:
     records = folder.records()
     transcript = records.transcript
-    if transcript.bundle_sha256 != plan.sha256 or len(transcript.exchanges) != len(plan.queries):
+    if transcript.bundle_sha256 != plan.sha256:
         raise TranscriptError(f"it names the plan {transcript.bundle_sha256}, the one beside it is {plan.sha256}")
+    Asked.of(plan, transcript)
     return records, f"{transcript.requests} requests, chain ends in SHA-256 {transcript.head}"
 
 

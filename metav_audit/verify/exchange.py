@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metav_audit.adapter import Adapter, Flow, Request, Response, Step, Wait, find_adapter
-from metav_audit.bundle import Questions, canary_inputs
+from metav_audit.bundle import Questions, Schedule, asked_inputs
 from metav_audit.errors import AnswerError, TranscriptError
 from metav_audit.files import strict_json
 from metav_audit.task import Inputs
@@ -50,6 +50,8 @@ def check_bodies(folder: AuditFolder, records: Records) -> Played:
             if isinstance(record, Sent | Received) and record.body is not None:
                 _check_body(record, record.body, bodies, played)
                 headers = record.headers if isinstance(record, Received) else None
+                if headers is not None:
+                    bodies.read(headers)
                 end = max(end, sum(record.body), sum(headers or ()))
         if bodies.size != end:
             raise TranscriptError(f"{BODIES} has {bodies.size} bytes, the transcript accounts for {end}")
@@ -66,7 +68,8 @@ def play_again(folder: AuditFolder, records: Records, bundle: Questions) -> Play
     adapter = open_adapter(records.transcript.endpoint, bundle)
     played = Played()
     with folder.bodies() as bodies:
-        player = _Player(adapter, bundle, bodies, played)
+        schedule = Schedule.for_bundle(bundle, records.transcript.nonce)
+        player = _Player(adapter, asked_inputs(bundle)[list(schedule.numbers)], bodies, played)
         for record in records.each:
             player.take(record)
     return played
@@ -82,10 +85,10 @@ def open_adapter(endpoint: EndpointRecord, bundle: Questions) -> Adapter:
 class _Player:
     """Plays the records' requests, several flows side by side as the client did."""
 
-    def __init__(self, adapter: Adapter, bundle: Questions, bodies: BodyReader, played: Played) -> None:
+    def __init__(self, adapter: Adapter, inputs: Inputs, bodies: BodyReader, played: Played) -> None:
         self._adapter, self._bodies, self._played = adapter, bodies, played
-        self._inputs, self._canaries = bundle.inputs, canary_inputs(bundle)
-        self._flows: dict[tuple[Any, ...], tuple[Flow, Step]] = {}
+        self._inputs = inputs
+        self._flows: dict[tuple[int, ...], tuple[Flow, Step]] = {}
         self._sent: dict[int, Sent] = {}
 
     def take(self, record: Record) -> None:
@@ -96,9 +99,9 @@ class _Player:
 
     def _take_sent(self, record: Sent) -> None:
         where = f"request {record.request}"
-        key = _key(record)
+        key = record.queries
         if record.step == 0 and record.attempt == 1:
-            flow = Flow(self._adapter, self._asked(record))
+            flow = Flow(self._adapter, self._inputs[list(record.queries)])
             self._flows[key] = flow, _next_request(flow)
         if key not in self._flows:
             raise TranscriptError(f"{where} goes on with what was not begun")
@@ -114,7 +117,7 @@ class _Player:
     def _take_received(self, record: Received, sent: Sent) -> None:
         if record.outcome not in ("ok", "unusable"):
             return
-        flow, _ = self._flows[_key(sent)]
+        flow, _ = self._flows[sent.queries]
         if record.headers is None or record.body is None or record.status is None:
             raise TranscriptError(f"the response to request {record.request} was not kept")
         headers = strict_json(self._bodies.read(record.headers))
@@ -126,14 +129,8 @@ class _Player:
             step, found = [], "unusable"
         if found != ("unusable" if record.outcome == "unusable" else record.answers):
             raise TranscriptError(f"the response to request {record.request} does not hold the recorded answers")
-        self._flows[_key(sent)] = flow, step
+        self._flows[sent.queries] = flow, step
         self._played.answers += isinstance(found, tuple)
-
-    def _asked(self, record: Sent) -> Inputs:
-        chosen: Inputs = (
-            self._canaries[list(record.canaries)] if record.canaries else self._inputs[list(record.queries)]
-        )
-        return chosen
 
 
 def _next_request(flow: Flow, response: Response | None = None) -> Step:
@@ -144,10 +141,6 @@ def _next_request(flow: Flow, response: Response | None = None) -> Step:
             return step
         step = flow.advance(None)
     raise TranscriptError("the adapter waits without end")
-
-
-def _key(sent: Sent) -> tuple[Any, ...]:
-    return (*sent.queries, "canaries", *sent.canaries, sent.round)
 
 
 def _check_body(record: Sent | Received, place: Place, bodies: BodyReader, played: Played) -> None:

@@ -13,7 +13,7 @@ from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditErro
 from metav_audit.evidence import Attested, Custody, check_asked, check_sums, custody_of, first_difference
 from metav_audit.files import strict_json
 from metav_audit.transcript import Records, Transcript
-from metav_audit.verdict import BUNDLE, TRANSCRIPT, VERDICT, AuditFolder, Decision, Reading, decide, read
+from metav_audit.verdict import BUNDLE, TRANSCRIPT, VERDICT, Asked, AuditFolder, Decision, Reading, decide, read
 from metav_audit.verify.exchange import check_bodies, play_again
 from metav_audit.verify.reports import Reports, agreed, read_bounded
 
@@ -178,9 +178,9 @@ def _played(folder: AuditFolder, bundle: FingerprintBundle, records: Records, _:
 def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:
     if transcript.bundle_sha256 != bundle.sha256:
         raise TranscriptError(f"it names the bundle {transcript.bundle_sha256}, the one beside it is {bundle.sha256}")
-    if len(transcript.exchanges) != len(bundle.inputs):
-        raise TranscriptError(f"it has {len(transcript.exchanges)} queries, the bundle {len(bundle.inputs)}")
-    return True, f"both name {bundle.sha256}"
+    asked = Asked.of(bundle, transcript)
+    beside = f"{len(asked.exchanges) - len(bundle.inputs)} inputs beside its {len(bundle.inputs)} queries"
+    return True, f"both name {bundle.sha256}; {beside}, in the order of the nonce {transcript.nonce}"
 
 
 def _reading(bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:

@@ -10,17 +10,17 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metav_audit.bundle import ErrorRates, OwnerMark, nonce_of
 from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import built_in_for
-from metav_audit.zoo.data import OwnerData, load_data
+from metav_audit.zoo.data import LabelledData, OwnerData, load_data
 from metav_audit.zoo.plan import USUAL_RATES
 from metav_audit.zoo.target import TargetModel, load_target
 
@@ -87,6 +87,24 @@ class TrainingSection(_Section):
     ancestor: str | None = None
 
 
+class NaturalSection(_Section):
+    """Natural inputs, ``count`` at most, by which an auditor sees that an endpoint was asked rightly.
+
+    They travel in the bundle, and whoever is asked sees them: some of the validation data; public ones, that lie where
+    ``data`` says; synthetic ones, means of a few with the target's own labels; or none at all.
+    """
+
+    source: Literal["validation", "public", "synthetic", "none"] = "validation"
+    data: str | None = None
+    count: int = Field(default=16, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _public_data_are_named(self) -> Self:
+        if (self.source == "public") != (self.data is not None):
+            raise ValueError('data: name public inputs, and say source = "public"')
+        return self
+
+
 class RatesSection(_Section):
     """The error rates a verdict promises."""
 
@@ -105,6 +123,7 @@ class ProjectFile(_Section):
     training: TrainingSection | None = None
     zoo: ZooSection = ZooSection()
     fingerprint: FingerprintSection = FingerprintSection()
+    natural: NaturalSection = NaturalSection()
     rates: RatesSection = RatesSection()
 
 
@@ -272,6 +291,12 @@ def open_workshop(project: Project) -> Workshop:
         aside = max(1, len(heldout) // 5)
         heldout, validation = heldout.take(order[aside:]), heldout.take(order[:aside])
     return Workshop(project, open_target(project), OwnerData(train, heldout, validation))
+
+
+def load_public(project: Project) -> LabelledData:
+    """Load the public inputs that a project names as its natural ones; errors are those of ``open_workshop``."""
+    _look_beside(project)
+    return load_data(_resolve(project, str(project.settings.natural.data)), project.task, "natural")
 
 
 def _look_beside(project: Project) -> None:

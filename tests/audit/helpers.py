@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metav_audit.audit import Endpoint
+from metav_audit.bundle import CLOSING, LEAST_REQUESTS
 from metav_audit.task import TaskSpec
 from tests.servers import FIELDS
 
@@ -21,19 +22,19 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def needed(queries: int, batch: int = 1) -> int:
-    """Requests of an undisturbed audit: the batches, and eight rounds of two canaries, one a request."""
-    return -(-queries // batch) + 8 * 2
+    """Requests of an undisturbed audit without natural inputs: twelve at least, and the two at the end."""
+    size = max(1, min(batch, (places(queries) - CLOSING) // LEAST_REQUESTS))
+    return -(-(places(queries) - CLOSING) // size) + CLOSING
+
+
+def places(queries: int) -> int:
+    """What an audit without natural inputs asks: each query, and four of them four times more."""
+    return queries + 16
 
 
 def asked_queries(folder: Path) -> list[int]:
-    """The fingerprint's queries in the order of the requests for them, retries included."""
+    """Places of the schedule in the order of the requests for them, retries included."""
     return [query for record in records(folder) if record["kind"] == "sent" for query in record["queries"]]
-
-
-def canary_rounds(folder: Path) -> list[int]:
-    """The round of every canary asked, in the order of the requests for them."""
-    sent = [record for record in records(folder) if record["kind"] == "sent" and "canaries" in record]
-    return [record["round"] for record in sent for _ in record["canaries"]]
 
 
 class Pauses(list[float]):

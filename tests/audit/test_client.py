@@ -14,8 +14,8 @@ from metav_audit.audit.client import PATIENCE
 from metav_audit.audit.pace.retries import LONGEST_PAUSE_S
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError, TranscriptError
 from metav_audit.verdict import VerdictOutcome, decide, read
-from tests.audit.helpers import Pauses, asked_queries, canary_rounds, endpoint, needed, records
-from tests.builders import linear_model, make_bundle, make_task
+from tests.audit.helpers import Pauses, asked_queries, endpoint, needed, places, records
+from tests.builders import NONCE, linear_model, make_bundle, make_task
 from tests.servers import FIELDS, ModelServer, Reply, always, at, free_port
 
 TASK = make_task()
@@ -33,11 +33,8 @@ def test_the_target_itself_matches_over_every_protocol(tmp_path, adapter, batch)
         transcript = audit_endpoint(BUNDLE, asked, tmp_path)
     assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is VerdictOutcome.MATCH
     assert transcript.requests == len(server.log) == needed(12, batch)
-    assert sorted(asked_queries(tmp_path)) == list(range(12))
-    rounds = canary_rounds(tmp_path)
-    assert rounds[:4] + sorted(rounds[4:-2]) + rounds[-2:] == [each for each in range(8) for _ in range(2)]
-    assert [each.whole for each in transcript.canaries] == [True] * 8
-    assert [each.after for each in transcript.canaries][::7] == [0, 12]
+    assert sorted(asked_queries(tmp_path)) == list(range(places(12)))
+    assert asked_queries(tmp_path)[-2:] == [places(12) - 2, places(12) - 1], "what closes the audit comes last"
     assert transcript.finished
 
 
@@ -146,7 +143,7 @@ def test_a_dead_address_is_tried_a_few_times_and_the_audit_can_be_resumed(tmp_pa
         transcript = audit_endpoint(BUNDLE, dead, tmp_path)
     assert None not in transcript.answers
     assert transcript.requests == 3 + needed(12)
-    assert sorted(asked_queries(tmp_path)) == list(range(12))
+    assert sorted(asked_queries(tmp_path)) == [0, 0, 0, *range(places(12))]
 
 
 def test_passing_faults_are_asked_again_until_answered(tmp_path):
@@ -155,7 +152,7 @@ def test_passing_faults_are_asked_again_until_answered(tmp_path):
     with ModelServer(TARGET, fault=lambda number, seen: faults.get(number)) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path, sleep=Pauses())
     assert None not in transcript.answers
-    assert [attempt.outcome for attempt in transcript.exchanges[0].attempts] == [
+    assert [attempt.outcome for attempt in transcript.exchanges[4].attempts] == [
         "transient",
         "throttled",
         "reset",
@@ -201,43 +198,43 @@ def test_jitter_follows_the_seed(tmp_path):
 
 def test_a_later_batch_that_fails_for_good_stays_unanswered_with_its_reason(tmp_path):
     """One refused query does not end the audit: it is recorded as unanswered, and the rest is asked."""
-    with ModelServer(TARGET, fault=at(4 + 5 + 4, reply=Reply(422, b'{"error": "odd input"}'))) as server:
+    with ModelServer(TARGET, fault=at(13, reply=Reply(422, b'{"error": "odd input"}'))) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path)
     assert transcript.finished
     assert len(server.log) == needed(12)
-    assert [each.query for each in transcript.exchanges if each.answer is None] == [5]
-    assert "odd input" in transcript.exchanges[5].reason
+    assert [each.query for each in transcript.exchanges if each.answer is None] == [13]
+    assert "odd input" in transcript.exchanges[13].reason
 
 
 def test_a_later_answer_that_does_not_fit_stays_unanswered(tmp_path):
     """HTML in the middle of an audit is no reason to stop, and no answer, not even when asked once more at the end."""
-    with ModelServer(TARGET, fault=at(4 + 3 + 2, needed(12) - 2, reply=Reply(200, b"<html>"))) as server:
+    with ModelServer(TARGET, fault=at(9, needed(12) - 2, reply=Reply(200, b"<html>"))) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path)
-    assert transcript.exchanges[3].answer is None
-    assert "HTML" in transcript.exchanges[3].reason
+    assert transcript.exchanges[9].answer is None
+    assert "HTML" in transcript.exchanges[9].reason
 
 
 def test_an_endpoint_that_goes_down_is_given_up_and_resumed(tmp_path):
-    """When the canaries fail, too, the run stops without spoiling its queries; running again asks only what is open."""
+    """When what was answered before fails, too, the run stops and spoils nothing; the next asks only what is open."""
     down = [True]
     with ModelServer(TARGET, fault=lambda number, seen: Reply(404) if number >= 8 and down[0] else None) as server:
         asked = endpoint(server.url, TASK, limits=SERIAL)
         with pytest.raises(RemoteError, match=f"{PATIENCE + 1} requests in a row"):
-            audit_endpoint(BUNDLE, asked, tmp_path)
-        assert len(server.log) == 4 + 2 + 2 + PATIENCE + 1
-        answered = asked_queries(tmp_path)[:2]
+            audit_endpoint(BUNDLE, asked, tmp_path, draw=lambda: NONCE)
+        assert len(server.log) == 8 + PATIENCE + 1
+        answered = asked_queries(tmp_path)[:8]
         before = len(asked_queries(tmp_path))
         assert "finished" not in {record["kind"] for record in records(tmp_path)}
         down[0] = False
         transcript = audit_endpoint(BUNDLE, asked, tmp_path)
     assert None not in transcript.answers
-    assert sorted(answered + asked_queries(tmp_path)[before:]) == list(range(12))
-    assert len(server.log) == 4 + 2 + 2 + PATIENCE + 1 + 10 + 7 * 2
+    assert sorted(answered + asked_queries(tmp_path)[before:]) == list(range(places(12)))
+    assert len(server.log) == PATIENCE + 1 + needed(12)
     assert "resumed" in {record["kind"] for record in records(tmp_path)}
 
 
 def test_a_spent_budget_finishes_the_audit_with_unanswered_queries(tmp_path):
-    """Not one request more than the ceiling leaves; the queries left say why, and the last canaries are paid for."""
+    """Not one request more than the ceiling leaves; the queries left say why, and what closes the audit is paid for."""
     with ModelServer(TARGET, fault=at(5, 6, 7, reply=Reply(503))) as server:
         asked = endpoint(server.url, TASK, limits={"requests": 28, **SERIAL})
         transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
@@ -245,8 +242,8 @@ def test_a_spent_budget_finishes_the_audit_with_unanswered_queries(tmp_path):
     assert transcript.finished
     reasons = {each.reason for each in transcript.exchanges if each.answer is None}
     assert reasons == {"the budget of 28 requests is spent"}
-    assert sum(answer is not None for answer in transcript.answers) == 12 - 2
-    assert canary_rounds(tmp_path)[-2:] == [7, 7]
+    assert sum(answer is not None for answer in transcript.answers) == 28 - 3
+    assert asked_queries(tmp_path)[-2:] == [places(12) - 2, places(12) - 1]
     assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is VerdictOutcome.MATCH
 
 
@@ -258,7 +255,7 @@ def test_the_budget_counts_what_earlier_runs_sent(tmp_path):
             audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
         transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
     assert len(server.log) == 28
-    assert sum(answer is not None for answer in transcript.answers) == 10
+    assert sum(answer is not None for answer in transcript.answers) == 28 - 4
 
 
 def test_a_budget_below_one_request_a_batch_is_refused_before_anything_is_sent(tmp_path):
@@ -402,8 +399,8 @@ def test_submit_then_poll_services_are_asked_step_by_step(tmp_path):
         BUNDLE, polling(batch=4), tmp_path, transport=polling_server(), sleep=pauses, clock=pauses.clock
     )
     assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is VerdictOutcome.MATCH
-    assert transcript.requests == 3 * needed(12, 4) == 3 * (3 + 16)
-    assert pauses == [2.5] * 2 * (3 + 16)
+    assert transcript.requests == 3 * needed(12, 4) == 3 * 15
+    assert pauses == [2.5] * 2 * 15
 
 
 def test_a_request_to_another_host_is_not_sent(tmp_path):

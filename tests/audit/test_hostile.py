@@ -80,7 +80,7 @@ def noisy(seed: int, rng: np.random.Generator) -> Trick:
 
 
 def swapped(seed: int, rng: np.random.Generator) -> Trick:
-    """The model changes before a request after the first; the last one is the last round of canaries."""
+    """The model changes before a request after the first; the last one closes the audit."""
     models = [derived(seed), independent(seed)][:: 1 if seed % 2 else -1]
     moment = int(rng.integers(1, REQUESTS))
     return lambda number, inputs: models[number >= moment](inputs)
@@ -158,10 +158,10 @@ def test_noise_is_named_and_told_from_a_change_or_gets_no_verdict(audit):
 
 
 def test_a_block_page_gets_no_verdict(audit):
-    """HTML with status 200 from any moment on, 100 runs: named as an error, or as the reason of inconclusive."""
+    """HTML with status 200 from any moment but the last, 100 runs: an error, or the reason of inconclusive."""
     page = Reply(200, b"<html><body>Are you a robot?</body></html>", {"Content-Type": "text/html"})
     for seed in range(RUNS):
-        moment = int(np.random.default_rng(seed).integers(0, REQUESTS))
+        moment = int(np.random.default_rng(seed).integers(0, REQUESTS - 1))
         honest = answering(lambda number, inputs, seed=seed: one_of(seed)(inputs))
         try:
             verdict = audit(lambda number, seen, m=moment, h=honest: page if number >= m else h(number, seen), seed)

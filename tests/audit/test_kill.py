@@ -13,8 +13,8 @@ import pytest
 
 from metav_audit.audit import audit_endpoint
 from metav_audit.transcript import load_transcript
-from metav_audit.verdict import decide, read
-from tests.audit.helpers import endpoint
+from metav_audit.verdict import Asked, decide, read
+from tests.audit.helpers import endpoint, places
 from tests.builders import linear_model, make_bundle, make_task
 from tests.scale import at_scale
 from tests.servers import ModelServer
@@ -52,12 +52,18 @@ def journal(folder):
     return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
 
 
-def answered_bodies(folder):
-    """Hashes of the requests for the fingerprint's queries whose answer stands in the journal."""
+def answered_places(folder):
+    """Places of the schedule whose answer stands in the journal."""
     lines = journal(folder)
     answered = {line["request"] for line in lines if line["kind"] == "received" and line.get("answers")}
-    asked = [line for line in lines if line["kind"] == "sent" and line["queries"]]
-    return {line["request_sha256"] for line in asked if line["request"] in answered}
+    return {
+        place for line in lines if line["kind"] == "sent" and line["request"] in answered for place in line["queries"]
+    }
+
+
+def asked_after(folder, line):
+    """Places asked since a line of the journal."""
+    return {place for each in journal(folder)[line:] if each["kind"] == "sent" for place in each["queries"]}
 
 
 def run_until(command, server, requests, extra_s, how):
@@ -83,24 +89,24 @@ def test_an_audit_killed_at_any_moment_asks_nothing_twice(tmp_path, seed):
         command = prepared(tmp_path, server)
         killed, settled = 0, set()
         for _ in range(KILLS):
-            so_far = len(server.log)
+            so_far = len(journal(tmp_path / "audit"))
             code, _ = run_until(command, server, rng.randint(0, 9), rng.uniform(0, 0.04), signal.SIGKILL)
             killed += code == -signal.SIGKILL
-            assert not settled & {seen.sha256 for seen in server.log[so_far:]}
-            settled = answered_bodies(tmp_path / "audit")
+            assert not settled & asked_after(tmp_path / "audit", so_far)
+            settled = answered_places(tmp_path / "audit")
             moments.append(len(settled))
-        so_far = len(server.log)
+        so_far = len(journal(tmp_path / "audit"))
         subprocess.run(command, check=True)
-        assert not settled & {seen.sha256 for seen in server.log[so_far:]}
+        assert not settled & asked_after(tmp_path / "audit", so_far)
     resumed = load_transcript(tmp_path / "audit" / "transcript.jsonl")
     assert killed == KILLS
-    assert 0 < moments[-1] < 120, "the kills land within the audit"
+    assert 0 < moments[-1] < places(120), "the kills land within the audit"
     assert resumed.finished
-    assert resumed.answers == undisturbed.answers
+    assert Asked.of(BUNDLE, resumed).answers == Asked.of(BUNDLE, undisturbed).answers
     assert decide(BUNDLE, read(BUNDLE, resumed)).score == decide(BUNDLE, read(BUNDLE, undisturbed)).score
     assert decide(BUNDLE, read(BUNDLE, resumed)).outcome is decide(BUNDLE, read(BUNDLE, undisturbed)).outcome
     assert resumed.requests >= len(server.log)
-    assert [each for each in resumed.canaries if each.whole][-1].after == 120
+    assert resumed.exchanges[-1].rank == places(120) - 1, "what closes the audit comes last"
 
 
 def test_ctrl_c_stops_cleanly_and_the_audit_resumes(tmp_path):
@@ -112,7 +118,7 @@ def test_ctrl_c_stops_cleanly_and_the_audit_resumes(tmp_path):
         assert said.rstrip().endswith("KeyboardInterrupt")
         interrupted = load_transcript(tmp_path / "audit" / "transcript.jsonl")
         assert interrupted.finished is None
-        assert 0 < sum(answer is not None for answer in interrupted.answers) < 120
+        assert 0 < sum(answer is not None for answer in interrupted.answers) < places(120)
         subprocess.run(command, check=True)
     assert None not in load_transcript(tmp_path / "audit" / "transcript.jsonl").answers
 

@@ -18,13 +18,15 @@ from metav_audit.audit.asking import Surroundings
 from metav_audit.audit.pace.pacing import BURST, GIVE_UP_AFTER, OPEN_AFTER, GivenUpError, Host, Hosts, Window, backoff
 from metav_audit.errors import RemoteError
 from metav_audit.verdict import VerdictOutcome, decide, read
-from tests.audit.helpers import Pauses, asked_queries, canary_rounds, endpoint, needed
+from tests.audit.helpers import Pauses, asked_queries, endpoint, needed, places
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import ModelServer, Reply
 
 TASK = make_task()
 BUNDLE = make_bundle(queries=12, task=TASK)
 TARGET = linear_model(TASK, 0)
+ONCE = f"{1:032x}"
+"""A nonce whose fifth place asks what is asked once."""
 SERIAL = {"concurrency": 1}
 
 
@@ -225,12 +227,13 @@ def test_the_same_500_twice_is_not_asked_a_third_time_until_the_end(tmp_path):
         return Reply(500, b'{"error": "shape mismatch"}') if seen.sha256 in poison else None
 
     with ModelServer(TARGET, fault=fault) as server:
-        transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path, sleep=Pauses())
+        asked = endpoint(server.url, TASK, limits=SERIAL)
+        transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses(), draw=lambda: ONCE)
     (lost,) = [exchange for exchange in transcript.exchanges if exchange.answer is None]
     assert len(lost.attempts) == 4
     assert "and the same again" in lost.reason
     assert len(server.log) == needed(12) + 3
-    assert asked_queries(tmp_path)[-2:] == [lost.query] * 2
+    assert asked_queries(tmp_path)[-4:] == [lost.query] * 2 + [places(12) - 2, places(12) - 1]
 
 
 def test_an_overloaded_server_is_asked_patiently(tmp_path):
@@ -249,7 +252,7 @@ def test_what_failed_once_gets_a_second_chance_after_the_others(tmp_path):
         asked = endpoint(server.url, TASK, limits={"attempts": 2, **SERIAL})
         transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=Pauses())
     assert None not in transcript.answers
-    assert asked_queries(tmp_path)[-1] == 1
+    assert asked_queries(tmp_path)[-3] == 5
     assert transcript.requests == needed(12) + 2
 
 
@@ -275,16 +278,16 @@ def test_an_outage_of_a_minute_is_sat_out_and_a_longer_one_ends_the_run(tmp_path
     assert None not in transcript.answers
 
 
-def test_a_last_round_of_canaries_that_fails_is_asked_once_more(tmp_path):
+def test_what_closes_the_audit_is_asked_once_more_where_it_fails(tmp_path):
     """What was paid for is not lost to one bad moment at the end."""
     last = needed(12) - 2
     with ModelServer(TARGET, fault=lambda number, seen: Reply(404) if number == last else None) as server:
         transcript = audit_endpoint(BUNDLE, endpoint(server.url, TASK, limits=SERIAL), tmp_path)
-    assert canary_rounds(tmp_path) == [*(each for each in range(7) for _ in range(2)), 7, 8, 8]
+    assert asked_queries(tmp_path) == [*range(places(12)), last]
     assert decide(BUNDLE, read(BUNDLE, transcript)).outcome is VerdictOutcome.MATCH
 
 
-def test_spent_wall_time_leaves_time_for_the_last_canaries(tmp_path):
+def test_spent_wall_time_leaves_time_for_what_closes_the_audit(tmp_path):
     """A slow server: what was answered in time is vouched for, and gets its verdict."""
     pauses = Pauses()
 
@@ -295,7 +298,7 @@ def test_spent_wall_time_leaves_time_for_the_last_canaries(tmp_path):
     with ModelServer(model) as server:
         asked = endpoint(server.url, TASK, limits={"wall_s": 36, **SERIAL})
         transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=pauses, clock=pauses.clock)
-    assert sum(answer is not None for answer in transcript.answers) == 6
-    assert "wall time of 36 seconds" in transcript.exchanges[-1].reason
-    assert transcript.canaries[-1].whole
+    assert sum(answer is not None for answer in transcript.answers) == 16
+    assert "wall time of 36 seconds" in transcript.exchanges[-3].reason
+    assert None not in transcript.answers[-2:]
     assert not any("asked again and again" in reason for reason in decide(BUNDLE, read(BUNDLE, transcript)).reasons)

@@ -24,7 +24,6 @@ from pathlib import Path
 import pytest
 
 from metav_audit.audit import Endpoint, audit_endpoint
-from metav_audit.bundle import canary_inputs
 from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.transcript import load_transcript
 from metav_audit.verdict import VerdictOutcome, decide, read
@@ -86,15 +85,15 @@ class Elsewhere:
 
 
 def weather(endpoint: Endpoint, seed: int) -> Schedule:
-    """From a light breeze to a storm; some audits meet inputs that the server never takes, few of them canaries."""
+    """From a light breeze to a storm; some audits meet inputs that the server never takes, few of them among four."""
     rng = random.Random(seed)
-    canaries = [endpoint.adapter.encode(each[None]).content for each in canary_inputs(BUNDLE)]
+    some = [endpoint.adapter.encode(each[None]).content for each in BUNDLE.inputs[:4]]
     return Schedule(
         seed,
         rough=rng.choice((0.02, 0.1, 0.3, 0.7)),
         spell=rng.choice((1, 3, 12)),
         refused=rng.choice((0, 0, 0.1, 0.6)),
-        spared=frozenset(sha256(body).hexdigest() for body in canaries if rng.random() < 0.9),
+        spared=frozenset(sha256(body).hexdigest() for body in some if rng.random() < 0.9),
     )
 
 

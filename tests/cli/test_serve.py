@@ -17,6 +17,7 @@ import torch
 
 from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.cli import main
+from metav_audit.verdict import Asked
 from metav_audit.zoo.store import state_of
 from tests.builders import linear_model, make_bundle
 from tests.serving import models
@@ -54,7 +55,7 @@ def asked(url, folder, **options):
     """What our own client reads from the server, (queries, classes), through the endpoint table on its stderr."""
     fields = {"adapter": "open-inference-v2", "url": url, **options}
     transcript = audit_endpoint(BUNDLE, Endpoint.open("control", fields, TASK), folder)
-    return np.array([answer.scores for answer in transcript.answers])
+    return np.array([answer.scores for answer in Asked.of(BUNDLE, transcript).answers])
 
 
 def test_a_project_serves_its_target_and_says_how_to_ask_it(folder):

@@ -15,7 +15,7 @@ from metav_audit.fingerprint.fit import fit_bundle
 from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.rebuild import differences
 from metav_audit.task import features
-from metav_audit.verdict import conclude
+from metav_audit.verdict import Asked, conclude
 
 pytestmark = pytest.mark.soak
 
@@ -59,7 +59,7 @@ def test_the_transcript_holds_the_model_s_own_answers(stage, bundle):
     """What the drill decides on is what an API with full answers would have shown."""
     suspect = stage.derived[0]
     transcript = transcript_of(bundle, suspect.model)
-    shown = features(transcript.answers, bundle.task.output, transcript.endpoint.scores)
+    shown = features(Asked.of(bundle, transcript).answers, bundle.task.output, transcript.endpoint.scores)
     assert shown.mask.all()
     assert is_match(conclude(bundle, transcript)) is matches_of(bundle, [suspect])[0]
 

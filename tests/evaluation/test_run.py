@@ -8,17 +8,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metav_audit.bundle import ROUNDS, ErrorRates, MetaVerifier, canary_inputs
+from metav_audit.bundle import ErrorRates, MetaVerifier, Schedule, asked_inputs
 from metav_audit.evaluation.conditions import VIEWS, Condition
 from metav_audit.evaluation.run import score_test_split
 from metav_audit.fingerprint.fit import models_of, seal_bundle
 from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.task import Answer, OutputView, ScoreKind
-from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
+from metav_audit.transcript import EndpointRecord, Exchange, Transcript
 from metav_audit.verdict import VerdictOutcome, conclude
 from metav_audit.zoo.plan import Split
-from tests.builders import make_bundle, weighed
+from tests.builders import NONCE, make_bundle, weighed
 from tests.toy import TASK
 from tests.verdict.test_decide import strangers
 
@@ -53,14 +53,12 @@ def answer(row, view):
 
 def transcript_of(bundle, model, view):
     """What an undisturbed audit of a model behind such an API leaves."""
-    own, repeated = (features_of_all([model], each, SPACE)[0] for each in (bundle.inputs, canary_inputs(bundle)))
+    schedule = Schedule.for_bundle(bundle, NONCE)
+    own = features_of_all([model], asked_inputs(bundle), SPACE)[0][list(schedule.numbers)]
     answers = [answer(row, view) for row in own]
-    exchanges = tuple(Exchange(query, one, None, ()) for query, (one, _) in enumerate(answers))
-    canaries = tuple(answer(row, view)[0] for row in repeated)
-    after = (*[0] * (ROUNDS - 1), len(own))
-    rounds = tuple(CanaryRound("", each, canaries, None) for each in after)
+    exchanges = tuple(Exchange(place, one, None, (), place) for place, (one, _) in enumerate(answers))
     endpoint = EndpointRecord("suspect", "test", "test:model", answers[0][1], {})
-    return Transcript(bundle.sha256, endpoint, "test", "", "", exchanges, len(own), rounds, ROUNDS, (), "f" * 64, {})
+    return Transcript(bundle.sha256, endpoint, "test", "", "", exchanges, len(own), NONCE, (), "f" * 64, {})
 
 
 SEEN = {

@@ -13,7 +13,7 @@ from string import Template
 import numpy as np
 
 from metav_audit.transcript import Transcript, load_transcript
-from metav_audit.verdict import Verdict, VerdictOutcome
+from metav_audit.verdict import Asked, AuditFolder, Verdict, VerdictOutcome
 from tests.peers.digits import TRUTHS, Digits
 
 PROGRAM = Path(sys.executable).with_name("metav-audit")
@@ -32,7 +32,8 @@ class Audit:
 
     def scores(self) -> np.ndarray:
         """float64 of shape (queries, classes); NaN where a class was not shown."""
-        return np.array([answer.scores for answer in self.transcript.answers], np.float64)
+        asked = Asked.of(AuditFolder(self.folder).bundle(), self.transcript)
+        return np.array([answer.scores for answer in asked.answers], np.float64)
 
     def statuses(self) -> list[int | None]:
         """The HTTP status of every attempt for the fingerprint's queries."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import urllib.request
@@ -10,7 +11,8 @@ import pytest
 from metav_audit.adapter import Request
 from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.audit.endpoint.signing import SigV4
-from metav_audit.bundle import canary_inputs
+from metav_audit.bundle import Schedule, asked_inputs, planned_places
+from tests.builders import NONCE
 from tests.peers.digits import TRUTHS
 from tests.peers.environments import SERVED, run_in, variables
 from tests.peers.processes import serving
@@ -67,9 +69,12 @@ def _can(url, name, digits):
     """
     fields = {**FIELDS, "endpoint": name, "variant": name, "url": url}
     endpoint = Endpoint.open(name, fields, digits.bundle.task)
-    queries, canaries = digits.bundle.inputs, canary_inputs(digits.bundle)
-    batches = [queries[place : place + BATCH] for place in range(0, len(queries), BATCH)]
-    for inputs in [*batches, *(canaries[[place]] for place in range(len(canaries)))]:
+    schedule = Schedule.for_bundle(digits.bundle, NONCE)
+    inputs_of = asked_inputs(digits.bundle)[list(schedule.numbers)]
+    size = endpoint.batch_of(planned_places(digits.bundle))
+    starts = [*range(0, schedule.closing, size), *range(schedule.closing, len(schedule.numbers))]
+    for start, end in itertools.pairwise([*starts, len(schedule.numbers)]):
+        inputs = inputs_of[start:end]
         answer = json.dumps({"predictions": digits.network(name).predict_proba(inputs).tolist()})
         result = {"Body": answer, "ContentType": "application/json", "InvokedProductionVariant": name}
         canned = {"region": REGION, "results": [result]}
@@ -85,8 +90,10 @@ def _post(url, body, headers):
         return response.read()
 
 
-def test_moto_s_sagemaker(audit, url):
+def test_moto_s_sagemaker(audit, url, monkeypatch):
     """Signed for the region, which moto reads from the signature: right verdicts, and the variant is recorded."""
+    # What moto was told beforehand is what will be asked, batch by batch.
+    monkeypatch.setattr("metav_audit.audit.journal.chance.token_hex", lambda _: NONCE)
     for name, found in audit(TABLE, dict.fromkeys(TRUTHS, url)).items():
         assert [each["x-amzn-invoked-production-variant"] for each in found.transcript.identities] == [name]
 

@@ -13,6 +13,7 @@ from metav_audit.adapter import Request
 from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.serving.open_inference import MAX_BATCH, ServedModel, answer
 from metav_audit.serving.server import RefusedError
+from metav_audit.verdict import Asked
 from tests.audit.helpers import needed
 from tests.builders import linear_model, make_bundle, make_task
 from tests.serving.helpers import ask, ask_json, served
@@ -112,7 +113,7 @@ def test_our_own_adapter_reads_every_digit(url, tmp_path, options):
     """Through client and adapter, as JSON and as bytes, the auditor sees the model's own probabilities."""
     fields = {"adapter": "open-inference-v2", "url": url, "model": "a model", **options}
     transcript = audit_endpoint(BUNDLE, Endpoint.open("suspect", fields, TASK), tmp_path)
-    answers = np.array([each.scores for each in transcript.answers])
+    answers = np.array([each.scores for each in Asked.of(BUNDLE, transcript).answers])
     assert np.allclose(answers, LINEAR(BUNDLE.inputs), rtol=1e-12, atol=0)
     assert transcript.requests == needed(20, options.get("batch", 1))
 

@@ -80,11 +80,16 @@ def test_many_models_are_seen_at_once():
 SIZES = st.floats(1e-4, 0.015)
 
 
+def by_input(rounds):
+    """Rounds of inputs, input by input."""
+    return list(np.moveaxis(rounds, 1, 0))
+
+
 @given(SIZES, st.integers(0, 2**31), st.sampled_from([ScoreKind.PROBABILITY, ScoreKind.VALUE]))
 def test_noise_is_found_and_measured(size, seed, kind):
     """Eight rounds of two inputs tell how strong it is, within two thirds and five thirds."""
     middle = np.full((8, 2, 6), 1 / 6)
-    found = find_noise(middle + size * np.random.default_rng(seed).standard_normal(middle.shape), kind)
+    found = find_noise(by_input(middle + size * np.random.default_rng(seed).standard_normal(middle.shape)), kind)
     assert 2 / 3 * size < found < 5 / 3 * size
 
 
@@ -112,7 +117,7 @@ STRANGE = {
 @pytest.mark.parametrize("seed", range(20))
 def test_what_is_no_noise_is_not_taken_for_it(case, seed):
     """Steady answers, two models, a model that changes, and answers that hardly agree have none."""
-    assert find_noise(1 / 6 + STRANGE[case](np.random.default_rng(seed)), ScoreKind.PROBABILITY) == 0
+    assert find_noise(by_input(1 / 6 + STRANGE[case](np.random.default_rng(seed))), ScoreKind.PROBABILITY) == 0
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
@@ -120,10 +125,10 @@ def test_what_bringing_the_sum_to_one_takes_away_is_added_again(classes):
     """The noise found is the one that was added, before probabilities were brought to add up to 1."""
     space, even = make_task(classes=classes).output, np.full((8, 2, classes), -np.log(classes), np.float32)
     audits = [np.exp(with_noise(even, 0.01, space, seed)).astype(np.float64) for seed in range(200)]
-    found = [find_noise(shown / shown.sum(axis=-1, keepdims=True), ScoreKind.PROBABILITY) for shown in audits]
+    found = [find_noise(by_input(shown / shown.sum(axis=-1, keepdims=True)), ScoreKind.PROBABILITY) for shown in audits]
     assert np.mean([one for one in found if one]) == pytest.approx(0.01, rel=0.1)
-    percents = [find_noise(shown, ScoreKind.PERCENT) for shown in audits]
-    assert percents == [find_noise(shown, ScoreKind.PROBABILITY) for shown in audits]
+    percents = [find_noise(by_input(shown), ScoreKind.PERCENT) for shown in audits]
+    assert percents == [find_noise(by_input(shown), ScoreKind.PROBABILITY) for shown in audits]
 
 
 def test_noisy_tensors_stay_within_their_range_and_levels():
@@ -137,7 +142,7 @@ def test_noisy_tensors_stay_within_their_range_and_levels():
 def test_logits_and_labels_have_no_noise_that_is_told():
     """The sizes of logits are not known beforehand, and a label has none."""
     rounds = 0.01 * np.random.default_rng(0).normal(size=(8, 2, 6))
-    assert [find_noise(rounds, kind) for kind in (ScoreKind.LOGIT, ScoreKind.LABEL)] == [0, 0]
+    assert [find_noise(by_input(rounds), kind) for kind in (ScoreKind.LOGIT, ScoreKind.LABEL)] == [0, 0]
 
 
 def test_a_noisy_view_adds_as_much_noise_and_names_it():

@@ -24,6 +24,7 @@ from metav_audit.verdict import LOCK, TRANSCRIPT
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FROZEN = FIXTURES / "transcripts" / "whole"
+NONCE = "5c" * 16
 TOKEN = "scripted-token-0123456789"
 _ROWS = ((0.7, 0.2, 0.1), (0.1, 0.7, 0.2), (0.2, 0.1, 0.7), (0.4, 0.4, 0.2))
 _FIELDS = {
@@ -90,7 +91,7 @@ def _kill(_: httpx.Request) -> httpx.Response:
     raise Killed
 
 
-_FAULTS: dict[int, Callable[[httpx.Request], httpx.Response]] = {5: _busy, 6: _echoing, 8: _kill, 13: _silent}
+_FAULTS: dict[int, Callable[[httpx.Request], httpx.Response]] = {5: _busy, 6: _echoing, 9: _kill, 13: _silent}
 
 
 def scripted_audit(folder: Path) -> Transcript:
@@ -106,7 +107,14 @@ def scripted_audit(folder: Path) -> Transcript:
         transport = httpx.MockTransport(server.answer)
         with mock.patch.dict(os.environ, SCRIPTED_TOKEN=TOKEN):
             return audit_endpoint(
-                bundle, endpoint, folder, transport=transport, clock=server.seconds, now=server.now, sleep=sleep
+                bundle,
+                endpoint,
+                folder,
+                transport=transport,
+                clock=server.seconds,
+                now=server.now,
+                sleep=sleep,
+                draw=lambda: NONCE,
             )
 
     with contextlib.suppress(Killed):

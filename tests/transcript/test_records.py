@@ -27,7 +27,7 @@ from metav_audit.transcript import (
     record_line,
 )
 from metav_audit.transcript.records import HEARD, UNHEARD
-from metav_audit.verdict import AuditFolder
+from metav_audit.verdict import Asked, AuditFolder
 from metav_audit.verify.exchange import check_bodies, play_again
 from tests.transcript.scripted import FIXTURES, FROZEN, scripted_audit
 
@@ -70,19 +70,11 @@ RECORDS = st.one_of(
         endpoint=ENDPOINT,
         software=TEXT,
         queries=st.integers(1, 10**6),
+        nonce=st.text("0123456789abcdef", min_size=32, max_size=32),
         operator=WORDS,
         commitment_sha256=st.none() | HASH,
     ),
     st.builds(Sent, at=TIMES, request=SERIAL, queries=ASKED, **REQUEST),
-    st.builds(
-        Sent,
-        at=TIMES,
-        request=SERIAL,
-        queries=st.just(()),
-        canaries=st.lists(st.integers(0, 63), min_size=1, max_size=2, unique=True).map(tuple),
-        round=st.integers(0, 10**6 - 1),
-        **REQUEST,
-    ),
     st.builds(Received, at=TIMES, **FAULT),
     st.builds(Received, at=TIMES, **RESPONSE),
     st.builds(Unanswered, at=TIMES, queries=QUERIES, reason=TEXT),
@@ -137,12 +129,12 @@ def test_the_frozen_transcript_still_verifies():
     transcript = load_transcript(FROZEN / "transcript.jsonl")
     bundle = FingerprintBundle.load(FIXTURES / "bundles" / "whole")
     assert (transcript.bundle_sha256, transcript.head) == (bundle.sha256, sha256(LINES[-1]))
-    assert [answer is not None for answer in transcript.answers] == [True, True, False, True]
+    assert [answer is not None for answer in Asked.of(bundle, transcript).answers] == [True, True, False, True]
     folder = AuditFolder(FROZEN)
     bodies = check_bodies(folder, folder.records())
-    assert (bodies.bodies, bodies.redacted) == (54, 1)
+    assert (bodies.bodies, bodies.redacted) == (58, 1)
     played = play_again(folder, folder.records(), bundle)
-    assert (played.requests, played.answers) == (28, 23)
+    assert (played.requests, played.answers) == (30, 15)
 
 
 def test_an_audit_today_writes_the_frozen_records(tmp_path):

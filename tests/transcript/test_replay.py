@@ -22,7 +22,7 @@ from tests.transcript.scripted import FROZEN
 HEADER, SENT, RECEIVED = (
     parse_record(json.loads(line)) for line in (FROZEN / "transcript.jsonl").read_bytes().splitlines()[:3]
 )
-QUERY = replace(SENT, queries=(0,), canaries=(), round=None)
+QUERY = replace(SENT, queries=(0,))
 ANSWERED = replace(RECEIVED, answers=None)
 
 
@@ -41,7 +41,7 @@ def test_whole_numbers_of_an_adapter_are_floats_in_memory_as_from_the_file():
     answered = replace(ANSWERED, answers=(Answer((1, 0, None)),))
     assert b'"answers":[[1,0,null]]' in record_line(answered.to_json(), "")
     written, read = taken(HEADER, QUERY, answered)
-    assert repr(written.answers) == repr(read.answers) == repr([Answer((1.0, 0.0, None)), None, None, None])
+    assert repr(written.answers) == repr(read.answers) == repr([Answer((1.0, 0.0, None)), *[None] * 19])
 
 
 @pytest.mark.parametrize("scores", [(True, False, False), ("a", "b", "c"), (1 << 2000, 0, 0)])

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metav_audit.bundle import Calibration, ErrorRates, ModelCard, canary_inputs
+from metav_audit.bundle import Calibration, ErrorRates, ModelCard, Schedule, asked_inputs
 from metav_audit.errors import AnswerError, BundleError, TranscriptError
 from metav_audit.statistics import NEUTRAL, WeightTable, fit_weight, verbal
 from metav_audit.task import Answer, OutputView, ScoreKind
-from metav_audit.transcript import CanaryRound, EndpointRecord, Exchange, Transcript
+from metav_audit.transcript import EndpointRecord, Exchange, Transcript
 from metav_audit.verdict import (
     CalibrationScores,
     Rule,
@@ -27,27 +27,36 @@ from metav_audit.verdict import (
     read,
 )
 from metav_audit.verdict.rule import conformal_p_value
-from tests.builders import linear_model, make_bundle, make_task
+from tests.builders import NONCE, linear_model, make_bundle, make_task
 
 TASK = make_task()
 BUNDLE = make_bundle(task=TASK)
 SCORES = st.floats(0, 1).map(lambda score: round(score, 1))
 
 
-def transcript(model, bundle=BUNDLE, unanswered=(), hidden=0, **fields):
-    """What an audit of ``model`` leaves."""
-    rows = [(None,) * hidden + tuple(row[hidden:]) for row in model(bundle.inputs).tolist()]
-    exchanges = tuple(
-        Exchange(query, None if query in unanswered else Answer(row), "gone" if query in unanswered else None, ())
-        for query, row in enumerate(rows)
-    )
+def transcript(model, bundle=BUNDLE, unanswered=(), hidden=0, shaken=lambda answer: answer, **fields):
+    """What an undisturbed audit leaves; ``shaken`` changes every answer to what was answered before."""
+    rows = model(asked_inputs(bundle)).tolist()
+    schedule, exchanges = Schedule.for_bundle(bundle, NONCE), []
+    for place, number in enumerate(schedule.numbers):
+        answer = Answer((None,) * hidden + tuple(rows[number][hidden:]))
+        again = schedule.places[number][0] < place
+        lost = number in unanswered
+        exchanges.append(Exchange(place, None if lost else shaken(answer) if again else answer, None, (), place))
     endpoint = EndpointRecord("suspect", "json-template", "http://host", ScoreKind.PROBABILITY, {})
-    repeated = tuple(Answer((None,) * hidden + tuple(row[hidden:])) for row in model(canary_inputs(bundle)).tolist())
-    rounds = tuple(CanaryRound("", after, repeated, None) for after in (0, 0, len(rows)))
     whole = Transcript(
-        bundle.sha256, endpoint, "metav-audit", "", "", exchanges, len(rows), rounds, len(rounds), (), "f" * 64, {}
+        bundle.sha256, endpoint, "metav-audit", "", "", tuple(exchanges), len(rows), NONCE, (), "f" * 64, {}
     )
     return dataclasses.replace(whole, **fields)
+
+
+def undisturbed(answer, bundle, nonce):
+    """What an audit leaves of a host that ``answer`` stands for: it is called place by place with one input."""
+    schedule, inputs = Schedule.for_bundle(bundle, nonce), asked_inputs(bundle)
+    rows = [tuple(np.asarray(answer(inputs[number])).tolist()) for number in schedule.numbers]
+    exchanges = tuple(Exchange(place, Answer(row), None, (), place) for place, row in enumerate(rows))
+    endpoint = EndpointRecord("suspect", "json-template", "http://host", ScoreKind.PROBABILITY, {})
+    return Transcript(bundle.sha256, endpoint, "metav-audit", "", "", exchanges, len(rows), nonce, (), "f" * 64, {})
 
 
 def card(lineage, *, derived):
@@ -285,7 +294,7 @@ def test_below_half_answered_no_verdict_is_given(unanswered, decided):
         assert (verdict.score, verdict.p_value, verdict.p_value_derived) == (None, None, None)
         assert (verdict.log10_lr, verdict.log10_lr_bounds, verdict.verbal) == (None, None, None)
         assert Verdict.from_json(verdict.to_json()) == verdict
-        assert verdict.reasons == (f"only {answered} of 6 queries were answered; at least half are needed",)
+        assert verdict.reasons[0] == f"only {answered} of 6 queries were answered; at least half are needed"
 
 
 def test_hidden_classes_are_judged_through_the_same_view_as_the_calibration():

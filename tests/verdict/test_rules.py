@@ -15,15 +15,15 @@ import metav_audit
 from metav_audit.errors import MetavAuditError
 from metav_audit.statistics import RatioRules
 from metav_audit.task import ViewRules
-from metav_audit.transcript import CanaryRound
 from metav_audit.verdict import RULES, Controls, Rules, conclude
-from tests.builders import linear_model, make_bundle, make_siblings_bundle, make_task, softmax
+from tests.builders import linear_model, make_bundle, make_siblings_bundle, make_task, softmax, with_natural
 from tests.verdict.test_blind import BUNDLE as CONTROLLED
 from tests.verdict.test_blind import control, controls, independents
 from tests.verdict.test_decide import BUNDLE, TASK, bent, transcript
 
 TARGET = linear_model(TASK, 0)
 RANKED = make_siblings_bundle(queries=12, task=TASK)
+ASKED = with_natural(make_bundle(queries=24, task=make_task(classes=6), spread=0.2))
 CLOSE = make_bundle(queries=24, task=make_task(classes=6), spread=0.2)
 
 
@@ -60,16 +60,13 @@ def rounded(rules):
 
 def noisy(rules):
     """The target with noise on its probabilities, which add up to 1 no more."""
-    calm = transcript(TARGET)
     rng = np.random.default_rng(0)
 
     def shaken(answer):
         shares = np.maximum(np.array(answer.scores) + rng.normal(0, 0.004, len(answer.scores)), 0)
         return dataclasses.replace(answer, scores=tuple(shares.tolist()))
 
-    after = (0, 0, 1, 2, 3, 4, 5, 6)
-    rounds = tuple(CanaryRound("", each, tuple(map(shaken, calm.canaries[0].answers)), None) for each in after)
-    return conclude(BUNDLE, dataclasses.replace(calm, canaries=rounds, canary_rounds=len(rounds)), None, rules)
+    return conclude(BUNDLE, transcript(TARGET, shaken=shaken), None, rules)
 
 
 def balanced(rules):
@@ -81,9 +78,43 @@ def balanced(rules):
 def strange(rules):
     """Random answers."""
     rng = np.random.default_rng(0)
-    steady = transcript(linear_model(CLOSE.task, 0), CLOSE).canaries
-    dice = transcript(lambda inputs: softmax(4 * rng.normal(size=(len(inputs), 6))), CLOSE, canaries=steady)
+    dice = transcript(lambda inputs: softmax(4 * rng.normal(size=(len(inputs), 6))), CLOSE)
     return conclude(CLOSE, dice, None, rules)
+
+
+def misread(rules):
+    """The target, which is shown everything bright for dark."""
+    target = linear_model(ASKED.task, 0)
+    return conclude(ASKED, transcript(lambda inputs: target(1 - inputs), ASKED), None, rules)
+
+
+def keyed(size, rng=0):
+    """The target, with noise on its probabilities that hangs on the input."""
+    shaking = np.random.default_rng(rng)
+
+    def model(inputs):
+        shares = linear_model(ASKED.task, 0)(inputs)
+        shares = np.maximum(shares + shaking.normal(0, size, shares.shape), 1e-9)
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    return model
+
+
+def keyed_a_little(rules):
+    """Noise that hangs on the input, ten times as much as a near-duplicate may make."""
+    return conclude(ASKED, transcript(keyed(0.02), ASKED), None, rules)
+
+
+def keyed_and_shaken(rules):
+    """Noise that hangs on the input, and a little that does not."""
+    rng = np.random.default_rng(1)
+
+    def shaken(answer):
+        return dataclasses.replace(
+            answer, scores=tuple(np.maximum(np.array(answer.scores) + rng.normal(0, 0.004, 6), 0))
+        )
+
+    return conclude(ASKED, transcript(keyed(0.008), ASKED, shaken=shaken), None, rules)
 
 
 def few_controls(rules):
@@ -107,13 +138,20 @@ CHANGES = {
     "least_ratio": (but_one, Rules(least_ratio=1e3)),
     "views.most_decimals": (rounded, Rules(views=ViewRules(most_decimals=2))),
     "views.most_noise": (noisy, Rules(views=ViewRules(most_noise=0.001))),
-    "views.least_rounds": (noisy, Rules(views=ViewRules(least_rounds=9))),
+    "views.least_rounds": (noisy, Rules(views=ViewRules(least_rounds=6))),
     "views.alike": (noisy, Rules(views=ViewRules(alike=100.0))),
+    "views.most_alike": (noisy, Rules(views=ViewRules(most_alike=-1.0))),
     "views.largest_step": (noisy, Rules(views=ViewRules(largest_step=0.0))),
     "views.sum_tolerance": (noisy, Rules(views=ViewRules(sum_tolerance=1.0))),
     "views.exactness": (nearly_rounded, Rules(views=ViewRules(exactness=1e-5))),
     "machine_names": (balanced, Rules(machine_names=())),
     "strangeness": (strange, Rules(strangeness=1e6)),
+    "least_right": (misread, Rules(least_right=1.0)),
+    "misread": (misread, Rules(misread=2.0)),
+    "misread_apart": (misread, Rules(misread_apart=2.0)),
+    "pair_slack": (keyed_a_little, Rules(pair_slack=1e6)),
+    "pair_noise": (keyed_and_shaken, Rules(pair_noise=0.0)),
+    "odd_pairs": (keyed_a_little, Rules(odd_pairs=1.0)),
     "sanity_shuffles": (but_one, Rules(sanity_shuffles=9)),
     "minimum_blind_controls": (few_controls, Rules(minimum_blind_controls=5)),
     "blind_chance": (matching_controls, Rules(blind_chance=0.0)),
@@ -158,7 +196,7 @@ def test_the_statement_has_every_rule():
     stated = json.loads(json.dumps(RULES.stated(TASK.output)))
     own = json.loads(json.dumps(dataclasses.asdict(RULES)))
     assert {name: stated[name] for name in own} == own
-    assert stated["canary_tolerance"] == TASK.output.tolerance
+    assert stated["repeat_tolerance"] == TASK.output.tolerance
     assert stated["constant_answers"] == TASK.output.constant
 
 
@@ -166,7 +204,7 @@ PRECISION = {"DIGITS", "_ENOUGH", "_TINY"}
 """How finely figures are computed and written."""
 PRINTED = {"CONFIDENCE", "_MARGIN"}
 """What intervals and plots show."""
-REFUSED = {"_SUM_TOLERANCE", "SCHEMA_VERSION", "MOST_NUMBERS", "MOST_MODELS"}
+REFUSED = {"_SUM_TOLERANCE", "SCHEMA_VERSION", "PLAIN_VERSION", "MOST_NUMBERS", "MOST_MODELS"}
 """What is no answer or no file of ours at all is an error, and no verdict; so is what is too large: MAX."""
 
 

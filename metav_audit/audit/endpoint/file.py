@@ -18,7 +18,7 @@ from metav_audit.adapter import Adapter, find_adapter
 from metav_audit.audit.endpoint.grant import NOTHING, Grant
 from metav_audit.audit.endpoint.secrets import VARIABLE, refuse_literals
 from metav_audit.audit.endpoint.signing import SigV4
-from metav_audit.bundle import CANARIES, ROUNDS
+from metav_audit.bundle import CLOSING, LEAST_REQUESTS
 from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
 from metav_audit.files import read_regular
@@ -121,13 +121,20 @@ class Endpoint:
         """Queries in one request."""
         return self.adapter.options.batch
 
-    def requests_needed(self, queries: int) -> int:
-        """Return the requests that so many queries, and the rounds of canaries beside them, need at least."""
-        return math.ceil(queries / self.batch) + ROUNDS * CANARIES
+    def requests_needed(self, places: int) -> int:
+        """Return the requests that a schedule of so many places needs at least."""
+        return math.ceil((places - CLOSING) / self.batch_of(places)) + CLOSING
 
-    def budget(self, queries: int) -> int:
-        """Return the ceiling of requests for so many queries."""
-        return self.limits.budget(self.requests_needed(queries) * self.adapter.steps)
+    def batch_of(self, places: int) -> int:
+        """Return how much of a schedule of so many places goes into one request: ``batch``, or less where it is short.
+
+        Two models behind a balancer that throws dice for each request show themselves only where there are several.
+        """
+        return max(1, min(self.batch, (places - CLOSING) // LEAST_REQUESTS))
+
+    def budget(self, places: int) -> int:
+        """Return the ceiling of requests for a schedule of so many places."""
+        return self.limits.budget(self.requests_needed(places) * self.adapter.steps)
 
     def variables(self, environment: Mapping[str, str]) -> list[str]:
         """Name the environment variables whose values are sent, or sign what is sent."""

@@ -10,6 +10,7 @@ from metav_audit.report.document import Document, Section
 from metav_audit.report.layout.values import moment, p_value
 from metav_audit.report.text import shorten
 from metav_audit.verdict import VerdictOutcome
+from metav_audit.verdict.asked import Asked
 from metav_audit.verdict.coin_folder import CoinDecision
 
 FIGURE = "coins.svg"
@@ -127,7 +128,7 @@ def _queries(decision: CoinDecision) -> Iterator[Block]:
     plan, labels = decision.plan, decision.plan.task.output.labels
     coins = plan.coins
     rows: list[Row] = []
-    for at, (query, exchange) in enumerate(zip(plan.queries, decision.transcript.exchanges, strict=True)):
+    for at, (query, exchange) in enumerate(zip(plan.queries, Asked.of(plan, decision.transcript).queries, strict=True)):
         shown = [] if exchange.answer is None else [-1e9 if each is None else each for each in exchange.answer.scores]
         best = max(range(len(query.own)), key=query.own.__getitem__)
         served = query.served if isinstance(query.served, str) else labels[query.served.index(max(query.served))]

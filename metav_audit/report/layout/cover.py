@@ -7,6 +7,7 @@ from metav_audit.report.document import Cover
 from metav_audit.report.layout.values import moment, number, p_share, p_value, ratio, short_hashes
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import shorten
+from metav_audit.report.wording import EVASION
 from metav_audit.verdict import Verdict, VerdictOutcome
 
 RULER = "ruler.svg"
@@ -103,6 +104,8 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
         ("First query", moment(report.started)),
         ("Last record", moment(report.finished)),
         ("Seen of the model", report.verdict.view),
+        ("Asked rightly?", f"{report.verdict.natural}."),
+        *([("Evasion", EVASION)] if report.verdict.outcome is VerdictOutcome.NO_MATCH else []),
         ("False matches", f"at most {report.verdict.false_match_rate:.3g} promised: {report.verdict.guarantee}."),
         ("Registration", short_hashes(custody.commitment.sentence)),
         ("Seal", short_hashes(custody.seal.sentence)),

@@ -1,0 +1,145 @@
+"""The bundle's natural inputs, chosen where target and zoo agree, and near-duplicates that hardly move the models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from metav_audit.bundle import NaturalInputs
+from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.fingerprint.misreadings import misread_answers
+from metav_audit.task import FloatArray, InputDomain, Inputs, OutputKind, OutputSpace
+from metav_audit.zoo.data import LabelledData
+from metav_audit.zoo.project import Workshop, load_public
+
+POOL = 256
+"""Inputs among which is chosen: every model of the calibration is asked about each."""
+
+BLENDED = 4
+"""Inputs of the same label that a synthetic one is the mean of."""
+
+TRIES = 8
+"""Near-duplicates tried for each input; the one that moves the models least is kept."""
+
+
+def choose_natural(workshop: Workshop, models: Sequence[nn.Module], queries: Inputs, seed: int) -> NaturalInputs | None:
+    """Choose natural inputs as the project says; None where it wants none, or the target gets none right.
+
+    Args:
+        workshop: the owner's model and data.
+        models: the calibration's.
+        queries: the fingerprint.
+        seed: of all chance.
+    """
+    settings, target = workshop.project.settings.natural, workshop.target
+    if settings.source == "none":
+        return None
+    rng, space = np.random.default_rng(seed), target.task.output
+    pool = _pool(workshop, rng)
+    own = features_of_all([target.network], pool.inputs, space)[0]
+    others = features_of_all(models, pool.inputs, space)
+    chosen = _chosen(pool, own, others, space, rng)[: settings.count]
+    if not len(chosen):
+        return None
+    inputs = pool.inputs[chosen]
+    asked = np.concatenate([queries, inputs])
+    twins, apart = _twins([target.network, *models], asked, target.task.domain, space, rng)
+    misread = list(misread_answers(target.network, target.task, asked, workshop.data.validation.inputs))
+    return NaturalInputs(
+        source="synthetic" if space.kind is OutputKind.GENERATION else settings.source,
+        inputs=inputs,
+        reference=own[chosen],
+        models=others[:, chosen],
+        misreadings=tuple(name for name, _ in misread),
+        misread=np.stack([values for _, values in misread]),
+        twins=twins,
+        apart=apart,
+    )
+
+
+def _pool(workshop: Workshop, rng: np.random.Generator) -> LabelledData:
+    """Return inputs to choose from, valid in the domain, with their labels."""
+    task, settings = workshop.target.task, workshop.project.settings.natural
+    data = load_public(workshop.project) if settings.source == "public" else workshop.data.validation
+    some = data.take(rng.permutation(len(data))[:POOL])
+    if settings.source == "synthetic" and task.output.kind is not OutputKind.GENERATION:
+        return _blended(data, task.domain, rng)
+    return LabelledData(task.domain.project(some.inputs), some.labels)
+
+
+def _blended(data: LabelledData, domain: InputDomain, rng: np.random.Generator) -> LabelledData:
+    """Return means of inputs of one label, or of values next to each other: no single one can be told from them."""
+    order = np.argsort(data.labels.reshape(len(data), -1)[:, 0] + rng.uniform(0, 1e-6, len(data)), kind="stable")
+    starts = rng.permutation(max(len(order) - BLENDED + 1, 1))[:POOL]
+    groups = [order[start : start + BLENDED] for start in starts]
+    alike = [group for group in groups if data.labels.dtype.kind != "i" or len(set(data.labels[group].tolist())) == 1]
+    inputs = np.stack([data.inputs[group].mean(axis=0) for group in alike or groups])
+    labels = np.stack([data.labels[group].mean(axis=0) for group in alike or groups]).astype(data.labels.dtype)
+    return LabelledData(domain.project(inputs.astype(np.float32)), labels)
+
+
+def _chosen(
+    pool: LabelledData, own: FloatArray, others: FloatArray, space: OutputSpace, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return rows in the order in which they are wanted: where the target is right, and the zoo most of one mind."""
+    order = rng.permutation(len(own))
+    if space.labelled:
+        said = own.argmax(axis=1)
+        agreeing = (others.argmax(axis=2) == said).mean(axis=0)
+        order = order[np.argsort(-agreeing[order], kind="stable")]
+        order = order[said[order] == pool.labels[order]]
+        # Those first on which most agree, and among these as many of each label as can be.
+        turns = np.array([int((said[order[:at]] == said[row]).sum()) for at, row in enumerate(order)], dtype=np.int64)
+        return np.asarray(order[np.lexsort((turns, -agreeing[order]))])
+    if space.kind is OutputKind.GENERATION:
+        return order
+    truth = space.canonical(pool.labels.reshape(len(own), -1), space.score_kinds[0])
+    doubt = np.abs(own - truth).max(axis=1) + np.ptp(others, axis=0).max(axis=1)
+    # The surest half, from low values to high by turns, so that they vary.
+    sure = np.sort(np.argsort(doubt, kind="stable")[: max(len(doubt) // 2, 2)])
+    ranked = sure[np.argsort(own[sure, 0], kind="stable")]
+    strides = np.argsort(np.arange(len(ranked)) * 0.6180339887 % 1.0, kind="stable")
+    return ranked[strides]
+
+
+def _twins(
+    models: Sequence[nn.Module], inputs: Inputs, domain: InputDomain, space: OutputSpace, rng: np.random.Generator
+) -> tuple[Inputs, FloatArray]:
+    """Return near-duplicates, one step of one element apart, and how far models' answers to the two lie at most."""
+    flat = inputs.reshape(len(inputs), -1)
+    home = features_of_all(models, inputs, space)
+    best, apart = inputs.copy(), np.full(len(inputs), np.inf, np.float32)
+    for _ in range(TRIES):
+        tried = _moved(
+            inputs, rng.integers(0, flat.shape[1], len(inputs)), rng.choice([-1.0, 1.0], len(inputs)), domain
+        )
+        answers = features_of_all(models, tried, space)
+        drift = np.array(
+            [
+                max(space.drift(one[at], other[at]) for one, other in zip(home, answers, strict=True))
+                for at in range(len(inputs))
+            ],
+            dtype=np.float32,
+        )
+        differs = (tried != inputs).reshape(len(inputs), -1).any(axis=1)
+        better = differs & (drift < apart)
+        best[better], apart[better] = tried[better], drift[better]
+    return best, np.where(np.isfinite(apart), apart, 0).astype(np.float32)
+
+
+def _moved(inputs: Inputs, elements: NDArray[np.int64], signs: NDArray[np.float64], domain: InputDomain) -> Inputs:
+    """Return inputs with one element moved by the smallest step that survives the wire; back where it cannot go on."""
+    rows, moved = np.arange(len(inputs)), inputs.copy()
+    for sign in (signs, -signs):
+        for power in range(24, -1, -1):
+            still = (moved == inputs).reshape(len(inputs), -1).all(axis=1)
+            if not still.any():
+                return moved
+            tried = inputs.reshape(len(inputs), -1).copy()
+            tried[rows, elements] += (sign * domain.extent * 2.0**-power).astype(np.float32)
+            projected = domain.project(tried.reshape(inputs.shape))
+            moved[still] = projected[still]
+    return moved

@@ -1,0 +1,235 @@
+"""Whether the endpoint was asked rightly: it does the task on natural inputs, and answers none as if it misread them.
+
+Each fault is a sentence that leads to "inconclusive": where the target gets natural inputs right and the endpoint does
+not, the request is wrong and not the model. What the target itself answers to inputs that reach it wrongly tells which
+mistake fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metav_audit.bundle import SOURCES, FingerprintBundle, NaturalInputs
+from metav_audit.task import BoolArray, Features, FloatArray, OutputKind, OutputSpace, OutputView, ScoreKind, features
+from metav_audit.verdict.asked import Asked
+from metav_audit.verdict.rules import Rules
+
+CAUSES = "encoding, scale, layout, colour order, normalisation, label map"
+"""What is usually wrong with a request."""
+
+NOT_ASKED = "no natural inputs were asked: that the endpoint was asked rightly is not shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Understanding:
+    """What the answers to natural inputs tell.
+
+    Attributes:
+        words: what was asked and how it went, in a sentence's words.
+        faults: a sentence for each reason to think that the request was wrong.
+    """
+
+    words: str
+    faults: tuple[str, ...]
+
+
+def understanding(
+    bundle: FingerprintBundle, asked: Asked, shown: Features, kind: ScoreKind, view: OutputView, rules: Rules
+) -> Understanding:
+    """Say whether an endpoint understood what it was asked.
+
+    Args:
+        bundle: whose natural inputs were asked, if it has any.
+        asked: what came back.
+        shown: the canonical features of the answers to the fingerprint.
+        kind: in which form scores are written.
+        view: what the endpoint shows; models are compared as it would show them.
+        rules: the thresholds.
+    """
+    natural, space = bundle.natural, bundle.task.output
+    if natural is None:
+        return Understanding(NOT_ASKED, ())
+    own = features([each.answer for each in asked.natural], space, kind)
+    said = f"{len(natural.inputs)} natural inputs {SOURCES[natural.source]}: {own.answered.sum()} answered"
+    if own.answered.mean() < rules.minimum_share_answered:
+        few = f"only {own.answered.sum()} of {len(natural.inputs)} natural inputs were answered: {_UNKNOWN}"
+        return Understanding(said, (few,))
+    compared = _Compared.of(bundle, natural, shown, own, view)
+    words = f"{said}, {_achieved(compared.right(own), own, space)}"
+    return Understanding(words, tuple(_faults(compared, own, rules)))
+
+
+_NAMED = 2
+"""Mistakes that are named at most, those that fit best."""
+
+_UNKNOWN = "whether the endpoint was asked rightly is not known"
+
+
+def _achieved(right: float, own: Features, space: OutputSpace) -> str:
+    if space.labelled:
+        return f"{round(right * int(own.answered.sum()))} of them as the target labels them"
+    if space.kind is OutputKind.REGRESSION:
+        return f"the values correlate with the target's by {right:.2f}"
+    return f"a likeness of {right:.2f} to outputs of the task's models"
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """An endpoint's answers to queries and natural inputs beside the target's, the calibration's and misread ones.
+
+    Attributes:
+        space: the task's outputs.
+        view: what the endpoint shows, noise aside.
+        natural: the bundle's natural inputs.
+        own: the endpoint's features, (N + K, D), with their mask.
+        target: the target's, (N + K, D).
+        models: the calibration's, (M, N + K, D).
+        misread: the target's where inputs or answers are misread, (W, N + K, D).
+    """
+
+    space: OutputSpace
+    view: OutputView
+    natural: NaturalInputs
+    own: Features
+    target: FloatArray
+    models: FloatArray
+    misread: FloatArray
+
+    @classmethod
+    def of(
+        cls, bundle: FingerprintBundle, natural: NaturalInputs, shown: Features, own: Features, view: OutputView
+    ) -> _Compared:
+        both = Features(np.concatenate([shown.values, own.values]), np.concatenate([shown.mask, own.mask]))
+        target = np.concatenate([bundle.reference, natural.reference])
+        models = np.concatenate([bundle.calibration.features[: len(natural.models)], natural.models], axis=1)
+        still = OutputView(view.top, view.decimals, view.label_only)
+        return cls(bundle.task.output, still, natural, both, target, models, natural.misread)
+
+    def right(self, own: Features) -> float:
+        """Return how well the natural inputs are answered: the share as labelled, a correlation, or a likeness."""
+        reference = self.natural.reference
+        if self.space.labelled:
+            return _as_labelled(own.values, own.mask, reference)
+        if self.space.kind is OutputKind.REGRESSION:
+            return _correlation(own.values[own.answered], reference[own.answered])
+        pool = np.concatenate([reference[None], self.natural.models])
+        return _likeness(own.values[own.answered], pool, pool)
+
+    def least_right(self) -> float:
+        """Return how well the least right model of the calibration answers them."""
+        reference, models = self.natural.reference, self.natural.models
+        if self.space.labelled:
+            ones = np.ones(reference.shape, np.bool_)
+            return min(_as_labelled(each, ones, reference) for each in models)
+        if self.space.kind is OutputKind.REGRESSION:
+            return min(_correlation(each, reference) for each in models)
+        pool = np.concatenate([reference[None], models])
+        return min(_likeness(each, np.delete(pool, at + 1, 0), pool) for at, each in enumerate(models))
+
+    def nearer(self, least: float) -> Iterator[tuple[str, float, float]]:
+        """Yield for each misreading by how much the endpoint's answers, and any model's at most, lie nearer to it.
+
+        A share of how far it lies from the target's own answers, so in [-1, 1]; misreadings that lie nearer than
+        ``least`` are left out.
+        """
+        target, mask = self._seen(self.target), self.own.mask
+        own, models = (
+            self._distance(self.own, target),
+            [self._distance(self._seen(each), target) for each in self.models],
+        )
+        for name, values in zip(self.natural.misreadings, self.misread, strict=True):
+            misread = self._seen(values)
+            apart = self._distance(Features(misread.values, misread.mask & mask), target)
+            if apart < least:
+                continue
+            theirs = max(
+                at_home - self._distance(self._seen(each), misread)
+                for each, at_home in zip(self.models, models, strict=True)
+            )
+            yield name, (own - self._distance(self.own, misread)) / apart, theirs / apart
+
+    def _seen(self, values: FloatArray) -> Features:
+        """Show full answers as the endpoint would, to what it answered."""
+        full = np.broadcast_to(self.own.answered[:, None], values.shape)
+        return self.view.apply(Features(np.where(full, values, 0).astype(np.float32), full.copy()), self.space)
+
+    def _distance(self, one: Features, other: Features) -> float:
+        """Return how far answers lie apart on average: the total variation of what is shown, or units."""
+        if self.space.labelled:
+            shares = [np.where(each.mask, np.exp(each.values), 0.0) for each in (one, other)]
+            apart = np.abs(shares[0] - shares[1]).sum(axis=-1) / 2
+            return float(apart[self.own.answered].mean())
+        both = one.mask & other.mask
+        return float(np.abs(one.values - other.values)[both].mean()) if both.any() else 0.0
+
+
+def _faults(compared: _Compared, own: Features, rules: Rules) -> Iterator[str]:
+    right, floor = compared.right(own), rules.least_right * compared.least_right()
+    fits = [
+        (name, share)
+        for name, share, theirs in compared.nearer(rules.misread_apart)
+        if share > max(rules.misread, theirs)
+    ]
+    fits += [(_shifted(by), 0.95) for by in _shifts(compared, own, floor)]
+    ranked = dict.fromkeys(name for name, _ in sorted(fits, key=lambda each: -each[1]))
+    named = "; or ".join(list(ranked)[:_NAMED])
+    if right < floor:
+        yield (
+            f"the endpoint does not do the task on natural inputs that the target and its zoo get right ("
+            f"{_achieved(right, own, compared.space)}): the request is wrong, or its answers are read wrongly; "
+            + (f"what fits: {named}" if fits else f"see to {CAUSES}")
+        )
+    elif fits:
+        yield (
+            f"the answers are nearer to those that the target gives where it is asked wrongly than to its own: what "
+            f"fits: {named}"
+        )
+
+
+def _shifts(compared: _Compared, own: Features, floor: float) -> Iterator[int]:
+    """Yield by how many places the labels may be shifted, if they are."""
+    if not compared.space.labelled or compared.right(own) >= floor:
+        return
+    for by in range(1, compared.space.size):
+        moved = Features(np.roll(own.values, by, axis=1), np.roll(own.mask, by, axis=1))
+        if compared.right(moved) >= floor:
+            yield by
+
+
+def _shifted(by: int) -> str:
+    return f"labels are shifted by {by}: mend label_map, or the order of labels"
+
+
+def _as_labelled(values: FloatArray, mask: BoolArray, reference: FloatArray) -> float:
+    """Return the share of answers whose likeliest label is the reference's."""
+    answered = mask.any(axis=1)
+    top = np.where(mask, values, -np.inf)[answered].argmax(axis=1)
+    return float((top == reference[answered].argmax(axis=1)).mean())
+
+
+def _correlation(values: FloatArray, reference: FloatArray) -> float:
+    """Return the correlation of the least correlated quantity; 0 where a quantity does not vary."""
+    found = 1.0
+    for one, other in zip(values.T.astype(np.float64), reference.T.astype(np.float64), strict=True):
+        varied = min(np.ptp(one), np.ptp(other)) > 1e-9
+        found = min(found, float(np.corrcoef(one, other)[0, 1]) if varied else 0.0)
+    return found
+
+
+def _likeness(values: FloatArray, pool: FloatArray, everyone: FloatArray) -> float:
+    """Return how like generated outputs are to those of a pool of models, 1 where they are the same, above 0.
+
+    Half of it is what the pool's own outputs have among each other.
+    """
+    usual = float(np.median([_nearest(each, np.delete(everyone, at, 0)) for at, each in enumerate(everyone)]))
+    return usual / (usual + _nearest(values, pool) + 1e-12)
+
+
+def _nearest(values: FloatArray, pool: FloatArray) -> float:
+    """Return how far outputs lie from the nearest of any output in a pool, on average."""
+    flat: NDArray[np.float32] = pool.reshape(-1, pool.shape[-1])
+    return float(np.mean([np.abs(flat - one).mean(axis=1).min() for one in values]))
