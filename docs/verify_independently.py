@@ -164,7 +164,7 @@ def likeness(part, values, mask, verdict, output):
     for own, shown in zip(filled_in(values, mask) if classes else np.where(mask, values, 0), mask.any(2)):
         rows = [np.maximum(each[:, shown], part["least"] if classes else -np.inf) for each in (*tables, own[None])]
         mean, spread = rows[0].mean(0), rows[0].std(0)
-        apart = spread + 1e-3 * spread.max() + 1e-9
+        apart = spread + 1e-3 * spread.max(initial=0) + 1e-9
         flat = [each - mean if alone else np.clip((each - mean) / apart, -3, 3) for each in rows]
         if alone:
             shares = np.exp(part["models"].astype(np.float32)).astype(float)[:, shown]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metav_audit.adapter import installed_adapters
-from metav_audit.audit import load_endpoints
+from metav_audit.audit import Grant, load_endpoints
 from metav_audit.audit.client import check_ready
 from metav_audit.task import ClassScores, ImageDomain, TaskSpec
 from tests.builders import make_bundle
@@ -24,14 +24,15 @@ FILES = [
 
 @pytest.mark.parametrize(("name", "text"), FILES)
 def test_every_endpoint_file_in_the_docs_is_ready_to_be_used(tmp_path, monkeypatch, name, text):
-    """It parses, opens its page's adapter, and with its variables set nothing stands in the way of an audit."""
+    """It parses, opens its page's adapter, and with its variables set and granted nothing stands in an audit's way."""
     path = tmp_path / "endpoints.toml"
     path.write_text(text)
-    for variable in [*re.findall(r"\$\{(\w+)\}", text), "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]:
+    names = [*re.findall(r"\$\{(\w+)\}", text), "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    for variable in names:
         monkeypatch.setenv(variable, "a-value-for-the-test")
     (tmp_path / "my_model.py").write_text("def predict(inputs):\n    return inputs\n")
     monkeypatch.syspath_prepend(tmp_path)
-    (endpoint,) = load_endpoints(path, TASK)
+    (endpoint,) = load_endpoints(path, TASK, Grant(frozenset(names), functions=True))
     assert endpoint.adapter.name == name
     check_ready(BUNDLE, endpoint, tmp_path / "new")
     assert endpoint.adapter.encode(BUNDLE.inputs[: min(2, endpoint.batch)]).content

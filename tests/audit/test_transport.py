@@ -146,8 +146,14 @@ def strict_tls(folder, *, after_handshake):
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with connection, suppress(OSError):
-                context.wrap_socket(connection, server_side=True)
+            with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as encrypted:
+                with suppress(OSError):
+                    encrypted.do_handshake()
+                # Closed with the request unread, the connection would be reset before the refusal is seen.
+                encrypted.settimeout(5)
+                with suppress(OSError):
+                    while socket.socket.recv(encrypted, 4096):
+                        pass
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=refuse, daemon=True)

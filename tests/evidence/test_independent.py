@@ -185,6 +185,12 @@ def verifier_of(kind: VerifierKind, seed: int) -> MetaVerifier:
     tensors = {
         VerifierKind.AGREEMENT: {"labels": rng.integers(0, 4, 5)},
         VerifierKind.CORRELATION: {"reference": reference},
+        VerifierKind.ACCOUNTS: {
+            "models": np.log(rng.dirichlet(np.ones(4), (12, 5))),
+            "references": np.log(rng.dirichlet(np.ones(4), (3, 5))),
+            "least": [np.log(1e-4)],
+            "accounts": [0, 0, 1, 1, 1],
+        },
         VerifierKind.SIBLINGS: {
             "models": np.log(rng.dirichlet(np.ones(4), (12, 5))),
             "references": np.log(rng.dirichlet(np.ones(4), (3, 5))),
