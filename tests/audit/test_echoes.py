@@ -10,6 +10,7 @@ import zlib
 from urllib.parse import quote
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import given
 
@@ -17,6 +18,7 @@ from metav_audit.adapter import Response
 from metav_audit.audit.endpoint.secrets import Secrets, name_of_dropped
 from metav_audit.cli import main
 from metav_audit.transcript import load_records
+from metav_audit.verdict import Asked
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import ModelServer, Reply
 
@@ -101,13 +103,13 @@ def test_a_dropped_answer_does_not_count_and_its_hash_is_kept(tmp_path, monkeypa
     """Two queries' answers spell the token in hexadecimal: they stay unanswered, and nothing holds the token."""
     monkeypatch.setenv("SUSPECT_TOKEN", TOKEN)
     task = make_task()
-    model, sent, raw = linear_model(task, 0), {}, []
-    make_bundle(queries=8, task=task).save(tmp_path / "bundle")
+    model, raw, bundle = linear_model(task, 0), [], make_bundle(queries=8, task=task)
+    bundle.save(tmp_path / "bundle")
 
     def echo(number, seen):
-        at = sent.setdefault(seen.body, len(sent))
-        body = {"rows": model(json.loads(seen.body)["inputs"]).tolist()}
-        if at in (4, 5):
+        inputs = np.array(json.loads(seen.body)["inputs"], np.float32)
+        body = {"rows": model(inputs).tolist()}
+        if any(np.array_equal(row, bundle.inputs[at]) for row in inputs for at in (2, 3)):
             body["echo"] = seen.headers["authorization"].encode().hex()
             raw.append(hashlib.sha256(json.dumps(body).encode()).hexdigest())
         return Reply(200, json.dumps(body).encode())
@@ -122,7 +124,7 @@ def test_a_dropped_answer_does_not_count_and_its_hash_is_kept(tmp_path, monkeypa
             main(["audit", *words, "-o", str(tmp_path / "out"), "--secret", "SUSPECT_TOKEN"])
     capsys.readouterr()
     records = load_records(tmp_path / "out" / "a" / "transcript.jsonl")
-    assert [at for at, each in enumerate(records.transcript.answers) if each is None] == [2, 3]
+    assert [at for at, each in enumerate(Asked.of(bundle, records.transcript).answers) if each is None] == [2, 3]
     kept = [each for each in records.each if getattr(each, "outcome", None) == "unusable"]
     assert {each.response_sha256 for each in kept} == set(raw)
     assert all("SUSPECT_TOKEN" in each.error for each in kept)

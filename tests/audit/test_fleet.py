@@ -79,7 +79,7 @@ def test_a_dry_run_sends_and_writes_nothing(run, tmp_path):
         _, line, _ = run(text, "--dry-run", "--format", "json")
         assert server.log == []
     assert (code, err) == (0, "")
-    assert out.startswith("a: 8 queries in ")
+    assert out.startswith("a: 8 queries and 16 inputs beside them in ")
     assert "40 at most" in out
     assert "cost " in out
     assert json.loads(line)["cost_at_most"] == 20

@@ -67,7 +67,7 @@ def test_a_project_serves_its_target_and_says_how_to_ask_it(folder):
         seen = [asked(folder=folder / f"audit-{binary}", **{**fields, "binary": binary}) for binary in (False, True)]
         code, out, err = ended(process)
     assert (code, out) == (0, "")
-    assert err == f"ended after {2 * 17} requests\n"
+    assert err == f"ended after {2 * 24} requests\n"
     with torch.no_grad():
         own = torch.softmax(trained()(torch.from_numpy(BUNDLE.inputs)).double(), dim=1).numpy()
     assert np.allclose(seen, own, rtol=0, atol=1e-6)
