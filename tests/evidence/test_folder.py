@@ -156,9 +156,10 @@ def duplicate(records):
 
 
 def replay(records):
-    """Answer one query with the recorded answer to another."""
+    """Answer one query with the recorded answer to another, which it is not by being asked again."""
     answered = [record for record in records if record.get("answers")]
-    answered[-3].update({name: answered[5][name] for name in ("answers", "body", "response_sha256")})
+    other = next(record for record in answered if record["answers"] != answered[-3]["answers"])
+    answered[-3].update({name: other[name] for name in ("answers", "body", "response_sha256")})
 
 
 @pytest.mark.parametrize("change", [reorder, drop, duplicate, replay])

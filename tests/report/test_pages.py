@@ -149,7 +149,7 @@ def test_custody_tells_events_operator_requests_and_options(report):
     assert told["name"] == "A. Auditor"
     assert told["option body"] == '{"inputs": "{{inputs}}"}'
     assert "option headers" not in told
-    assert told["requests"].startswith("10 sent, repeated inputs and retries included; of those for queries, 1 failed;")
+    assert told["requests"].startswith("22 sent, repeated inputs and retries included; of those for queries, 5 failed;")
 
 
 def test_the_form_states_facts_leaves_blanks_and_is_no_advice(report):
