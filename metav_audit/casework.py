@@ -9,23 +9,23 @@ from pathlib import Path
 
 from metav_audit.audit import (
     Audited,
-    ControlResult,
     Endpoint,
     Grant,
     Progress,
     audit_endpoint,
     audit_side_by_side,
+    control_record,
     gather_controls,
     prepare_folder,
     put_controls,
 )
 from metav_audit.bundle import CoinPlan, FingerprintBundle
 from metav_audit.errors import ConfigurationError, MetavAuditError
-from metav_audit.evidence import Sealer, seal_folder, write_sums
+from metav_audit.evidence import Sealer, close_folder, seal_folder, write_sums
 from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
 from metav_audit.report.coins import write_coin_reports
 from metav_audit.report.summary import write_summary
-from metav_audit.verdict import AuditFolder, Controls, Verdict
+from metav_audit.verdict import AuditFolder, ControlRecord, Controls, Verdict
 from metav_audit.verdict.coin_folder import PLAN, CoinDecision, record_coins
 
 
@@ -72,7 +72,7 @@ class Casework:
     """
 
     results: tuple[Result, ...]
-    control: ControlResult | None
+    control: ControlRecord | None
 
 
 def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
@@ -158,19 +158,20 @@ class _Desk:
         self, control: str | None, sealer: Sealer | None, paper: Paper, finish: Callable[[Result], None]
     ) -> None:
         self._name, self._sealer, self._paper, self._finish = control, sealer, paper, finish
-        self.control: ControlResult | None = None
+        self.control: ControlRecord | None = None
+        self._audited: AuditFolder | None = None
         self.results: list[Result] = []
 
     def take(self, audited: Audited) -> None:
         """Close an endpoint's folder; an error is its result, and no matter for the others."""
         is_control = audited.endpoint.name == self._name
         if is_control:
-            self.control = ControlResult.of(audited)
+            self.control, self._audited = control_record(audited), audited.folder
         stands = None if self.control is None or is_control else self.control.passed
         report, error = None, audited.error
         try:
-            if self.control is not None and not is_control:
-                self.control.record(audited.folder)
+            if self.control is not None and self._audited is not None and not is_control:
+                audited.folder.put_positive_control(self.control, self._audited)
             report = self._close(audited)
         except MetavAuditError as problem:
             error = problem
@@ -178,7 +179,7 @@ class _Desk:
         self._finish(self.results[-1])
 
     def _close(self, audited: Audited) -> EvidenceReport | None:
-        """Seal the audit, write its reports, and list the hashes of all its files."""
+        """Seal the audit, write its reports, list the hashes of all its files, and sign the list."""
         if audited.decision is None:
             return None
         if self._sealer is not None:
@@ -186,6 +187,8 @@ class _Desk:
         report = report_of(audited.folder, audited.decision)
         save_reports(report, audited.folder, paper=self._paper)
         write_sums(audited.folder)
+        if self._sealer is not None:
+            close_folder(audited.folder, self._sealer.key, datetime.now(UTC))
         return report
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from metav_audit.audit import Endpoint
+from metav_audit.audit import Endpoint, put_controls
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject
 from metav_audit.bundle import FingerprintBundle, Schedule, asked_inputs, planned_places
-from metav_audit.task import Answer
+from metav_audit.evidence import Sealer, SigningKey, close_folder, make_commitment, seal_folder, write_sums
+from metav_audit.files import write_atomically
+from metav_audit.report import write_reports
+from metav_audit.task import Answer, ScoreKind
 from metav_audit.transcript import (
     CHAIN_START,
     EndpointRecord,
@@ -26,8 +31,8 @@ from metav_audit.transcript import (
     record_line,
 )
 from metav_audit.transcript.lines import line_hash
-from metav_audit.verdict import decide, read
-from tests.builders import NONCE, make_bundle
+from metav_audit.verdict import AuditFolder, ControlModel, ControlRecord, Controls, decide, read
+from tests.builders import NONCE, linear_model, make_bundle
 
 Model = Callable[[np.ndarray], np.ndarray]
 FIELDS = {
@@ -121,6 +126,58 @@ class _Writer:
                 **fields,
             )
         )
+
+
+OWNER, AUDITOR = (SigningKey(Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)) for seed in (11, 12))
+COMMITTED, SEALED_AT = (datetime(2026, 3, 4, hour, 8, tzinfo=UTC) for hour in (9, 10))
+
+
+def make_sealed_folder(path: Path, *, control: Model | None = None, sealed: bool = True) -> Path:
+    """Write a whole audit of a copy of the target: committed to, with controls of both kinds, reported, and sealed.
+
+    The positive control is ``control``, the target itself if None. Unsealed, nobody signs it, nor commits.
+    """
+    bundle = make_bundle()
+    task = bundle.task
+    head = {"name": "A. Auditor", **({"key_id": AUDITOR.public.key_id} if sealed else {})}
+    commitment = make_commitment(bundle, OWNER, claimed_at=COMMITTED).to_bytes() if sealed else None
+    rows = [linear_model(task, 5000 + seed, distance=3.0)(bundle.inputs) for seed in range(20)]
+    named = enumerate(map(answers_of, rows))
+    models = tuple(ControlModel(f"independent {at}", ScoreKind.PROBABILITY, each, "5" * 64) for at, each in named)
+    folders = []
+    for name, model in (("own", control or linear_model(task, 0)), ("suspect", linear_model(task, 7, distance=0.03))):
+        make_folder(path / name, model, bundle, endpoint={"name": name}, unanswered=(3,) if name == "suspect" else ())
+        folder = AuditFolder(path / name)
+        if commitment is not None:
+            write_atomically(folder / "bundle/commitment.json", commitment)
+            digest = hashlib.sha256(commitment).hexdigest()
+            rechain(folder / "transcript.jsonl", lambda records: records[0].update(commitment_sha256=digest))  # noqa: B023
+        rechain(folder / "transcript.jsonl", lambda records: records[0].update(operator=head))
+        put_controls(Controls(bundle.sha256, models), folder)
+        folder.record(folder.bundle(), folder.transcript())
+        folders.append(folder)
+    own, suspect = folders
+    verdict = own.verdict()
+    record = ControlRecord(
+        "own", verdict.outcome == "match", verdict.outcome.value, None, bundle.sha256, verdict.transcript_sha256
+    )
+    suspect.put_positive_control(record, own)
+    close(suspect, sealed=sealed)
+    return suspect.path
+
+
+def close(folder: AuditFolder, *, sealed: bool) -> None:
+    """Seal, report, list, close, as an audit ends."""
+    if sealed:
+        seal_folder(folder, Sealer(AUDITOR, None), SEALED_AT)
+    write_reports(folder)
+    write_sums(folder)
+    if sealed:
+        close_folder(folder, AUDITOR, SEALED_AT)
+
+
+def answers_of(rows: np.ndarray) -> tuple[Answer, ...]:
+    return tuple(Answer(tuple(row)) for row in rows.tolist())
 
 
 def rechain(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metav_audit.audit.blind import control_endpoints, gather_controls, put_controls
 from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
-from metav_audit.audit.control import ControlResult, with_control
+from metav_audit.audit.control import control_record, with_control
 from metav_audit.audit.endpoint.file import Endpoint, Limits, Operator, load_endpoints, load_operator
 from metav_audit.audit.endpoint.grant import Grant
 from metav_audit.audit.fleet import Audited, audit_side_by_side
@@ -13,7 +13,6 @@ from metav_audit.audit.wire.stamping import post_time_stamp_query
 
 __all__ = [
     "Audited",
-    "ControlResult",
     "Endpoint",
     "Grant",
     "Limits",
@@ -24,6 +23,7 @@ __all__ = [
     "audit_into_folder",
     "audit_side_by_side",
     "control_endpoints",
+    "control_record",
     "gather_controls",
     "load_endpoints",
     "load_operator",

@@ -8,69 +8,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
 from urllib.parse import urlsplit
 
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.fleet import Audited
 from metav_audit.errors import ConfigurationError
-from metav_audit.files import write_atomically
 from metav_audit.processes import running
 from metav_audit.task import TaskSpec
-from metav_audit.verdict import POSITIVE_CONTROL, TRANSCRIPT, AuditFolder, VerdictOutcome
+from metav_audit.verdict import TRANSCRIPT, AuditFolder, ControlRecord, VerdictOutcome
 
 CONTROL = "control"
 """The name of an endpoint that serves a model for the time of a run."""
 
 
-@dataclass(frozen=True, slots=True)
-class ControlResult:
-    """What became of a run's control.
-
-    Attributes:
-        control: the control's name, and that of its folder beside the others.
-        passed: whether it came out as a match.
-        outcome: its verdict's outcome; None if there is no verdict.
-        error: why there is none.
-        bundle_sha256: the bundle's hash, of its verdict.
-        transcript_sha256: the head of its transcript's chain.
-    """
-
-    control: str
-    passed: bool
-    outcome: str | None
-    error: str | None
-    bundle_sha256: str | None
-    transcript_sha256: str | None
-
-    @classmethod
-    def of(cls, audited: Audited) -> Self:
-        """Judge what became of the control."""
-        name, verdict = audited.endpoint.name, audited.verdict
-        if verdict is None:
-            return cls(name, False, None, str(audited.error), None, None)  # noqa: FBT003
-        passed = verdict.outcome is VerdictOutcome.MATCH
-        return cls(name, passed, verdict.outcome.value, None, verdict.bundle_sha256, verdict.transcript_sha256)
-
-    @property
-    def complaint(self) -> str:
-        """Say in a sentence that the control failed and what follows from it."""
-        how = "could not be audited" if self.outcome is None else f"came out as {self.outcome}, not as a match"
-        return (
-            f"the positive control {self.control} {how}: the verdicts of this run do not stand; "
-            "see that it serves the model of this bundle, unaltered, then audit in a new folder"
-        )
-
-    def record(self, folder: AuditFolder) -> None:
-        """Leave a trace in the folder of an endpoint of the same run, so that it tells by itself whether to trust it.
-
-        Raises:
-            ConfigurationError: the folder cannot be written.
-        """
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
-        write_atomically(folder / POSITIVE_CONTROL, text.encode() + b"\n")
+def control_record(audited: Audited) -> ControlRecord:
+    """Say what became of the control."""
+    name, verdict = audited.endpoint.name, audited.verdict
+    if verdict is None:
+        return ControlRecord(name, False, None, str(audited.error), None, None)  # noqa: FBT003
+    passed = verdict.outcome is VerdictOutcome.MATCH
+    return ControlRecord(name, passed, verdict.outcome.value, None, verdict.bundle_sha256, verdict.transcript_sha256)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def _name_variables(command: click.Command, name: str) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, and for an audit no match; 1 match, whatever else failed; 2 usage or configuration; "
     "3 inconclusive; 4 the remote or an integrity check failed; 5 some of several endpoints failed, none is a match; "
-    "70 a fault, its traceback in a file; 74 stdout takes no more; 130 interrupted.",
+    "6 verified, but not authenticated; 70 a fault, its traceback in a file; 74 stdout takes no more; 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="metav-audit")
 def cli() -> None:

@@ -219,7 +219,8 @@ def verify(folder: Path, log: Path | None, signer: str | None, tsa_cert: Path | 
     from metav_audit.verdict import AuditFolder
     from metav_audit.verify import Expected, verify_coins
 
-    expected = Expected(read_signer(signer) if signer else None, read_certificates(tsa_cert) if tsa_cert else None)
+    roots = read_certificates(tsa_cert) if tsa_cert else None
+    expected = Expected(owner=read_signer(signer) if signer else None, roots=roots)
     steps = verify_coins(AuditFolder(folder), expected, open_log(log) if log else None)
     for step in steps:
         echo(step_line(step))

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["csv", "pdf", "html", "json"]),
               help="Write this one alone; default: all.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="Folder to write into; DIR.")
 @click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True, help="The PDF's paper.")
-def command(folder: Path, form: str | None, paper: Paper) -> None:
+def command(folder: Path, form: str | None, output: Path | None, paper: Paper) -> None:
     """Write the reports of the audit in DIR: report.json, .csv, .html, .pdf.
 
     DIR is one audit's folder, with bundle, transcript and verdict. The same
@@ -26,7 +27,9 @@ def command(folder: Path, form: str | None, paper: Paper) -> None:
     audits, their summary is written: summary.csv, .html, .pdf. The paths of
     what was written are printed.
 
-    The PDF carries the evidence as attachments, and so the fingerprint.
+    The PDF carries the evidence as attachments, and so the fingerprint. In a
+    folder that is sealed, reports that would be others than those that were
+    signed are refused: write them elsewhere with -o.
     """
     from metav_audit.evidence import write_sums
     from metav_audit.report import FORMATS, write_reports
@@ -34,9 +37,10 @@ def command(folder: Path, form: str | None, paper: Paper) -> None:
     from metav_audit.verdict import AuditFolder
 
     if is_fleet(folder):
-        written = write_summary(read_entries(folder), folder, (form,) if form else SUMMARY_FORMATS, paper)
+        written = write_summary(read_entries(folder), output or folder, (form,) if form else SUMMARY_FORMATS, paper)
     else:
-        written = write_reports(folder, (form,) if form else FORMATS, paper)
-        write_sums(AuditFolder(folder), [path.name for path in written])
+        written = write_reports(folder, (form,) if form else FORMATS, paper, output)
+        if output is None:
+            write_sums(AuditFolder(folder), [path.name for path in written])
     for path in written:
         echo(path)

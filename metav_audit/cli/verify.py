@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,42 +10,65 @@ import click
 from metav_audit.cli.echo import echo, echo_json
 
 if TYPE_CHECKING:
-    from metav_audit.verify import Step
+    from metav_audit.verify import Step, Verification
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--signer", metavar="KEY", help="Who should have signed: a key id, or a public key's PEM file.")
-@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM",
-              help="Root certificates of the time-stamp authority you trust.")  # fmt: skip
+@click.option("--auditor", metavar="KEY", help="Who sealed it: a key id, or a public key's PEM file.")
+@click.option("--owner", metavar="KEY", help="Who committed to the bundle, likewise.")
+@click.option("--tsa-cert", "certificates", type=click.Path(path_type=Path), metavar="PEM", multiple=True,
+              help="Root certificates of a time-stamp authority you trust; may be repeated.")  # fmt: skip
+@click.option("--signer", hidden=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How the steps are printed.")  # fmt: skip
-def command(folder: Path, signer: str | None, tsa_cert: Path | None, form: str) -> int:
+def command(
+    folder: Path,
+    auditor: str | None,
+    owner: str | None,
+    certificates: tuple[Path, ...],
+    signer: str | None,
+    form: str,
+) -> int:
     """Verify the audit in DIR: every hash, every figure, every field.
 
     DIR is one audit's folder, with bundle, transcript, verdict and reports, or
-    the archive that 'metav-audit pack' made of it.
-    Nothing is sent anywhere. Without --signer and --tsa-cert, signatures and
-    time stamps are checked with what DIR itself holds: compare the key ids.
+    the archive that 'metav-audit pack' made of it. Nothing is sent anywhere.
 
-    Exit code: 0 every step passes, 4 a step fails.
+    Whoever makes a folder can sign it: what it says is only as good as the keys
+    that you know from elsewhere. Each that you name must have signed, and the
+    auditor's signs all of it. The last line says whose word it is.
+
+    Exit code: 0 every step holds and the auditor named signed it, 6 every step
+    holds but it is not authenticated, 3 a step could compare nothing (NOT
+    CHECKED), 4 a step fails.
     """
     from metav_audit.evidence import read_certificates, read_signer, unpacked
-    from metav_audit.verify import Expected, verify_folder
+    from metav_audit.verify import Expected, verify_audit
 
-    expected = Expected(read_signer(signer) if signer else None, read_certificates(tsa_cert) if tsa_cert else None)
+    if signer is not None:
+        raise click.UsageError("--signer is gone: name who sealed it with --auditor, who committed with --owner.")
+    roots = "".join(map(read_certificates, certificates)) or None
+    committed, sealed = (read_signer(key) if key else None for key in (owner, auditor))
     with unpacked(folder) as evidence:
-        steps = verify_folder(evidence, expected)
-    passed = all(step.passed for step in steps)
+        found = verify_audit(evidence, Expected(committed, sealed, roots))
     if form == "json":
-        echo_json({"passed": passed, "steps": [asdict(step) for step in steps]}, indent=2)
+        echo_json(_described(found), indent=2)
     else:
-        for step in steps:
-            echo(step_line(step))
-    return 0 if passed else 4
+        for line in (*map(step_line, found.steps), found.authenticity):
+            echo(line)
+    return found.exit_code
+
+
+def _described(found: Verification) -> dict[str, object]:
+    steps = [
+        {"number": step.number, "name": step.name, "status": step.status, "passed": step.passed, "detail": step.detail}
+        for step in found.steps
+    ]
+    passed = all(step.passed for step in found.steps)
+    return {"passed": passed, "authentic": found.authentic, "authenticity": found.authenticity, "steps": steps}
 
 
 def step_line(step: Step) -> str:
     """Write a step as a line."""
-    detail = " ".join(step.detail.split())
-    return f"{step.number}. {'pass' if step.passed else 'FAIL'}  {step.name}: {detail}"
+    return f"{step.number}. {step.status}  {step.name}: {' '.join(step.detail.split())}"

@@ -8,7 +8,13 @@ from __future__ import annotations
 from metav_audit.evidence.archive import pack_folder, unpacked
 from metav_audit.evidence.attestation import Attestation, check_free, load_attestation, save_attestation
 from metav_audit.evidence.commitment import check_commitment, make_commitment, preregistered, registration_of
-from metav_audit.evidence.compare import csv_difference, first_difference, html_agreement, json_difference
+from metav_audit.evidence.compare import (
+    NotComparedError,
+    csv_difference,
+    first_difference,
+    html_agreement,
+    json_difference,
+)
 from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, EvidenceFile
 from metav_audit.evidence.dither import check_dither, commit_dither, dither_attested
 from metav_audit.evidence.examine import Finding, Findings
@@ -26,7 +32,7 @@ from metav_audit.evidence.timestamp import (
     fetch_time_stamp,
     read_certificates,
 )
-from metav_audit.evidence.weighing import Sealer, custody_of, seal_folder
+from metav_audit.evidence.weighing import Sealer, close_folder, closing_of, custody_of, seal_folder
 
 __all__ = [
     "Attestation",
@@ -37,6 +43,7 @@ __all__ = [
     "Finding",
     "Findings",
     "LogSeal",
+    "NotComparedError",
     "Post",
     "Sealed",
     "Sealer",
@@ -54,6 +61,8 @@ __all__ = [
     "check_seal",
     "check_sums",
     "check_time_stamp",
+    "close_folder",
+    "closing_of",
     "commit_dither",
     "csv_difference",
     "custody_of",

@@ -84,6 +84,11 @@ def preregistered(findings: Findings, first_query: datetime) -> tuple[bool, str]
     stamped, began = findings.stamped, f"{first_query.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if stamped is None:
         claimed = f"{findings.claimed_at:%Y-%m-%d %H:%M:%S} UTC" if findings.claimed_at else "none"
+        if findings.claimed_at is not None and findings.claimed_at > first_query:
+            return False, (
+                f"The bundle's commitment was not made before the first query ({began}, by the auditor's clock): its "
+                f"signer, the key {findings.key_id}, states {claimed}."
+            )
         return False, (
             f"The bundle's commitment is signed by the key {findings.key_id}, but not time-stamped: the time in it, "
             f"{claimed}, is the signer's word only, and does not show that it was made before the first query."
@@ -91,8 +96,9 @@ def preregistered(findings: Findings, first_query: datetime) -> tuple[bool, str]
     seen = describe_stamp(stamped)
     if stamped.latest < first_query:
         return True, (
-            f"Pre-registered: the commitment to the bundle, signed by the key {findings.key_id}, was time-stamped "
-            f"before the first query ({began}, by the auditor's clock): {seen}."
+            f"{'Pre-registered' if stamped.trusted else 'Claims to be pre-registered'}: the commitment to the bundle, "
+            f"signed by the key {findings.key_id}, was time-stamped before the first query ({began}, by the auditor's "
+            f"clock): {seen}."
         )
     return False, (
         f"The bundle's commitment was not time-stamped before the first query ({began}, by the auditor's clock): "
@@ -108,27 +114,35 @@ def registration_of(
     Args:
         bundle: as loaded, with its commitment.
         first_query: when the first query left, aware.
-        signer: the key id that is expected; whoever signed if None.
-        roots: the time-stamp authority's root certificates, PEM; those in the commitment if None.
+        signer: the key id that is expected, which must have committed then; whoever signed if None.
+        roots: the time-stamp authority's root certificates, PEM, which must have stamped it then; those in it if None.
     """
     if bundle.commitment is None:
-        return Attested(
-            AttestedStatus.NONE,
-            "The bundle carries no commitment: nothing shows that it was fixed before the first query.",
-        )
+        return _none(signer)
     try:
         findings = check_commitment(Attestation.from_bytes(bundle.commitment), bundle, signer=signer, roots=roots)
     except EvidenceError as error:
         return _invalid(str(error))
-    if findings.problem is not None:
-        return _invalid(findings.problem)
+    unstamped = "it carries no time stamp, and the reader gave an authority's root"
+    problem = findings.problem or (unstamped if roots is not None and findings.stamped is None else None)
+    if problem is not None:
+        return _invalid(problem)
     before, sentence = preregistered(findings, first_query)
     assert findings.statement is not None
     sentence, stamped = sentence + _other_program(findings.statement), findings.stamped
     if stamped is None:
-        return Attested(AttestedStatus.SIGNED, sentence, None, findings.key_id)
-    status = AttestedStatus.PRE_REGISTERED if before else AttestedStatus.LATE
+        late = findings.claimed_at is not None and findings.claimed_at > first_query
+        return Attested(AttestedStatus.LATE if late else AttestedStatus.SIGNED, sentence, None, findings.key_id)
+    in_time = AttestedStatus.PRE_REGISTERED if stamped.trusted else AttestedStatus.CLAIMED
+    status = in_time if before else AttestedStatus.LATE
     return Attested(status, sentence, stamped.at.isoformat(), findings.key_id, stamped.authority)
+
+
+def _none(signer: str | None) -> Attested:
+    if signer is not None:
+        return _invalid(f"there is none, and the key {signer} was to have committed")
+    sentence = "The bundle carries no commitment: nothing shows that it was fixed before the first query."
+    return Attested(AttestedStatus.NONE, sentence)
 
 
 def _invalid(problem: str) -> Attested:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -16,8 +17,19 @@ from metav_audit.files import strict_json
 _GENERATOR = re.compile(r'<meta name="generator" content="[^"<]*">')
 _FIGURE = re.compile(r'src="data:image/svg\+xml;base64,[A-Za-z0-9+/=]*"')
 
+_WORDS = re.compile(rb"<text[^>]*>([^<]*)</text>")
+_COORDINATES = re.compile(rb'(?:\bd|\bx|\by|\btransform)="([^"]*)"')
+_NUMBER = re.compile(rb"-?[0-9]+\.?[0-9]*(?:e-?[0-9]+)?")
+
 TOLERANCE = 1e-9
 """Relative; what is smaller is the other machine's rounding."""
+
+_POINT = 0.1
+"""By so much, in points of a figure, two programs may draw apart."""
+
+
+class NotComparedError(Exception):
+    """What should be compared cannot be, here; that is no finding, and nothing passes by it."""
 
 
 def first_difference(recorded: Any, recomputed: Any, place: str = "") -> str | None:
@@ -53,10 +65,11 @@ def csv_difference(recorded: bytes, recomputed: bytes) -> str | None:
 def html_agreement(recorded: bytes, recomputed: bytes) -> str:
     """Compare two HTML reports line by line; return in words how far they agree.
 
-    Figures are left out where another program drew them than the one installed here.
+    Where another program drew its figures than the one installed here, their words and their points are compared.
 
     Raises:
         EvidenceError: they say different things; the message gives the first line.
+        NotComparedError: the words agree, and the figures cannot be compared.
         ValueError: ``recorded`` is not UTF-8.
     """
     if recorded == recomputed:
@@ -71,7 +84,27 @@ def html_agreement(recorded: bytes, recomputed: bytes) -> str:
             start = max(0, alike - 20)
             is_, was = (_brief(line[start:].strip()) for line in pair)
             raise EvidenceError(f"line {number} has {is_}, recomputed it is {was}")
-    return "every word agrees; its figures were drawn by another program and are not compared"
+    figures = [_FIGURE.findall(text) for text in texts]
+    for number, pair in enumerate(zip_longest(*figures, fillvalue=""), 1):
+        _compare_figures(
+            number, *(base64.b64decode(each[len('src="data:image/svg+xml;base64,') : -1]) for each in pair)
+        )
+    return "every word agrees; its figures were drawn by another program, and every point of them agrees"
+
+
+def _compare_figures(number: int, recorded: bytes, recomputed: bytes) -> None:
+    """Compare the words of two SVG files, and where their points lie."""
+    words = [_WORDS.findall(svg) for svg in (recorded, recomputed)]
+    points = [
+        [float(each) for place in _COORDINATES.findall(svg) for each in _NUMBER.findall(place)]
+        for svg in (recorded, recomputed)
+    ]
+    if words[0] != words[1]:
+        raise EvidenceError(f"figure {number} says other words than one drawn anew")
+    if len(points[0]) != len(points[1]):
+        raise NotComparedError(f"every word agrees; figure {number} was drawn by another program in another way")
+    if any(abs(is_ - was) > _POINT for is_, was in zip(*points, strict=True)):
+        raise EvidenceError(f"figure {number} shows other points than one drawn anew")
 
 
 def _difference_of_objects(recorded: dict[str, Any], recomputed: dict[str, Any], place: str) -> str | None:

@@ -6,16 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from metav_audit.verdict import ControlRecord
+
 
 class AttestedStatus(StrEnum):
     """What a commitment or a seal is worth for one audit."""
 
     PRE_REGISTERED = "pre-registered"
-    """A commitment, signed, and time-stamped before the first query."""
+    """A commitment, signed, and time-stamped before the first query, by an authority whose root the reader gave."""
+    CLAIMED = "claims to be pre-registered"
+    """The same, by an authority whose root came along with the stamp: anyone can be one."""
     SIGNED = "signed"
     """A commitment, signed without a time stamp: when, the signer alone says."""
     LATE = "late"
-    """A commitment, time-stamped, but not before the first query."""
+    """A commitment, time-stamped, but not before the first query; or its signer says so themselves."""
     SEALED = "sealed"
     """A seal, signed, with or without a time stamp."""
     NONE = "none"
@@ -63,21 +67,6 @@ class EvidenceFile:
 
 
 @dataclass(frozen=True, slots=True)
-class PositiveControl:
-    """What became of the model in the same run that had to come out as a match.
-
-    Attributes:
-        name: of its folder beside this one.
-        passed: whether it did.
-        sentence: the same in words.
-    """
-
-    name: str
-    passed: bool
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
 class Custody:
     """The chain of custody of one audit.
 
@@ -97,4 +86,4 @@ class Custody:
     clock: str
     bodies: int
     files: tuple[EvidenceFile, ...]
-    control: PositiveControl | None
+    control: ControlRecord | None

@@ -9,9 +9,9 @@ from pathlib import Path
 from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence.custody import EvidenceFile
 from metav_audit.files import files_below, open_regular, read_regular, write_atomically
-from metav_audit.verdict import EVIDENCE, LOCK, SUMS, AuditFolder
+from metav_audit.verdict import CLOSING, EVIDENCE, LOCK, SUMS, AuditFolder
 
-_UNLISTED = {SUMS, LOCK}
+_UNLISTED = {SUMS, LOCK, CLOSING}
 MAX_SUMS_BYTES = 1 << 20
 _CHUNK = 1 << 20
 
@@ -55,6 +55,11 @@ def check_sums(folder: AuditFolder) -> str:
         raise EvidenceError(_difference(recorded, found))
     count = len(found.splitlines())
     return f"{count} files have the hashes recorded when the audit ended"
+
+
+def listed_files(folder: AuditFolder) -> dict[str, str]:
+    """Return the SHA-256 of every file of the folder, by name, but for the list itself, the lock and the closing."""
+    return _lines(_sums(folder))
 
 
 def _sums(folder: AuditFolder) -> bytes:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from statistics import median
 
-from metav_audit.bundle import COMMITMENT, FingerprintBundle
+from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import EvidenceError, TranscriptError
 from metav_audit.evidence.attestation import load_attestation, save_attestation
 from metav_audit.evidence.commitment import registration_of
-from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, PositiveControl
+from metav_audit.evidence.custody import Attested, AttestedStatus, Custody
 from metav_audit.evidence.examine import Findings, describe_stamp
 from metav_audit.evidence.keys import SigningKey
-from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
-from metav_audit.evidence.sums import evidence_files, sha256_of_file
+from metav_audit.evidence.seal import Closed, Sealed, check_closing, check_seal, make_closing, make_seal
+from metav_audit.evidence.sums import evidence_files, listed_files, sha256_of_file
 from metav_audit.evidence.timestamp import Stamper
-from metav_audit.files import strict_json
+from metav_audit.files import write_atomically
 from metav_audit.transcript import Received, Record, Sent, Transcript, read_records
-from metav_audit.verdict import BUNDLE, POSITIVE_CONTROL, SEAL, TRANSCRIPT, VERDICT, AuditFolder
+from metav_audit.verdict import CLOSING, SEAL, SUMS, TRANSCRIPT, AuditFolder
+
+CLOCKS_APART = timedelta(minutes=5)
+"""A transcript may end so much after its seal, by the clocks of two machines."""
+
+_AFTER_THE_SEAL = {SEAL, *(f"report.{form}" for form in ("json", "csv", "html", "pdf"))}
+"""Files that tell of the seal, and so are signed by the closing alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +48,52 @@ def seal_folder(folder: AuditFolder, sealer: Sealer, now: datetime) -> None:
     """Seal a finished audit, unless a seal of what the folder holds is there already.
 
     Raises:
-        EvidenceError: the time-stamp authority's answer is refused.
+        EvidenceError: the time-stamp authority's answer is refused, or its clock and the auditor's lie apart.
         RemoteError: the authority could not be asked; run the audit again, and it seals what it finds finished.
     """
     transcript = folder.transcript()
     sealed = _sealed(folder, transcript)
     if folder.has(SEAL) and check_seal(load_attestation(folder / SEAL), sealed).passed:
         return
-    seal = make_seal(sealed, sealer.key, operator=transcript.operator, claimed_at=now, stamper=sealer.stamper)
+    seal = make_seal(sealed, sealer.key, claimed_at=now, stamper=sealer.stamper)
+    problem = _out_of_time(check_seal(seal, sealed), transcript)
+    if problem:
+        raise EvidenceError(f"the audit is not sealed, for {problem}: set this machine's clock, and audit anew")
     save_attestation(seal, folder / SEAL)
+
+
+def close_folder(folder: AuditFolder, key: SigningKey, now: datetime) -> None:
+    """Sign the list of all files of a sealed folder, unless a signature over just this list is there already."""
+    closed = _closed(folder)
+    with suppress(EvidenceError):
+        if check_closing(load_attestation(folder / CLOSING), closed, signer=key.public.key_id).passed:
+            return
+    write_atomically(folder / CLOSING, make_closing(closed, key, claimed_at=now).to_bytes())
+
+
+def closing_of(folder: AuditFolder, transcript: Transcript, signer: str | None = None) -> Attested:
+    """Say what the signature over the list of all files is worth.
+
+    Args:
+        folder: the audit's folder.
+        transcript: its transcript, whose first record may name the key.
+        signer: the key id that is expected; the transcript's, or else whoever signed, if None.
+    """
+    expected = signer or transcript.operator.get("key_id")
+    if not folder.has(CLOSING):
+        if expected is None and not folder.has(SEAL):
+            return Attested(AttestedStatus.NONE, "The list of files is not signed.")
+        sentence = f"The closing is missing: nothing signs the list of all files ({CLOSING})."
+        return Attested(AttestedStatus.INVALID, sentence)
+    try:
+        findings = check_closing(load_attestation(folder / CLOSING), _closed(folder), signer=expected)
+    except EvidenceError as error:
+        return Attested(AttestedStatus.INVALID, f"The closing does not hold: {error}.")
+    if findings.problem is not None:
+        return Attested(AttestedStatus.INVALID, f"The closing does not hold: {findings.problem}.")
+    return Attested(
+        AttestedStatus.SEALED, f"All files are signed by the key {findings.key_id}.", key_id=findings.key_id
+    )
 
 
 def custody_of(
@@ -58,7 +102,8 @@ def custody_of(
     transcript: Transcript,
     *,
     records: Iterable[Record] | None = None,
-    signer: str | None = None,
+    owner: str | None = None,
+    auditor: str | None = None,
     roots: str | None = None,
 ) -> Custody:
     """Say what the commitment and the seal in an audit's folder are worth.
@@ -68,19 +113,21 @@ def custody_of(
         bundle: its bundle, with its commitment.
         transcript: its transcript.
         records: the transcript's records, where they were read already; read from the folder if None.
-        signer: the key id that is expected of both; whoever signed if None.
-        roots: the time-stamp authority's root certificates, PEM; those in the files if None.
+        owner: the key id that is expected to have committed; whoever did, or nobody, if None.
+        auditor: the key id that is expected to have sealed; likewise.
+        roots: the time-stamp authorities' root certificates, PEM, whose stamps are then expected; those in the files if
+            None.
     """
-    committed = registration_of(bundle, datetime.fromisoformat(transcript.started), signer=signer, roots=roots)
+    committed = registration_of(bundle, datetime.fromisoformat(transcript.started), signer=owner, roots=roots)
     apart, bodies = _told(read_records(folder / TRANSCRIPT) if records is None else records)
     return Custody(
         commitment=_named_before(transcript, committed, bundle),
-        seal=_seal(folder, transcript, signer, roots),
+        seal=_seal(folder, bundle, transcript, auditor, roots),
         operator=transcript.operator,
         clock=_clock(apart),
         bodies=bodies,
         files=evidence_files(folder),
-        control=_control(folder),
+        control=folder.positive_control(),
     )
 
 
@@ -96,25 +143,51 @@ def _named_before(transcript: Transcript, committed: Attested, bundle: Fingerpri
     return replace(committed, status=AttestedStatus.INVALID, sentence=sentence)
 
 
-def _seal(folder: AuditFolder, transcript: Transcript, signer: str | None, roots: str | None) -> Attested:
+def _seal(
+    folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcript, signer: str | None, roots: str | None
+) -> Attested:
     expected = transcript.operator.get("key_id")
     if not folder.has(SEAL):
-        if expected is None:
-            return Attested(AttestedStatus.NONE, "The audit is not sealed: nothing shows when it ended.")
+        return _no_seal(expected, signer, roots is not None and bundle.commitment is None)
+    try:
+        seal, sealed = load_attestation(folder / SEAL), _sealed(folder, transcript)
+        findings = check_seal(seal, sealed, signer=signer or expected, roots=roots)
+    except (EvidenceError, TranscriptError) as error:
+        return _no_hold(str(error))
+    if findings.problem is None and expected not in (None, findings.key_id):
+        return _no_hold(f"the transcript says that the key {expected} would seal it", findings.key_id)
+    if findings.problem is None and roots is not None and findings.stamped is None:
+        return _no_hold("it carries no time stamp, and the reader gave an authority's root", findings.key_id)
+    problem = findings.problem or _out_of_time(findings, transcript)
+    return _no_hold(problem, findings.key_id) if problem else _weigh_seal(findings)
+
+
+def _no_hold(problem: str, key_id: str | None = None) -> Attested:
+    return Attested(AttestedStatus.INVALID, f"The seal does not hold: {problem.rstrip('.')}.", key_id=key_id)
+
+
+def _no_seal(expected: str | None, signer: str | None, stampless: bool) -> Attested:
+    if expected is not None:
         sentence = f"The seal is missing: the transcript says that the key {expected} would seal it."
         return Attested(AttestedStatus.INVALID, sentence)
-    try:
-        findings = check_seal(
-            load_attestation(folder / SEAL), _sealed(folder, transcript), signer=signer or expected, roots=roots
-        )
-    except EvidenceError as error:
-        return Attested(AttestedStatus.INVALID, f"The seal does not hold: {error}.")
-    return _weigh_seal(findings)
+    if signer is not None:
+        return Attested(AttestedStatus.INVALID, f"The seal is missing: the key {signer} was to have sealed it.")
+    if stampless:
+        return Attested(AttestedStatus.INVALID, "Nothing is time-stamped, and the reader gave an authority's root.")
+    return Attested(AttestedStatus.NONE, "The audit is not sealed: nothing shows when it ended.")
+
+
+def _out_of_time(findings: Findings, transcript: Transcript) -> str | None:
+    """Say how the transcript's end and the seal's time contradict each other; None where they do not."""
+    end = datetime.fromisoformat(transcript.finished or transcript.started)
+    stamped, claimed = findings.stamped, findings.claimed_at
+    latest = claimed if stamped is None else stamped.latest
+    if latest is None or end <= latest + CLOCKS_APART:
+        return None
+    return f"the transcript ends at {end.isoformat()}, which is after the seal, {latest.isoformat()}"
 
 
 def _weigh_seal(findings: Findings) -> Attested:
-    if findings.problem is not None:
-        return Attested(AttestedStatus.INVALID, f"The seal does not hold: {findings.problem}.", key_id=findings.key_id)
     if findings.stamped is None:
         sentence = f"Transcript, bundle and verdict are sealed by the key {findings.key_id}, without a time stamp."
         return Attested(AttestedStatus.SEALED, sentence, key_id=findings.key_id)
@@ -129,32 +202,17 @@ def _weigh_seal(findings: Findings) -> Attested:
 def _sealed(folder: AuditFolder, transcript: Transcript) -> Sealed:
     if transcript.finished is None:
         raise TranscriptError(f"the audit in {folder.path} is not finished: run it again, then it is sealed")
-    return Sealed(
-        transcript_sha256=transcript.head,
-        bundle_sha256=transcript.bundle_sha256,
-        verdict_sha256=sha256_of(folder.content(VERDICT)),
-        commitment_sha256=sha256_of_file(folder / f"{BUNDLE}/{COMMITMENT}"),
-    )
+    files = {name: digest for name, digest in listed_files(folder).items() if name not in _AFTER_THE_SEAL}
+    return Sealed(transcript.head, transcript.bundle_sha256, _outcome(folder), transcript.operator, files)
 
 
-def _control(folder: AuditFolder) -> PositiveControl | None:
-    """Read what the run left of its control.
+def _closed(folder: AuditFolder) -> Closed:
+    return Closed(sha256_of_file(folder / SUMS) or "", _outcome(folder), listed_files(folder))
 
-    Raises:
-        EvidenceError: the file is damaged.
-    """
-    try:
-        fields = strict_json(folder.content(POSITIVE_CONTROL))
-        name, passed, outcome = str(fields["control"]), fields["passed"] is True, fields["outcome"]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise EvidenceError(f"{folder / POSITIVE_CONTROL} is damaged: {error}; audit in a new folder") from error
-    if passed:
-        return PositiveControl(name, passed, f"The run's positive control, {name}, came out as a match, as it must.")
-    how = f"came out as {outcome}, not as a match" if outcome else "could not be audited"
-    sentence = f"The run's positive control, {name}, {how}: no verdict of this run stands."
-    return PositiveControl(name, passed, sentence)
+
+def _outcome(folder: AuditFolder) -> str:
+    outcome = folder.recorded_outcome()
+    return "none" if outcome is None else outcome.value
 
 
 def _told(records: Iterable[Record]) -> tuple[list[float], int]:

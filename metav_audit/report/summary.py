@@ -31,7 +31,7 @@ def read_entries(folder: Path) -> list[Entry]:
     entries = [_read_entry(each) for each in audits_in(folder)]
     if not entries:
         raise ConfigurationError(f"{folder} holds no audits: give the folder of 'metav-audit audit -o'")
-    controls = {each.report.custody.control.name for each in entries if each.report and each.report.custody.control}
+    controls = {each.report.custody.control.control for each in entries if each.report and each.report.custody.control}
     return [
         Entry(each.name, each.folder, each.report, each.error, is_control=each.folder in controls) for each in entries
     ]

@@ -8,29 +8,54 @@ from pathlib import Path
 
 from metav_audit.errors import ConfigurationError
 from metav_audit.evidence import Custody, custody_of
-from metav_audit.files import write_atomically
+from metav_audit.files import read_regular, write_atomically
 from metav_audit.report.attachments import attach, gather
 from metav_audit.report.build import build_report
 from metav_audit.report.formats import FORMATS, Paper
 from metav_audit.report.model import EvidenceReport
-from metav_audit.verdict import AuditFolder, Decision
+from metav_audit.verdict import CLOSING, MAX_FILE_BYTES, AuditFolder, Decision
 
 
-def write_reports(folder: Path | AuditFolder, formats: Sequence[str] = FORMATS, paper: Paper = "a4") -> list[Path]:
+def write_reports(
+    folder: Path | AuditFolder, formats: Sequence[str] = FORMATS, paper: Paper = "a4", out: Path | None = None
+) -> list[Path]:
     """Write an audit folder's reports, each whole or not at all; return their paths.
 
     Args:
         folder: one audit's folder.
         formats: of FORMATS.
         paper: the PDF's.
+        out: the folder that they are written into; the audit's own if None.
 
     Raises:
-        ConfigurationError: the folder is no audit's folder, a format is unknown, or the folder cannot be written.
+        ConfigurationError: the folder is no audit's folder, a format is unknown, the folder cannot be written, or it is
+            closed, and its reports are others.
         BundleError, TranscriptError, AnswerError: the evidence is damaged, or its parts contradict each other.
     """
     audit = folder if isinstance(folder, AuditFolder) else AuditFolder(Path(folder))
     _check_formats(formats)
-    return save_reports(load_report(audit), audit, formats, paper)
+    report = load_report(audit)
+    written = {name: _written(report, audit, name, paper) for name in formats}
+    if out is None and audit.has(CLOSING):
+        for name, content in written.items():
+            _check_signed(audit / f"report.{name}", content)
+    return [_put((out or audit.path) / f"report.{name}", content) for name, content in written.items()]
+
+
+def _check_signed(path: Path, content: bytes) -> None:
+    if not path.exists() or read_regular(path, MAX_FILE_BYTES) != content:
+        raise ConfigurationError(
+            f"{path.parent} is sealed, and this {path.name} is none that was signed: write it with -o"
+        )
+
+
+def _put(path: Path, content: bytes) -> Path:
+    write_atomically(path, content)
+    return path
+
+
+def _written(report: EvidenceReport, folder: AuditFolder, name: str, paper: Paper) -> bytes:
+    return _pdf(report, folder, paper) if name == "pdf" else renderer(name)(report)
 
 
 def save_reports(
@@ -38,12 +63,7 @@ def save_reports(
 ) -> list[Path]:
     """Write a report that was built from ``folder`` into it; see ``write_reports``."""
     _check_formats(formats)
-    paths = []
-    for name in formats:
-        path = folder / f"report.{name}"
-        write_atomically(path, _pdf(report, folder, paper) if name == "pdf" else renderer(name)(report))
-        paths.append(path)
-    return paths
+    return [_put(folder / f"report.{name}", _written(report, folder, name, paper)) for name in formats]
 
 
 def load_report(folder: AuditFolder) -> EvidenceReport:

@@ -10,6 +10,8 @@ from metav_audit.verdict.decide import decide
 from metav_audit.verdict.folder import (
     BLIND_CONTROLS,
     BUNDLE,
+    CLOSING,
+    CONTROL_FOLDER,
     EVIDENCE,
     LOCK,
     MAX_FILE_BYTES,
@@ -23,6 +25,7 @@ from metav_audit.verdict.folder import (
     audits_in,
     conclude,
 )
+from metav_audit.verdict.positive import ControlRecord
 from metav_audit.verdict.reading import Reading, read
 from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge
 from metav_audit.verdict.rules import RULES, Rules
@@ -33,6 +36,8 @@ from metav_audit.verdict.verdict import Verdict, VerdictOutcome
 __all__ = [
     "BLIND_CONTROLS",
     "BUNDLE",
+    "CLOSING",
+    "CONTROL_FOLDER",
     "EVIDENCE",
     "LOCK",
     "MAX_CONTROLS_BYTES",
@@ -49,6 +54,7 @@ __all__ = [
     "AuditFolder",
     "CalibrationScores",
     "ControlModel",
+    "ControlRecord",
     "Controls",
     "Decision",
     "Judgement",

@@ -14,6 +14,7 @@ from metav_audit.files import read_regular, strict_json, write_atomically
 from metav_audit.transcript import BODIES, BodyReader, Records, Transcript, load_records, load_transcript
 from metav_audit.verdict.blind import Controls, load_controls
 from metav_audit.verdict.decide import decide
+from metav_audit.verdict.positive import ControlRecord
 from metav_audit.verdict.reading import Reading, read
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
@@ -24,7 +25,9 @@ VERDICT = "verdict.json"
 SEAL = "seal.json"
 POSITIVE_CONTROL = "positive-control.json"
 BLIND_CONTROLS = "blind-controls.json"
+CONTROL_FOLDER = "positive-control"
 SUMS = "SHA256SUMS"
+CLOSING = "closing.json"
 LOCK = ".lock"
 MAX_FILE_BYTES = 1 << 28
 """No verdict and no report is larger than this."""
@@ -38,6 +41,8 @@ EVIDENCE = (
     f"{BUNDLE}/{COMMITMENT}",
     SEAL,
     POSITIVE_CONTROL,
+    f"{CONTROL_FOLDER}/{TRANSCRIPT}",
+    f"{CONTROL_FOLDER}/{BODIES}",
     BLIND_CONTROLS,
 )
 """The files that a verdict follows from, or that vouch for it, in the order in which they are read."""
@@ -153,6 +158,25 @@ class AuditFolder:
             EvidenceError: the file is oversized, damaged or none of ours.
         """
         return load_controls(self / BLIND_CONTROLS)
+
+    def positive_control(self) -> ControlRecord | None:
+        """Read what the run left of its positive control; None where it left nothing.
+
+        Raises:
+            EvidenceError: the file is damaged.
+        """
+        return ControlRecord.load(self / POSITIVE_CONTROL)
+
+    def put_positive_control(self, record: ControlRecord, audited: AuditFolder) -> None:
+        """Write the record, and copy what it rests on from the control's own folder.
+
+        Raises:
+            ConfigurationError: the folder cannot be written.
+        """
+        write_atomically(self / POSITIVE_CONTROL, record.to_bytes())
+        for name in (TRANSCRIPT, BODIES):
+            if record.outcome is not None:
+                write_atomically(self / CONTROL_FOLDER / name, audited.content(name))
 
     def recorded_outcome(self) -> VerdictOutcome | None:
         """Return the outcome that verdict.json names; None where there is none to be read."""

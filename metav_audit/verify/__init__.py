@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from metav_audit.verify.checklist import Status, Step
 from metav_audit.verify.coins import verify_coins
-from metav_audit.verify.steps import Expected, Step, verify_folder
+from metav_audit.verify.steps import Expected, Verification, verify_audit, verify_folder
 
 __all__ = [
     "Expected",
+    "Status",
     "Step",
+    "Verification",
+    "verify_audit",
     "verify_coins",
     "verify_folder",
 ]

@@ -6,16 +6,17 @@ import json
 
 from metav_audit.bundle import CoinPlan
 from metav_audit.errors import ConfigurationError, EvidenceError, TranscriptError
-from metav_audit.evidence import check_sums, dither_attested, first_difference
+from metav_audit.evidence import AttestedStatus, check_sums, dither_attested, first_difference
 from metav_audit.files import strict_json
 from metav_audit.transcript import Records
 from metav_audit.transcript.log import SealedLog
 from metav_audit.verdict import TRANSCRIPT, Asked, AuditFolder
 from metav_audit.verdict.coin_folder import COINS, PLAN
 from metav_audit.verdict.coins import CoinVerdict, decide_coins
+from metav_audit.verify.checklist import Checklist, Found, NothingThereError, Step
 from metav_audit.verify.exchange import check_bodies, play_again
 from metav_audit.verify.reports import agreed, read_bounded
-from metav_audit.verify.steps import NOTHING, Checklist, Expected, Found, Step
+from metav_audit.verify.steps import NOTHING, Expected
 
 
 def verify_coins(folder: AuditFolder, expected: Expected = NOTHING, log: SealedLog | None = None) -> list[Step]:
@@ -59,8 +60,11 @@ def _plan(folder: AuditFolder) -> Found:
 
 
 def _committed(plan: CoinPlan, expected: Expected) -> Found:
-    attested = dither_attested(plan, signer=expected.signer, roots=expected.roots)
-    if not attested.holds:
+    attested = dither_attested(plan, signer=expected.owner, roots=expected.roots)
+    there = attested.status is not AttestedStatus.NONE
+    if not there and expected == NOTHING:
+        raise NothingThereError(attested.sentence)
+    if not (there and attested.holds):
         raise EvidenceError(attested.sentence)
     return True, attested.sentence
 

@@ -11,11 +11,13 @@ from typing import Any
 
 from metav_audit.adapter import Adapter, Flow, Request, Response, Step, Wait, find_adapter
 from metav_audit.bundle import Questions, Schedule, asked_inputs
-from metav_audit.errors import AnswerError, TranscriptError
+from metav_audit.errors import AnswerError, ConfigurationError, TranscriptError
+from metav_audit.evidence import NotComparedError
 from metav_audit.files import strict_json
 from metav_audit.task import Inputs
 from metav_audit.transcript import BODIES, BodyReader, EndpointRecord, Place, Received, Record, Records, Sent
 from metav_audit.verdict import AuditFolder
+from metav_audit.verify.checklist import Found
 
 _CLIENT_S = {"headers", "limits", "signing"}
 """Options of an endpoint that the client keeps for itself."""
@@ -56,6 +58,27 @@ def check_bodies(folder: AuditFolder, records: Records) -> Played:
         if bodies.size != end:
             raise TranscriptError(f"{BODIES} has {bodies.size} bytes, the transcript accounts for {end}")
     return played
+
+
+def bodies_intact(folder: AuditFolder, records: Records) -> Found:
+    """Check all bodies as a step; see ``check_bodies``."""
+    played = check_bodies(folder, records)
+    redacted = f", {played.redacted} of them without a secret that the server echoed" if played.redacted else ""
+    return True, f"{played.bodies} bodies of requests and responses have their hashes{redacted}"
+
+
+def played_again(folder: AuditFolder, bundle: Questions, records: Records, _: bool = True) -> Found:
+    """Play the exchange again as a step; see ``play_again``.
+
+    Raises:
+        NotComparedError: the adapter is not installed here.
+    """
+    try:
+        played = play_again(folder, records, bundle)
+    except ConfigurationError as error:
+        raise NotComparedError(f"its adapter cannot be opened here: {error}") from error
+    said = f"{played.requests} requests hold the committed inputs, {played.answers} responses the recorded answers"
+    return True, f"{said}, by the adapter {records.transcript.endpoint.adapter}"
 
 
 def play_again(folder: AuditFolder, records: Records, bundle: Questions) -> Played:

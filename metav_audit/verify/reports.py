@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence import csv_difference, html_agreement, json_difference
+from metav_audit.evidence import NotComparedError, csv_difference, html_agreement, json_difference
 from metav_audit.files import read_regular
 from metav_audit.report import rebuild_reports
 from metav_audit.verdict import MAX_FILE_BYTES, AuditFolder
@@ -38,7 +38,10 @@ class Reports:
         if not recorded.startswith(b"%PDF"):
             raise EvidenceError("it is no PDF file: write it again with 'metav-audit report'")
         if not written:
-            return "it was made by programs other than those installed here: not compared, but for its hash"
+            raise NotComparedError(
+                "it was made by other programs than those installed here; its keywords name them: install those, or "
+                "write it again with 'metav-audit report -o'"
+            )
         if recorded != written:
             raise EvidenceError("it is not what the same programs make of this evidence: it was altered")
         return f"all {len(recorded)} bytes agree"

@@ -1,4 +1,4 @@
-"""Everything in an audit's folder recomputed, in numbered steps, each passing or failing with its reason."""
+"""Everything in an audit's folder recomputed, in numbered steps."""
 
 from __future__ import annotations
 
@@ -6,69 +6,75 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from metav_audit.bundle import FingerprintBundle, check_target_bits, is_targeted
-from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError, TranscriptError
-from metav_audit.evidence import Attested, Custody, check_asked, check_sums, custody_of, first_difference
+from metav_audit.errors import ConfigurationError, EvidenceError, TranscriptError
+from metav_audit.evidence import (
+    Attested,
+    AttestedStatus,
+    Custody,
+    check_asked,
+    check_sums,
+    closing_of,
+    custody_of,
+    first_difference,
+)
 from metav_audit.files import strict_json
 from metav_audit.transcript import Records, Transcript
 from metav_audit.verdict import BUNDLE, TRANSCRIPT, VERDICT, Asked, AuditFolder, Decision, Reading, decide, read
-from metav_audit.verify.exchange import check_bodies, play_again
+from metav_audit.verify.checklist import Checklist, Found, NothingThereError, Status, Step
+from metav_audit.verify.exchange import bodies_intact, played_again
+from metav_audit.verify.positive import check_positive_control
 from metav_audit.verify.reports import Reports, agreed, read_bounded
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a reader knows from elsewhere, and so need not take from the folder.
+    """What a reader knows from elsewhere, and so need not take from the folder; whatever is named must be there.
 
     Attributes:
-        signer: the key id that should have signed; whoever signed if None.
-        roots: the time-stamp authority's root certificates, PEM; those in the files if None.
+        owner: the key id that should have committed to the bundle; whoever did, or nobody, if None.
+        auditor: the key id that should have sealed the audit; whoever did, or nobody, if None.
+        roots: root certificates of time-stamp authorities, PEM; those in the files if None.
     """
 
-    signer: str | None = None
+    owner: str | None = None
+    auditor: str | None = None
     roots: str | None = None
 
 
 NOTHING = Expected()
 
-Found = tuple[Any, str]
-"""What a check hands on to later ones, and what it saw, in words."""
-
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a verification; ``detail`` says what was seen, or why it failed or was not checked."""
+class Verification:
+    """What a verification found.
 
-    number: int
-    name: str
-    passed: bool
-    detail: str
+    Attributes:
+        steps: numbered from 1.
+        authentic: whether the key that the reader named for the auditor signs all of it.
+        authenticity: the same in words, and what else of it is vouched for by whom.
+    """
 
+    steps: tuple[Step, ...]
+    authentic: bool
+    authenticity: str
 
-class Checklist:
-    """The steps taken so far."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def take(self, name: str, check: Callable[..., Found], *needs: Any) -> Any:
-        """Take one step; return what its check hands on, or None where it failed or an earlier one it needs did."""
-        value, passed, detail = None, False, "not checked: a step it rests on failed"
-        if all(need is not None for need in needs):
-            try:
-                value, detail = check(*needs)
-                passed = True
-            except MetavAuditError as error:
-                detail = str(error)
-            except Exception as error:  # The folder comes from outside: whatever breaks on it is a finding.
-                detail = f"it cannot be read: {type(error).__name__}: {error}"
-        self.steps.append(Step(len(self.steps) + 1, name, passed, detail))
-        return value
+    @property
+    def exit_code(self) -> int:
+        """4 if a step fails, 3 if one compared nothing, 6 if all hold and nobody known to the reader signs it, or 0."""
+        statuses = {step.status for step in self.steps}
+        if Status.FAILED in statuses:
+            return 4
+        return 3 if Status.NOT_CHECKED in statuses else 0 if self.authentic else 6
 
 
 def verify_folder(folder: Path | AuditFolder, expected: Expected = NOTHING) -> list[Step]:
+    """Return the steps of ``verify_audit``."""
+    return list(verify_audit(folder, expected).steps)
+
+
+def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Verification:
     """Verify an audit's folder offline.
 
     1. Every file has the hash that SHA256SUMS gives, and there are no others.
@@ -83,14 +89,19 @@ def verify_folder(folder: Path | AuditFolder, expected: Expected = NOTHING) -> l
     10. The verdict is decided anew, with the blind controls of blind-controls.json where there are any.
     11. The sanity controls hold: shuffled and uniform answers are no match, the target's own not called independent.
     12. The blind controls do not contradict the promised rate of false matches.
-    13. verdict.json says the same, field by field.
-    14. The seal, if there is to be one, holds.
-    15. report.json says the same as a report built anew.
-    16. report.csv does, too.
-    17. report.html does, too; its figures are compared where the program that drew them is the one installed here.
-    18. report.pdf is the same, byte for byte, where the programs that made it are those installed here.
-    19. If the queries are from the owner's request log, they are rows of it, and its seals hold.
-    20. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
+    13. The positive control, if the run had one, is a match again, from its own transcript, and so are its bodies.
+    14. verdict.json says the same, field by field.
+    15. The seal, if there is to be one, holds, over all evidence, and is no older than the last record.
+    16. The closing, if there is to be one, signs the list of all files.
+    17. report.json says the same as a report built anew.
+    18. report.csv does, too.
+    19. report.html does, too.
+    20. report.pdf is the same, byte for byte.
+    21. If the queries are from the owner's request log, they are rows of it, and its seals hold.
+    22. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
+
+    A step that compares nothing does not pass: what it is about is not here (``Status.NONE``, where nothing says that
+    it should be), or cannot be compared here (``Status.NOT_CHECKED``).
 
     Args:
         folder: one audit's folder.
@@ -109,18 +120,20 @@ def verify_folder(folder: Path | AuditFolder, expected: Expected = NOTHING) -> l
     bundle = checklist.take("bundle intact", _bundle, folder)
     records = checklist.take("transcript intact", _records, folder)
     transcript = None if records is None else records.transcript
-    checklist.take("bodies intact", _bodies, folder, records)
+    checklist.take("bodies intact", bodies_intact, folder, records)
     bound = checklist.take("transcript recorded with this bundle", _bound, bundle, transcript)
     custody = checklist.take("chain of custody", _custody, folder, bundle, records, bound)
     weighed = custody if custody is None or expected == NOTHING else _weigh(folder, bundle, records, expected)
     checklist.take("commitment before the first query", lambda found: _attested(found.commitment), weighed)
-    checklist.take("inputs sent, answers decoded again", _played, folder, bundle, records, bound)
+    checklist.take("inputs sent, answers decoded again", played_again, folder, bundle, records, bound)
     reading = checklist.take("answers fit the task", _reading, bundle, transcript, bound)
     decision = checklist.take("verdict decided anew", _decided, folder, bundle, transcript, reading)
     checklist.take("sanity controls hold", _sanity, decision)
     checklist.take("blind controls bear the promise out", _blind, decision)
+    checklist.take("positive control matches again", check_positive_control, folder, bundle, transcript)
     checklist.take("verdict.json says the same", _recorded_verdict, folder, decision)
-    checklist.take("seal at the end", lambda found: _attested(found.seal), weighed)
+    sealed = checklist.take("seal at the end", lambda found: _attested(found.seal), weighed)
+    closed = checklist.take("list of all files signed", _closing, folder, transcript, expected)
     reports = Reports(folder)
     evidence = decision, custody
     checklist.take("report.json says the same", _compared(reports.json), *evidence)
@@ -131,7 +144,29 @@ def verify_folder(folder: Path | AuditFolder, expected: Expected = NOTHING) -> l
         checklist.take("queries are rows of the sealed log", _asked, bundle, expected)
     if bundle is not None and is_targeted(bundle):
         checklist.take("target bits follow from identity and nonce", _target_bits, bundle)
-    return checklist.steps
+    return Verification(tuple(checklist.steps), *_authenticity(expected, weighed, sealed and closed))
+
+
+def _authenticity(expected: Expected, weighed: Custody | None, signed: bool | None) -> tuple[bool, str]:
+    """Say whether whom the reader names signs all of it, and who else vouches for what."""
+    if expected == NOTHING:
+        return False, (
+            "NOT AUTHENTICATED: it may be anyone's. Name whom you know from elsewhere: --auditor KEY (who sealed it), "
+            "--owner KEY (who committed to the bundle), --tsa-cert PEM (the time-stamp authority's root)"
+        )
+    if expected.auditor is None:
+        return (
+            False,
+            "NOT AUTHENTICATED: whoever made it may have made up the answers. Name who sealed it: --auditor KEY",
+        )
+    if weighed is None or not signed:
+        return False, f"NOT AUTHENTICATED: the key {expected.auditor} does not sign all of it"
+    owner = weighed.commitment.key_id
+    told = "the bundle carries no commitment" if owner is None else f"committed to by a key that was not named, {owner}"
+    if expected.owner is not None:
+        told = f"the bundle committed to by the owner's key {expected.owner}"
+    stamps = "by the authority that was named" if expected.roots else "by an authority that was not named, if at all"
+    return True, f"AUTHENTICATED: sealed by the auditor's key {expected.auditor}; {told}; time-stamped {stamps}"
 
 
 def _bundle(folder: AuditFolder) -> Found:
@@ -145,12 +180,6 @@ def _records(folder: AuditFolder) -> Found:
     return records, said
 
 
-def _bodies(folder: AuditFolder, records: Records) -> Found:
-    played = check_bodies(folder, records)
-    redacted = f", {played.redacted} of them without a secret that the server echoed" if played.redacted else ""
-    return True, f"{played.bodies} bodies of requests and responses have their hashes{redacted}"
-
-
 def _custody(folder: AuditFolder, bundle: FingerprintBundle, records: Records, _: bool) -> Found:
     custody = custody_of(folder, bundle, records.transcript, records=records.each)
     told = ", ".join(f"{name}: {words}" for name, words in custody.operator.items()) or "no operator is named"
@@ -159,20 +188,26 @@ def _custody(folder: AuditFolder, bundle: FingerprintBundle, records: Records, _
 
 def _weigh(folder: AuditFolder, bundle: FingerprintBundle, records: Records, expected: Expected) -> Custody:
     return custody_of(
-        folder, bundle, records.transcript, records=records.each, signer=expected.signer, roots=expected.roots
+        folder,
+        bundle,
+        records.transcript,
+        records=records.each,
+        owner=expected.owner,
+        auditor=expected.auditor,
+        roots=expected.roots,
     )
 
 
 def _attested(attested: Attested) -> Found:
+    if attested.status is AttestedStatus.NONE:
+        raise NothingThereError(attested.sentence)
     if not attested.holds:
         raise EvidenceError(attested.sentence)
     return True, attested.sentence
 
 
-def _played(folder: AuditFolder, bundle: FingerprintBundle, records: Records, _: bool) -> Found:
-    played = play_again(folder, records, bundle)
-    said = f"{played.requests} requests hold the committed inputs, {played.answers} responses the recorded answers"
-    return True, f"{said}, by the adapter {records.transcript.endpoint.adapter}"
+def _closing(folder: AuditFolder, transcript: Transcript, expected: Expected) -> Found:
+    return _attested(closing_of(folder, transcript, expected.auditor))
 
 
 def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:
@@ -200,7 +235,7 @@ def _decided(folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcr
 def _sanity(decision: Decision) -> Found:
     sanity = decision.verdict.sanity
     if sanity is None:
-        return True, "not run: no score was given"
+        raise NothingThereError("not run: no score was given")
     if sanity.failures:
         raise EvidenceError("; ".join(sanity.failures))
     return True, str(sanity)
@@ -209,7 +244,7 @@ def _sanity(decision: Decision) -> Found:
 def _blind(decision: Decision) -> Found:
     controls = decision.verdict.controls
     if controls is None:
-        return True, "none were asked"
+        raise NothingThereError("none were asked")
     if controls.contradicts():
         raise EvidenceError("; ".join(controls.failures()))
     return True, "; ".join((str(controls), *controls.failures(), *controls.left_out))

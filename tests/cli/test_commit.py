@@ -55,7 +55,7 @@ def test_a_key_a_commitment_and_an_audit_that_takes_it_along(run, desk):
     assert "by the time-stamp authority CN=Time,O=Test" in err
     bundle = FingerprintBundle.load(desk / "bundle")
     prepare_folder(bundle, endpoint("http://127.0.0.1:9", bundle.task), AuditFolder(desk / "audit"))
-    assert registration_of(AuditFolder(desk / "audit").bundle(), LATER).status is AttestedStatus.PRE_REGISTERED
+    assert registration_of(AuditFolder(desk / "audit").bundle(), LATER).status is AttestedStatus.CLAIMED
 
 
 def test_an_audit_keeps_the_first_commitment_that_it_got(run, desk):

@@ -52,18 +52,37 @@ def test_report_sets_on_the_paper_that_is_asked_for(folder, capsys):
     run("report", folder)
     assert run("report", folder, "--format", "pdf", "--paper", "letter") == 0
     capsys.readouterr()
-    assert run("verify", folder) == 0
+    assert run("verify", folder) == 6
     assert "report.pdf is the same: all " in capsys.readouterr().out
 
 
-def test_verify_numbers_its_steps_and_exits_0(folder, capsys):
-    """A good folder: a line a step, each passing, exit code 0."""
+def test_verify_numbers_its_steps_and_says_at_last_whose_word_it_is(folder, capsys):
+    """A good folder that nobody signed: a line a step, none failing, exit code 6."""
     run("report", folder)
     capsys.readouterr()
-    assert run("verify", folder) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines] == [[f"{number}.", "pass"] for number in range(1, len(lines) + 1)]
-    assert len(lines) >= 18
+    assert run("verify", folder) == 6
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [f"{number}." for number in range(1, len(lines) + 1)]
+    assert {line.split()[1] for line in lines} == {"pass", "none"}
+    assert len(lines) >= 20
+    assert last.startswith("NOT AUTHENTICATED: it may be anyone's. Name whom you know")
+
+
+def test_verify_exits_3_where_a_step_compared_nothing(folder, capsys):
+    """A PDF that other programs made: nothing fails, and nothing passes for it."""
+    run("report", folder)
+    path = folder / "report.pdf"
+    path.write_bytes(path.read_bytes().replace(b"<pdf:Keywords>typst ", b"<pdf:Keywords>tipst "))
+    write_sums(AuditFolder(folder))
+    capsys.readouterr()
+    assert run("verify", folder) == 3
+    assert "NOT CHECKED  report.pdf is the same" in capsys.readouterr().out
+
+
+def test_the_old_option_says_what_took_its_place(folder, capsys):
+    """--signer accepted neither key of a folder that had two."""
+    assert run("verify", folder, "--signer", "0" * 64) == 2
+    assert "--auditor" in capsys.readouterr().err
 
 
 def test_verify_exits_4_and_says_why_in_json(folder, capsys):

@@ -138,7 +138,8 @@ def test_another_source_is_named(bundle, stamped, monkeypatch):
     monkeypatch.setattr(module, "source_sha256", lambda: "f" * 64)
     assert check_commitment(stamped, bundle).passed
     told = registration_of(carrying(bundle, stamped), LATER)
-    assert told.status is AttestedStatus.PRE_REGISTERED
+    assert told.status is AttestedStatus.CLAIMED
+    assert told.sentence.startswith("Claims to be pre-registered")
     assert "f" * 64 in told.sentence
 
 
@@ -206,7 +207,8 @@ def test_pre_registered_is_what_a_stamp_shows_alone(bundle, key, authority, stam
 def test_an_authority_that_nobody_vouched_for_is_named_as_such(bundle, stamped):
     """Roots that came along with the stamp may be anyone's: the sentence gives their hash to compare."""
     told = registration_of(carrying(bundle, stamped), LATER)
-    assert told.status is AttestedStatus.PRE_REGISTERED
+    assert told.status is AttestedStatus.CLAIMED
+    assert told.sentence.startswith("Claims to be pre-registered")
     assert "is for the reader to compare" in told.sentence
 
 
@@ -231,6 +233,21 @@ def test_a_bare_signature_is_never_pre_registered(bundle, signed):
     assert "re-registered" not in told.sentence
 
 
+def test_a_signer_who_states_a_later_time_is_late(bundle, signed):
+    """Who says themselves that they committed after the first query has not committed before it."""
+    told = registration_of(carrying(bundle, signed), EARLIER)
+    assert told.status is AttestedStatus.LATE
+    assert "states 2026-03-04 09:30:00 UTC" in told.sentence
+
+
+def test_whatever_the_reader_names_must_be_there(bundle, signed, authority, key):
+    """An owner's key without a commitment, an authority's root without a stamp: neither holds."""
+    missing = registration_of(bundle, LATER, signer=key.public.key_id)
+    assert (missing.holds, "there is none" in missing.sentence) == (False, True)
+    bare = registration_of(carrying(bundle, signed), LATER, roots=authority.roots)
+    assert (bare.holds, "carries no time stamp" in bare.sentence) == (False, True)
+
+
 def test_no_commitment_and_a_damaged_one_are_told_apart(bundle):
     """None is no fault; one that cannot be read is."""
     assert registration_of(bundle, LATER).status is AttestedStatus.NONE
@@ -246,7 +263,7 @@ def test_a_bundle_on_disk_carries_its_commitment(bundle, stamped, tmp_path):
     loaded = FingerprintBundle.load(tmp_path / "owner")
     assert loaded.sha256 == bundle.sha256
     loaded.save(tmp_path / "auditor")
-    assert registration_of(FingerprintBundle.load(tmp_path / "auditor"), LATER).status is AttestedStatus.PRE_REGISTERED
+    assert registration_of(FingerprintBundle.load(tmp_path / "auditor"), LATER).status is AttestedStatus.CLAIMED
     assert (tmp_path / "auditor" / "commitment.json").read_bytes() == stamped.to_bytes()
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from metav_audit.cli import main
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence import check_sums, make_key, pack_folder, unpacked, write_sums
+from metav_audit.evidence import check_sums, closing_of, custody_of, make_key, pack_folder, unpacked, write_sums
+from metav_audit.report import write_reports
 from metav_audit.verdict import AuditFolder
-from metav_audit.verify import Expected, verify_folder
+from metav_audit.verify import Expected, verify_audit, verify_folder
 from tests.authority import Authority
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import rechain
@@ -86,7 +87,7 @@ def folder(parties, tmp_path):
 
 
 def steps(folder, parties):
-    return verify_folder(folder, Expected(parties.key_id, parties.authority.roots))
+    return verify_folder(folder, Expected(parties.key_id, parties.key_id, parties.authority.roots))
 
 
 def failed(folder, parties):
@@ -102,7 +103,7 @@ def test_a_committed_and_sealed_audit_verifies(folder, parties):
     assert "contract 7, clause 3" in said["chain of custody"]
     assert "clock" in said["chain of custody"]
     report = json.loads((folder / "report.json").read_bytes())
-    assert report["custody"]["commitment"]["status"] == "pre-registered"
+    assert report["custody"]["commitment"]["status"] == "claims to be pre-registered"
     assert report["custody"]["seal"]["status"] == "sealed"
     assert {"address"} <= set(report["identities"][0])
 
@@ -141,6 +142,96 @@ def test_an_alteration_is_caught_without_the_list_of_hashes(folder, parties, nam
         write_sums(AuditFolder(folder))
         assert failed(folder, parties), (name, place)
         path.write_bytes(before)
+
+
+def test_whatever_is_sealed_cannot_be_changed_by_any_file(folder, parties):
+    """Each file altered or gone, with the list written anew: the closing does not hold, nor for evidence the seal."""
+    audit = AuditFolder(folder)
+    bundle, transcript = audit.bundle(), audit.transcript()
+    unlisted = (".lock", "SHA256SUMS", "closing.json", "seal.json")
+    files = [each for each in sorted(folder.rglob("*")) if each.is_file() and each.name not in unlisted]
+    for path in files:
+        before = path.read_bytes()
+        for after in (before + b" ", None):
+            path.unlink() if after is None else path.write_bytes(after)
+            write_sums(audit)
+            assert not closing_of(audit, transcript, parties.key_id).holds, path
+            if not path.name.startswith("report."):
+                assert not custody_of(audit, bundle, transcript).seal.holds, path
+            path.write_bytes(before)
+    write_sums(audit)
+    assert closing_of(audit, transcript, parties.key_id).holds
+    (folder / "closing.json").unlink()
+    assert not closing_of(audit, transcript).holds
+
+
+def test_each_party_s_key_is_asked_for_by_its_own_option(folder, parties, tmp_path):
+    """Whoever is named must have signed; without the auditor nothing is authenticated, whoever committed."""
+    other, roots = make_key(tmp_path / "other.pem", ENVIRONMENT).key_id, parties.authority.roots
+    cases = {
+        Expected(): (6, "NOT AUTHENTICATED: it may be anyone's"),
+        Expected(owner=parties.key_id): (6, "NOT AUTHENTICATED: whoever made it"),
+        Expected(roots=roots): (6, "NOT AUTHENTICATED: whoever made it"),
+        Expected(auditor=parties.key_id): (0, "AUTHENTICATED: sealed by the auditor's key"),
+        Expected(parties.key_id, parties.key_id, roots): (0, "AUTHENTICATED"),
+        Expected(owner=other, auditor=parties.key_id): (4, "AUTHENTICATED"),
+        Expected(auditor=other): (4, "NOT AUTHENTICATED: the key"),
+        Expected(parties.key_id, parties.key_id, Authority(tmp_path / "tsa").roots): (4, "NOT AUTHENTICATED: the key"),
+    }
+    for expected, (code, said) in cases.items():
+        found = verify_audit(folder, expected)
+        assert (found.exit_code, found.authenticity[: len(said)]) == (code, said), expected
+
+
+def test_stripped_of_seal_and_commitment_it_is_nobody_s(folder, parties):
+    """Whoever strips a folder of all signatures has one that says so, whatever keys the reader names."""
+    for name in ("seal.json", "closing.json", "bundle/commitment.json"):
+        (folder / name).unlink()
+
+    def change(records):
+        records[0]["operator"].pop("key_id")
+        records[0]["commitment_sha256"] = None
+
+    rechain(folder / "transcript.jsonl", change)
+    AuditFolder(folder).record(AuditFolder(folder).bundle(), AuditFolder(folder).transcript())
+    write_reports(folder)
+    write_sums(AuditFolder(folder))
+    assert verify_audit(folder).exit_code == 6
+    for named in (
+        Expected(owner=parties.key_id),
+        Expected(auditor=parties.key_id),
+        Expected(roots=parties.authority.roots),
+    ):
+        assert verify_audit(folder, named).exit_code == 4
+
+
+def test_a_transcript_of_another_time_than_its_seal_is_found(folder, parties):
+    """A transcript of 2099 under a seal of today, with everything else mended."""
+    from datetime import UTC, datetime
+
+    from metav_audit.errors import EvidenceError as Refused
+    from metav_audit.evidence import Sealer, read_key, seal_folder
+
+    def change(records):
+        for record in records:
+            record["at"] = record["at"].replace(record["at"][:4], "2099", 1)
+
+    rechain(folder / "transcript.jsonl", change)
+    AuditFolder(folder).record(AuditFolder(folder).bundle(), AuditFolder(folder).transcript())
+    (folder / "seal.json").unlink()
+    key = read_key(str(parties.folder / "key.pem"), ENVIRONMENT)
+    with pytest.raises(Refused, match="which is after the seal"):
+        seal_folder(AuditFolder(folder), Sealer(key, parties.authority.stamp), datetime.now(UTC))
+
+
+def test_in_a_closed_folder_other_reports_are_written_elsewhere(folder, parties, tmp_path, capsys):
+    """The same reports are no matter; another paper is refused, and goes elsewhere with -o."""
+    assert call("report", folder) == 0
+    assert call("report", folder, "--paper", "letter") == 2
+    assert "write it with -o" in capsys.readouterr().err
+    assert call("report", folder, "--paper", "letter", "-o", tmp_path / "other") == 0
+    assert (tmp_path / "other" / "report.pdf").exists()
+    assert failed(folder, parties) == {}
 
 
 def reorder(records):
@@ -187,7 +278,6 @@ def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_pa
     from datetime import UTC, datetime
 
     from metav_audit.evidence import Sealer, read_key, seal_folder
-    from metav_audit.report import write_reports
     from metav_audit.transcript import load_transcript
 
     AuditFolder(folder).record(BUNDLE, load_transcript(folder / "transcript.jsonl"))
@@ -196,7 +286,7 @@ def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_pa
     seal_folder(AuditFolder(folder), sealer, datetime.now(UTC))
     write_reports(folder)
     write_sums(AuditFolder(folder))
-    assert verify_folder(folder)[11].passed, "it is consistent in itself"
+    assert verify_folder(folder)[14].passed, "it is consistent in itself"
     assert list(failed(folder, parties)) == ["seal at the end"]
 
 
@@ -254,7 +344,7 @@ def test_an_archive_verifies_like_its_folder(folder, parties, tmp_path, capsys):
     for name in ("a.zip", "b.zip"):
         assert call("pack", folder, "-o", tmp_path / name) == 0
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    assert call("verify", tmp_path / "a.zip", "--signer", parties.key_id, "--tsa-cert", parties.roots) == 0
+    assert call("verify", tmp_path / "a.zip", "--auditor", parties.key_id, "--tsa-cert", parties.roots) == 0
     content = bytearray((tmp_path / "a.zip").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "a.zip").write_bytes(content)

@@ -12,12 +12,12 @@ from tests.evidence.conftest import signing_key
 
 CLAIMED = datetime(2026, 3, 4, 10, 7, tzinfo=UTC)
 OPERATOR = {"name": "A. Uditor, Audit Ltd"}
-SEALED = Sealed("1" * 64, "2" * 64, "3" * 64, "4" * 64)
+SEALED = Sealed("1" * 64, "2" * 64, "match", OPERATOR, {"verdict.json": "3" * 64})
 
 
 @pytest.fixture(scope="module")
 def seal(key, authority):
-    return make_seal(SEALED, key, operator=OPERATOR, claimed_at=CLAIMED, stamper=authority.stamp)
+    return make_seal(SEALED, key, claimed_at=CLAIMED, stamper=authority.stamp)
 
 
 def test_a_seal_holds_offline(seal, key, authority):
@@ -31,9 +31,9 @@ def test_a_seal_holds_offline(seal, key, authority):
 
 
 @pytest.mark.parametrize("part", [field.name for field in dataclasses.fields(Sealed)])
-@pytest.mark.parametrize("value", ["5" * 64, None])
+@pytest.mark.parametrize("value", ["5" * 64, None, {}])
 def test_whatever_changed_after_the_seal_is_found(seal, part, value):
-    """Transcript, bundle, verdict or commitment, changed or gone."""
+    """Transcript, bundle, outcome, operator or a file, changed or gone."""
     findings = check_seal(seal, dataclasses.replace(SEALED, **{part: value}))
     assert not findings.passed
     assert "changed after it was sealed" in findings.problem

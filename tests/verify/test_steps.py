@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import re
@@ -16,7 +17,7 @@ from metav_audit.evidence import csv_difference, first_difference, weighing, wri
 from metav_audit.report import write_reports
 from metav_audit.transcript.replay import Replay
 from metav_audit.verdict import AuditFolder, scores_in_full
-from metav_audit.verify import Expected, verify_folder
+from metav_audit.verify import Expected, Status, verify_folder
 from tests.builders import linear_model, make_targeted_bundle, make_task
 from tests.folders import make_folder, rechain
 
@@ -33,8 +34,10 @@ STEPS = [
     "verdict decided anew",
     "sanity controls hold",
     "blind controls bear the promise out",
+    "positive control matches again",
     "verdict.json says the same",
     "seal at the end",
+    "list of all files signed",
     "report.json says the same",
     "report.csv says the same",
     "report.html says the same",
@@ -75,6 +78,9 @@ def test_a_good_folder_passes_every_step(folder):
     steps = verify_folder(folder)
     assert [(step.number, step.name) for step in steps] == list(enumerate(STEPS, start=1))
     assert all(step.passed and step.detail for step in steps)
+    nothing_there = [step.name for step in steps if step.status is Status.NONE]
+    assert nothing_there == [STEPS[6], "blind controls bear the promise out", "positive control matches again",
+                             "seal at the end", "list of all files signed"]  # fmt: skip
 
 
 def test_a_folder_where_nothing_was_answered_passes(tmp_path):
@@ -111,7 +117,7 @@ def test_an_altered_transcript_breaks_its_chain(folder):
     failures = failed(folder)
     assert "the chain is broken" in failures.pop("transcript intact")
     assert list(failures) == STEPS[3:]
-    assert set(failures.values()) == {"not checked: a step it rests on failed"}
+    assert set(failures.values()) == {"a step it rests on failed"}
 
 
 def test_a_transcript_chained_anew_contradicts_the_verdict(folder):
@@ -221,21 +227,44 @@ def test_an_altered_report_html_is_named_by_line(folder):
     assert "no concern of toy" in failures["report.html says the same"]
 
 
-def test_figures_of_another_program_are_not_compared(folder):
-    """An HTML report that another version of the program drew passes by its words; a changed word is still found."""
-    path = folder / "report.html"
-    drawn = re.sub(r'content="metav-audit, [^"]*"', 'content="metav-audit, matplotlib 0.1"', path.read_text())
-    drawn = re.sub(r"data:image/svg\+xml;base64,[^\"]*", "data:image/svg+xml;base64,AAAA", drawn)
-    path.write_text(drawn)
+def drawn_by_another(page, change=lambda svg: svg):
+    """The page as if another program had drawn its figures, each changed."""
+    drawn = re.sub(r'content="metav-audit, [^"]*"', 'content="metav-audit, matplotlib 0.1"', page)
+    start = "data:image/svg+xml;base64,"
+    return re.sub(
+        rf"{re.escape(start)}([^\"]*)",
+        lambda found: start + base64.b64encode(change(base64.b64decode(found[1]))).decode(),
+        drawn,
+    )
+
+
+def html_step(folder, page):
+    (folder / "report.html").write_text(page)
     write_sums(AuditFolder(folder))
-    details = {step.name: step.detail for step in verify_folder(folder) if step.passed}
-    assert details["report.html says the same"].startswith("every word agrees; its figures were drawn by another")
-    path.write_text(drawn.replace("no match", "a match"))
-    assert list(failed(folder)) == ["report.html says the same"]
+    return next(step for step in verify_folder(folder) if step.name == "report.html says the same")
+
+
+def test_figures_of_another_program_are_compared_by_their_words_and_points(folder):
+    """Another version's figures pass where they say and show the same; another word or place fails."""
+    page = (folder / "report.html").read_text()
+    same = html_step(folder, drawn_by_another(page, lambda svg: svg.replace(b"<svg", b"<!-- by another --><svg")))
+    assert (same.status, same.detail.split(";")[0]) == (Status.PASSED, "every word agrees")
+    for old, new in ((rb">LR [^<]*<", b">LR 1,000,000<"), (rb"M (\d)", rb"M 1\1")):
+        changed = html_step(folder, drawn_by_another(page, lambda svg: re.sub(old, new, svg)))  # noqa: B023
+        assert changed.status is Status.FAILED
+        assert changed.detail.startswith("figure 1 s")
+    assert html_step(folder, drawn_by_another(page).replace("no match", "a match")).status is Status.FAILED
+
+
+def test_figures_that_cannot_be_compared_are_not_checked(folder):
+    """Drawn in another way altogether: nobody can tell, and so it does not pass."""
+    page = (folder / "report.html").read_text()
+    step = html_step(folder, drawn_by_another(page, lambda svg: svg.replace(b"</svg>", b'<path d="M 1 1"/></svg>')))
+    assert (step.status, step.passed) == (Status.NOT_CHECKED, False)
 
 
 def test_a_pdf_of_the_same_programs_is_compared_byte_for_byte(folder):
-    """One bit changed is found; a PDF that names other programs is not compared."""
+    """One bit changed is found; a PDF that names other programs is not compared, and does not pass."""
     path = folder / "report.pdf"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -243,7 +272,10 @@ def test_a_pdf_of_the_same_programs_is_compared_byte_for_byte(folder):
     assert list(failures := failed(folder)) == ["report.pdf is the same"]
     assert "altered" in failures["report.pdf is the same"]
     path.write_bytes(path.read_bytes().replace(b"<pdf:Keywords>typst ", b"<pdf:Keywords>tipst "))
-    assert not failed(folder)
+    write_sums(AuditFolder(folder))
+    (step,) = (step for step in verify_folder(folder) if not step.passed)
+    assert (step.name, step.status) == ("report.pdf is the same", Status.NOT_CHECKED)
+    assert "made by other programs" in step.detail
 
 
 def test_missing_bundle_and_transcript_fail_their_steps(folder):
@@ -328,5 +360,6 @@ def test_a_verification_reads_the_transcript_once(folder, monkeypatch):
 
     monkeypatch.setattr(Replay, "read", counted)
     monkeypatch.setattr(weighing, "read_records", None)
-    assert all(step.passed for step in verify_folder(folder, Expected(roots="")))
+    failures = [step.name for step in verify_folder(folder, Expected(roots="")) if not step.passed]
+    assert failures == ["seal at the end"]
     assert b"".join(lines) == (folder / "transcript.jsonl").read_bytes()

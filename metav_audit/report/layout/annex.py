@@ -198,8 +198,9 @@ def _checking() -> Iterator[Block]:
             ),
             (
                 "The keys are the ones you know.",
-                "A folder that somebody signed anew is consistent in itself. Compare the key ids with ones that you "
-                "have from elsewhere: “--signer KEY --tsa-cert ROOTS”.",
+                "A folder that somebody signed anew is consistent in itself. Name the keys that you have from "
+                "elsewhere, “--auditor KEY --owner KEY --tsa-cert ROOTS”: the last line says whether all of it is "
+                "authenticated.",
             ),
             (
                 "The bundle is not the product of the verdict.",

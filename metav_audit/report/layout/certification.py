@@ -60,7 +60,8 @@ def _statements(report: EvidenceReport) -> Iterator[tuple[str, str]]:
     yield (
         "Accuracy.",
         f"That process produces an accurate result. I rest this on having run “metav-audit verify”, version "
-        f"{BLANK}, on the files on {BLANK} (date), with the result {BLANK} (every step passed, or which did not), and "
+        f"{BLANK}, on the files on {BLANK} (date), with the keys {BLANK} and the result {BLANK} (authenticated or not; "
+        f"which steps failed or were not checked), and "
         f"on {BLANK} (further grounds).",
     )
     yield (
