@@ -630,7 +630,7 @@ def check(folder, auditor=None, owner=None):
     listed = dict(line.split("  ", 1)[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
     there = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     unlisted = (".lock", "SHA256SUMS", "closing.json")
-    files = {name: sha(path.read_bytes()) for name, path in there.items() if name.split("/")[-1] not in unlisted}
+    files = {name: sha(path.read_bytes()) for name, path in there.items() if name not in unlisted}
     for name in files.keys() | listed.keys():
         need(files.get(name) == listed.get(name), f"{name} was altered, added or removed")
     lines = "".join(f"{files[name]}  {name}\n" for name in sorted(files))

@@ -62,7 +62,10 @@ class Attestation:
                 raise TypeError("the public key")
             stamp = fields["time_stamp"]
             stamp = None if stamp is None else _stamp_from_json(stamp)
-            return cls(Envelope.from_json(fields["envelope"]), fields["public_key"], stamp)
+            read = cls(Envelope.from_json(fields["envelope"]), fields["public_key"], stamp)
+            if read.to_bytes() != content:
+                raise ValueError("it is not written as such files are")
+            return read
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EvidenceError(f"the attestation is damaged, or none of ours: {error}") from None
 

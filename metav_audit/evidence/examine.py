@@ -114,6 +114,8 @@ def _signed(attestation: Attestation, predicate_type: str, expected: str | None)
     found = key.key_id
     if attestation.envelope.key_id != found:
         raise EvidenceError(f"the envelope names another key than the one beside it, {found}")
+    if key.pem != attestation.public_key:
+        raise EvidenceError("the public key beside the envelope is not written as keys are")
     if expected is None:
         return (statement, found), f"it holds; that the key {found} is the signer's own is for the reader to compare"
     if expected != found:

@@ -63,7 +63,7 @@ def listed_files(folder: AuditFolder) -> dict[str, str]:
 
 
 def _sums(folder: AuditFolder) -> bytes:
-    names = sorted(name for name in _files(folder) if Path(name).name not in _UNLISTED)
+    names = sorted(name for name in _files(folder) if name not in _UNLISTED)
     return "".join(f"{sha256_of_file(folder / name)}  {name}\n" for name in names).encode()
 
 
