@@ -149,7 +149,7 @@ def test_an_endpoint_that_draws_is_told_from_the_other_side(chain, tmp_path, cap
     audit = tmp_path / "out" / "api"
     with pytest.raises(SystemExit) as end:
         main(["verify", str(audit)])
-    assert not end.value.code, capsys.readouterr()
+    assert end.value.code == 6, capsys.readouterr()
     load_script().check(audit)
     report = json.loads((audit / "report.json").read_text())
     assert report["kind"] == "generation"

@@ -117,7 +117,8 @@ def test_an_auditor_needs_the_wheel_alone(venv, tmp_path):
     folder = tmp_path / "audits" / "suspect"
     verdict = json.loads((folder / "verdict.json").read_text())
     assert (verdict["outcome"], verdict["queries"]) == ("match", 4)
-    assert "FAIL" not in sh(program, "verify", folder, cwd=tmp_path).stdout
+    verified = sh(program, "verify", folder, cwd=tmp_path, check=False)
+    assert (verified.returncode, "FAIL" in verified.stdout) == (6, False)
     assert len(sh(program, "report", folder, cwd=tmp_path).stdout.splitlines()) == 4
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
     assert "open-inference-v2 (metav-audit)" in sh(program, "adapters", cwd=tmp_path).stdout

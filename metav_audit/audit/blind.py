@@ -81,7 +81,7 @@ def gather_controls(
             return
         transcript = audited.folder.transcript()
         answers, kind = tuple(Asked.of(bundle, transcript).answers), transcript.endpoint.scores
-        models.append(ControlModel(audited.endpoint.name, kind, answers, transcript.head))
+        models.append(ControlModel(audited.endpoint.name, kind, answers, transcript.head, observed=True))
 
     audit_side_by_side(bundle, endpoints, place, parallel=parallel, finish=keep, progress=progress)
     return Controls(bundle.sha256, tuple(models))

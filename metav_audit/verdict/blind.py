@@ -47,17 +47,20 @@ class ControlModel:
         scores: in which form the answers are written.
         answers: one a query, None where there is none.
         source_sha256: of the transcript or the file that the answers were taken from.
+        observed: whether the auditor asked it as the suspect was asked; else its answers are the supplier's word.
     """
 
     name: str
     scores: ScoreKind
     answers: tuple[Answer | None, ...]
     source_sha256: str
+    observed: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Describe the control in JSON types."""
         rows = [None if answer is None else list(answer.scores) for answer in self.answers]
-        return {"name": self.name, "scores": self.scores.value, "answers": rows, "source_sha256": self.source_sha256}
+        shared = {"name": self.name, "scores": self.scores.value, "answers": rows, "source_sha256": self.source_sha256}
+        return {**shared, "observed": self.observed}
 
     @classmethod
     def from_json(cls, fields: Any) -> Self:
@@ -67,7 +70,10 @@ class ControlModel:
             KeyError, TypeError, ValueError: a field is missing or misstated.
         """
         answers = tuple(None if row is None else Answer(tuple(map(_score, row))) for row in fields["answers"])
-        return cls(str(fields["name"]), ScoreKind(fields["scores"]), answers, str(fields["source_sha256"]))
+        observed = fields.get("observed", False)
+        if not isinstance(observed, bool):
+            raise ValueError("whether it was observed")
+        return cls(str(fields["name"]), ScoreKind(fields["scores"]), answers, str(fields["source_sha256"]), observed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,7 @@ class BlindControls:
         chance: the share of honest bundles that at least so many matches would come about with, if the controls are
             models like the calibration's independents.
         sha256: of the controls' answers.
+        observed: those of the models that the auditor asked; the others' answers are their supplier's word.
     """
 
     models: int
@@ -133,6 +140,7 @@ class BlindControls:
     interval: tuple[float, float] | None
     chance: float
     sha256: str
+    observed: int
 
     @classmethod
     def from_json(cls, fields: Any) -> Self:
@@ -166,9 +174,11 @@ class BlindControls:
         if self.interval is None:
             return "no blind control could be scored"
         low, high = self.interval
+        unseen = self.models - self.observed
+        word = f"; the answers of {unseen} were not observed, they are their supplier's word" if unseen else ""
         return (
             f"{self.matches} of {self.models} blind controls would be a match, a false-positive rate of "
-            f"{self.matches / self.models:.1%} (95 % interval {low:.1%} to {high:.1%})"
+            f"{self.matches / self.models:.1%} (95 % interval {low:.1%} to {high:.1%}){word}"
         )
 
 
@@ -180,9 +190,12 @@ def score_controls(
     judge: Callable[[Features], str],
     promised: float,
     lineages: int,
+    doubts: Callable[[Features], str | None],
     rules: Rules = RULES,
 ) -> BlindControls:
     """Judge each control as if it were the suspect: through the same view, on the same queries, by the same rule.
+
+    What no model of the task would answer is no control, and a model under several names counts once.
 
     Args:
         controls: the controls' answers.
@@ -192,27 +205,51 @@ def score_controls(
         judge: the suspect's own rule.
         promised: the rate of false matches that the bundle promises.
         lineages: the independent lineages of its calibration.
+        doubts: says why full answers are not those of a model of the task; None where they may be.
         rules: how it is found what a control's answers show.
 
     Raises:
         AnswerError: an answer does not fit the task.
         EvidenceError: a control has more or fewer queries than the suspect.
     """
-    matched, left_out, models = [], [], 0
+    matched, left_out, counted = [], [], _Counted(doubts, rules.same_control)
     for number, model in enumerate(controls.models):
         # Each has noise of its own.
         own = replace(view, seed=view.seed + 2 + number)
         shown, complaint = _comparable(model, space, own, answered, rules.views)
+        complaint = complaint or counted.objection(model, features(model.answers, space, model.scores))
         if complaint:
             left_out.append(f"{model.name}: {complaint}")
             continue
-        models += 1
         if judge(shown) == "match":
             matched.append(model.name)
-    hits, texts = len(matched), (tuple(matched), tuple(left_out))
+    hits, models, texts = len(matched), len(counted.models), (tuple(matched), tuple(left_out))
     interval = clopper_pearson(hits, models) if models else None
     chance = conformal_tail(hits, models, lineages, promised)
-    return BlindControls(models, hits, *texts, promised, interval, chance, controls.sha256)
+    observed = sum(model.observed for model in counted.models)
+    return BlindControls(models, hits, *texts, promised, interval, chance, controls.sha256, observed)
+
+
+class _Counted:
+    """The controls that count so far."""
+
+    def __init__(self, doubts: Callable[[Features], str | None], same: float) -> None:
+        self.models: list[ControlModel] = []
+        self._doubts, self._same = doubts, same
+        self._answers: list[Features] = []
+
+    def objection(self, model: ControlModel, full: Features) -> str:
+        """Say why a control does not count; count it where nothing speaks against it."""
+        doubt = self._doubts(full)
+        if doubt is not None:
+            return doubt
+        for other, earlier in zip(self.models, self._answers, strict=True):
+            both = full.mask & earlier.mask
+            if both.any() and np.abs(full.values - earlier.values)[both].max() <= self._same:
+                return f"it answers as {other.name} does: a model counts once"
+        self.models.append(model)
+        self._answers.append(full)
+        return ""
 
 
 def _comparable(

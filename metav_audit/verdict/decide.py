@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import TranscriptError
@@ -10,7 +11,7 @@ from metav_audit.statistics import verbal
 from metav_audit.verdict.accounts import find_in_accounts
 from metav_audit.verdict.blind import Controls, score_controls
 from metav_audit.verdict.guarantee import guarantee_of
-from metav_audit.verdict.reading import Reading
+from metav_audit.verdict.reading import Reading, doubts
 from metav_audit.verdict.rule import Judgement, Rule
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.sanity import run_sanity_controls, sanity_seed
@@ -62,7 +63,8 @@ def decide(
     blind = None
     if controls is not None:
         lineages = len(rule.held_out.lineage_scores(derived=False))
-        blind = score_controls(controls, space, view, shown.answered, rule, promised, lineages, rules)
+        unlike = partial(doubts, bundle, rules)
+        blind = score_controls(controls, space, view, shown.answered, rule, promised, lineages, unlike, rules)
     failures = (*sanity.failures, *(blind.failures(rules) if blind else ()))
     if failures:
         judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE)

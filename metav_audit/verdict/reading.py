@@ -93,6 +93,12 @@ def read(bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES
     )
 
 
+def doubts(bundle: FingerprintBundle, rules: Rules, shown: Features) -> str | None:
+    """Say why answers are not those of a model of the task; None where they may be: for whoever is no suspect."""
+    faults = (*_constant(bundle, shown), *_strange(bundle, shown, OutputView(), rules.strangeness))
+    return faults[0] if faults else None
+
+
 def _too_little(shown: Features, rules: Rules) -> Iterator[str]:
     answered = shown.answered
     if answered.mean() < rules.minimum_share_answered:

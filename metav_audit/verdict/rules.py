@@ -40,6 +40,8 @@ class Rules:
         minimum_blind_controls: where blind controls were asked for, no verdict is given with fewer. With 20 of them and
             no match, the false-positive rate lies below 17 % (95 % Clopper-Pearson interval); with ten, not even 30 %
             could be ruled out. 73 are needed to show that it lies below 5 %.
+        same_control: blind controls whose answers lie nowhere further apart than this, in canonical features, are one
+            model under two names, and count once.
         blind_chance: controls contradict the promise if so many matches would come about in at most this share of
             honest bundles.
 
@@ -65,6 +67,7 @@ class Rules:
     odd_pairs: float = 0.25
     sanity_shuffles: int = 99
     minimum_blind_controls: int = 20
+    same_control: float = 1e-3
     blind_chance: float = 0.01
 
     def least_ratio_at(self, rate: float) -> float:

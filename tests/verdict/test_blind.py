@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,36 @@ def test_controls_that_bear_the_promise_out_leave_the_verdict():
     blind = verdict.controls
     assert (blind.models, blind.matches, blind.matched, blind.failures()) == (20, 0, (), ())
     assert blind.interval == pytest.approx((0, 0.1684), abs=1e-4)
+
+
+def test_a_model_under_many_names_counts_once():
+    """Twenty copies of one table of answers, to the last digits: one control, and so no verdict."""
+    model = linear_model(TASK, 5000, distance=3.0)
+    copies = [control(f"copy {at}", lambda inputs: model(inputs) * (1 + at * 1e-6)) for at in range(20)]  # noqa: B023
+    blind = decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE)), controls(copies)).controls
+    assert (blind.models, len(blind.left_out)) == (1, 19)
+    assert blind.left_out[0] == "copy 1: it answers as copy 0 does: a model counts once"
+    assert blind.failures()
+
+
+def test_what_no_model_of_the_task_would_answer_is_no_control():
+    """The same answer to all, and noise where all models agree: left out, and the reason told."""
+    sure = make_bundle(queries=8, task=TASK, spread=0.2)
+    rng = np.random.default_rng(0)
+    chance = [control(f"noise {at}", lambda inputs: rng.dirichlet([0.05] * 4, len(inputs))) for at in range(10)]
+    flat = control("flat", lambda inputs: np.tile([0.2512345, 0.2487655, 0.2598765, 0.2401235], (len(inputs), 1)))
+    made = Controls(sure.sha256, (*chance, flat))
+    blind = decide(sure, read(sure, transcript(TARGET, sure)), made).controls
+    assert "flat: every input gets the same answer: no model of the task answers so" in blind.left_out
+    assert sum("unlike those of any model" in each for each in blind.left_out) >= 9
+
+
+def test_answers_that_nobody_saw_given_are_labelled():
+    """A table of answers is its supplier's word; whom the auditor asked is not."""
+    seen = [dataclasses.replace(each, observed=True) for each in independents(20)[:15]]
+    blind = decide(BUNDLE, read(BUNDLE, transcript(TARGET, BUNDLE)), controls([*seen, *independents(20)[15:]])).controls
+    assert (blind.models, blind.observed) == (20, 15)
+    assert str(blind).endswith("; the answers of 5 were not observed, they are their supplier's word")
 
 
 def test_too_few_controls_give_no_verdict():

@@ -123,8 +123,9 @@ def few_controls(rules):
 
 
 def matching_controls(rules):
-    """The target beside twenty blind controls that are copies of it."""
-    copies = tuple(control(f"copy {at}", TARGET) for at in range(20))
+    """The target beside twenty blind controls that are copies of it, none quite like another."""
+    models = (linear_model(TASK, 9000 + at, distance=0.02) for at in range(20))
+    copies = tuple(control(f"copy {at}", model) for at, model in enumerate(models))
     return conclude(CONTROLLED, transcript(TARGET, CONTROLLED), Controls(CONTROLLED.sha256, copies), rules)
 
 
@@ -154,6 +155,7 @@ CHANGES = {
     "odd_pairs": (keyed_a_little, Rules(odd_pairs=1.0)),
     "sanity_shuffles": (but_one, Rules(sanity_shuffles=9)),
     "minimum_blind_controls": (few_controls, Rules(minimum_blind_controls=5)),
+    "same_control": (matching_controls, Rules(same_control=10.0)),
     "blind_chance": (matching_controls, Rules(blind_chance=0.0)),
 }
 
