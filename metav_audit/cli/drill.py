@@ -26,10 +26,10 @@ def command(
 ) -> int:
     """Rig bundles against innocent models, and see what exposes each.
 
-    Five kinds are made for real from the project of BUNDLE: a rival's models
+    Six kinds are made for real from the project of BUNDLE: a rival's models
     labelled derived, a verifier that always says yes, rates and calibration
-    tuned after the suspect's answers, a lucky seed, and transferable
-    adversarial queries. Each is shown to independent test models, and put to
+    tuned after the suspect's answers, a lucky seed, transferable adversarial
+    queries, and a calibration that is made up altogether. Each is shown to independent test models, and put to
     the checks: sanity controls, blind controls, a rebuild of the project, a
     rebuild with seeds the accuser did not choose, and the commitment. Honest
     bundles have to pass the same checks.
@@ -39,7 +39,8 @@ def command(
     from dataclasses import asdict
 
     from metav_audit.bundle import FingerprintBundle
-    from metav_audit.drill.play import as_text, passed, play, prepare_drill, summarise
+    from metav_audit.drill.play import play, prepare_drill
+    from metav_audit.drill.rounds import Kind, as_text, passed, summarise
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import find_project, load_project
 
@@ -50,7 +51,7 @@ def command(
     progress, played = ProgressLine("drill: rounds played"), []
     for one in play(drill, rounds):
         played.append(one)
-        progress(len(played), 6 * rounds)
+        progress(len(played), len(Kind) * rounds)
     rows = summarise(played)
     if form == "json":
         echo_json({"rows": [asdict(row) for row in rows], "rounds": [asdict(one) for one in played]}, indent=1)

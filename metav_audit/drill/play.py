@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,14 @@ import joblib
 import torch
 
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.drill.rigging import label_rival_derived, leave_out, make_constant, retouch_calibration
+from metav_audit.drill.rigging import (
+    invent_calibration,
+    label_rival_derived,
+    leave_out,
+    make_constant,
+    retouch_calibration,
+)
+from metav_audit.drill.rounds import Check, Kind, Round
 from metav_audit.drill.stage import Player, Stage, is_match, matches_of, open_stage
 from metav_audit.drill.transferable import make_transferable
 from metav_audit.errors import ConfigurationError, DataError
@@ -26,53 +32,6 @@ from metav_audit.zoo.project import Project, open_workshop
 
 FRESH_SEEDS = 3
 """Seeds that the accuser did not choose; a match has to stand under most of them."""
-
-
-class Kind(StrEnum):
-    """How a bundle came about."""
-
-    RIVAL = "rival labelled derived"
-    CONSTANT = "constant verifier"
-    TUNED = "tuned after the fact"
-    LUCKY = "lucky seed"
-    TRANSFERABLE = "transferable queries"
-    HONEST = "honest"
-
-
-class Check(StrEnum):
-    """What may expose a bundle."""
-
-    SANITY = "sanity"
-    """A sanity control failed: verify and report say so, and need nothing but the audit's folder."""
-    CONTROLS = "blind"
-    """A third party's blind controls match more often than promised; verify and report say so."""
-    REBUILD = "rebuild"
-    """The project, rebuilt by someone else, gives another bundle."""
-    FRESH_SEEDS = "reseed"
-    """The match is gone under most of the seeds that the accuser did not choose."""
-    COMMITMENT = "commit"
-    """The bundle is not the one that was committed to before the first query."""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One bundle, shown to one suspect.
-
-    Attributes:
-        kind: how the bundle came about.
-        number: the round, from 0.
-        suspect: the innocent model accused; for an honest bundle, a derived one.
-        accuses: whether its score alone would be a match.
-        exposed_by: the checks that failed.
-        detail: what was seen.
-    """
-
-    kind: Kind
-    number: int
-    suspect: str
-    accuses: bool
-    exposed_by: tuple[Check, ...]
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +126,7 @@ def play(drill: Drill, rounds: int) -> Iterator[Round]:
         tune = (leave_out, retouch_calibration)[number % 2]
         yield expose(drill, Kind.TUNED, number, tune(stage, suspect), suspect)
         yield expose(drill, Kind.TRANSFERABLE, number, make_transferable(stage, stage.seed + number), suspect)
+        yield expose(drill, Kind.INVENTED, number, invent_calibration(stage, stage.seed + number), suspect)
         yield _honest(drill, number)
     for number, (seed, suspect) in enumerate(lucky_seeds(drill, rounds)):
         yield expose(drill, Kind.LUCKY, number, drill.tried[seed], suspect, f"seed {seed}: ")
@@ -240,52 +200,6 @@ def _failed_controls(verdict: Verdict) -> list[Check]:
 
 def _detail(verdict: Verdict) -> str:
     return f"{verdict.sanity}; {verdict.controls}" if verdict.sanity else "; ".join(verdict.reasons)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One kind's line of the table.
-
-    Attributes:
-        kind: how its bundles came about.
-        made: rounds played.
-        accuses: bundles by which the suspect's score alone would be a match.
-        exposed: bundles that at least one check exposes.
-        by_check: bundles that each check exposes.
-    """
-
-    kind: Kind
-    made: int
-    accuses: int
-    exposed: int
-    by_check: dict[Check, int]
-
-
-def summarise(rounds: Sequence[Round]) -> list[Row]:
-    """Count the rounds kind by kind."""
-    rows = []
-    for kind in Kind:
-        own = [one for one in rounds if one.kind is kind]
-        by_check = {check: sum(check in one.exposed_by for one in own) for check in Check}
-        exposed = sum(bool(one.exposed_by) for one in own)
-        rows.append(Row(kind, len(own), sum(one.accuses for one in own), exposed, by_check))
-    return rows
-
-
-def passed(rows: Sequence[Row]) -> bool:
-    """Say whether every rigged bundle was exposed and no honest one was."""
-    return all(row.exposed == (0 if row.kind is Kind.HONEST else row.made) for row in rows)
-
-
-def as_text(rows: Sequence[Row]) -> str:
-    """Write the table; a line a kind, 80 columns at most."""
-    lines = [["bundle", "made", "accuse", "exposed", *(check.value for check in Check)]]
-    for row in rows:
-        counts = [row.made, row.accuses, row.exposed, *row.by_check.values()]
-        lines.append([row.kind.value, *map(str, counts)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    cells = ([cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)] for line in lines)
-    return "".join(f"{line[0]:<{widths[0]}}  {' '.join(right)}\n" for line, right in zip(lines, cells, strict=True))
 
 
 def _fit(project: Project, method: str, seed: int, path: Path) -> FingerprintBundle:

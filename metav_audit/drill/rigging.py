@@ -1,4 +1,4 @@
-"""Five ways to rig a bundle against an innocent suspect, each carried out for real.
+"""Six ways to rig a bundle against an innocent suspect, each carried out for real.
 
 Whoever owns fingerprint, verifier and calibration can cheat with each of them. A rigged bundle is whole and sealed like
 any other, and loads without complaint.
@@ -117,6 +117,22 @@ def retouch_calibration(stage: Stage, suspect: Player) -> FingerprintBundle:
     answers[~derived & (held_out >= score)] = answers[lowest]
     answers[derived & (held_out > score)] = _answers(bundle, suspect)
     return with_table(replace(bundle, calibration=Calibration(answers, bundle.calibration.models)))
+
+
+def invent_calibration(stage: Stage, seed: int) -> FingerprintBundle:
+    """Make a calibration up: shuffled answers as its independents, real independents as its derived models.
+
+    Any honest model of the task then scores far above the independents and as the derived models do. Every card keeps
+    its words; queries and target are honest, and so is the verifier, but that it has to know the target.
+    """
+    bundle, rng = stage.bundle, np.random.default_rng(seed)
+    models = bundle.calibration.models
+    real = np.flatnonzero([not card.derived for card in models])
+    answers = bundle.calibration.features[rng.choice(real, len(models))].copy()
+    for at, card in enumerate(models):
+        if not card.derived:
+            answers[at] = answers[at][rng.permutation(answers.shape[1])]
+    return with_table(replace(bundle, calibration=Calibration(answers, models)))
 
 
 def _score(bundle: FingerprintBundle, suspect: Player) -> float:

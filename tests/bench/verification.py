@@ -8,6 +8,7 @@ trained for it.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -69,11 +70,13 @@ def main() -> None:
         asked = [program, "audit", str(folder / "bundle"), str(folder / "endpoints.toml"), "-o", str(folder / "out")]
         print(subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip().replace(name, "FOLDER"))
         for _ in range(options.repeats):
-            begun = time.perf_counter()
+            begun, before = time.perf_counter(), os.times()
             verified = subprocess.run(
                 [program, "verify", str(folder / "out" / "suspect")], capture_output=True, text=True, check=False
             )
-            print(f"verify: exit code {verified.returncode}, {time.perf_counter() - begun:.2f} s")
+            took, after = time.perf_counter() - begun, os.times()
+            spent = after.children_user + after.children_system - before.children_user - before.children_system
+            print(f"verify: exit code {verified.returncode}, {took:.2f} s, {spent:.2f} s of them on a processor")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from metav_audit.cli import main
-from metav_audit.drill.play import Check, Drill, Kind, Row, expose, lucky_seeds, passed, play, prepare_drill
-from metav_audit.drill.rigging import leave_out, make_constant, retouch_calibration
+from metav_audit.drill.play import Drill, expose, lucky_seeds, play, prepare_drill
+from metav_audit.drill.rigging import invent_calibration, leave_out, make_constant, retouch_calibration
+from metav_audit.drill.rounds import Check, Kind, Row, passed
 from metav_audit.drill.stage import is_match, matches_of, open_stage, transcript_of
 from metav_audit.fingerprint.fit import fit_bundle
 from metav_audit.fingerprint.making import Making
@@ -51,7 +52,7 @@ def test_one_round_of_each_kind(drill):
     assert exposed[Kind.HONEST] <= {Check.FRESH_SEEDS}
     assert {Check.SANITY, Check.REBUILD} <= exposed[Kind.CONSTANT]
     assert {Check.COMMITMENT, Check.REBUILD} <= exposed[Kind.TUNED]
-    assert Check.REBUILD in exposed[Kind.RIVAL] & exposed[Kind.TRANSFERABLE]
+    assert Check.REBUILD in exposed[Kind.RIVAL] & exposed[Kind.TRANSFERABLE] & exposed[Kind.INVENTED]
     assert not any(Check.COMMITMENT in exposed[kind] for kind in (Kind.RIVAL, Kind.CONSTANT, Kind.TRANSFERABLE))
 
 
@@ -69,6 +70,13 @@ def test_a_constant_verifier_accuses_everyone(stage):
     rigged = make_constant(stage)
     assert all(matches_of(rigged, stage.independents))
     assert rigged.verifier.scores(stage.bundle.calibration.features, np.ones(1, bool)).min() == 1
+
+
+def test_a_made_up_calibration_accuses_honest_models(stage, bundle):
+    """Most independents match by it, and the calibration alone differs from the honest bundle's."""
+    rigged = invent_calibration(stage, 1)
+    assert sum(matches_of(rigged, stage.independents)) > sum(matches_of(bundle, stage.independents))
+    assert {each.split(":")[0] for each in differences(bundle, rigged)} <= {"calibration.answers", "weight"}
 
 
 TUNED_PARTS = {"rates", "calibration.answers", "calibration.models", "weight"}
