@@ -128,7 +128,7 @@ def test_too_little_memory_is_an_error_line(monkeypatch, capsys, tmp_path):
     def exhausted(*_):
         raise MemoryError
 
-    monkeypatch.setattr("metav_audit.verify.verify_folder", exhausted)
+    monkeypatch.setattr("metav_audit.verify.verify_audit", exhausted)
     with pytest.raises(SystemExit) as end:
         main(["verify", str(tmp_path)])
     assert end.value.code == 4

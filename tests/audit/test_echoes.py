@@ -130,7 +130,7 @@ def test_a_dropped_answer_does_not_count_and_its_hash_is_kept(tmp_path, monkeypa
     assert all("SUSPECT_TOKEN" in each.error for each in kept)
     with pytest.raises(SystemExit) as end:
         main(["verify", str(tmp_path / "out" / "a")])
-    assert not end.value.code
+    assert end.value.code == 6
     spelled = TOKEN.encode().hex().encode()
     for path in (tmp_path / "out").rglob("*"):
         assert not path.is_file() or spelled not in path.read_bytes()
