@@ -93,6 +93,9 @@ def signed_content(file, kind=None, expected_key=None, name="a seal"):
         f"{name} is a {statement['predicateType']}",
     )
     need(set(file) == {"format", "schema_version", "envelope", "public_key", "time_stamp"}, f"{name}: its fields")
+    form = file["format"], file["schema_version"]
+    need(form == ("metav-audit-attestation", 1), f"{name}: its format")
+    need(kind != "closing:v1" or file["time_stamp"] is None, f"{name} has a time stamp, which no closing has")
     need(len(envelope["signatures"]) == 1 and envelope["signatures"][0]["keyid"] == sha(der), f"{name}: its key")
     return statement, sha(der)
 

@@ -63,8 +63,8 @@ class Attestation:
             stamp = fields["time_stamp"]
             stamp = None if stamp is None else _stamp_from_json(stamp)
             read = cls(Envelope.from_json(fields["envelope"]), fields["public_key"], stamp)
-            if read.to_bytes() != content:
-                raise ValueError("it is not written as such files are")
+            if strict_json(read.to_bytes()) != fields:
+                raise ValueError("it says the same in another way than such files do")
             return read
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EvidenceError(f"the attestation is damaged, or none of ours: {error}") from None

@@ -86,7 +86,10 @@ def closing_of(folder: AuditFolder, transcript: Transcript, signer: str | None =
         sentence = f"The closing is missing: nothing signs the list of all files ({CLOSING})."
         return Attested(AttestedStatus.INVALID, sentence)
     try:
-        findings = check_closing(load_attestation(folder / CLOSING), _closed(folder), signer=expected)
+        closing = load_attestation(folder / CLOSING)
+        if closing.sha256 != sha256_of_file(folder / CLOSING):
+            raise EvidenceError("it is not written as such files are")
+        findings = check_closing(closing, _closed(folder), signer=expected)
     except EvidenceError as error:
         return Attested(AttestedStatus.INVALID, f"The closing does not hold: {error}.")
     if findings.problem is not None:
