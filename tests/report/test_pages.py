@@ -15,7 +15,7 @@ from metav_audit.report.figures.agreement import agreement_plot
 from metav_audit.report.figures.ruler import ruler
 from metav_audit.report.figures.scores import strip_plot
 from metav_audit.report.layout import lay_out
-from metav_audit.verdict import RULES, AuditFolder
+from metav_audit.verdict import RULES, AuditFolder, ControlRecord
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder
 
@@ -92,8 +92,8 @@ def test_without_a_score_what_rests_on_one_is_left_out(tmp_path):
 def test_a_verdict_that_does_not_stand_says_so_first(folder):
     """A failed control, a broken seal or commitment is a warning above the verdict; what is merely absent is none."""
     assert lay_out(load_report(AuditFolder(folder))).cover.warning is None
-    record = {"control": "own", "passed": False, "outcome": None, "error": "refused"}
-    (folder / "positive-control.json").write_text(json.dumps(record))
+    record = ControlRecord("own", False, None, "refused", None, None)  # noqa: FBT003
+    (folder / "positive-control.json").write_bytes(record.to_bytes())
     report = load_report(AuditFolder(folder))
     assert "own, could not be audited: no verdict of this run stands" in lay_out(report).cover.warning
     broken = Attested(AttestedStatus.INVALID, "The seal does not hold.")
@@ -103,8 +103,8 @@ def test_a_verdict_that_does_not_stand_says_so_first(folder):
 
 def test_controls_stand_in_a_section_of_their_own(folder):
     """Sanity controls and the run's positive control, each with what was seen."""
-    record = {"control": "own", "passed": True, "outcome": "match", "error": None}
-    (folder / "positive-control.json").write_text(json.dumps(record))
+    record = ControlRecord("own", True, "match", None, "0" * 64, "0" * 64)  # noqa: FBT003
+    (folder / "positive-control.json").write_bytes(record.to_bytes())
     rows = sections(load_report(AuditFolder(folder)))["Controls"].blocks[1].rows
     assert [row[:2] for row in rows] == [("Sanity controls", "passed"), ("Positive control", "passed")]
     assert rows[1][2] == "The run's positive control, own, came out as a match, as it must."
