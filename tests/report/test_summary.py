@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 
 import pandas as pd
 import pypdf
@@ -12,6 +11,7 @@ import pytest
 from metav_audit.errors import ConfigurationError
 from metav_audit.report.as_csv import SUMMARY_COLUMNS
 from metav_audit.report.summary import is_fleet, read_entries, write_summary
+from metav_audit.verdict import ControlRecord
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -20,8 +20,8 @@ NEAR, FAR, TARGET = linear_model(TASK, 5, distance=0.03), linear_model(TASK, 9, 
 
 
 def control(folder, name, *, passed):
-    record = {"control": name, "passed": passed, "outcome": "match" if passed else "no_match", "error": None}
-    (folder / "positive-control.json").write_text(json.dumps(record))
+    record = ControlRecord(name, passed, "match" if passed else "no_match", None, "0" * 64, "0" * 64)
+    (folder / "positive-control.json").write_bytes(record.to_bytes())
 
 
 @pytest.fixture
