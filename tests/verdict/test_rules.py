@@ -202,11 +202,11 @@ def test_the_statement_has_every_rule():
     assert stated["constant_answers"] == TASK.output.constant
 
 
-PRECISION = {"DIGITS", "_ENOUGH", "_TINY"}
+PRECISION = {"DIGITS", "_ENOUGH", "_TINY", "DRAWS", "_BATCH"}
 """How finely figures are computed and written."""
 PRINTED = {"CONFIDENCE", "_MARGIN"}
 """What intervals and plots show."""
-REFUSED = {"_SUM_TOLERANCE", "SCHEMA_VERSION", "PLAIN_VERSION", "MOST_NUMBERS", "MOST_MODELS"}
+REFUSED = {"_SUM_TOLERANCE", "SCHEMA_VERSION", "PLAIN_VERSION", "MOST_NUMBERS", "MOST_MODELS", "KEY_BYTES"}
 """What is no answer or no file of ours at all is an error, and no verdict; so is what is too large: MAX."""
 
 
