@@ -15,7 +15,10 @@ def printable(text: object) -> str:
 
     Left as they are, they would let a name rearrange the line it is printed in, or break a file's encoding.
     """
-    return "".join(escaped(character) if _hidden(character) else character for character in str(text))
+    told = str(text)
+    if told.isprintable():  # Nearly everything is, and no category that is hidden.
+        return told
+    return "".join(escaped(character) if _hidden(character) else character for character in told)
 
 
 def _hidden(character: str) -> bool:
