@@ -370,7 +370,8 @@ def schedule(queries, natural, nonce):
     def drawn(what, items):
         return sorted(items, key=lambda item: hashlib.sha256(f"{nonce} {what} {item}".encode()).digest())
 
-    base, opening = queries + natural, drawn("opening", range(queries, queries + natural))[:4]
+    base = queries + natural
+    opening = drawn("opening", range(queries, base))[:4] or drawn("repeat", range(base))[:1]
     others = drawn("pair", [one for one in range(base) if one not in opening])
     twins = [base + one for one in (opening + others)[:8]] if natural else []
     again = drawn("repeat", range(base))[:4] * 4

@@ -208,7 +208,7 @@ class _Run:
     async def ask_all(self, asker: Asker) -> None:
         """Ask one batch at a time until one is answered, then the rest side by side, and at last what closes the audit.
 
-        So an endpoint whose answers do not fit costs one request, and one that is down costs few.
+        So an endpoint whose answers do not fit costs one request, two where it takes batches, and one that is down few.
         """
         self.say()
         while self._waiting and not self._heard:
@@ -272,10 +272,15 @@ class _Run:
             self.say()
 
     def _fail(self, queries: Queries, error: AnswerError | RemoteError) -> None:
+        if not (self._heard or self._done) and len(queries) > 1 and not isinstance(error, GivenUpError):
+            # One input that the server does not take spoils its batch; its first alone says whether it answers at all.
+            self._waiting.extendleft([queries[1:], queries[:1]])
+            self.say(str(error))
+            return
         known = answered_before(queries, self.schedule, self._done)
         self._failed.append(_Failure(queries, str(error), isinstance(error, AnswerError | StuckError)))
         where = f"endpoint {self._endpoint.name}"
-        if not self._heard or isinstance(error, GivenUpError):
+        if isinstance(error, GivenUpError) or not (self._heard or self._done):
             raise type(error)(f"{where}: {error}") from error
         if len(self._failed) > (PATIENCE if known else MOST_FAILURES + self._endpoint.limits.concurrency):
             raise RemoteError(f"{where}: {len(self._failed)} requests in a row failed; the last: {error}") from error

@@ -3,7 +3,8 @@
 The fingerprint's queries and the natural inputs stand in shuffled order. Some of either, drawn alike, are asked again
 and again between them, and of some a near-duplicate is asked: whoever answers cannot tell by order or repetition which
 is which. The first few are natural, so that an endpoint that changes its model at the first odd input has already shown
-the one before; the last two repeat earlier ones, and vouch for all between.
+the one before; without natural inputs the first is one that is repeated. The last two repeat earlier ones, and vouch
+for all between.
 """
 
 from __future__ import annotations
@@ -118,10 +119,10 @@ def _places(schedule: Schedule) -> dict[int, tuple[int, ...]]:
 @lru_cache(maxsize=64)
 def _schedule(queries: int, natural: int, nonce: str) -> Schedule:
     base = queries + natural
-    opening = _drawn(nonce, "opening", range(queries, base))[:OPENING]
+    repeated = _drawn(nonce, "repeat", range(base))[:REPEATED]
+    opening = _drawn(nonce, "opening", range(queries, base))[:OPENING] or repeated[:1]
     others = _drawn(nonce, "pair", (number for number in range(base) if number not in opening))
     twins = [base + number for number in [*opening, *others][:PAIRS]] if natural else []
-    repeated = _drawn(nonce, "repeat", range(base))[:REPEATED]
     again = [number for _ in range(TIMES - 1) for number in repeated]
     between = [*(number for number in range(base) if number not in opening), *twins, *again[CLOSING:]]
     order = _drawn(nonce, "place", range(len(between)))

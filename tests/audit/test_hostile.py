@@ -173,16 +173,21 @@ def test_a_block_page_gets_no_verdict(audit):
 
 
 def test_honest_endpoints_get_their_verdict(audit, server):
-    """Derived and independent models, 25 of each: 50 of 50 right, in no more requests than needed.
+    """Derived and independent models, 25 of each: every copy found, no independent accused, four of five cleared.
 
-    The independents lie further out than the calibration's: one that lies just as far may not be ten times as probable
-    among them as among derived models, and is then inconclusive.
+    The independents lie a little further out than the calibration's; one that lies where derived models may lie, or
+    beyond all independents, is inconclusive. Nobody is asked more than needed.
     """
-    for seed in range(at_scale(4, 25)):
-        for honest, outcome in (
-            (derived(seed), VerdictOutcome.MATCH),
-            (independent(seed, distance=0.35), VerdictOutcome.NO_MATCH),
-        ):
-            verdict = audit(answering(lambda number, inputs, m=honest: m(inputs)), f"{seed}-{outcome}")
-            assert verdict.outcome is outcome, (seed, verdict.reasons)
-            assert len(server.log) == REQUESTS
+    runs = at_scale(4, 25)
+    cleared = 0
+    for seed in range(runs):
+        verdict = audit(answering(lambda number, inputs, m=derived(seed): m(inputs)), f"{seed}-derived")
+        assert verdict.outcome is VerdictOutcome.MATCH, (seed, verdict.reasons)
+        assert len(server.log) == REQUESTS
+        verdict = audit(
+            answering(lambda number, inputs, m=independent(seed, distance=0.25): m(inputs)), f"{seed}-independent"
+        )
+        assert verdict.outcome is not VerdictOutcome.MATCH, (seed, verdict.reasons)
+        assert len(server.log) == REQUESTS
+        cleared += verdict.outcome is VerdictOutcome.NO_MATCH
+    assert cleared >= 0.8 * runs

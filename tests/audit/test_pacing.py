@@ -25,7 +25,7 @@ from tests.servers import ModelServer, Reply
 TASK = make_task()
 BUNDLE = make_bundle(queries=12, task=TASK)
 TARGET = linear_model(TASK, 0)
-ONCE = f"{1:032x}"
+ONCE = f"{0x24:02x}" * 16
 """A nonce whose fifth place asks what is asked once."""
 SERIAL = {"concurrency": 1}
 
@@ -297,7 +297,7 @@ def test_spent_wall_time_leaves_time_for_what_closes_the_audit(tmp_path):
 
     with ModelServer(model) as server:
         asked = endpoint(server.url, TASK, limits={"wall_s": 36, **SERIAL})
-        transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=pauses, clock=pauses.clock)
+        transcript = audit_endpoint(BUNDLE, asked, tmp_path, sleep=pauses, clock=pauses.clock, draw=lambda: ONCE)
     assert sum(answer is not None for answer in transcript.answers) == 16
     assert "wall time of 36 seconds" in transcript.exchanges[-3].reason
     assert None not in transcript.answers[-2:]

@@ -29,7 +29,7 @@ from metav_audit.transcript import load_transcript
 from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.audit.fault_proxy import Fault, FaultProxy, Met, Schedule
 from tests.audit.helpers import Pauses, records
-from tests.builders import linear_model, make_bundle, make_task
+from tests.builders import linear_model, make_bundle, make_task, with_natural
 from tests.scale import at_scale
 from tests.servers import FIELDS, ModelServer
 
@@ -39,7 +39,7 @@ RUNS = 6
 """So often the same command is given before an audit is left unfinished."""
 
 TASK = make_task(classes=4)
-BUNDLE = make_bundle(queries=24, task=TASK, spread=0.5)
+BUNDLE = with_natural(make_bundle(queries=24, task=TASK, spread=0.5), spread=0.5)
 SUSPECTS = {
     VerdictOutcome.MATCH: linear_model(TASK, 5001, distance=0.03),
     VerdictOutcome.NO_MATCH: linear_model(TASK, 7001, distance=0.7),
@@ -85,15 +85,15 @@ class Elsewhere:
 
 
 def weather(endpoint: Endpoint, seed: int) -> Schedule:
-    """From a light breeze to a storm; some audits meet inputs that the server never takes, few of them among four."""
+    """From a light breeze to a storm; some audits meet inputs that the server never takes, few of them natural."""
     rng = random.Random(seed)
-    some = [endpoint.adapter.encode(each[None]).content for each in BUNDLE.inputs[:4]]
+    natural = [endpoint.adapter.encode(each[None]).content for each in BUNDLE.natural.inputs]
     return Schedule(
         seed,
         rough=rng.choice((0.02, 0.1, 0.3, 0.7)),
         spell=rng.choice((1, 3, 12)),
         refused=rng.choice((0, 0, 0.1, 0.6)),
-        spared=frozenset(sha256(body).hexdigest() for body in some if rng.random() < 0.9),
+        spared=frozenset(sha256(body).hexdigest() for body in natural if rng.random() < 0.9),
     )
 
 

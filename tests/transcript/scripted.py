@@ -24,7 +24,7 @@ from metav_audit.verdict import LOCK, TRANSCRIPT
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FROZEN = FIXTURES / "transcripts" / "whole"
-NONCE = "5c" * 16
+NONCE = "11" * 16
 TOKEN = "scripted-token-0123456789"
 _ROWS = ((0.7, 0.2, 0.1), (0.1, 0.7, 0.2), (0.2, 0.1, 0.7), (0.4, 0.4, 0.2))
 _FIELDS = {

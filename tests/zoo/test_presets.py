@@ -64,7 +64,7 @@ def test_a_twin_is_made_from_an_independent_of_its_lineage(plans):
         assert twin.recipe != "train"
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["quick", "standard", "full"])
 def test_the_sizes_are_those_of_the_preset(preset):
     """Lineages of each side, and twins, are as many as the preset says."""
     plans, sizes = plan_zoo(preset, ARCHITECTURES, 0), PRESETS[preset]
