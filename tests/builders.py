@@ -120,9 +120,12 @@ def make_bundle(
 
 
 def with_natural(
-    bundle: FingerprintBundle, spread: float = 0.2, count: int = 16, misread: int = 2
+    bundle: FingerprintBundle, spread: float = 0.2, count: int = 16, misread: int = 2, *, mixed: bool = False
 ) -> FingerprintBundle:
-    """A bundle of ``make_bundle`` with as large a ``spread``, and natural inputs that its models agree on."""
+    """A bundle of ``make_bundle`` with as large a ``spread``, and natural inputs that its models agree on.
+
+    With ``mixed`` they are as many of each label as can be.
+    """
     task, half = bundle.task, len(bundle.calibration.models) // 2
     models = [linear_model(task, 1000 + index, distance=0.05) for index in range(half)]
     models += [linear_model(task, 2000 + index, distance=spread) for index in range(half)]
@@ -131,9 +134,18 @@ def with_natural(
         return clipped_log_probabilities(model(inputs), ScoreKind.PROBABILITY).astype(np.float32)
 
     target, pool = linear_model(task, 0), task.domain.sample(2000, np.random.default_rng(5))
+    if mixed:
+        weights = linear_weights(task, 0)
+        leaning = (weights - weights.mean(axis=1, keepdims=True)).T.reshape(-1, *task.domain.shape)
+        pool = task.domain.project((pool + 0.2 * leaning[np.arange(len(pool)) % len(leaning)]).astype(np.float32))
     own, others = answers(target, pool), np.stack([answers(model, pool) for model in models])
     agreeing = (others.argmax(axis=2) == own.argmax(axis=1)).mean(axis=0)
-    chosen = np.argsort(-agreeing, kind="stable")[:count]
+    chosen = np.argsort(-agreeing, kind="stable")
+    if mixed:
+        seen = {label: iter(range(len(pool))) for label in range(task.output.size)}
+        turn = np.array([next(seen[int(own[at].argmax())]) for at in chosen])
+        chosen = chosen[np.argsort(turn, kind="stable")]
+    chosen = chosen[:count]
     inputs = np.concatenate([bundle.inputs, pool[chosen]])
     # One level of the first element, up or down.
     twins, step = inputs.copy(), 1 / (task.domain.levels - 1)

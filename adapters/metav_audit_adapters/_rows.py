@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +29,19 @@ class LabelOptions(AdapterOptions):
     """How an API's labels are read."""
 
     label_map: dict[str, str] = Field(default_factory=dict, description="the API's labels -> the task's labels")
+    order: tuple[str, ...] | None = Field(
+        None, description="the task's labels in the order of a bare list of scores; the task's own order if absent"
+    )
+
+
+NUMBER = re.compile(r"\s*([+-]?\d{1,40}(?:\.\d{0,40})?(?:[eE][+-]?\d{1,3})?)\s*(%?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Reads a list of numbers, an object {label: score}, or a list of labelled scores.
+    """Reads a list of numbers, an object {label: score}, one labelled score or a list of them, or two parallel lists.
+
+    A number may stand in a text, with a percent sign where the scores are percents.
 
     Attributes:
         labels: the task's labels, in order.
@@ -41,6 +50,8 @@ class RowReader:
         score_key: the key of the score in a labelled score.
         alone: whether an answer is declared to be a bare label, without any score.
         values: the output space of answers that are values and no scores; None for scores.
+        percent: whether the scores are percents.
+        order: the labels in the order of a bare list.
     """
 
     labels: tuple[str, ...]
@@ -49,6 +60,8 @@ class RowReader:
     score_key: str = "score"
     alone: bool = False
     values: OutputSpace | None = None
+    percent: bool = False
+    order: tuple[str, ...] | None = None
 
     @classmethod
     def open(
@@ -62,14 +75,17 @@ class RowReader:
         """Build the reader an adapter's options describe.
 
         Raises:
-            ConfigurationError: ``label_map`` leads to a label that the task lacks.
+            ConfigurationError: ``label_map`` leads to a label that the task lacks, or ``order`` does not name them all.
         """
         unknown = sorted(set(options.label_map.values()) - set(task.output.labels))
         if unknown:
             raise refused(adapter, "label_map", f"the task has no label {unknown[0]!r}")
+        if options.order is not None and sorted(options.order) != sorted(task.output.labels):
+            raise refused(adapter, "order", "it must name each of the task's labels once")
         values = task.output if options.scores is ScoreKind.VALUE else None
         alone = options.scores is ScoreKind.LABEL
-        return cls(task.output.labels, options.label_map, label_key, score_key, alone, values)
+        percent = options.scores is ScoreKind.PERCENT
+        return cls(task.output.labels, options.label_map, label_key, score_key, alone, values, percent, options.order)
 
     def read_all(self, rows: Any, count: int) -> list[Answer]:
         """Read a list of ``count`` answers.
@@ -99,14 +115,40 @@ class RowReader:
         if self.alone and isinstance(row, str | int):
             return self._labelled([(row, 1.0)])
         if isinstance(row, dict):
-            return self._labelled(row.items())
+            return self._labelled(self._pairs(row))
         if isinstance(row, list) and any(isinstance(part, dict) for part in row):
             return self._labelled(self._pair(part) for part in row)
         if self.values is None:
-            return read_scores(row)
+            return self._in_order(row)
         if isinstance(row, str) and isinstance(self.values, GeneratedTensor):
             return read_scores(self.values.from_picture(_from_base64(row)))
-        return read_values(row, self.values.size)
+        return read_values(self._number(row), self.values.size)
+
+    def _in_order(self, row: Any) -> Answer:
+        """Read a bare list, in the task's order or the API's own."""
+        answer = read_scores([self._number(part) for part in row] if isinstance(row, list) else row)
+        if self.order is None or len(answer.scores) != len(self.order):
+            return answer
+        scores = dict(zip(self.order, answer.scores, strict=True))
+        return Answer(tuple(scores[label] for label in self.labels))
+
+    def _pairs(self, row: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
+        """Read an object: labels with scores, or one label with its score, or a list of each, beside whatever else."""
+        if self.label_key not in row or self.score_key not in row or {self.label_key, self.score_key} <= {*self.labels}:
+            return row.items()
+        labels, scores = row[self.label_key], row[self.score_key]
+        if isinstance(labels, list) and isinstance(scores, list) and len(labels) == len(scores):
+            return zip(labels, scores, strict=True)
+        return [(labels, scores)]
+
+    def _number(self, value: Any) -> Any:
+        """Return what stands for a number, with texts such as "97.3 %" read."""
+        found = NUMBER.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            return value
+        if found[2] and not self.percent:
+            raise AnswerError('an answer holds percent signs: declare what the API returns (scores = "percent")')
+        return float(found[1])
 
     def _labelled(self, pairs: Iterable[tuple[Any, Any]]) -> Answer:
         scores: dict[str, Any] = {}
@@ -114,7 +156,7 @@ class RowReader:
             label = self._label(remote)
             if label in scores:
                 raise AnswerError(f"an answer names the label {label!r} twice")
-            scores[label] = score
+            scores[label] = self._number(score)
         return read_scores([scores.get(label) for label in self.labels])
 
     def _pair(self, part: Any) -> tuple[Any, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -14,16 +14,18 @@ from metav_audit.adapter import (
     ConfigurationError,
     Inputs,
     Outcome,
+    Place,
     Request,
     Response,
     TaskSpec,
     read_json,
 )
+from metav_audit_adapters._guesses import MANY, ONE
 from metav_audit_adapters._inputs import InputOptions, check_inputs, check_pictures, pictures, write_inputs
+from metav_audit_adapters._places import find_places
 from metav_audit_adapters._rows import LabelOptions, RowReader
 from metav_audit_adapters._shared import form_request, json_request, walk
 
-ONE, MANY = "{{input}}", "{{inputs}}"
 _THROTTLED = (b"ThrottlingException", b"TooManyRequestsException", b"ProvisionedThroughputExceededException")
 
 
@@ -106,6 +108,10 @@ class TemplateAdapter(Adapter):
     def body_of(self, response: Response) -> Any:
         """Parse the response's body; override it where the JSON is wrapped in something."""
         return read_json(response)
+
+    def places(self, response: Response, count: int) -> Iterator[Place]:
+        """Look at every part of the response."""
+        yield from find_places(self.body_of(response), self.task, count, many=self._many)
 
     def classify(self, response: Response) -> Outcome:
         """Know the clouds' own ways: throttling that comes as 400 (SageMaker), 529 and 530 for a busy backend."""

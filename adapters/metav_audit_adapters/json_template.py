@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, ClassVar, Self
 from urllib.parse import quote, urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from metav_audit.adapter import Answer, AnswerError, Inputs, Request, Response, Wait, read_json
+from metav_audit.adapter import (
+    Answer,
+    AnswerError,
+    Guess,
+    Hints,
+    Inputs,
+    Place,
+    Request,
+    Response,
+    TaskSpec,
+    Wait,
+    read_json,
+)
+from metav_audit_adapters._guesses import bodies
+from metav_audit_adapters._jobs import TICKET, is_under_way, look_for_result
 from metav_audit_adapters._shared import walk
 from metav_audit_adapters._template import TemplateAdapter, TemplateOptions
-
-TICKET = "{{ticket}}"
 
 
 class Poll(BaseModel):
@@ -73,6 +85,26 @@ class JsonTemplate(TemplateAdapter):
             if _is_done(poll, response):
                 return self.decode(response, len(inputs))
         raise AnswerError(f"the job is not done after {poll.at_most} polls: raise poll.at_most or poll.every_s")
+
+    @classmethod
+    def described_at(cls, url: str) -> tuple[str, ...]:
+        """Look where FastAPI and others put an OpenAPI description in JSON."""
+        return (urljoin(url, "/openapi.json"),)
+
+    @classmethod
+    def guesses(cls, task: TaskSpec, url: str, hints: Hints) -> Iterator[Guess]:
+        """Guess from the description, from what refusals name, and from what is usual."""
+        yield from bodies(task, url, hints)
+
+    def places(self, response: Response, count: int) -> Iterator[Place]:
+        """Look at every part of the response, unless it says that the job is not done."""
+        if not is_under_way(read_json(response)):
+            yield from super().places(response, count)
+
+    def follow(self, response: Response, hints: Hints) -> Generator[Request | Wait, Response, Mapping[str, Any] | None]:
+        """Take the response for that to a submitted job, and poll for its result."""
+        found = yield from look_for_result(self.address, response, hints, self.places)
+        return found
 
     def _poll_address(self, poll: Poll, submitted: Response) -> str:
         ticket = walk(read_json(submitted), poll.ticket, "poll.ticket")

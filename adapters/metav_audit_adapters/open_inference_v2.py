@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
 from typing import Any, ClassVar
@@ -14,6 +16,8 @@ from metav_audit.adapter import (
     AdapterOptions,
     Answer,
     AnswerError,
+    Guess,
+    Hints,
     Inputs,
     Outcome,
     Request,
@@ -27,6 +31,8 @@ from metav_audit_adapters._shared import dumps, join, json_request, member, vers
 
 _CRASHES = (b"Internal Server Error", b"Traceback (most recent call last)")
 """How the page of a crash in MLServer begins: without and with its debug mode, which is on unless switched off."""
+_ADDRESS = re.compile(r"(https?://.*?)/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/infer)?/?")
+_USUAL_NAMES = ("input", "input-0", "input_0", "predict", "inputs", "x")
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _DTYPES = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
 
@@ -95,6 +101,23 @@ class OpenInferenceV2(Adapter):
             return Outcome.FATAL
         return super().classify(response)
 
+    @classmethod
+    def described_at(cls, url: str) -> tuple[str, ...]:
+        """Look at the model's metadata, where the address names a model."""
+        found = _ADDRESS.fullmatch(url)
+        return () if found is None else (join(found[1], "v2", "models", found[2], *versions(found[3])),)
+
+    @classmethod
+    def guesses(cls, task: TaskSpec, url: str, hints: Hints) -> Iterator[Guess]:
+        """Take names from the address and from the model's metadata, where they fit the task."""
+        found = _ADDRESS.fullmatch(url)
+        if found is None:
+            return
+        given = {"url": found[1], "model": found[2]} | ({"version": found[3]} if found[3] else {})
+        stated = [names for document in hints.documents.values() for names in _input_names(document, task)]
+        for name in dict.fromkeys(stated) if hints.documents else _USUAL_NAMES:
+            yield Guess({**given, "input_name": name}, f"{cls.name} {name}")
+
     def _output(self, outputs: list[dict[str, Any]]) -> dict[str, Any]:
         wanted = self.options.output_name
         if wanted is None:
@@ -104,6 +127,15 @@ class OpenInferenceV2(Adapter):
                 return output
         found = ", ".join(repr(str(output.get("name"))[:40]) for output in outputs[:8])
         raise AnswerError(f"the response has no output {wanted!r}, only {found}: mend output_name")
+
+
+def _input_names(document: Any, task: TaskSpec) -> Iterator[str]:
+    """Yield the name of the one input tensor that metadata state, if it has the task's shape."""
+    inputs = document.get("inputs") if isinstance(document, dict) else None
+    if isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict):
+        name, shape = inputs[0].get("name"), inputs[0].get("shape")
+        if isinstance(name, str) and name and isinstance(shape, list) and shape[1:] == list(task.domain.shape):
+            yield name
 
 
 def _split(response: Response) -> tuple[Any, bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -11,6 +13,8 @@ from metav_audit.adapter import (
     AdapterOptions,
     Answer,
     AnswerError,
+    Guess,
+    Hints,
     Inputs,
     Request,
     Response,
@@ -20,6 +24,8 @@ from metav_audit.adapter import (
 )
 from metav_audit_adapters._inputs import Layout, arrange, check_layout
 from metav_audit_adapters._shared import join, json_request, member, names, versions
+
+_ADDRESS = re.compile(r"(https?://.*?)/v1/models/([^/:]+)(?:/versions/([^/:]+))?(?::predict)?/?")
 
 
 class TensorFlowServingV1Options(AdapterOptions):
@@ -61,6 +67,18 @@ class TensorFlowServingV1(Adapter):
         if not isinstance(predictions, list):
             raise AnswerError(f"the response's 'predictions' is not a list but {type(predictions).__name__}")
         return read_rows([self._row(prediction) for prediction in predictions], count, self.task.output)
+
+    @classmethod
+    def guesses(cls, task: TaskSpec, url: str, hints: Hints) -> Iterator[Guess]:
+        """Take names from the address, and try the layouts, the one usual with TensorFlow first."""
+        del hints
+        found = _ADDRESS.fullmatch(url)
+        if found is None:
+            return
+        given = {"url": found[1], "model": found[2]} | ({"version": found[3]} if found[3] else {})
+        layouts = [Layout.HWC, Layout.CHW, Layout.HW] if len(task.domain.shape) == 3 else [Layout.CHW]
+        for layout in layouts:
+            yield Guess({**given, "layout": layout.value, "batch": 8}, cls.name)
 
     def _row(self, prediction: Any) -> Any:
         if not isinstance(prediction, dict):

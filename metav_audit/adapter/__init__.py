@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from metav_audit.adapter.check import AdapterContractError, check_adapter
-from metav_audit.adapter.contract import Adapter, AdapterOptions, Outcome, Request, Response, Wait
+from metav_audit.adapter.contract import (
+    Adapter,
+    AdapterOptions,
+    Guess,
+    Hints,
+    Outcome,
+    Place,
+    Refusal,
+    Request,
+    Response,
+    Wait,
+)
 from metav_audit.adapter.discovery import InstalledAdapter, find_adapter, installed_adapters
 from metav_audit.adapter.flow import Flow, Step, classify
 from metav_audit.adapter.reading import flatten, parse, read_json, read_rows, read_scores, read_values
@@ -19,10 +30,14 @@ __all__ = [
     "ConfigurationError",
     "Flow",
     "GeneratedTensor",
+    "Guess",
+    "Hints",
     "Inputs",
     "InstalledAdapter",
     "Outcome",
     "OutputSpace",
+    "Place",
+    "Refusal",
     "Request",
     "Response",
     "ScoreKind",

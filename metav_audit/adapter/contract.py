@@ -6,7 +6,7 @@ The client alone sends, waits, counts, retries and journals, so that no adapter 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -74,11 +74,64 @@ class AdapterOptions(BaseModel):
     batch: int = Field(default=1, ge=1, le=1024, description="queries in one request")
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request of a probe that was refused.
+
+    Attributes:
+        options: with which it was written.
+        text: the response's body, shortened; a stranger wrote it.
+    """
+
+    options: Mapping[str, Any]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a probe knows of an API so far.
+
+    Attributes:
+        documents: what the API says of itself, parsed JSON by address; a stranger wrote it.
+        refusals: what it refused, the first first.
+    """
+
+    documents: Mapping[str, Any] = field(default_factory=dict)
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Options that a probe may try.
+
+    Attributes:
+        options: the adapter's options, without what says where an answer lies.
+        form: what the request looks like; guesses of one form differ in how an input's numbers are written.
+    """
+
+    options: Mapping[str, Any]
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the answers may lie in a response.
+
+    Attributes:
+        options: the adapter's options that say so; the kind of score is found by trying.
+        labels: the labels that the API names there, in its own words; None where it names none.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+
+
 class Adapter(ABC):
     """One remote protocol's codec.
 
     A subclass sets ``name`` and ``summary``, may set ``Options`` to a subclass of AdapterOptions, and is
-    announced as an entry point of the group ``metav_audit.adapters``.
+    announced as an entry point of the group ``metav_audit.adapters``. With ``guesses``, and where need be
+    ``described_at``, ``places`` and ``follow``, ``metav-audit probe`` finds it; all four are pure, too.
     """
 
     name: ClassVar[str]
@@ -142,3 +195,33 @@ class Adapter(ABC):
         """Yield requests, be sent their OK responses, and return the answers, one an input."""
         response = yield self.encode(inputs)
         return self.decode(response, len(inputs))
+
+    @classmethod
+    def described_at(cls, url: str) -> tuple[str, ...]:
+        """Return addresses at which an API of this protocol describes itself, to be fetched by GET; none by default."""
+        del url
+        return ()
+
+    @classmethod
+    def guesses(cls, task: TaskSpec, url: str, hints: Hints) -> Iterator[Guess]:
+        """Yield options with which an API at ``url`` might take the task's inputs, the likeliest first.
+
+        Called again whenever more is known. By default there are none, and ``probe`` leaves the adapter out.
+        """
+        del task, url, hints
+        yield from ()
+
+    def places(self, response: Response, count: int) -> Iterator[Place]:
+        """Yield places where a response may hold ``count`` answers; by default the one that the protocol knows."""
+        del response, count
+        yield Place()
+
+    def follow(self, response: Response, hints: Hints) -> Generator[Request | Wait, Response, Mapping[str, Any] | None]:
+        """Look for the answer elsewhere, where a good response holds none: yield requests, be sent what came back.
+
+        Returns:
+            The further options with which ``flow`` finds the answer that came last, or None, as by default.
+        """
+        del response, hints
+        yield from ()
+        return None

@@ -15,12 +15,13 @@ from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, draw_nonce
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget
-from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep, Window, backoff, origin
+from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep, Window, backoff
 from metav_audit.audit.pace.retries import LONGEST_PAUSE_S, PassingError, StuckError, retrying
+from metav_audit.audit.wire.headers import headers_for
 from metav_audit.audit.wire.hints import announced_rest
 from metav_audit.audit.wire.identity import explain, identify
 from metav_audit.audit.wire.refusals import check_kept, no_response, refusal
-from metav_audit.audit.wire.transport import TransportError, WayOut, merge_headers
+from metav_audit.audit.wire.transport import TransportError, WayOut
 from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.task import Answer, Inputs
 from metav_audit.transcript import Received, Sent
@@ -183,7 +184,7 @@ class Asker:
 
     async def _send(self, request: Request, about: About, attempt: int) -> _Got:
         """Wait for a place and a turn, send, journal a refusal. What is returned is not in the journal yet."""
-        headers = self._headers_for(request)
+        headers = headers_for(self._endpoint, self._secrets, request, self._world.now())
         async with self._window:
             await self._host.turn(self._budget.seconds_left)
             self._budget.reserve(again=attempt > 1)
@@ -240,21 +241,6 @@ class Asker:
         asked = min(LONGEST_PAUSE_S, error.after or 0.0)
         self._host.rest(max(asked, backoff(self._host.strikes)) if self._host.open else asked)
         return error
-
-    def _headers_for(self, request: Request) -> dict[str, str]:
-        """Expand and sign, for the endpoint's own host alone: a server may name any address to poll."""
-        try:
-            elsewhere = origin(request.url) != origin(self._endpoint.url)
-        except ValueError:
-            raise AnswerError("the adapter asked for an address that is not valid") from None
-        if elsewhere:
-            raise AnswerError("the next request would go to another host than the endpoint's own, and is not sent")
-        headers = {name: self._secrets.expand(value) for name, value in self._endpoint.headers.items()}
-        signer = self._endpoint.signer
-        if signer is not None:
-            credentials = [self._secrets.expand(each) for each in signer.templates(self._secrets.values)]
-            headers |= signer.sign(request, merge_headers(request, headers), credentials, self._world.now())
-        return headers
 
     async def _received(
         self, got: _Got, outcome: str, error: str | None = None, answers: tuple[Answer, ...] | None = None

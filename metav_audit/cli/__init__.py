@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": "Put a model of your own behind an API, for rehearsals.",
     "log": "Seal and check the owner's request log.",
     "dither": "Serve with coins, and ask whose coins a suspect learned.",
+    "probe": "Find out how an API wants to be asked; write its endpoint file.",
     "audit": "Query endpoints, journal, decide and report; resumes by itself.",
     "verify": "Recompute an audit's verdict offline, step by step.",
     "pack": "Pack an audit's folder into one file.",

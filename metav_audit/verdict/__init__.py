@@ -27,6 +27,7 @@ from metav_audit.verdict.folder import (
 )
 from metav_audit.verdict.positive import ControlRecord
 from metav_audit.verdict.reading import Reading, read
+from metav_audit.verdict.rightness import achieved, is_usual, least_rightness, rightness
 from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.steadiness import first_look
@@ -64,6 +65,7 @@ __all__ = [
     "Scored",
     "Verdict",
     "VerdictOutcome",
+    "achieved",
     "audits_in",
     "calibration_scores",
     "check_names",
@@ -72,8 +74,11 @@ __all__ = [
     "decide",
     "first_look",
     "guard",
+    "is_usual",
     "judge",
+    "least_rightness",
     "load_controls",
     "read",
+    "rightness",
     "scores_in_full",
 ]

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metav_audit.bundle import SOURCES, FingerprintBundle, NaturalInputs
-from metav_audit.task import BoolArray, Features, FloatArray, OutputKind, OutputSpace, OutputView, ScoreKind, features
+from metav_audit.task import Features, FloatArray, OutputSpace, OutputView, ScoreKind, features
 from metav_audit.verdict.asked import Asked
+from metav_audit.verdict.rightness import achieved, least_rightness, rightness
 from metav_audit.verdict.rules import Rules
 
 CAUSES = "encoding, scale, layout, colour order, normalisation, label map"
@@ -59,7 +59,7 @@ def understanding(
         few = f"only {own.answered.sum()} of {len(natural.inputs)} natural inputs were answered: {_UNKNOWN}"
         return Understanding(said, (few,))
     compared = _Compared.of(bundle, natural, shown, own, view)
-    words = f"{said}, {_achieved(compared.right(own), own, space)}"
+    words = f"{said}, {achieved(compared.right(own), own, space)}"
     return Understanding(words, tuple(_faults(compared, own, rules)))
 
 
@@ -67,14 +67,6 @@ _NAMED = 2
 """Mistakes that are named at most, those that fit best."""
 
 _UNKNOWN = "whether the endpoint was asked rightly is not known"
-
-
-def _achieved(right: float, own: Features, space: OutputSpace) -> str:
-    if space.labelled:
-        return f"{round(right * int(own.answered.sum()))} of them as the target labels them"
-    if space.kind is OutputKind.REGRESSION:
-        return f"the values correlate with the target's by {right:.2f}"
-    return f"a likeness of {right:.2f} to outputs of the task's models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +102,12 @@ class _Compared:
         return cls(bundle.task.output, still, natural, both, target, models, natural.misread)
 
     def right(self, own: Features) -> float:
-        """Return how well the natural inputs are answered: the share as labelled, a correlation, or a likeness."""
-        reference = self.natural.reference
-        if self.space.labelled:
-            return _as_labelled(own.values, own.mask, reference)
-        if self.space.kind is OutputKind.REGRESSION:
-            return _correlation(own.values[own.answered], reference[own.answered])
-        pool = np.concatenate([reference[None], self.natural.models])
-        return _likeness(own.values[own.answered], pool, pool)
+        """Return how well the natural inputs are answered."""
+        return rightness(own, self.natural.reference, self.natural.models, self.space)
 
     def least_right(self) -> float:
         """Return how well the least right model of the calibration answers them."""
-        reference, models = self.natural.reference, self.natural.models
-        if self.space.labelled:
-            ones = np.ones(reference.shape, np.bool_)
-            return min(_as_labelled(each, ones, reference) for each in models)
-        if self.space.kind is OutputKind.REGRESSION:
-            return min(_correlation(each, reference) for each in models)
-        pool = np.concatenate([reference[None], models])
-        return min(_likeness(each, np.delete(pool, at + 1, 0), pool) for at, each in enumerate(models))
+        return least_rightness(self.natural.reference, self.natural.models, self.space)
 
     def nearer(self, least: float) -> Iterator[tuple[str, float, float]]:
         """Yield for each misreading by how much the endpoint's answers, and any model's at most, lie nearer to it.
@@ -180,7 +159,7 @@ def _faults(compared: _Compared, own: Features, rules: Rules) -> Iterator[str]:
     if right < floor:
         yield (
             f"the endpoint does not do the task on natural inputs that the target and its zoo get right ("
-            f"{_achieved(right, own, compared.space)}): the request is wrong, or its answers are read wrongly; "
+            f"{achieved(right, own, compared.space)}): the request is wrong, or its answers are read wrongly; "
             + (f"what fits: {named}" if fits else f"see to {CAUSES}")
         )
     elif fits:
@@ -202,34 +181,3 @@ def _shifts(compared: _Compared, own: Features, floor: float) -> Iterator[int]:
 
 def _shifted(by: int) -> str:
     return f"labels are shifted by {by}: mend label_map, or the order of labels"
-
-
-def _as_labelled(values: FloatArray, mask: BoolArray, reference: FloatArray) -> float:
-    """Return the share of answers whose likeliest label is the reference's."""
-    answered = mask.any(axis=1)
-    top = np.where(mask, values, -np.inf)[answered].argmax(axis=1)
-    return float((top == reference[answered].argmax(axis=1)).mean())
-
-
-def _correlation(values: FloatArray, reference: FloatArray) -> float:
-    """Return the correlation of the least correlated quantity; 0 where a quantity does not vary."""
-    found = 1.0
-    for one, other in zip(values.T.astype(np.float64), reference.T.astype(np.float64), strict=True):
-        varied = min(np.ptp(one), np.ptp(other)) > 1e-9
-        found = min(found, float(np.corrcoef(one, other)[0, 1]) if varied else 0.0)
-    return found
-
-
-def _likeness(values: FloatArray, pool: FloatArray, everyone: FloatArray) -> float:
-    """Return how like generated outputs are to those of a pool of models, 1 where they are the same, above 0.
-
-    Half of it is what the pool's own outputs have among each other.
-    """
-    usual = float(np.median([_nearest(each, np.delete(everyone, at, 0)) for at, each in enumerate(everyone)]))
-    return usual / (usual + _nearest(values, pool) + 1e-12)
-
-
-def _nearest(values: FloatArray, pool: FloatArray) -> float:
-    """Return how far outputs lie from the nearest of any output in a pool, on average."""
-    flat: NDArray[np.float32] = pool.reshape(-1, pool.shape[-1])
-    return float(np.mean([np.abs(flat - one).mean(axis=1).min() for one in values]))

@@ -1,0 +1,32 @@
+"""The endpoint's own headers on a request: expanded and signed just before it leaves, for its own host alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from metav_audit.adapter import Request
+from metav_audit.audit.endpoint.file import Endpoint
+from metav_audit.audit.endpoint.secrets import Secrets
+from metav_audit.audit.pace.pacing import origin
+from metav_audit.audit.wire.transport import merge_headers
+from metav_audit.errors import AnswerError
+
+
+def headers_for(endpoint: Endpoint, secrets: Secrets, request: Request, now: datetime) -> dict[str, str]:
+    """Expand and sign, for the endpoint's own host alone: a server may name any address to poll.
+
+    Raises:
+        AnswerError: the request would go elsewhere, or its address is not valid.
+    """
+    try:
+        elsewhere = origin(request.url) != origin(endpoint.url)
+    except ValueError:
+        raise AnswerError("the adapter asked for an address that is not valid") from None
+    if elsewhere:
+        raise AnswerError("the next request would go to another host than the endpoint's own, and is not sent")
+    headers = {name: secrets.expand(value) for name, value in endpoint.headers.items()}
+    signer = endpoint.signer
+    if signer is not None:
+        credentials = [secrets.expand(each) for each in signer.templates(secrets.values)]
+        headers |= signer.sign(request, merge_headers(request, headers), credentials, now)
+    return headers
