@@ -9,6 +9,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 _DEEPEST = 6
 _MOST_SLOTS = 40
+_MOST_FILLED = 16
+"""Parts of a request that are filled in because they must be there."""
 _MOST_PATHS = 200
 _JSON, _FORM = "application/json", "multipart/form-data"
 
@@ -109,7 +111,7 @@ def _filled(schema: Any, path: Path, slot: str, document: Any) -> Any:
         return slot
     properties = _properties(schema)
     filled = {}
-    for name in dict.fromkeys([*_required(schema), path[0]]):
+    for name in dict.fromkeys([*_required(schema)[:_MOST_FILLED], path[0]]):
         part = _resolved(properties.get(name), document)
         filled[name] = _filled(part, path[1:], slot, document) if name == path[0] else _value(part, document)
     return filled
@@ -123,9 +125,9 @@ def _value(schema: Mapping[str, Any], document: Any, depth: int = 0) -> Any:
     for key in ("enum", "examples"):
         if isinstance(schema.get(key), list) and schema[key]:
             return schema[key][0]
-    if _type(schema) == "object" and depth < _DEEPEST // 2:
+    if _type(schema) == "object" and depth < 1:
         properties = _properties(schema)
-        names = [name for name in _required(schema)[:_MOST_SLOTS] if name in properties]
+        names = [name for name in _required(schema)[:_MOST_FILLED] if name in properties]
         return {name: _value(_resolved(properties[name], document), document, depth + 1) for name in names}
     least = schema.get("minimum")
     number = least if isinstance(least, int | float) else 1

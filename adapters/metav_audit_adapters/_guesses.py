@@ -3,237 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from metav_audit.adapter import Guess, Hints, TabularDomain, TaskSpec
 from metav_audit_adapters._described import Path, Slot, slots_in
-from metav_audit_adapters._inputs import Colours, Encoding, Layout
+from metav_audit_adapters._inputs import Encoding, Layout
+from metav_audit_adapters._template import MANY, ONE
+from metav_audit_adapters._ways import Way, ways_of
+from metav_audit_adapters._wishes import Wishes
 
-ONE, MANY = "{{input}}", "{{inputs}}"
 BATCH = 8
 """Inputs in one request where an API takes a list."""
 
 _PICTURES = ("image", "img", "picture", "file", "data", "input", "inputs", "instances", "x", "content", "payload")
 _NUMBERS = ("inputs", "instances", "data", "input", "features", "x", "image", "images", "rows", "records", "values")
 _UPLOADS = ("file", "image")
-_QUOTED = re.compile(r"""['"`]([A-Za-z_][\w-]{0,40})['"`]""")
-_ASKED_FOR = re.compile(
-    r"(?i)(?:missing|requires?d?|needs?|lacks|\bno|expect(?:s|ed)?|field|key|parameter|property)[\s:=]+"
-    r"([a-z_]\w{0,40})"
-)
-_LACKED = re.compile(r"(?i)\b([a-z_]\w{0,40})(?:\s+(?:is|was|are))?\s+(?:missing|required|needed|absent|not found)")
-_WISHES = {
-    "picture": re.compile(r"base64|b64|valid string|data url|image data|encoded"),
-    "numbers": re.compile(r"valid list|array|nested|shape|\ba list|tensor|list of|matrix"),
-    "whole": re.compile(r"integer|whole number|\bints?\b|uint8|0\W{1,4}255"),
-    "last": re.compile(r"channels?\W+last|hwc|\bh\w*\W{1,3}(x\W)?w\w*\W{1,3}(x\W)?c(hannels?)?\b"),
-    "prefix": re.compile(r"data:|data url"),
-}
-_UNWISHED = re.compile(r"(?i)unknown|unexpected|extra|forbidden|not (allowed|permitted|recogni[sz]ed)|invalid field")
-_GOT = re.compile(r"\b(?:got|received|found|given|was|is)\W{1,3}(?:shape\W{1,3})?[\d\s,x*\]]+")
-"""What came instead of what was wished."""
 _LISTS = frozenset(
     ("batch", "examples", "images", "inputs", "instances", "items", "observations", "queries", "records", "rows",
      "samples")
 )  # fmt: skip
 """Fields that take a list of inputs most often."""
-_COMMON = frozenset(
-    ("a", "an", "and", "array", "as", "bad_request", "be", "body", "code", "ctx", "detail", "dict", "error",
-     "errors", "expected", "false", "field", "float", "for", "in", "input", "instance", "int", "integer", "is",
-     "json", "key", "list", "loc", "message", "missing", "msg", "none", "not", "null", "number", "object", "of",
-     "or", "parameter", "path", "property", "request", "required", "status", "string", "such", "the", "title", "to",
-     "true", "type", "url", "value", "with")
-)  # fmt: skip
-"""Words of refusals that are no fields."""
-_MOST_NAMES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to write an input.
-
-    Attributes:
-        options: of ``InputOptions``.
-        depth: how deep a list it is; 0 for a text, -1 for an object.
-        whole: whether all numbers are whole.
-        prefix: what stands before it in a text.
-    """
-
-    options: Mapping[str, Any]
-    depth: int
-    whole: bool = False
-    prefix: str = ""
-
-    @property
-    def form(self) -> str:
-        """What it looks like, whatever its numbers."""
-        return f"{self.options['encoding']} {self.prefix}"
-
-
-def ways_of(task: TaskSpec) -> list[Way]:
-    """Return the ways to write one of a task's inputs, the usual first."""
-    if isinstance(task.domain, TabularDomain):
-        return [
-            Way({"encoding": Encoding.ROWS.value}, -1),
-            Way({"encoding": Encoding.CELLS.value}, 1),
-            Way({"encoding": Encoding.FLAT.value}, 1),
-        ]
-    if len(task.domain.shape) != 3:
-        return [Way({"encoding": Encoding.FLAT.value}, 1)]
-    texts = [
-        Way({"encoding": Encoding.PNG_BASE64.value}, 0, prefix=prefix) for prefix in ("", "data:image/png;base64,")
-    ]
-    return [*texts, *_numbers(task)]
-
-
-def _numbers(task: TaskSpec) -> Iterator[Way]:
-    """Yield the ways to write an image in numbers: 0..1 or as the task has it, 0..255, -1..1; in each layout."""
-    grey = task.domain.shape[0] == 1
-    depths = {Layout.CHW: 3, Layout.HWC: 3} | ({Layout.HW: 2} if grey else {})
-    for colours in ({},) if grey else ({}, {"colours": Colours.BGR.value}):
-        for numbers in _ranges(*task.domain.bounds):
-            for layout, depth in depths.items():
-                written = {"layout": layout.value, **numbers, **colours}
-                yield Way({"encoding": Encoding.NESTED.value, **written}, depth, "whole" in numbers)
-            for layout in (Layout.CHW,) if grey else (Layout.CHW, Layout.HWC):
-                yield Way(
-                    {"encoding": Encoding.FLAT.value, "layout": layout.value, **numbers, **colours},
-                    1,
-                    "whole" in numbers,
-                )
-
-
-def _ranges(low: float, high: float) -> Iterator[dict[str, Any]]:
-    """Yield how numbers of a range are brought into the usual ones; nothing is said where it is one of them."""
-    for least, most, whole in ((low, high, False), (0.0, 255.0, True), (0.0, 1.0, False), (-1.0, 1.0, False)):
-        scale = (most - least) / (high - low)
-        offset = least - low * scale
-        if (least, most) == (low, high) and whole:
-            yield {"whole": True}
-        elif (least, most) == (low, high) or scale != 1 or offset:
-            written = {} if scale == 1 else {"scale": scale}
-            yield written | ({"offset": offset} if offset else {}) | ({"whole": True} if whole else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What refusals say that a request lacks.
-
-    Attributes:
-        paths: fields for the input, as paths from the top, the likeliest first.
-        text: all that was said, in lower case.
-        shape: of the task's inputs.
-    """
-
-    paths: tuple[Path, ...]
-    text: str
-    shape: tuple[int, ...]
-
-    @classmethod
-    def of(cls, hints: Hints, shape: tuple[int, ...]) -> Wishes:
-        """Read the refusals so far, the latest first."""
-        latest = [(_slot_in(each.options.get("body")), each.text) for each in reversed(hints.refusals)]
-        minded = _minded(latest)
-        exact = [path for _, text in latest for path in _located(text)]
-        quoted = [(name,) for _, text in latest for name in _words(_QUOTED, text)]
-        told = [text for path, text in latest if path not in minded]
-        loose = [(name,) for text in told for asked in (_LACKED, _ASKED_FOR) for name in _words(asked, text)]
-        # What it misses within that field lies below it.
-        below = [(*path, word) for path, text in latest if path in minded for word in _words(_QUOTED, text)]
-        deeper = [path for path in below if path[-1] not in path[:-1]]
-        said = _GOT.sub(" ", " ".join(each.text for each in hints.refusals).lower())
-        paths = dict.fromkeys([*deeper, *minded, *exact, *quoted, *loose])
-        return cls(tuple(paths)[:_MOST_NAMES], said, shape)
-
-    def points(self, way: Way) -> int:
-        """Say how well a way to write an input fits what was said."""
-        said = {wish: pattern.search(self.text) is not None for wish, pattern in _WISHES.items()}
-        last, first = self._says(*self.shape[1:], *self.shape[:1]), self._says(*self.shape)
-        layout = way.options.get("layout") if way.depth > 1 else None
-        return (
-            2 * (said["picture"] and way.depth == 0)
-            + 2 * (said["numbers"] and way.depth > 0)
-            + 2 * (said["whole"] and way.whole)
-            + 3 * ((said["last"] or last) and layout == Layout.HWC.value)
-            + 3 * (first and not last and layout == Layout.CHW.value)
-            + 3 * (self._says(*self.shape[1:]) and layout == Layout.HW.value)
-            + 3 * (self._says(prod(self.shape)) and way.depth == 1)
-            + (said["prefix"] and bool(way.prefix))
-        )
-
-    def _says(self, *sizes: int) -> bool:
-        """Say whether a shape was named: ``(8, 8, 3)``, ``8x8x3``."""
-        named = r"[\s,x*\]\[]{1,3}".join(map(str, sizes))
-        return bool(sizes) and re.search(rf"(?<![\d.]){named}(?![\d.])", self.text) is not None
-
-
-def _minded(refusals: list[tuple[Path, str]]) -> list[Path]:
-    """Return fields that were sent and are right, as it seems: only what stood there was refused.
-
-    Such a refusal says what those of requests without the field do not say; and it names the field, or another refusal
-    does, which missed it.
-    """
-    texts: dict[Path, set[str]] = {}
-    for path, text in refusals:
-        texts.setdefault(path, set()).add(_unnamed(text, path))
-
-    def is_right(path: Path) -> bool:
-        others = [said for sent, said in texts.items() if sent != path]
-        fresh = not any(texts[path] & said for said in others)
-        named = [sent == path for sent, text in refusals if path in _named(text) and not _UNWISHED.search(text)]
-        return fresh and bool(named)
-
-    return [path for path in texts if path and is_right(path)]
-
-
-def _unnamed(text: str, path: Path) -> str:
-    """Return a refusal without the names that were sent, and without numbers."""
-    for name in path:
-        text = text.replace(name, "?")
-    return re.sub(r"\d+", "#", text)
-
-
-def _slot_in(body: Any) -> Path:
-    """Return the path to the slot in a template of tables."""
-    path: Path = ()
-    while isinstance(body, dict | list):
-        if isinstance(body, list):
-            body = body[0] if body else None
-            continue
-        name = next((name for name, part in body.items() if ONE in json.dumps(part) or MANY in json.dumps(part)), None)
-        if name is None:
-            return ()
-        path, body = (*path, name), body[name]
-    return path
-
-
-def _named(text: str) -> set[Path]:
-    """Return the fields that a refusal names, whatever it says of them."""
-    return set(_located(text, missing=False)) | {(name,) for name in re.findall(r"[A-Za-z_][\w-]{0,40}", text)}
-
-
-def _located(text: str, *, missing: bool = True) -> Iterator[Path]:
-    """Yield the fields that FastAPI's and pydantic's refusals name, ``{"detail": [{"loc": ["body", "image"]}]}``."""
-    try:
-        details = json.loads(text).get("detail")
-    except (ValueError, AttributeError, RecursionError):
-        return
-    for each in details if isinstance(details, list) else ():
-        place = each.get("loc") if isinstance(each, dict) else None
-        if isinstance(place, list) and place[:1] == ["body"]:
-            path = tuple(part for part in place[1:] if isinstance(part, str))
-            if path and len(path) <= _MOST_NAMES and (not missing or each.get("type") == "missing"):
-                yield path
-
-
-def _words(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    for name in pattern.findall(text.replace('\\"', "'")):
-        if name.lower() not in _COMMON:
-            yield name
 
 
 def bodies(task: TaskSpec, url: str, hints: Hints) -> Iterator[Guess]:
@@ -244,21 +35,33 @@ def bodies(task: TaskSpec, url: str, hints: Hints) -> Iterator[Guess]:
         yield from _tensors(document, url, ranked, task)
         for slot in slots_in(document, url, ONE):
             yield from _described(slot, ranked)
+    yield from _wished(task, url, wishes, ranked)
+    yield from _usual(url, wishes, ranked)
+    if len(task.domain.shape) == 3:
+        yield from (_upload(url, name, {}) for name in _UPLOADS)
+    yield from _whole(url, ranked)
+
+
+def _wished(task: TaskSpec, url: str, wishes: Wishes, ways: list[Way]) -> Iterator[Guess]:
+    """Yield bodies with the fields that refusals name; who misses a table's column wants a row there."""
     cells = [path for path in wishes.paths if path[-1] in _columns(task)]
     for path in dict.fromkeys(path[:-1] for path in cells):
-        # Whoever misses a column wants a row there.
-        yield from (_guess(url, _nested(path, ONE), way) for way in ranked if way.depth < 0)
+        yield from (_guess(url, _nested(path, ONE), way) for way in ways if way.depth < 0)
     for path in wishes.paths:
         if path not in cells:
-            yield from _at(url, path, ranked)
-    texts, numbers = [[way for way in ranked if (way.depth == 0) is written] for written in (True, False)]
+            yield from _at(url, path, ways)
+
+
+def _usual(url: str, wishes: Wishes, ways: list[Way]) -> Iterator[Guess]:
+    """Yield bodies with the usual fields: each once with what it holds most often, then with all else."""
+    texts, numbers = [[way for way in ways if (way.depth == 0) is written] for written in (True, False)]
     for picture, number in zip(_PICTURES, _NUMBERS, strict=True):
-        yield from (_guess(url, {picture: ONE}, way) for way in texts[:1])
-        yield from _at(url, (number,), numbers)
+        if (picture,) not in wishes.vain:
+            yield from (_guess(url, {picture: ONE}, way) for way in texts[:1])
+        if (number,) not in wishes.vain:
+            yield from _at(url, (number,), numbers)
     for name in _PICTURES:
-        yield from _at(url, (name,), ranked)
-    yield from _uploads(url, task)
-    yield from _whole(url, ranked)
+        yield from _at(url, (name,), ways)
 
 
 def _columns(task: TaskSpec) -> set[str]:
@@ -343,11 +146,6 @@ def _many(body: Any) -> Any:
     if isinstance(body, dict):
         return {name: _many(part) for name, part in body.items()}
     return MANY if body == ONE else body
-
-
-def _uploads(url: str, task: TaskSpec) -> Iterator[Guess]:
-    if len(task.domain.shape) == 3:
-        yield from (_upload(url, name, {}) for name in _UPLOADS)
 
 
 def _upload(url: str, name: str, texts: Mapping[str, Any]) -> Guess:

@@ -20,12 +20,12 @@ from metav_audit.adapter import (
     TaskSpec,
     read_json,
 )
-from metav_audit_adapters._guesses import MANY, ONE
 from metav_audit_adapters._inputs import InputOptions, check_inputs, check_pictures, pictures, write_inputs
 from metav_audit_adapters._places import find_places
 from metav_audit_adapters._rows import LabelOptions, RowReader
 from metav_audit_adapters._shared import form_request, json_request, walk
 
+ONE, MANY = "{{input}}", "{{inputs}}"
 _THROTTLED = (b"ThrottlingException", b"TooManyRequestsException", b"ProvisionedThroughputExceededException")
 
 

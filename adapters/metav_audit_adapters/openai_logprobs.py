@@ -23,10 +23,9 @@ from metav_audit.adapter import (
     read_json,
     read_scores,
 )
-from metav_audit_adapters._guesses import ONE
 from metav_audit_adapters._inputs import base64_pictures, check_pictures
 from metav_audit_adapters._shared import join, json_request, member, read_mildly, refused, walk
-from metav_audit_adapters._template import fill
+from metav_audit_adapters._template import ONE, fill
 
 _SENTINEL = -9999.0
 """What servers write for a token whose log-probability they do not tell."""

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator
 
 from metav_audit.adapter import Adapter, Answer, AnswerError, Inputs, Request, Response, TaskSpec, read_json
-from metav_audit_adapters._guesses import ONE
 from metav_audit_adapters._inputs import InputOptions, check_inputs, write_inputs
 from metav_audit_adapters._rows import LabelOptions, RowReader
 from metav_audit_adapters._shared import json_request, member
-from metav_audit_adapters._template import fill, slots_of
+from metav_audit_adapters._template import ONE, fill, slots_of
 
 _PAIRED = (("displayNames", "confidences"), ("classes", "scores"))
 """How AutoML names labels and scores: for images, and for tables."""

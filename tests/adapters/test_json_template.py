@@ -243,3 +243,52 @@ def test_a_wrong_form_is_named(options, said):
     """A form has one picture and texts beside it."""
     with pytest.raises(ConfigurationError, match=said):
         adapter(**options)
+
+
+def test_numbers_may_stand_in_texts():
+    """With a percent sign where percents are declared, and refused where they are not."""
+    shares = dict(zip(LABELS, ["97.5 %", " 1.5%", "1", "0.0 %"], strict=True))
+    assert decode(shares, scores="percent") == [(97.5, 1.5, 1.0, 0.0)]
+    assert decode(["0.9", "1e-1", "0", "0"]) == [(0.9, 0.1, 0.0, 0.0)]
+    with pytest.raises(AnswerError, match="percent signs"):
+        decode(shares)
+    for text in ("", "%", "0x1", "1_0", "1,5", "nan", "inf", "1" * 50):
+        with pytest.raises(AnswerError):
+            decode([text, "0", "0", "0"])
+
+
+def test_labels_and_scores_may_be_parallel_lists_or_stand_alone():
+    """Under label_key and score_key; other keys beside them are nobody's."""
+    keys = {"label_key": "names", "score_key": "p"}
+    assert decode({"names": [LABELS[2], LABELS[0]], "p": [0.6, 0.3], "took": 3}, **keys) == [(0.3, None, 0.6, None)]
+    assert decode({"names": LABELS[1], "p": "0.8", "took": 3}, **keys) == [(None, 0.8, None, None)]
+    for wrong in ({"names": [LABELS[0]], "p": [0.5, 0.5]}, {"names": [LABELS[0]], "p": 0.5}, {"names": [[]], "p": [1]}):
+        with pytest.raises(AnswerError):
+            decode(wrong, **keys)
+
+
+def test_a_bare_list_may_have_an_order_of_its_own():
+    """It names each label once."""
+    order = [LABELS[at] for at in (2, 0, 3, 1)]
+    assert decode([0.1, 0.2, 0.3, 0.4], order=order) == [(0.2, 0.4, 0.1, 0.3)]
+    with pytest.raises(ConfigurationError, match="order"):
+        adapter(order=order[:3])
+
+
+def test_ranges_orders_and_layouts_are_applied():
+    """Another range, whole numbers, blue first, no axis for the channel."""
+    levels = TASK.domain.grid(INPUTS)[0]
+    body = encoded(scale=255, whole=True, colours="bgr")
+    assert body == levels[::-1].tolist()
+    assert all(type(number) is int for number in np.array(body, object).ravel())
+    assert np.allclose(encoded(scale=2, offset=-1), 2 * INPUTS[0] - 1, atol=1e-6)
+    grey = make_task()
+    inputs = grey.domain.sample(1, np.random.default_rng(0))
+    flat = JsonTemplate.open(grey, {"url": "http://host", "body": "{{input}}", "layout": "hw"}).encode(inputs)
+    assert np.array_equal(np.array(json.loads(flat.content), np.float32), inputs[0, 0])
+    with pytest.raises(ConfigurationError, match="one channel"):
+        adapter(layout="hw")
+    with pytest.raises(ConfigurationError, match="colours"):
+        JsonTemplate.open(grey, {"url": "http://host", "body": "{{input}}", "colours": "bgr"})
+    with pytest.raises(ConfigurationError, match="'cells' is for tables"):
+        adapter(encoding="cells")

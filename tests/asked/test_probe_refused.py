@@ -65,6 +65,23 @@ def one_answer(number, seen):
     return odd.reply({"scores": dict(zip(TASK.output.labels, [0.97, 0.01, 0.01, 0.01], strict=True))})
 
 
+def votes(number, seen):
+    """Right answers in a kind that is none: numbers that add up to 1000."""
+    picture = (odd.posted(seen) or {}).get("image")
+    if not isinstance(picture, str):
+        return Reply(400, b"an image, please")
+    (scores,) = MODEL(odd.from_png(picture))
+    return odd.reply({"votes": dict(zip(TASK.output.labels, np.rint(1000 * scores).tolist(), strict=True))})
+
+
+def sigmoids(number, seen):
+    picture = (odd.posted(seen) or {}).get("image")
+    if not isinstance(picture, str):
+        return Reply(400, b"an image, please")
+    (scores,) = MODEL(odd.from_png(picture))
+    return odd.reply({"scores": (scores / (scores + 0.1)).tolist()})
+
+
 REFUSED = {
     "refuses all": (always(400, b'{"error": "no"}'), "no way to ask it was found within 12 requests"),
     "a page": (always(200, b"<html><body>It works!</body></html>"), "no way to ask it was found"),
@@ -78,6 +95,8 @@ REFUSED = {
     "deep": (always(200, b"[" * 100_000), "no way to ask it was found"),
     "random": (random_scores, "natural inputs right"),
     "one answer": (one_answer, "natural inputs right"),
+    "votes": (votes, "within 12 requests"),
+    "sigmoids": (sigmoids, "within 12 requests"),
     "echoing": (echoing, ""),
 }
 

@@ -17,6 +17,8 @@ Map = tuple[int, ...]
 """The place among the task's labels for each of the API's; -1 for none."""
 
 _TINY = 1e-6
+_MOST_LEFT = 32
+"""Of more labels without an input a few answers tell nothing."""
 _LEAST_TOGETHER, _STANDS_OUT = 0.7, 0.2
 """Correlation that a match without an input of its label needs, and how far it lies above all others'."""
 _NUMBERED = re.compile(r"\D*?(\d{1,6})")
@@ -118,31 +120,36 @@ def _found(shares: Scores, mask: BoolArray, reference: Scores) -> Matching:
     right = 0
     for at in twice:
         others = np.arange(len(wanted)) != at
-        right += _assigned(shares[others], reference[others])[0][tops[at]] == wanted[at]
+        right += int(_by_inputs(shares[others], reference[others])[tops[at]] == wanted[at])
     constant = max(Counter(wanted[twice].tolist()).values(), default=0)
-    places, unsure = _assigned(shares, reference)
-    return Matching(places, "agreement", right, len(twice), constant, unsure)
+    places = _by_inputs(shares, reference)
+    unsure = _by_elimination(places, shares, reference)
+    return Matching(tuple(places.tolist()), "agreement", right, len(twice), constant, unsure)
 
 
-def _assigned(shares: Scores, reference: Scores) -> tuple[Map, tuple[int, ...]]:
-    """Pair labels, the pair that goes together best first; say which pairs nothing bears out.
-
-    Labels of inputs that were asked go by the covariance of what is shown with what the target shows. The others go by
-    the correlation of logarithms, which small scores have, too; one that is left alone on both sides goes with the
-    other.
-    """
+def _by_inputs(shares: Scores, reference: Scores) -> NDArray[np.int64]:
+    """Pair labels of inputs that were asked, by the covariance of what is shown with what the target shows; -1 else."""
     wanted = np.exp(reference)
     places = np.full(shares.shape[1], -1)
     asked = np.unique(reference.argmax(axis=1))
     _pair(places, (shares - shares.mean(axis=0)).T @ (wanted - wanted.mean(axis=0)), asked)
+    return places
+
+
+def _by_elimination(places: NDArray[np.int64], shares: Scores, reference: Scores) -> tuple[int, ...]:
+    """Pair what is left, and return those of the API's labels whose place nothing bears out.
+
+    What is left alone on both sides goes together; else the correlation of logarithms tells, which small scores have.
+    """
     left, free = np.flatnonzero(places < 0), np.setdiff1d(np.arange(reference.shape[1]), places)
-    if not len(left) or not len(free):
-        return tuple(places.tolist()), ()
+    if not len(left) or not len(free) or len(left) > _MOST_LEFT:
+        return tuple(map(int, left)) if len(free) else ()
     together = _correlations(np.log(np.maximum(shares, _TINY)), reference)
     _pair(places, together, free)
     alone = len(left) == len(free) == 1
-    unsure = [int(at) for at in left if not alone and not _stands_out(together, int(at), int(places[at]), left, free)]
-    return tuple(places.tolist()), tuple(unsure)
+    return tuple(
+        int(at) for at in left if not alone and not _stands_out(together, int(at), int(places[at]), left, free)
+    )
 
 
 def _pair(places: NDArray[np.int64], together: Scores, free: NDArray[np.int64]) -> None:

@@ -154,7 +154,7 @@ def _read(
     for kind in kinds:
         written = {**options, "scores": kind.value}
         answers = _decoded(adapter, own, written, seen)
-        if answers is None:
+        if answers is None or (kind is ScoreKind.LOGIT and _are_shares(answers)):
             continue
         shown, reference = features(answers, own.output, kind), natural.reference[asked]
         if not space.labelled:
@@ -187,6 +187,15 @@ def _decoded(
     except FOREIGN:
         return None
     return answers if len(answers) == sum(len(each.inputs) for each in seen) else None
+
+
+def _are_shares(answers: Sequence[Answer]) -> bool:
+    """Say whether numbers are rather shares of something than logits: none below 0, and no more than 1 or one sum."""
+    rows = np.array([[np.nan if score is None else score for score in answer.scores] for answer in answers])
+    sums = np.nansum(rows, axis=1)
+    return bool(
+        np.nanmin(rows) >= 0 and (np.nanmax(rows) <= 1 or (len(rows) > 1 and np.ptp(sums) <= 0.02 * sums.mean()))
+    )
 
 
 def _of_values(
