@@ -181,12 +181,11 @@ def test_honest_endpoints_get_their_verdict(audit, server):
     runs = at_scale(4, 25)
     cleared = 0
     for seed in range(runs):
-        verdict = audit(answering(lambda number, inputs, m=derived(seed): m(inputs)), f"{seed}-derived")
+        copy, other = derived(seed), independent(seed, distance=0.25)
+        verdict = audit(answering(lambda number, inputs, m=copy: m(inputs)), f"{seed}-derived")
         assert verdict.outcome is VerdictOutcome.MATCH, (seed, verdict.reasons)
         assert len(server.log) == REQUESTS
-        verdict = audit(
-            answering(lambda number, inputs, m=independent(seed, distance=0.25): m(inputs)), f"{seed}-independent"
-        )
+        verdict = audit(answering(lambda number, inputs, m=other: m(inputs)), f"{seed}-independent")
         assert verdict.outcome is not VerdictOutcome.MATCH, (seed, verdict.reasons)
         assert len(server.log) == REQUESTS
         cleared += verdict.outcome is VerdictOutcome.NO_MATCH
