@@ -17,8 +17,9 @@ from metav_audit.cli import main
 from metav_audit.errors import AnswerError, DataError
 from metav_audit.fingerprint.fit import fit_bundle
 from metav_audit.fingerprint.making import Making
-from metav_audit.task import GeneratedTensor, TaskSpec
+from metav_audit.task import GeneratedTensor, ScoreKind, TaskSpec
 from metav_audit.task.domains import LatentDomain
+from metav_audit.verdict import VerdictOutcome, conclude
 from metav_audit.zoo.architectures import dcgan
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.data import load_data
@@ -31,6 +32,7 @@ from metav_audit.zoo.training import seeded
 from tests.evidence.test_independent import load_script
 from tests.servers import PROTOCOLS, ModelServer
 from tests.toy import typical_suspect
+from tests.verdict.test_decide import transcript
 
 pytestmark = pytest.mark.soak
 
@@ -154,6 +156,36 @@ def test_an_endpoint_that_draws_is_told_from_the_other_side(chain, tmp_path, cap
     report = json.loads((audit / "report.json").read_text())
     assert report["kind"] == "generation"
     assert all(len(query["suspect"]) == 64 for query in report["queries"])
+
+
+@pytest.mark.parametrize("derived", [True, False])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda model: lambda latents: -model(latents),
+        lambda model: lambda latents: np.random.default_rng(3).uniform(-1, 1, (len(latents), 1, 8, 8)),
+        lambda model: lambda latents: np.full((len(latents), 1, 8, 8), 0.9),
+    ],
+    ids=["inverted", "noise", "blank"],
+)
+def test_outputs_unlike_the_task_s_are_no_verdict(chain, wrong, derived):
+    """Whoever is read wrongly or draws something else, copy or not, is neither accused nor cleared."""
+    _, workshop, zoo, bundle = chain
+    model = wrong(typical_suspect(workshop, zoo, bundle, derived=derived))
+    answered = transcript(lambda latents: model(latents).reshape(len(latents), -1), bundle, kind=ScoreKind.VALUE)
+    verdict = conclude(bundle, answered).verdict
+    assert verdict.outcome is VerdictOutcome.INCONCLUSIVE, verdict.natural
+
+
+def test_outputs_of_the_task_are_like_those_of_its_models(chain):
+    """Copies and independent generators are understood, and the verdict says how like they are."""
+    _, workshop, zoo, bundle = chain
+    for derived in (True, False):
+        model = typical_suspect(workshop, zoo, bundle, derived=derived)
+        shown = transcript(lambda latents, m=model: m(latents).reshape(len(latents), -1), bundle, kind=ScoreKind.VALUE)
+        decision = conclude(bundle, shown)
+        assert decision.reading.faults == ()
+        assert "a likeness of" in decision.verdict.natural
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.cli import main
 from metav_audit.fingerprint.fit import fit_bundle
 from metav_audit.fingerprint.making import Making
-from metav_audit.task import Quantities, TabularDomain, TaskSpec
+from metav_audit.task import Quantities, ScoreKind, TabularDomain, TaskSpec
 from metav_audit.task.domains import CategoryColumn, NumberColumn
 from metav_audit.task.outputs import Quantity
+from metav_audit.verdict import VerdictOutcome, conclude
 from metav_audit.zoo.architectures import mlp
 from metav_audit.zoo.build import build_zoo, load_model
 from metav_audit.zoo.outputs.registry import trained
@@ -31,6 +32,7 @@ from metav_audit.zoo.training import descend, seeded
 from tests.evidence.test_independent import load_script
 from tests.servers import PROTOCOLS, ModelServer
 from tests.toy import typical_suspect
+from tests.verdict.test_decide import transcript
 
 pytestmark = pytest.mark.soak
 
@@ -179,6 +181,35 @@ def test_an_endpoint_behind_a_schema_is_told_from_the_other_side(chain, tmp_path
     report = json.loads((audit / "report.json").read_text())
     assert report["labels"] == ["dose", "days"]
     assert all(query["target_label"] is None and query["divergence"] is not None for query in report["queries"])
+
+
+@pytest.mark.parametrize("derived", [True, False])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda model: lambda rows: model(rows)[:, ::-1],
+        lambda model: lambda rows: model(rows) * 1000,
+        lambda model: lambda rows: model(np.roll(rows, 1, axis=1)),
+        lambda model: lambda rows: np.broadcast_to(model(rows[:1]), (len(rows), 2)),
+    ],
+    ids=["exchanged", "another unit", "columns in another order", "always the same"],
+)
+def test_values_that_do_not_follow_the_target_s_are_no_verdict(chain, wrong, derived):
+    """Whoever is read wrongly or does another task, copy or not, is neither accused nor cleared."""
+    _, workshop, zoo, bundle = chain
+    model = wrong(typical_suspect(workshop, zoo, bundle, derived=derived))
+    verdict = conclude(bundle, transcript(model, bundle, kind=ScoreKind.VALUE)).verdict
+    assert verdict.outcome is VerdictOutcome.INCONCLUSIVE, verdict.natural
+
+
+def test_values_of_the_task_correlate_with_the_target_s(chain):
+    """Copies and independent models are understood, and the verdict says how well they do."""
+    _, workshop, zoo, bundle = chain
+    for derived in (True, False):
+        model = typical_suspect(workshop, zoo, bundle, derived=derived)
+        decision = conclude(bundle, transcript(model, bundle, kind=ScoreKind.VALUE))
+        assert decision.reading.faults == ()
+        assert "the values correlate with the target's by" in decision.verdict.natural
 
 
 def test_methods_that_compare_classes_say_that_they_cannot(chain, capsys):

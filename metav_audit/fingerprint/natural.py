@@ -11,8 +11,9 @@ from torch import nn
 from metav_audit.bundle import NaturalInputs
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.misreadings import misread_answers
-from metav_audit.task import FloatArray, InputDomain, Inputs, OutputKind, OutputSpace
+from metav_audit.task import FloatArray, InputDomain, Inputs, OutputSpace
 from metav_audit.zoo.data import LabelledData
+from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.project import Workshop, load_public
 
 POOL = 256
@@ -41,7 +42,7 @@ def choose_natural(workshop: Workshop, models: Sequence[nn.Module], queries: Inp
     pool = _pool(workshop, rng)
     own = features_of_all([target.network], pool.inputs, space)[0]
     others = features_of_all(models, pool.inputs, space)
-    chosen = _chosen(pool, own, others, space, rng)[: settings.count]
+    chosen = trained(space).surest(pool.labels, own, others, rng)[: settings.count]
     if not len(chosen):
         return None
     inputs = pool.inputs[chosen]
@@ -49,7 +50,7 @@ def choose_natural(workshop: Workshop, models: Sequence[nn.Module], queries: Inp
     twins, apart = _twins([target.network, *models], asked, target.task.domain, space, rng)
     misread = list(misread_answers(target.network, target.task, asked, workshop.data.validation.inputs))
     return NaturalInputs(
-        source="synthetic" if space.kind is OutputKind.GENERATION else settings.source,
+        source="synthetic" if trained(space).adversarial else settings.source,
         inputs=inputs,
         reference=own[chosen],
         models=others[:, chosen],
@@ -65,7 +66,7 @@ def _pool(workshop: Workshop, rng: np.random.Generator) -> LabelledData:
     task, settings = workshop.target.task, workshop.project.settings.natural
     data = load_public(workshop.project) if settings.source == "public" else workshop.data.validation
     some = data.take(rng.permutation(len(data))[:POOL])
-    if settings.source == "synthetic" and task.output.kind is not OutputKind.GENERATION:
+    if settings.source == "synthetic" and not trained(task.output).adversarial:
         return _blended(data, task.domain, rng)
     return LabelledData(task.domain.project(some.inputs), some.labels)
 
@@ -79,30 +80,6 @@ def _blended(data: LabelledData, domain: InputDomain, rng: np.random.Generator) 
     inputs = np.stack([data.inputs[group].mean(axis=0) for group in alike or groups])
     labels = np.stack([data.labels[group].mean(axis=0) for group in alike or groups]).astype(data.labels.dtype)
     return LabelledData(domain.project(inputs.astype(np.float32)), labels)
-
-
-def _chosen(
-    pool: LabelledData, own: FloatArray, others: FloatArray, space: OutputSpace, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return rows in the order in which they are wanted: where the target is right, and the zoo most of one mind."""
-    order = rng.permutation(len(own))
-    if space.labelled:
-        said = own.argmax(axis=1)
-        agreeing = (others.argmax(axis=2) == said).mean(axis=0)
-        order = order[np.argsort(-agreeing[order], kind="stable")]
-        order = order[said[order] == pool.labels[order]]
-        # Those first on which most agree, and among these as many of each label as can be.
-        turns = np.array([int((said[order[:at]] == said[row]).sum()) for at, row in enumerate(order)], dtype=np.int64)
-        return np.asarray(order[np.lexsort((turns, -agreeing[order]))])
-    if space.kind is OutputKind.GENERATION:
-        return order
-    truth = space.canonical(pool.labels.reshape(len(own), -1), space.score_kinds[0])
-    doubt = np.abs(own - truth).max(axis=1) + np.ptp(others, axis=0).max(axis=1)
-    # The surest half, from low values to high by turns, so that they vary.
-    sure = np.sort(np.argsort(doubt, kind="stable")[: max(len(doubt) // 2, 2)])
-    ranked = sure[np.argsort(own[sure, 0], kind="stable")]
-    strides = np.argsort(np.arange(len(ranked)) * 0.6180339887 % 1.0, kind="stable")
-    return ranked[strides]
 
 
 def _twins(

@@ -27,7 +27,7 @@ from metav_audit.verdict.folder import (
 )
 from metav_audit.verdict.positive import ControlRecord
 from metav_audit.verdict.reading import Reading, read
-from metav_audit.verdict.rightness import achieved, is_usual, least_rightness, rightness
+from metav_audit.verdict.rightness import is_usual, least_rightness, rightness
 from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.steadiness import first_look
@@ -65,7 +65,6 @@ __all__ = [
     "Scored",
     "Verdict",
     "VerdictOutcome",
-    "achieved",
     "audits_in",
     "calibration_scores",
     "check_names",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.task import BoolArray, Features, FloatArray, OutputKind, OutputSpace, OutputView
+from metav_audit.task import Features, FloatArray, OutputSpace, OutputView
 
 
 def rightness(own: Features, reference: FloatArray, models: FloatArray, space: OutputSpace) -> float:
@@ -17,23 +17,14 @@ def rightness(own: Features, reference: FloatArray, models: FloatArray, space: O
         models: those of the calibration's models, (M, K, D).
         space: what they are features of.
     """
-    if space.labelled:
-        return _as_labelled(own.values, own.mask, reference)
-    if space.kind is OutputKind.REGRESSION:
-        return _correlation(own.values[own.answered], reference[own.answered])
-    pool = np.concatenate([reference[None], models])
-    return _likeness(own.values[own.answered], pool, pool)
+    pool, answered = np.concatenate([reference[None], models]), own.answered
+    return space.rightness(own.values[answered], own.mask[answered], reference[answered], pool)
 
 
 def least_rightness(reference: FloatArray, models: FloatArray, space: OutputSpace) -> float:
     """Return how well the least right of the calibration's models answers them."""
-    if space.labelled:
-        ones = np.ones(reference.shape, np.bool_)
-        return min(_as_labelled(each, ones, reference) for each in models)
-    if space.kind is OutputKind.REGRESSION:
-        return min(_correlation(each, reference) for each in models)
-    pool = np.concatenate([reference[None], models])
-    return min(_likeness(each, np.delete(pool, at + 1, 0), pool) for at, each in enumerate(models))
+    pool, shown = np.concatenate([reference[None], models]), np.ones(reference.shape, np.bool_)
+    return min(space.rightness(each, shown, reference, np.delete(pool, at + 1, 0)) for at, each in enumerate(models))
 
 
 def is_usual(own: Features, reference: FloatArray, models: FloatArray, space: OutputSpace, view: OutputView) -> bool:
@@ -70,43 +61,3 @@ _ENOUGH = 64
 def _shown(some: Features, space: OutputSpace) -> NDArray[np.float64]:
     values = some.values.astype(np.float64)
     return np.where(some.mask, np.exp(values) if space.labelled else values, 0.0)
-
-
-def achieved(right: float, own: Features, space: OutputSpace) -> str:
-    """Say in a few words how well they are answered."""
-    if space.labelled:
-        return f"{round(right * int(own.answered.sum()))} of them as the target labels them"
-    if space.kind is OutputKind.REGRESSION:
-        return f"the values correlate with the target's by {right:.2f}"
-    return f"a likeness of {right:.2f} to outputs of the task's models"
-
-
-def _as_labelled(values: FloatArray, mask: BoolArray, reference: FloatArray) -> float:
-    """Return the share of answers whose likeliest label is the reference's."""
-    answered = mask.any(axis=1)
-    top = np.where(mask, values, -np.inf)[answered].argmax(axis=1)
-    return float((top == reference[answered].argmax(axis=1)).mean())
-
-
-def _correlation(values: FloatArray, reference: FloatArray) -> float:
-    """Return the correlation of the least correlated quantity; 0 where a quantity does not vary."""
-    found = 1.0
-    for one, other in zip(values.T.astype(np.float64), reference.T.astype(np.float64), strict=True):
-        varied = min(np.ptp(one), np.ptp(other)) > 1e-9
-        found = min(found, float(np.corrcoef(one, other)[0, 1]) if varied else 0.0)
-    return found
-
-
-def _likeness(values: FloatArray, pool: FloatArray, everyone: FloatArray) -> float:
-    """Return how like generated outputs are to those of a pool of models, 1 where they are the same, above 0.
-
-    Half of it is what the pool's own outputs have among each other.
-    """
-    usual = float(np.median([_nearest(each, np.delete(everyone, at, 0)) for at, each in enumerate(everyone)]))
-    return usual / (usual + _nearest(values, pool) + 1e-12)
-
-
-def _nearest(values: FloatArray, pool: FloatArray) -> float:
-    """Return how far outputs lie from the nearest of any output in a pool, on average."""
-    flat: NDArray[np.float32] = pool.reshape(-1, pool.shape[-1])
-    return float(np.mean([np.abs(flat - one).mean(axis=1).min() for one in values]))

@@ -15,7 +15,7 @@ import numpy as np
 from metav_audit.bundle import SOURCES, FingerprintBundle, NaturalInputs
 from metav_audit.task import Features, FloatArray, OutputSpace, OutputView, ScoreKind, features
 from metav_audit.verdict.asked import Asked
-from metav_audit.verdict.rightness import achieved, least_rightness, rightness
+from metav_audit.verdict.rightness import least_rightness, rightness
 from metav_audit.verdict.rules import Rules
 
 CAUSES = "encoding, scale, layout, colour order, normalisation, label map"
@@ -59,7 +59,7 @@ def understanding(
         few = f"only {own.answered.sum()} of {len(natural.inputs)} natural inputs were answered: {_UNKNOWN}"
         return Understanding(said, (few,))
     compared = _Compared.of(bundle, natural, shown, own, view)
-    words = f"{said}, {achieved(compared.right(own), own, space)}"
+    words = f"{said}, {space.achieved(compared.right(own), int(own.answered.sum()))}"
     return Understanding(words, tuple(_faults(compared, own, rules)))
 
 
@@ -157,9 +157,10 @@ def _faults(compared: _Compared, own: Features, rules: Rules) -> Iterator[str]:
     ranked = dict.fromkeys(name for name, _ in sorted(fits, key=lambda each: -each[1]))
     named = "; or ".join(list(ranked)[:_NAMED])
     if right < floor:
+        achieved = compared.space.achieved(right, int(own.answered.sum()))
         yield (
-            f"the endpoint does not do the task on natural inputs that the target and its zoo get right ("
-            f"{achieved(right, own, compared.space)}): the request is wrong, or its answers are read wrongly; "
+            f"the endpoint does not do the task on natural inputs that the target and its zoo get right ({achieved}): "
+            "the request is wrong, or its answers are read wrongly; "
             + (f"what fits: {named}" if fits else f"see to {CAUSES}")
         )
     elif fits:

@@ -34,7 +34,9 @@ BUNDLE = make_bundle(task=TASK)
 SCORES = st.floats(0, 1).map(lambda score: round(score, 1))
 
 
-def transcript(model, bundle=BUNDLE, unanswered=(), hidden=0, shaken=lambda answer: answer, **fields):
+def transcript(
+    model, bundle=BUNDLE, unanswered=(), hidden=0, shaken=lambda answer: answer, kind=ScoreKind.PROBABILITY, **fields
+):
     """What an undisturbed audit leaves; ``shaken`` changes every answer to what was answered before."""
     rows = model(asked_inputs(bundle)).tolist()
     schedule, exchanges = Schedule.for_bundle(bundle, NONCE), []
@@ -43,7 +45,7 @@ def transcript(model, bundle=BUNDLE, unanswered=(), hidden=0, shaken=lambda answ
         again = schedule.places[number][0] < place
         lost = number in unanswered
         exchanges.append(Exchange(place, None if lost else shaken(answer) if again else answer, None, (), place))
-    endpoint = EndpointRecord("suspect", "json-template", "http://host", ScoreKind.PROBABILITY, {})
+    endpoint = EndpointRecord("suspect", "json-template", "http://host", kind, {})
     whole = Transcript(
         bundle.sha256, endpoint, "metav-audit", "", "", tuple(exchanges), len(rows), NONCE, (), "f" * 64, {}
     )

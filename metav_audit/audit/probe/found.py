@@ -12,7 +12,6 @@ from metav_audit.audit.probe.reading import Reading
 from metav_audit.bundle import SOURCES
 from metav_audit.progress import printable
 from metav_audit.task import ScoreKind, TaskSpec, find_view
-from metav_audit.verdict import achieved
 
 _NAMES = {
     ScoreKind.PROBABILITY: "probabilities",
@@ -78,7 +77,9 @@ class Found:
     def accuracy(self) -> str:
         """How well it does the task, in a few words."""
         asked = len(self.reading.answers)
-        return f"{asked} natural inputs answered, {achieved(self.agreement, self.reading.features, self.task.output)}"
+        answered = int(self.reading.features.answered.sum())
+        said = self.task.output.achieved(self.agreement, answered)
+        return f"{asked} natural inputs answered, {said}"
 
     @property
     def agreement(self) -> float:

@@ -104,6 +104,23 @@ class OutputSpace(ABC):
         """Return by how many units two answers to the same input differ at most; features not shown are NaN."""
 
     @abstractmethod
+    def rightness(
+        self, values: NDArray[Any], mask: NDArray[np.bool_], reference: NDArray[Any], pool: NDArray[Any]
+    ) -> float:
+        """Return how well natural inputs are answered, at most 1: whether a model does the task at all.
+
+        Args:
+            values: the features shown, of shape (N, size), each row with something shown.
+            mask: which of them are shown.
+            reference: the target's features, (N, size).
+            pool: those of models that do the task, (models, N, size).
+        """
+
+    @abstractmethod
+    def achieved(self, rightness: float, answered: int) -> str:
+        """Put into words how well so many natural inputs were answered."""
+
+    @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Describe the space in JSON types; ``output_from_json`` reads it back."""
 

@@ -106,6 +106,18 @@ class ClassScores(OutputSpace):
         apart = np.abs(np.exp(one) - np.exp(other)) > ROUNDING
         return float(np.nanmax(np.abs(one - other)[apart], initial=0.0))
 
+    def rightness(
+        self, values: NDArray[Any], mask: NDArray[np.bool_], reference: NDArray[Any], pool: NDArray[Any]
+    ) -> float:
+        """Return the share of answers whose likeliest label is the reference's."""
+        del pool
+        top = np.where(mask, values, -np.inf).argmax(axis=1)
+        return float((top == reference.argmax(axis=1)).mean())
+
+    def achieved(self, rightness: float, answered: int) -> str:
+        """Count answers that the target's labels fit."""
+        return f"{round(rightness * answered)} of them as the target labels them"
+
     def to_json(self) -> dict[str, Any]:
         """Describe the space in JSON types."""
         return {"kind": self.kind.value, "labels": list(self.classes)}

@@ -17,6 +17,9 @@ from metav_audit.task.outputs.base import OutputKind, OutputSpace, ScoreKind, Va
 
 _MAX_ELEMENTS = 1 << 20
 
+_UNVARIED = 1e-9
+"""Features that span no more are the same."""
+
 
 class _Numbers(OutputSpace):
     """What the two have in common: a feature is a value, shifted and scaled."""
@@ -113,6 +116,22 @@ class Quantities(_Numbers):
     def shown(self, features: NDArray[Any]) -> Values:
         """Return the values."""
         return np.asarray(np.asarray(features, dtype=np.float64) * self.scale + self.center)
+
+    def rightness(
+        self, values: NDArray[Any], mask: NDArray[np.bool_], reference: NDArray[Any], pool: NDArray[Any]
+    ) -> float:
+        """Return the correlation of the least correlated quantity; 0 where a quantity does not vary."""
+        del mask, pool
+        found = 1.0
+        for one, other in zip(values.T.astype(np.float64), reference.T.astype(np.float64), strict=True):
+            varied = min(np.ptp(one), np.ptp(other)) > _UNVARIED
+            found = min(found, float(np.corrcoef(one, other)[0, 1]) if varied else 0.0)
+        return found
+
+    def achieved(self, rightness: float, answered: int) -> str:
+        """Give the correlation."""
+        del answered
+        return f"the values correlate with the target's by {rightness:.2f}"
 
     def to_json(self) -> dict[str, Any]:
         """Describe the space in JSON types."""
@@ -213,6 +232,22 @@ class GeneratedTensor(_Numbers):
         """Return the elements."""
         return np.asarray((np.asarray(features, dtype=np.float64) + 0.5) * (self.high - self.low) + self.low)
 
+    def rightness(
+        self, values: NDArray[Any], mask: NDArray[np.bool_], reference: NDArray[Any], pool: NDArray[Any]
+    ) -> float:
+        """Return how like outputs are to the nearest of a pool's: 1 where they are among them, above 0.
+
+        Half of it is how like the pool's own models are to each other.
+        """
+        del mask, reference
+        usual = np.median([_nearest(each, np.delete(pool, at, 0)) for at, each in enumerate(pool)])
+        return float(usual / (usual + _nearest(values, pool) + 1e-12))
+
+    def achieved(self, rightness: float, answered: int) -> str:
+        """Give the likeness."""
+        del answered
+        return f"a likeness of {rightness:.2f} to outputs of the task's models"
+
     def to_json(self) -> dict[str, Any]:
         """Describe the space in JSON types."""
         rest = {"low": self.low, "high": self.high, "levels": self.levels}
@@ -223,3 +258,9 @@ class GeneratedTensor(_Numbers):
         """Build the space from shape, range and levels."""
         values = dict(fields)
         return cls(tuple(values.pop("shape")), **values)
+
+
+def _nearest(values: NDArray[Any], pool: NDArray[Any]) -> float:
+    """Return how far outputs lie from the nearest of any output in a pool, on average."""
+    flat = pool.reshape(-1, pool.shape[-1])
+    return float(np.mean([np.abs(flat - one).mean(axis=1).min() for one in values]))

@@ -64,6 +64,19 @@ class TrainedOutput(ABC):
             DataError: they do not fit the task.
         """
 
+    @abstractmethod
+    def surest(
+        self, labels: NDArray[Any], own: FloatArray, others: FloatArray, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return rows in the order in which they are wanted as natural inputs: the target right, the zoo of one mind.
+
+        Args:
+            labels: of N inputs, as ``labels`` returns them; a generator's are its examples.
+            own: the target's features, of shape (N, D).
+            others: those of a zoo's models, (models, N, D).
+            rng: breaks ties.
+        """
+
     def head(self) -> list[nn.Module]:
         """Return layers that bring a built-in network's numbers into the output's units."""
         return []

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.errors import DataError
-from metav_audit.task import LOG_FLOOR, OutputSpace
+from metav_audit.task import LOG_FLOOR, FloatArray, OutputSpace
 from metav_audit.zoo.outputs.base import Loss, TrainedOutput
 
 
@@ -51,6 +51,18 @@ class Classes(TrainedOutput):
         """
         right = (model(inputs).argmax(dim=1) == labels).double()
         return float(torch.stack([right[labels == label].mean() for label in torch.unique(labels)]).mean())
+
+    def surest(
+        self, labels: NDArray[Any], own: FloatArray, others: FloatArray, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Take those on which most agree, and among these as many of each label as can be."""
+        said = own.argmax(axis=1)
+        agreeing = (others.argmax(axis=2) == said).mean(axis=0)
+        order = rng.permutation(len(own))
+        order = order[np.argsort(-agreeing[order], kind="stable")]
+        order = order[said[order] == labels[order]]
+        turns = np.array([int((said[order[:at]] == said[row]).sum()) for at, row in enumerate(order)], dtype=np.int64)
+        return np.asarray(order[np.lexsort((turns, -agreeing[order]))])
 
     def labels(self, raw: NDArray[Any], count: int, what: str) -> NDArray[np.int64]:
         """Return classes as int64 of shape (count,): integers in range, of more than one class."""

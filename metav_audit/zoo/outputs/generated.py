@@ -47,6 +47,13 @@ class Generation(TrainedOutput):
         del raw, count
         raise DataError(f"{what}: a generator's examples have no labels")
 
+    def surest(
+        self, labels: NDArray[Any], own: FloatArray, others: FloatArray, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Take any: nothing that is generated is right or wrong."""
+        del labels, others
+        return rng.permutation(len(own))
+
     def suits(self, architecture: str, task: TaskSpec) -> bool:
         """Take decoders for any tensor, DCGANs for images."""
         return architecture.startswith("decoder") or (len(task.output.shape) == 3 and architecture.startswith("dcgan"))

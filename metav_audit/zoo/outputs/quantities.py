@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metav_audit.errors import DataError
-from metav_audit.task import Quantities
+from metav_audit.task import FloatArray, Quantities, ScoreKind
 from metav_audit.zoo.outputs.base import Loss, TrainedOutput
+
+_GOLDEN = 0.6180339887
+"""Its multiples, modulo 1, are spread evenly however many are taken."""
 
 
 class Regression(TrainedOutput):
@@ -48,6 +51,17 @@ class Regression(TrainedOutput):
         if (np.ptp(table, axis=0) == 0).any():
             raise DataError(f"{what} holds the same value throughout: a regression cannot be trained on it")
         return table.astype(np.float32)
+
+    def surest(
+        self, labels: NDArray[Any], own: FloatArray, others: FloatArray, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Take the surest half, from low values to high by turns, so that they vary."""
+        del rng
+        truth = self.space.canonical(labels.reshape(len(own), -1), ScoreKind.VALUE)
+        doubt = np.abs(own - truth).max(axis=1) + np.ptp(others, axis=0).max(axis=1)
+        sure = np.sort(np.argsort(doubt, kind="stable")[: max(len(doubt) // 2, 2)])
+        ranked = sure[np.argsort(own[sure, 0], kind="stable")]
+        return ranked[np.argsort(np.arange(len(ranked)) * _GOLDEN % 1.0, kind="stable")]
 
     def head(self) -> list[nn.Module]:
         """Bring a network's numbers into the quantities' units."""
