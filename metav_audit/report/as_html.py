@@ -11,9 +11,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from metav_audit.report.document import Document
-from metav_audit.report.figures import draw
+from metav_audit.report.figures import images_of
 from metav_audit.report.layout import lay_out
-from metav_audit.report.layout.answers import shown_pictures
 from metav_audit.report.makers import makers
 from metav_audit.report.model import EvidenceReport
 
@@ -21,9 +20,14 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _BLANK = re.compile(r"_{4,}")
 
 
-def render_html(report: EvidenceReport) -> bytes:
-    """Write the report's pages, UTF-8; figures and inputs stand in it as data."""
-    return as_page(lay_out(report), {**draw(report), **shown_pictures(report.queries)})
+def render_html(report: EvidenceReport, images: Mapping[str, bytes] | None = None) -> bytes:
+    """Write the report's pages, UTF-8; figures and inputs stand in it as data.
+
+    Args:
+        report: what is shown.
+        images: ``images_of`` the report, where they are at hand.
+    """
+    return as_page(lay_out(report), images_of(report) if images is None else images)
 
 
 def as_page(document: Document, images: Mapping[str, bytes]) -> bytes:

@@ -19,10 +19,9 @@ import typst
 
 from metav_audit.report.attachments import Attachment
 from metav_audit.report.document import Document
-from metav_audit.report.figures import draw
+from metav_audit.report.figures import images_of
 from metav_audit.report.formats import Paper
 from metav_audit.report.layout import lay_out
-from metav_audit.report.layout.answers import shown_pictures
 from metav_audit.report.makers import makers
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import escape_rare
@@ -37,9 +36,21 @@ _KEYWORDS = re.compile(rb"<pdf:Keywords>([^<]*)</pdf:Keywords>")
 _NO_GLYPH = "could not be displayed"
 
 
-def render_pdf(report: EvidenceReport, attachments: Iterable[Attachment] = (), paper: Paper = "a4") -> bytes:
-    """Typeset the report with attachments; the same arguments give the same bytes."""
-    return typeset(lay_out(report), {**draw(report), **shown_pictures(report.queries)}, attachments, paper)
+def render_pdf(
+    report: EvidenceReport,
+    attachments: Iterable[Attachment] = (),
+    paper: Paper = "a4",
+    images: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """Typeset the report; the same arguments give the same bytes.
+
+    Args:
+        report: what is shown.
+        attachments: files that the PDF carries along.
+        paper: its size.
+        images: ``images_of`` the report, where they are at hand.
+    """
+    return typeset(lay_out(report), images_of(report) if images is None else images, attachments, paper)
 
 
 def paper_of(pdf: bytes) -> Paper | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from metav_audit.errors import ConfigurationError
@@ -14,6 +14,9 @@ from metav_audit.report.build import build_report
 from metav_audit.report.formats import FORMATS, Paper
 from metav_audit.report.model import EvidenceReport
 from metav_audit.verdict import CLOSING, MAX_FILE_BYTES, AuditFolder, Decision
+
+_PAGES = frozenset({"html", "pdf"})
+"""Formats that show figures."""
 
 
 def write_reports(
@@ -35,7 +38,7 @@ def write_reports(
     audit = folder if isinstance(folder, AuditFolder) else AuditFolder(Path(folder))
     _check_formats(formats)
     report = load_report(audit)
-    written = {name: _written(report, audit, name, paper) for name in formats}
+    written = _rendered(report, audit, formats, paper)
     if out is None and audit.has(CLOSING):
         for name, content in written.items():
             _check_signed(audit / f"report.{name}", content)
@@ -54,16 +57,13 @@ def _put(path: Path, content: bytes) -> Path:
     return path
 
 
-def _written(report: EvidenceReport, folder: AuditFolder, name: str, paper: Paper) -> bytes:
-    return _pdf(report, folder, paper) if name == "pdf" else renderer(name)(report)
-
-
 def save_reports(
     report: EvidenceReport, folder: AuditFolder, formats: Sequence[str] = FORMATS, paper: Paper = "a4"
 ) -> list[Path]:
     """Write a report that was built from ``folder`` into it; see ``write_reports``."""
     _check_formats(formats)
-    return [_put(folder / f"report.{name}", _written(report, folder, name, paper)) for name in formats]
+    rendered = _rendered(report, folder, formats, paper)
+    return [_put(folder / f"report.{name}", content) for name, content in rendered.items()]
 
 
 def load_report(folder: AuditFolder) -> EvidenceReport:
@@ -84,29 +84,32 @@ def rebuild_reports(folder: AuditFolder, decision: Decision, custody: Custody) -
     from metav_audit.report.as_pdf import paper_of
 
     report = build_report(decision, custody)
-    texts = {f"report.{name}": renderer(name)(report) for name in FORMATS if name != "pdf"}
     paper = paper_of(folder.content("report.pdf")) if folder.has("report.pdf") else None
-    return texts if paper is None else {**texts, "report.pdf": _pdf(report, folder, paper)}
+    formats = [name for name in FORMATS if name != "pdf" or paper is not None]
+    return {f"report.{name}": content for name, content in _rendered(report, folder, formats, paper or "a4").items()}
 
 
-def renderer(name: str) -> Callable[[EvidenceReport], bytes]:
-    """Return the renderer of a format, imported on first use.
+def _rendered(report: EvidenceReport, folder: AuditFolder, formats: Sequence[str], paper: Paper) -> dict[str, bytes]:
+    """Return the report in each format; what several of them hold, figures and the table, is made once."""
+    images: Mapping[str, bytes] | None = None
+    if _PAGES.intersection(formats):
+        from metav_audit.report.figures import images_of
 
-    Raises:
-        ConfigurationError: there is no such format.
-    """
-    _check_formats([name])
-    module = importlib.import_module(f"metav_audit.report.as_{name}")
-    render: Callable[[EvidenceReport], bytes] = getattr(module, f"render_{name}")
+        images = images_of(report)
+    written = {name: _renderer(name)(report) for name in formats if name not in _PAGES}
+    if "html" in formats:
+        written["html"] = _renderer("html")(report, images)
+    if "pdf" in formats:
+        table = written["csv"] if "csv" in written else _renderer("csv")(report)
+        evidence = [*gather(folder, report.custody.files), attach("report.csv", table, "data")]
+        written["pdf"] = _renderer("pdf")(report, evidence, paper, images)
+    return {name: written[name] for name in formats}
+
+
+def _renderer(name: str) -> Callable[..., bytes]:
+    """Return the renderer of a format, imported on first use."""
+    render: Callable[..., bytes] = getattr(importlib.import_module(f"metav_audit.report.as_{name}"), f"render_{name}")
     return render
-
-
-def _pdf(report: EvidenceReport, folder: AuditFolder, paper: Paper) -> bytes:
-    from metav_audit.report.as_csv import render_csv
-    from metav_audit.report.as_pdf import render_pdf
-
-    evidence = [*gather(folder, report.custody.files), attach("report.csv", render_csv(report), "data")]
-    return render_pdf(report, evidence, paper)
 
 
 def _check_formats(names: Sequence[str]) -> None:

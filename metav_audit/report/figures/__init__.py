@@ -10,7 +10,7 @@ from metav_audit.report.figures.ruler import ruler
 from metav_audit.report.figures.scores import strip_plot
 from metav_audit.report.figures.style import in_print
 from metav_audit.report.layout.annex import PAV, TIPPETT
-from metav_audit.report.layout.answers import AGREEMENT, comparable
+from metav_audit.report.layout.answers import AGREEMENT, comparable, shown_pictures
 from metav_audit.report.layout.cover import RULER
 from metav_audit.report.layout.findings import ACCOUNTS, SCORES
 from metav_audit.report.model import EvidenceReport
@@ -35,4 +35,9 @@ def draw(report: EvidenceReport) -> dict[str, bytes]:
     return drawn
 
 
-__all__ = ["draw"]
+def images_of(report: EvidenceReport) -> dict[str, bytes]:
+    """Return every file that the report's pages name, figures and pictures, by its name."""
+    return {**draw(report), **shown_pictures(report.queries)}
+
+
+__all__ = ["draw", "images_of"]
