@@ -16,7 +16,7 @@ from metav_audit.cli import main
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence import check_sums, closing_of, custody_of, make_key, pack_folder, unpacked, write_sums
 from metav_audit.report import write_reports
-from metav_audit.verdict import AuditFolder
+from metav_audit.verdict import CLOSING, AuditFolder
 from metav_audit.verify import Expected, verify_audit, verify_folder
 from tests.authority import Authority
 from tests.builders import linear_model, make_bundle, make_task
@@ -110,7 +110,10 @@ def test_a_committed_and_sealed_audit_verifies(folder, parties):
 
 @pytest.mark.scaled
 def test_every_altered_byte_is_caught_and_the_file_named(folder, parties):
-    """A single byte at a random place of the folder, 500 times: the first step of verify names the file."""
+    """A single byte at a random place of the folder, 500 times: the first step of verify names the file.
+
+    That which signs the list is not in it, and has a step of its own.
+    """
     rng = random.Random(5)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"]
     sizes = [path.stat().st_size for path in files]
@@ -119,9 +122,13 @@ def test_every_altered_byte_is_caught_and_the_file_named(folder, parties):
         before = path.read_bytes()
         place = rng.randrange(len(before))
         path.write_bytes(before[:place] + bytes([before[place] ^ rng.randint(1, 255)]) + before[place + 1 :])
-        with pytest.raises(EvidenceError) as caught:
-            check_sums(AuditFolder(folder))
-        assert path.relative_to(folder).as_posix() in str(caught.value), (path, place)
+        if path.name == CLOSING:
+            audit = AuditFolder(folder)
+            assert not closing_of(audit, audit.transcript(), parties.key_id).holds, place
+        else:
+            with pytest.raises(EvidenceError) as caught:
+                check_sums(AuditFolder(folder))
+            assert path.relative_to(folder).as_posix() in str(caught.value), (path, place)
         path.write_bytes(before)
     assert failed(folder, parties) == {}
 
@@ -277,17 +284,19 @@ def test_a_chain_sealed_again_with_another_key_is_caught(folder, parties, tmp_pa
     rechain(folder / "transcript.jsonl", lambda records: records[0]["operator"].update(key_id=forger.key_id))
     from datetime import UTC, datetime
 
-    from metav_audit.evidence import Sealer, read_key, seal_folder
+    from metav_audit.evidence import Sealer, close_folder, read_key, seal_folder
     from metav_audit.transcript import load_transcript
 
     AuditFolder(folder).record(BUNDLE, load_transcript(folder / "transcript.jsonl"))
-    (folder / "seal.json").unlink()
+    for name in ("seal.json", CLOSING):
+        (folder / name).unlink()
     sealer = Sealer(read_key(str(tmp_path / "forger.pem"), ENVIRONMENT), parties.authority.stamp)
     seal_folder(AuditFolder(folder), sealer, datetime.now(UTC))
     write_reports(folder)
     write_sums(AuditFolder(folder))
-    assert verify_folder(folder)[14].passed, "it is consistent in itself"
-    assert list(failed(folder, parties)) == ["seal at the end"]
+    close_folder(AuditFolder(folder), sealer.key, datetime.now(UTC))
+    assert all(step.passed for step in verify_folder(folder)), "it is consistent in itself"
+    assert list(failed(folder, parties)) == ["seal at the end", "list of all files signed"]
 
 
 def test_a_missing_seal_is_caught(folder, parties):
@@ -309,10 +318,9 @@ def test_a_commitment_after_the_first_query_is_caught(tmp_path):
     """The audit began without one: one that is put there afterwards is not what the transcript named."""
     parties = Parties(tmp_path)
     folder = parties.audit()
-    assert (
-        "no commitment"
-        in {step.name: step.detail for step in steps(folder, parties)}["commitment before the first query"]
-    )
+    said = {step.name: step.detail for step in verify_folder(folder)}
+    assert "no commitment" in said["commitment before the first query"]
+    assert "there is none" in failed(folder, parties)["commitment before the first query"]
     parties.commit()
     shutil.copy(parties.folder / "bundle" / "commitment.json", folder / "bundle" / "commitment.json")
     write_sums(AuditFolder(folder))
