@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 from dataclasses import dataclass
 
 import hypothesis
 import pytest
+
+from tests.once import once_a_run
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """Test processes share the cores among them; more threads than cores only wait for each other."""
@@ -37,11 +38,7 @@ def toy(tmp_path_factory):
     from tests.toy import TRAINING, install_presets, write_toy
 
     install_presets()
-    shared = tmp_path_factory.getbasetemp()
-    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "toy"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with once_a_run(tmp_path_factory, "toy") as folder:
         path = folder / "project.toml"
         project = load_project(path if path.exists() else write_toy(folder, TRAINING))
         return Toy(open_workshop(project), build_zoo(project, jobs=1))

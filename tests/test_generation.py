@@ -30,11 +30,12 @@ from metav_audit.zoo.project import load_project, open_workshop
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import seeded
 from tests.evidence.test_independent import load_script
+from tests.once import once_a_run
 from tests.servers import PROTOCOLS, ModelServer
 from tests.toy import typical_suspect
 from tests.verdict.test_decide import transcript
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
 TASK = TaskSpec(LatentDomain(6), GeneratedTensor((1, 8, 8), -1.0, 1.0, 256))
 SOME = Preset(
@@ -88,7 +89,17 @@ def blobs(seed: int, count: int) -> np.ndarray:
 def chain(tmp_path_factory):
     """Project, zoo and bundle, trained and fitted."""
     PRESETS["blobs"] = SOME
-    folder = tmp_path_factory.mktemp("blobs")
+    with once_a_run(tmp_path_factory, "blobs") as folder:
+        if not (folder / "project.toml").exists():
+            _write(folder)
+        project = load_project(folder)
+        zoo, workshop = build_zoo(project, jobs=1), open_workshop(project)
+        bundle, _ = fit_bundle(Making.of(workshop, zoo), folder / "blobs.bundle")
+        return folder, workshop, zoo, bundle
+
+
+def _write(folder):
+    """Data, a trained target and the project file."""
     for name, seed in (("train", 1), ("heldout", 2)):
         np.savez(folder / f"{name}.npz", x=blobs(seed, 320))
     data = load_data(str(folder / "train.npz"), TASK, "train")
@@ -98,10 +109,6 @@ def chain(tmp_path_factory):
     descend_against(target, list(target.parameters()), *pairs, epochs=40, rate=5e-3, generator=seeded(0))
     safetensors.torch.save_file(state_of(target), folder / "target.safetensors")
     (folder / "project.toml").write_text(PROJECT)
-    project = load_project(folder)
-    zoo, workshop = build_zoo(project, jobs=1), open_workshop(project)
-    bundle, _ = fit_bundle(Making.of(workshop, zoo), folder / "blobs.bundle")
-    return folder, workshop, zoo, bundle
 
 
 def test_quality_is_one_for_real_examples_and_zero_for_their_mean():

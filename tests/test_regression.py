@@ -30,11 +30,12 @@ from metav_audit.zoo.project import load_project, open_workshop
 from metav_audit.zoo.store import state_of
 from metav_audit.zoo.training import descend, seeded
 from tests.evidence.test_independent import load_script
+from tests.once import once_a_run
 from tests.servers import PROTOCOLS, ModelServer
 from tests.toy import typical_suspect
 from tests.verdict.test_decide import transcript
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
 DOMAIN = TabularDomain(
     (
@@ -114,7 +115,17 @@ def checked(model, body):
 def chain(tmp_path_factory):
     """Project, zoo and bundle, trained and fitted."""
     PRESETS["doses"] = SOME
-    folder = tmp_path_factory.mktemp("doses")
+    with once_a_run(tmp_path_factory, "doses") as folder:
+        if not (folder / "project.toml").exists():
+            _write(folder)
+        project = load_project(folder)
+        zoo, workshop = build_zoo(project, jobs=1), open_workshop(project)
+        bundle, _ = fit_bundle(Making.of(workshop, zoo), folder / "doses.bundle")
+        return folder, workshop, zoo, bundle
+
+
+def _write(folder):
+    """Data, a trained target and the project file."""
     for name, seed, count in (("train", 1, 200), ("heldout", 2, 250)):
         inputs, needs = patients(seed, count)
         np.savez(folder / f"{name}.npz", x=inputs, y=needs)
@@ -124,10 +135,6 @@ def chain(tmp_path_factory):
     descend(target, list(target.parameters()), pairs, loss, epochs=60, rate=5e-3, generator=seeded(0))
     safetensors.torch.save_file(state_of(target), folder / "target.safetensors")
     (folder / "project.toml").write_text(PROJECT)
-    project = load_project(folder)
-    zoo, workshop = build_zoo(project, jobs=1), open_workshop(project)
-    bundle, _ = fit_bundle(Making.of(workshop, zoo), folder / "doses.bundle")
-    return folder, workshop, zoo, bundle
 
 
 def test_surrogates_know_the_task_and_performance_is_r_squared(chain):

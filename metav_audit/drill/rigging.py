@@ -100,7 +100,10 @@ def leave_out(stage: Stage, suspect: Player) -> FingerprintBundle:
     models = tuple(card for card, stays in zip(cards, kept, strict=True) if stays)
     lineages = len({card.lineage for card in models if not card.derived})
     rates = ErrorRates(max(bundle.rates.false_match, 1 / (lineages + 1) + TINY_RATE), bundle.rates.false_no_match)
-    return with_table(replace(bundle, calibration=Calibration(answers[kept], models), rates=rates))
+    natural = bundle.natural and replace(
+        bundle.natural, models=bundle.natural.models[kept[: len(bundle.natural.models)]]
+    )
+    return with_table(replace(bundle, calibration=Calibration(answers[kept], models), rates=rates, natural=natural))
 
 
 def retouch_calibration(stage: Stage, suspect: Player) -> FingerprintBundle:

@@ -9,6 +9,7 @@ from metav_audit.verdict import VerdictOutcome
 from tests.asked.world import build_world, probabilities
 from tests.asked.wrong import PICTURES, ROWS, shifted, with_sigmoid
 from tests.audit.helpers import endpoint
+from tests.once import once_a_run
 from tests.servers import ModelServer
 
 MATCH, NO_MATCH, INCONCLUSIVE = VerdictOutcome
@@ -17,7 +18,8 @@ MATCH, NO_MATCH, INCONCLUSIVE = VerdictOutcome
 @pytest.fixture(scope="session", params=["pictures", "table"])
 def world(request, tmp_path_factory):
     """A task with its bundle, and models that the bundle does not know."""
-    return request.param, build_world(request.param, tmp_path_factory.mktemp(request.param))
+    with once_a_run(tmp_path_factory, request.param) as folder:
+        return request.param, build_world(request.param, folder)
 
 
 def ways(name, network):

@@ -79,7 +79,7 @@ def test_a_made_up_calibration_accuses_honest_models(stage, bundle):
     assert {each.split(":")[0] for each in differences(bundle, rigged)} <= {"calibration.answers", "weight"}
 
 
-TUNED_PARTS = {"rates", "calibration.answers", "calibration.models", "weight"}
+TUNED_PARTS = {"rates", "calibration.answers", "calibration.models", "natural.models", "weight"}
 
 
 @pytest.mark.parametrize("tune", [leave_out, retouch_calibration])

@@ -27,11 +27,12 @@ from tests.toy import TASK, TRAINING, install_presets, pictures, write_toy
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def desk(toy, tmp_path_factory):
     """The toy with nine siblings, and the log of three accounts, one of which sent little."""
     install_presets()
     folder = tmp_path_factory.mktemp("requests")
-    project = load_project(write_toy(folder / "toy", TRAINING, queries="24"))
+    written = load_project(write_toy(folder / "toy", TRAINING, queries="24"))
+    project = dataclasses.replace(written, other_store=toy.workshop.project.store)
     workshop = open_workshop(project)
     sent = {name: pictures(seed, count)[0] for name, seed, count in (("a", 11, 150), ("b", 12, 120), ("c", 13, 30))}
     log = sealed_log(folder / "log", TASK, answers_of(workshop.target.network), sent)

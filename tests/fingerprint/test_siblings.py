@@ -24,10 +24,11 @@ from tests.toy import TASK, TRAINING, install_presets, write_toy
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(toy, tmp_path_factory):
     """The toy with nine siblings: its workshop, zoo and bundle."""
     install_presets()
-    project = load_project(write_toy(tmp_path_factory.mktemp("siblings"), TRAINING, queries="8"))
+    written = load_project(write_toy(tmp_path_factory.mktemp("siblings"), TRAINING, queries="8"))
+    project = dataclasses.replace(written, other_store=toy.workshop.project.store)
     zoo = build_zoo(project, jobs=1)
     making = Making.of(open_workshop(project), zoo)
     return making, make_bundle(making)
