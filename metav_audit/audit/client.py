@@ -20,7 +20,7 @@ from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.grant import SCHEME
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject, check_resumable, draw_nonce
-from metav_audit.audit.order import answered_before, bring_forward, closing_batches, open_batches
+from metav_audit.audit.order import Failure, answered_before, bring_forward, closing_batches, open_batches
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
 from metav_audit.audit.pace.retries import StuckError
@@ -196,7 +196,7 @@ class _Run:
         # An input that an earlier run was not answered may be odd: it is not the first to be asked.
         self._bring_forward()
         # Failures since the last success. They count only once the endpoint is seen alive after them.
-        self._failed: list[_Failure] = []
+        self._failed: list[Failure] = []
         self._asked_again: set[int] = set()
         self._heard = False
         ceiling, limits = endpoint.budget(self._queries), endpoint.limits
@@ -272,21 +272,20 @@ class _Run:
             self.say()
 
     def _fail(self, queries: Queries, error: AnswerError | RemoteError) -> None:
-        if not (self._heard or self._done) and len(queries) > 1 and not isinstance(error, GivenUpError):
+        where, alone = f"endpoint {self._endpoint.name}", len(queries) == 1
+        if isinstance(error, GivenUpError) or (alone and not self._done):
+            raise type(error)(f"{where}: {error}") from error
+        self.say(str(error))
+        if not self._done:
             # One input that the server does not take spoils its batch; its first alone says whether it answers at all.
             self._waiting.extendleft([queries[1:], queries[:1]])
-            self.say(str(error))
             return
         known = answered_before(queries, self.schedule, self._done)
-        self._failed.append(_Failure(queries, str(error), isinstance(error, AnswerError | StuckError)))
-        where = f"endpoint {self._endpoint.name}"
-        if isinstance(error, GivenUpError) or not (self._heard or self._done):
-            raise type(error)(f"{where}: {error}") from error
+        self._failed.append(Failure(queries, str(error), isinstance(error, AnswerError | StuckError)))
         if len(self._failed) > (PATIENCE if known else MOST_FAILURES + self._endpoint.limits.concurrency):
             raise RemoteError(f"{where}: {len(self._failed)} requests in a row failed; the last: {error}") from error
         if len(self._failed) == PATIENCE:
             self._bring_forward()
-        self.say(str(error))
 
     def _bring_forward(self) -> None:
         bring_forward(self._waiting, self._last, self.schedule, self._done)
@@ -307,15 +306,6 @@ class _Run:
 
     def _give_up(self, queries: Queries, reason: str) -> None:
         self._journal.append(Unanswered(at=self._journal.now(), queries=queries, reason=reason))
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A batch that was not answered; ``passing`` says whether asking once more may help."""
-
-    queries: Queries
-    reason: str
-    passing: bool
 
 
 def _stamp(moment: datetime) -> str:

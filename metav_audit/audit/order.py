@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Set
+from dataclasses import dataclass
 
 from metav_audit.audit.asking import Queries
 from metav_audit.bundle import Schedule
 from metav_audit.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A batch that was not answered; ``passing`` says whether asking once more may help."""
+
+    queries: Queries
+    reason: str
+    passing: bool
 
 
 def open_batches(transcript: Transcript, schedule: Schedule, size: int) -> list[Queries]:
