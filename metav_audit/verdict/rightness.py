@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,7 @@ def least_rightness(reference: FloatArray, models: FloatArray, space: OutputSpac
 
 
 def is_usual(own: Features, reference: FloatArray, models: FloatArray, space: OutputSpace, view: OutputView) -> bool:
-    """Say whether answers are about as like those of the task's models as any of these are like the others'.
+    """Say whether answers are about as like those of the task's models as most of these are like the others'.
 
     Right labels with scores that no model gives may be answers to inputs in another range. Labels alone tell nothing.
 
@@ -43,21 +45,36 @@ def is_usual(own: Features, reference: FloatArray, models: FloatArray, space: Ou
         return True
     some = models[:: 1 + len(models) // _ENOUGH]
     pool = np.concatenate([reference[None], some])[:, own.answered]
-    seen = view.apply(Features(pool, np.ones(pool.shape, np.bool_)), space)
-    theirs = _shown(seen, space)
-    mine = _shown(Features(own.values[own.answered], own.mask[own.answered]), space)
-    apart = np.array([np.abs(theirs - each).sum(axis=-1).mean(axis=-1) / 2 for each in theirs])
-    np.fill_diagonal(apart, np.inf)
-    nearest = np.abs(theirs - mine).sum(axis=-1).mean(axis=-1).min() / 2
-    return bool(nearest <= _USUAL * apart.min(axis=1).max() + _SLACK)
+    # Answers without any decimal are no rounded ones, but too sure.
+    seen = replace(view, decimals=view.decimals or None, noise=0.0).apply(
+        Features(pool, np.ones(pool.shape, bool)), space
+    )
+    mine = Features(own.values[own.answered], own.mask[own.answered])
+    # Probabilities tell what is too flat; their logarithms, which are features, what is too sure.
+    return _is_near(seen, mine, _SLACK_NATS) and (not space.labelled or _is_near(_shares(seen), _shares(mine), _SLACK))
 
 
-_USUAL, _SLACK = 1.5, 0.05
-"""Answers may lie so many times as far from the nearest model's as any model's do, and so many units further."""
+_USUAL, _MOST = 1.5, 0.75
+"""Answers may lie so many times as far from the nearest model's as this share of models do, and a little further."""
+_SLACK, _SLACK_NATS = 0.02, 0.1
 _ENOUGH = 64
 """Models, or a little more, that answers are compared with."""
 
 
-def _shown(some: Features, space: OutputSpace) -> NDArray[np.float64]:
-    values = some.values.astype(np.float64)
-    return np.where(some.mask, np.exp(values) if space.labelled else values, 0.0)
+def _shares(some: Features) -> Features:
+    """Return probabilities, 0 where none is shown."""
+    return Features(np.where(some.mask, np.exp(some.values), 0), np.ones_like(some.mask))
+
+
+def _is_near(theirs: Features, mine: Features, slack: float) -> bool:
+    """Say whether answers (K, D) lie about as near to one of many models' (M, K, D) as most of these to another's."""
+    apart = np.array([_apart(theirs, Features(*each)) for each in zip(theirs.values, theirs.mask, strict=True)])
+    np.fill_diagonal(apart, np.inf)
+    return bool(_apart(theirs, mine).min() <= _USUAL * np.quantile(apart.min(axis=1), _MOST) + slack)
+
+
+def _apart(many: Features, one: Features) -> NDArray[np.float64]:
+    """Return how far each of many models' answers lie from one's, on average of what both show, (M,)."""
+    both = many.mask & one.mask
+    apart = np.where(both, np.abs(many.values - one.values), 0).sum(axis=(-2, -1), dtype=np.float64)
+    return np.asarray(apart / np.maximum(both.sum(axis=(-2, -1)), 1))

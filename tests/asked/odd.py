@@ -6,7 +6,7 @@ import base64
 import io
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,5 +95,22 @@ def jobs(model: Model, names: Sequence[str]) -> Fault:
         order = np.argsort(-held[ticket])
         output = {"names": [names[at] for at in order], "confidences": [float(held[ticket][at]) for at in order]}
         return reply({"job": {"id": ticket, "state": "finished"}, "output": output})
+
+    return answer
+
+
+def arrays(model: Model, names: Sequence[str], undo: Callable[[np.ndarray], np.ndarray], *, last: bool) -> Fault:
+    """Takes any numbers of the right shape, and silently has its own idea of their range and order."""
+
+    def answer(number: int, seen: Seen) -> Reply:
+        body = posted(seen)
+        if not isinstance(body, dict) or "image" not in body:
+            return reply({"error": "image missing"}, 400)
+        shape = np.array(body["image"], object).shape
+        if len(shape) != 3 or shape[2 if last else 0] != 3:
+            return reply({"error": "image: 3-d array expected"}, 400)
+        numbers = np.array(body["image"], np.float32)[None]
+        (scores,) = model(undo(numbers.transpose(0, 3, 1, 2) if last else numbers))
+        return reply({"p": dict(zip(names, scores.tolist(), strict=True))})
 
     return answer

@@ -6,8 +6,10 @@ import tomllib
 
 import pytest
 
-from metav_audit.audit import Grant, load_endpoints
+from metav_audit.audit import Endpoint, Grant, load_endpoints
 from metav_audit.audit.folder import audit_into_folder
+from metav_audit.audit.probe.run import Plan
+from metav_audit.audit.probe.run import probe as run_probe
 from metav_audit.cli import main
 from metav_audit.verdict import VerdictOutcome
 from tests.asked import odd
@@ -88,6 +90,34 @@ def test_an_odd_api_over_a_real_network_is_set_up_by_probe_alone(run, tmp_path, 
     model = probabilities(pictures.typical(derived=derived))
     code, *told = probe(run, pictures.bundle, api, model, tmp_path, audit)
     assert code == (MATCH if derived else NO_MATCH), told
+
+
+RANGES = {
+    "0..255": (lambda numbers: numbers / 255, {"scale": 255.0, "whole": True}),
+    "-1..1": (lambda numbers: (numbers + 1) / 2, {"scale": 2.0, "offset": -1.0}),
+    "0..1": (lambda numbers: numbers, {}),
+    "blue first": (lambda numbers: numbers[:, ::-1], {"colours": "bgr"}),
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("numbers", RANGES)
+def test_a_range_that_nobody_names_is_found(tmp_path, pictures, numbers, last):
+    """An API that takes any numbers: labels and scores tell the range, and the verdicts are right."""
+    bundle, (undo, wanted) = pictures.bundle, RANGES[numbers]
+    for derived in (True, False):
+        model = probabilities(pictures.typical(derived=derived))
+        with ModelServer(model, fault=odd.arrays(model, bundle.task.output.labels, undo, last=last)) as server:
+            found = run_probe(Plan(bundle, f"{server.url}/x"))
+            fields = {name: found.fields.get(name) for name in ("layout", "scale", "offset", "whole", "colours")}
+            assert {name: each for name, each in fields.items() if each} == {
+                **wanted,
+                **({"layout": "hwc"} if last else {}),
+            }
+            suspect = Endpoint.open("suspect", found.fields, bundle.task)
+            outcome = audit_into_folder(bundle, suspect, tmp_path / str(derived)).outcome
+        assert outcome is (VerdictOutcome.MATCH if derived else VerdictOutcome.NO_MATCH)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ _WEIGHT = 2
 _FIRST_FORM = 0.5
 """Hope for another form of request once one was taken."""
 _REFUSED = 0.85
-"""Each refusal of a form of request that teaches nothing leaves so much of the hope for it."""
+"""Each refusal of a form of request that teaches nothing, after the first, leaves so much of the hope for it."""
 _UNUSUAL = 0.7
 """Right labels with scores that no model of the task gives count so much."""
 _MOST_GUESSES = 400
@@ -138,7 +138,7 @@ class Search:
             arm = self.arms[key]
             form = arm.guess.form
             fresh = 1.0 if not taken or form in taken else _FIRST_FORM
-            lost = 1.0 if form in taken else _REFUSED ** refusals[form]
+            lost = 1.0 if form in taken else _REFUSED ** max(0, refusals[form] - 1)
             return float(arm.right * fresh * lost), -self._places.get(key, _MOST_GUESSES)
 
         best = max((key for key, arm in self.arms.items() if not arm.refused), key=worth, default=None)
