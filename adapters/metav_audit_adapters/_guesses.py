@@ -75,8 +75,8 @@ def _at(url: str, path: Path, ways: list[Way]) -> Iterator[Guess]:
         yield from (_guess(url, _nested(path[:-1], [{path[-1]: ONE}]), way) for way in ways)
     for slot in (MANY, ONE) if plural else (ONE, MANY):
         for way in ways:
-            if not (slot == MANY and way.prefix):
-                yield _guess(url, _nested(path, slot), way)
+            # A list of texts with something before each is a list of one.
+            yield _guess(url, _nested(path, [ONE] if slot == MANY and way.prefix else slot), way)
 
 
 def _nested(path: Path, slot: Any) -> Any:

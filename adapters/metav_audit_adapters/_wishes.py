@@ -24,6 +24,10 @@ _LACKED = re.compile(
     r"(?i)\b([a-z_]\w{0,40})(?:\s+(?:field|parameter|key|property))?(?:\s+(?:is|was|are))?"
     r"\s+(?:missing|mandatory|required|needed|absent|not found)"
 )
+_WITHIN = re.compile(
+    r"\b([a-z_]\w{0,40}): ['\"]?([a-z_]\w{0,40})['\"]? (?:field )?(?:is |was )?(?:missing|mandatory|required)"
+)
+"""A field within another: "input: image is required"."""
 _HEADED = re.compile(r"\b([a-z_]\w{0,40}):\s")
 _WISHES = {
     "picture": re.compile(r"base64|b64|valid string|data url|image data|encoded"),
@@ -69,6 +73,7 @@ class Wishes:
         latest = [(_slot_in(each.options.get("body")), _said(each.text)) for each in reversed(hints.refusals)]
         minded, vain = _minded(latest), _vain(latest)
         exact = [path for each in reversed(hints.refusals) for path in _located(each.text)]
+        exact += [path for _, text in latest for path in _WITHIN.findall(text) if not {*path} & _COMMON - {"input"}]
         quoted = [(name,) for path, text in latest for name in _words(_QUOTED, text) if name not in path]
         told = [text for path, text in latest if path not in minded]
         loose = [(name,) for text in told for asked in (_LACKED, _ASKED_FOR, _HEADED) for name in _words(asked, text)]

@@ -189,6 +189,31 @@ def ranked(seen):
     return reply({"ranks": [{"class_id": int(at) + 1, "p": f"{scores[at]:.4f}"} for at in np.argsort(-scores)]})
 
 
+def listed(seen):
+    """A list with one data URL; labelled scores beside the label."""
+    body = posted(seen)
+    if not isinstance(body, dict) or "data" not in body:
+        return reply({"error": "'data'"}, 500)
+    given = body["data"][0] if isinstance(body["data"], list) and len(body["data"]) == 1 else None
+    if not isinstance(given, str) or not given.startswith("data:image/png;base64,"):
+        return reply({"error": "expected a list with one data URL"}, 500)
+    (scores,) = MODEL(from_png(given.partition(",")[2]))
+    order = np.argsort(-scores)
+    told = [{"label": LABELS[at], "confidence": float(scores[at])} for at in order]
+    return reply({"data": [{"label": LABELS[order[0]], "confidences": told}], "duration": 0.1})
+
+
+def within(seen):
+    """A field within a field, said in plain words."""
+    body = posted(seen)
+    if not isinstance(body, dict) or not isinstance(body.get("input"), dict) or "img" not in body["input"]:
+        return reply({"detail": "- input: img is required\n"}, 422)
+    if not isinstance(body["input"]["img"], str) or not body["input"]["img"].startswith("data:"):
+        return reply({"detail": "- input.img: must be a data URL\n"}, 422)
+    (scores,) = MODEL(from_png(body["input"]["img"].partition(",")[2]))
+    return reply({"output": dict(zip(LABELS, scores.tolist(), strict=True))})
+
+
 def form(seen):
     """A form upload that is described; the address is the base alone."""
     if seen.path == "/openapi.json":
@@ -232,6 +257,8 @@ SHAPES = {
     "doses": (doses, DOSES, "/ask", {"encoding": "rows", "answer": "predictions", "batch": 8}),
     "validated": (validated, BUNDLE, "/ask", {"encoding": "flat", "scores": "percent", "label_key": "verdict"}),
     "ranked": (ranked, BUNDLE, "/ask", {"body": {"pic": "data:image/png;base64,{{input}}"}, "label_key": "class_id"}),
+    "listed": (listed, BUNDLE, "/ask", {"answer": "data.0.confidences", "score_key": "confidence"}),
+    "within": (within, BUNDLE, "/ask", {"body": {"input": {"img": "data:image/png;base64,{{input}}"}}}),
     "form": (form, BUNDLE, "", {"upload": "picture", "answer": "r"}),
     "batch_described": (batch_described, BUNDLE, "/ask", {"body": {"imgs": "{{inputs}}"}, "layout": "hwc", "batch": 8}),
 }
