@@ -25,6 +25,12 @@ HEARD = ("ok", "unusable", "throttled", "transient", "auth", "fatal")
 UNHEARD = ("unreachable", "timeout", "reset", "tls", "oversize", "malformed")
 PASSING = ("throttled", "transient", "unreachable", "timeout", "reset")
 SCHEMA = 3
+FILES = {
+    "transcript.jsonl", "bodies.pack", "verdict.json", "seal.json", "closing.json", "SHA256SUMS", ".lock",
+    "bundle/manifest.json", "bundle/tensors.safetensors", "bundle/commitment.json", "blind-controls.json",
+    "positive-control.json", "positive-control/transcript.jsonl", "positive-control/bodies.pack",
+    "report.json", "report.csv", "report.html", "report.pdf",
+}  # fmt: skip
 NOT_CHECKED = [
     "that requests hold the committed inputs, and responses the recorded answers: this knows no adapter",
     "the view (classes, decimals, noise), taken as the verdict names it; that answers are steady and not strange",
@@ -635,6 +641,7 @@ def check(folder, auditor=None, owner=None):
     there = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     unlisted = (".lock", "SHA256SUMS", "closing.json")
     files = {name: sha(path.read_bytes()) for name, path in there.items() if name not in unlisted}
+    need(set(files) <= FILES, f"{min(set(files) - FILES, default='')} is no file of an audit")
     for name in files.keys() | listed.keys():
         need(files.get(name) == listed.get(name), f"{name} was altered, added or removed")
     lines = "".join(f"{files[name]}  {name}\n" for name in sorted(files))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 
 import pytest
 
 from metav_audit.cli import main
-from metav_audit.evidence import pack_folder, write_sums
+from metav_audit.evidence import write_sums
 from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 from tests.test_files import lay
 
+INNER = ["bundle/manifest.json", "bundle/tensors.safetensors"]
 pytestmark = pytest.mark.timeout(120)
 ENDPOINT = '[endpoints.suspect]\nadapter = "open-inference-v2"\nurl = "http://127.0.0.1:9"\nmodel = "m"\n'
 
@@ -98,8 +100,16 @@ def test_a_resumed_audit_writes_through_no_link(folder, tmp_path, capsys):
     assert victim.read_bytes() == b""
 
 
-def test_a_whole_folder_is_packed_and_listed(folder, tmp_path):
-    """What is ours goes in."""
+def test_the_files_of_an_audit_are_an_allow_list(folder, tmp_path, capsys):
+    """What else lies in the folder is neither listed nor packed, and ``verify`` names it."""
+    for name in (".env", "bundle/notes.txt", "transcript.jsonl~", "bundle/.lock"):
+        (folder / name).write_text("SECRET")
     write_sums(AuditFolder(folder))
-    pack_folder(folder, tmp_path / "whole.zip")
-    assert (tmp_path / "whole.zip").stat().st_size > 1000
+    names = sorted(line.split("  ")[1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert names == ["bodies.pack", *INNER, "transcript.jsonl", "verdict.json"]
+    assert run("pack", folder) == 0
+    assert capsys.readouterr().err.count("left out") == 4
+    with zipfile.ZipFile(folder.with_name("suspect.zip")) as archive:
+        assert sorted(archive.namelist()) == sorted(["SHA256SUMS", *names])
+    assert run("verify", folder) == 4
+    assert ".env is no file of an audit" in capsys.readouterr().out

@@ -25,5 +25,6 @@ def command(folder: Path, output: Path | None) -> None:
     if not (folder / SUMS).exists():
         raise ConfigurationError(f"{folder} is no finished audit's folder: it lacks {SUMS}; give one audit's folder")
     path = output or folder.with_name(f"{folder.resolve().name}.zip")
-    pack_folder(folder, path)
+    for other in pack_folder(folder, path):
+        echo(f"left out, for it is no file of an audit: {other}", err=True)
     echo(path)

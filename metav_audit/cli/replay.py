@@ -17,7 +17,11 @@ from metav_audit.cli.echo import echo
 @click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
 @click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The statement's file; BUNDLE.replay.json by default."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The statement's file; BUNDLE.replay.json by default, "
+    "beside the audit where BUNDLE lies in an audit's folder.",
 )
 def command(
     bundle: Path, project: Path, key: str | None, tsa: str | None, tsa_cert: Path | None, output: Path | None
@@ -27,7 +31,8 @@ def command(
     If it gives the answers of BUNDLE's target again, program and data are the
     target's own, and its siblings can be trusted. Neither the zoo nor the
     siblings are needed: how near is near is read from the bundle. With --key
-    what was found is signed, for others to keep beside the bundle.
+    what was found is signed, for others to keep beside the bundle; never in an
+    audit's folder, which holds its own files alone.
 
     Exit code: 0 reproduced, or nearly; 4 not reproduced.
     """
@@ -37,11 +42,12 @@ def command(
     from metav_audit.cli.commit import stamper_of
     from metav_audit.evidence import check_free, make_replay_statement, read_key, save_attestation
     from metav_audit.fingerprint.proof import replay_bundle, replayed
+    from metav_audit.verdict import place_beside
     from metav_audit.zoo.program import describe_program
     from metav_audit.zoo.project import load_project, open_workshop
     from metav_audit.zoo.replay import ReplayStatus
 
-    path = output or bundle.parent / f"{bundle.name}.replay.json"
+    path = output or place_beside(bundle, "replay.json")
     if key is None and (output is not None or tsa is not None):
         raise click.UsageError("-o and --tsa are for a signed statement: name a key with --key.")
     signing, stamper = (read_key(key, os.environ) if key else None), stamper_of(tsa, tsa_cert)

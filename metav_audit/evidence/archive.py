@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.files import files_below, in_the_place_of, open_regular
-from metav_audit.verdict import LOCK
+from metav_audit.verdict import LOCK, AuditFolder
 
 MAX_FILES = 10_000
 MAX_BYTES = 8 << 30
@@ -34,19 +34,23 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = {LOCK}
 
 
-def pack_folder(folder: Path, path: Path) -> None:
-    """Write the folder's files into a zip archive, whole or not at all; the same folder gives the same bytes.
+def pack_folder(folder: Path, path: Path) -> list[str]:
+    """Write the audit's files into a zip archive, whole or not at all; the same folder gives the same bytes.
+
+    Returns the names of what else lies in the folder, and so is left out.
 
     Raises:
         ConfigurationError: the folder cannot be read, or ``path`` cannot be written.
     """
     try:
-        names = sorted(name for name in files_below(folder, MAX_FILES) if Path(name).name not in _LEFT_OUT)
+        found, audit = sorted(files_below(folder, MAX_FILES)), AuditFolder(folder)
+        names, others = ([name for name in found if audit.owns(name) is ours] for ours in (True, False))
         with in_the_place_of(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in names:
+            for name in (name for name in names if name not in _LEFT_OUT):
                 _add(archive, name, folder / name)
     except OSError as error:
         raise ConfigurationError(f"cannot pack {folder} into {path}: {error.strerror}") from error
+    return others
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def evidence_files(folder: AuditFolder) -> tuple[EvidenceFile, ...]:
 
 
 def write_sums(folder: AuditFolder, names: Collection[str] | None = None) -> None:
-    """Write the SHA-256 of every file of the folder into ``SHA256SUMS``, as ``sha256sum --check`` reads it.
+    """Write the SHA-256 of every file of the audit into ``SHA256SUMS``, as ``sha256sum --check`` reads it.
 
     Args:
         folder: the audit's folder.
@@ -53,6 +53,9 @@ def check_sums(folder: AuditFolder) -> str:
     found = _sums(folder)
     if recorded != found:
         raise EvidenceError(_difference(recorded, found))
+    others = [name for name in files_below(folder.path) if not folder.owns(name)]
+    if others:
+        raise EvidenceError(f"{min(others)} is no file of an audit: take it out of the folder")
     count = len(found.splitlines())
     return f"{count} files have the hashes recorded when the audit ended"
 
@@ -69,7 +72,7 @@ def _sums(folder: AuditFolder) -> bytes:
 
 def _files(folder: AuditFolder) -> list[str]:
     try:
-        return list(files_below(folder.path))
+        return [name for name in files_below(folder.path) if folder.owns(name)]
     except OSError as error:
         raise EvidenceError(f"cannot list {folder.path}: {error.strerror}") from error
 

@@ -24,6 +24,7 @@ from metav_audit.verdict.folder import (
     Decision,
     audits_in,
     conclude,
+    place_beside,
 )
 from metav_audit.verdict.positive import ControlRecord
 from metav_audit.verdict.reading import Reading, read
@@ -77,6 +78,7 @@ __all__ = [
     "judge",
     "least_rightness",
     "load_controls",
+    "place_beside",
     "read",
     "rightness",
     "scores_in_full",

@@ -9,10 +9,9 @@ from metav_audit.bundle import CoinPlan
 from metav_audit.files import write_atomically
 from metav_audit.transcript import Transcript
 from metav_audit.verdict.coins import CoinVerdict, decide_coins
-from metav_audit.verdict.folder import AuditFolder
+from metav_audit.verdict.folder import COINS, PLAN, AuditFolder
 
-PLAN = "plan.json"
-COINS = "coins.json"
+__all__ = ["COINS", "PLAN", "CoinDecision", "record_coins"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,15 @@ EVIDENCE = (
 )
 """The files that a verdict follows from, or that vouch for it, in the order in which they are read."""
 
+REPORTS = tuple(f"report.{name}" for name in ("json", "csv", "html", "pdf"))
+FILES = frozenset((*EVIDENCE, *REPORTS, SUMS, CLOSING, LOCK))
+"""All that an audit's folder may hold: what else lies there is nobody's evidence, and is neither listed nor packed."""
+
+PLAN = "plan.json"
+COINS = "coins.json"
+COIN_FILES = frozenset((PLAN, TRANSCRIPT, BODIES, COINS, "coins.html", "coins.pdf", SUMS, LOCK))
+"""All that the folder of an audit by coins may hold; a plan makes it one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -95,6 +104,10 @@ class AuditFolder:
     def has(self, name: str) -> bool:
         """Say whether a file, or anything else of that name, is there."""
         return os.path.lexists(self / name)
+
+    def owns(self, name: str) -> bool:
+        """Say whether a file of that name belongs to an audit."""
+        return name in (COIN_FILES if self.has(PLAN) else FILES)
 
     def content(self, name: str) -> bytes:
         """Read a file of the folder whole.
@@ -234,6 +247,18 @@ def conclude(
     """Read a transcript and decide; see ``read`` and ``decide`` for the errors."""
     reading = read(bundle, transcript, rules)
     return Decision(bundle, transcript, reading, decide(bundle, reading, controls, rules), rules)
+
+
+def place_beside(bundle: Path, ending: str) -> Path:
+    """Return where a file that speaks of a bundle goes: beside it, or beside the audit's folder that it lies in.
+
+    >>> place_beside(Path('/audits/owner.bundle'), 'replay.json').as_posix()
+    '/audits/owner.bundle.replay.json'
+    """
+    bundle = bundle.absolute()
+    within = AuditFolder(bundle.parent)
+    place = within.path if any(within.has(name) for name in (TRANSCRIPT, VERDICT, SUMS)) else bundle
+    return place.with_name(f"{place.name}.{ending}")
 
 
 def audits_in(folder: Path) -> Iterator[AuditFolder]:

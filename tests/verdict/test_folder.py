@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from metav_audit.errors import BundleError, ConfigurationError, EvidenceError, TranscriptError
-from metav_audit.verdict import AuditFolder, VerdictOutcome, audits_in
+from metav_audit.verdict import AuditFolder, VerdictOutcome, audits_in, place_beside
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
 
@@ -85,3 +86,22 @@ def test_audits_come_by_name_and_nothing_else_does(folder):
         make_folder(folder.path.parent / name, linear_model(make_task(), 0))
     (folder.path.parent / "notes").mkdir()
     assert [each.name for each in audits_in(folder.path.parent)] == ["a", "b", "suspect"]
+
+
+def test_what_is_signed_of_a_bundle_lands_in_no_audit_s_folder(folder, tmp_path, monkeypatch):
+    """Beside the bundle; beside the audit where the bundle is an audit's copy, from wherever it is named."""
+    assert place_beside(tmp_path / "own.bundle", "replay.json") == tmp_path / "own.bundle.replay.json"
+    assert place_beside(folder / "bundle", "replay.json") == tmp_path / "suspect.replay.json"
+    monkeypatch.chdir(folder.path)
+    assert not folder.owns(place_beside(Path("bundle"), "replay.json").name)
+    assert place_beside(Path("bundle"), "replay.json") == tmp_path / "suspect.replay.json"
+
+
+def test_a_folder_owns_the_files_of_its_own_kind(folder):
+    """Seal, closing and control belong to an audit; a plan and what follows from it to one by coins alone."""
+    for name in ("closing.json", "seal.json", "positive-control/bodies.pack", "report.pdf", "bundle/commitment.json"):
+        assert folder.owns(name)
+    assert not any(map(folder.owns, ("coins.json", "plan.json", "bundle/.env", "positive-control/verdict.json")))
+    (folder / "plan.json").write_bytes(b"{}")
+    assert folder.owns("coins.json")
+    assert not folder.owns("verdict.json")
