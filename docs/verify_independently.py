@@ -1,6 +1,6 @@
 """Check an audit's folder with nothing of metav-audit.
 
-python verify_independently.py DIR [--auditor KEY_ID] [--owner KEY_ID]
+python verify_independently.py DIR [--auditor KEY_ID] [--owner KEY_ID] [--commitment FILE ...]
 
 Exit code: 0 all that is checked holds, and the auditor named signed it; 6 it holds, but is not authenticated; 4 it does
 not hold; 2 usage. What is not checked is listed.
@@ -27,7 +27,8 @@ PASSING = ("throttled", "transient", "unreachable", "timeout", "reset")
 SCHEMA = 3
 FILES = {
     "transcript.jsonl", "bodies.pack", "verdict.json", "seal.json", "closing.json", "SHA256SUMS", ".lock",
-    "bundle/manifest.json", "bundle/tensors.safetensors", "bundle/commitment.json", "blind-controls.json",
+    "bundle/manifest.json", "bundle/tensors.safetensors", "bundle/commitment.json", "bundle/rebuild.json",
+    "blind-controls.json",
     "positive-control.json", "positive-control/transcript.jsonl", "positive-control/bodies.pack",
     "report.json", "report.csv", "report.html", "report.pdf",
 }  # fmt: skip
@@ -139,6 +140,11 @@ def share_of_bits(part, values, mask):
 
 def sigmoid(odds):
     return 0.5 * (1 + np.tanh(odds / 2))
+
+
+def log_odds(scores):
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(scores) - np.log1p(-scores), -np.log(1e4), np.log(1e4))
 
 
 def weighted_mean(values, weights):
@@ -514,11 +520,29 @@ def transcript_of(folder):
     return records, head, follow(records)
 
 
+def check_order(records, places):
+    """First requests follow the nonce's order up to the first trouble, and the last place is asked last."""
+    settled, largest, heard, trouble = set(), 1, False, False
+    most = (records[0]["endpoint"]["options"].get("limits") or {}).get("concurrency") or places
+    for record in records:
+        kind, items = record["kind"], record.get("queries", ())
+        trouble |= kind in ("unanswered", "resumed") or (kind == "received" and record["outcome"] != "ok")
+        heard |= kind == "received" and record.get("answers") is not None
+        fresh = [] if kind != "sent" else sorted(set(items) - settled)
+        if fresh:
+            largest, where = max(largest, len(items)), f"request {record['request']} is out of the nonce's order"
+            beside = (most - 1) * largest if heard else 0
+            need(trouble or len(set(range(fresh[0])) - settled) <= beside, where)
+            need(places - 1 not in fresh or settled | set(items) == set(range(places)), where)
+        settled |= set(items) if kind in ("sent", "unanswered") else set()
+
+
 def replies_of(records, tensors, given):
     """The answers by what was asked, the first and those to repetitions; the queries' own are the first of each."""
     queries, natural = len(tensors["target.features"]), len(tensors.get("natural.inputs", ()))
     asked, replies = schedule(queries, natural, records[0]["nonce"]), {}
     need(len(asked) == records[0]["queries"], "the transcript asks more or less than its nonce says")
+    check_order(records, len(asked))
     for place, row in given.items():
         replies.setdefault(asked[place], []).append(row)
     return replies, {query: rows[0] for query, rows in replies.items() if query < queries}
@@ -552,8 +576,41 @@ def score_of(verdict, manifest, tensors, given, kind):
         for card, one in zip(manifest["calibration"], (sign * theirs).tolist()):
             if card["derived"] == derived:
                 best[card["lineage"]] = max(one, best.get(card["lineage"], -np.inf))
+        if derived:
+            told["lowest_derived"] = [-one for one in best.values()]
         told[name] = (1 + sum(one >= sign * mine for one in best.values())) / (len(best) + 1)
     return told
+
+
+def check_calibration(verdict, manifest, tensors):
+    """The calibration's models answer what they were asked; derived ones come near the target; cards are kept."""
+    output, cards = manifest["task"]["output"], manifest["calibration"]
+    models, own = tensors["calibration.features"].astype(float), tensors["target.features"].astype(float)
+    derived, classes = np.array([card["derived"] for card in cards]), output["kind"] == "classification"
+    shares, target = (np.exp(models), np.exp(own)) if classes else (models, own)
+
+    def along(answers, others):
+        one, other = answers - answers.mean(0), others - others.mean(0)
+        over = np.sqrt(((one @ other.T) ** 2).sum())
+        return (one * other).sum() * np.sqrt(len(one) - 1) / over if over > 0 else 0
+
+    for side in (True, False) if len(own) >= 4 else ():
+        mean = shares[derived != side].mean(0)
+        found = np.array([max(along(one, target), along(one, mean)) for one in shares[derived == side]])
+        need(np.median(found) >= 0.2 * np.sqrt(len(own)), "calibration models do not answer what they were asked")
+        need(
+            np.median(found) < 6 or found.min() >= 0.25 * np.median(found), "a calibration model answers something else"
+        )
+    told = [{**verdict, "view": "all"}, output]
+    given = [(each, np.ones(each.shape, bool), *told) for each in (own[None], models[derived])]
+    odds = [log_odds(score(manifest["verifier"], tensors, *each)) for each in given]
+    need(odds[0][0] <= 0 or odds[1].max() >= 0.7 * odds[0][0] - 1e-6, "no derived model comes near the target")
+    if "natural" in manifest and classes:
+        right, count = tensors["natural.reference"].argmax(1), len(tensors["natural.reference"])
+        for card, hits in zip(cards, (tensors["natural.models"].argmax(2) == right).sum(1)):
+            share = 0.75 * max(card["performance"], 0)
+            least = count * share - 4 * np.sqrt(count * share * (1 - share))
+            need(hits >= least, f"{card['recipe']} of {card['lineage']} does worse than its card says")
 
 
 def check_outcome(verdict, manifest, told):
@@ -575,6 +632,9 @@ def check_outcome(verdict, manifest, told):
         need(nearest and verdict["log10_lr"] >= least_ratio(rates[0]) - 1e-5, "a match that its figures do not bear")
         own = any(card["architecture"] == "target" and not card["derived"] for card in manifest["calibration"])
         need(own, "a match beside no independent of the target's own architecture")
+        mine, *theirs = log_odds(np.array([told["score"], *told["lowest_derived"]]))
+        low = min(theirs)
+        need(mine >= low - 0.5 * (np.median(theirs) - low) - 1e-6, "a match far below every derived model")
     if verdict["outcome"] == "no_match":
         need(verdict["log10_lr"] <= 1e-5 - least_ratio(rates[1]), "a no-match that its ratio does not bear")
         alike = verdict["p_value_siblings"] is None or verdict["p_value_siblings"] >= 0.5
@@ -594,6 +654,11 @@ def check_signatures(folder, files, records, head, auditor, owner):
         claimed = moment(stated["predicate"]["claimed_at"])
         stamp = read_json(commitment.read_bytes())["time_stamp"]
         need(stamp or claimed <= moment(header["at"]), "the commitment was made after the first query")
+    if (folder / "bundle/rebuild.json").exists():
+        stated, _ = signed(folder / "bundle/rebuild.json", "rebuild:v1")
+        need(stated["subject"][0]["digest"]["sha256"] == header["bundle_sha256"], "another bundle was made again")
+        same = stated["predicate"]["rebuilt_sha256"] == header["bundle_sha256"]
+        need(same and stated["predicate"]["differences"] == [], "made again, the bundle came out different")
     if not (auditor or sealer or (folder / "seal.json").exists() or (folder / "closing.json").exists()):
         return
     after |= {name for name in files if re.fullmatch(r"report\.(json|csv|html|pdf)", name)}
@@ -612,6 +677,21 @@ def check_signatures(folder, files, records, head, auditor, owner):
     sums = sha((folder / "SHA256SUMS").read_bytes())
     told = {"sums_sha256": sums, "outcome": verdict["outcome"], "files": files}
     need(stated["predicate"]["closed"] == told, "the folder was changed after it was closed")
+
+
+def check_register(commitments, key):
+    """A key's commitments, as far as the reader has them: no gap, no number twice, each chained to the one before."""
+    held = {}
+    for content in commitments:
+        stated, _ = signed_content(read_json(content), "commitment:v1", key, "a commitment")
+        digest, place = sha(canonical(read_json(content)["envelope"])), stated["predicate"].get("register")
+        need(place is not None, "a commitment is not numbered: how many others there are, nothing shows")
+        need(held.setdefault(place["number"], (digest, place))[0] == digest, f"two are number {place['number']}")
+    previous = "0" * 64
+    for number in range(1, max(held) + 1):
+        need(number in held, f"the key's commitment number {number} is not here: ask its signer for it")
+        need(held[number][1]["previous"] == previous, f"number {number} names another as the one before it")
+        previous = held[number][0]
 
 
 def check_control(folder, verdict, manifest, tensors, bundle):
@@ -635,7 +715,7 @@ def check_control(folder, verdict, manifest, tensors, bundle):
     return record["control"]
 
 
-def check(folder, auditor=None, owner=None):
+def check(folder, auditor=None, owner=None, commitments=()):
     # 1. Every file has its hash, and every JSON one reading.
     listed = dict(line.split("  ", 1)[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
     there = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -665,6 +745,10 @@ def check(folder, auditor=None, owner=None):
     replies, answers = replies_of(records, tensors, answers)
     # 4. The commitment was there before the first query; seal and closing fix all the rest.
     check_signatures(folder, files, records, head, auditor, owner)
+    if commitments:
+        own = folder / "bundle/commitment.json"
+        _, key = signed(own, "commitment:v1", owner)
+        check_register([path.read_bytes() for path in (own, *commitments)], key)
     # 5. The score follows from the answers, the p-values from the calibration models seen in the same way.
     verdict = read_json((folder / "verdict.json").read_bytes())
     need((verdict["bundle_sha256"], verdict["transcript_sha256"]) == (bundle, head), "verdict.json is of another audit")
@@ -678,6 +762,7 @@ def check(folder, auditor=None, owner=None):
     else:
         check_outcome(verdict, manifest, score_of(verdict, manifest, tensors, answers, endpoint["scores"]))
     if verdict["outcome"] != "inconclusive":
+        check_calibration(verdict, manifest, tensors)
         check_asked(replies, tensors, manifest, endpoint["scores"], verdict)
     # 6. The positive control, where the run had one, is one.
     control = check_control(folder, verdict, manifest, tensors, bundle)
@@ -689,11 +774,13 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--auditor", metavar="KEY_ID", help="who sealed it: SHA-256 of the public key in DER")
     parser.add_argument("--owner", metavar="KEY_ID", help="who committed to the bundle, likewise")
+    others = "another commitment of the owner's key: none may be left out; may be repeated"
+    parser.add_argument("--commitment", type=Path, action="append", default=[], metavar="FILE", help=others)
     options = parser.parse_args()
     if sys.flags.optimize:
         sys.exit("run this without -O: nobody should wonder what it left out")
     try:
-        print("pass:", check(options.folder, options.auditor, options.owner))
+        print("pass:", check(options.folder, options.auditor, options.owner, options.commitment))
     except Exception as error:
         print(f"FAIL: {type(error).__name__} {error}")
         return 4

@@ -52,20 +52,21 @@ def in_the_place_of(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         raise
 
 
-def open_regular(path: Path, *, follow: bool = False, write: bool = False) -> BinaryIO:
+def open_regular(path: Path, *, follow: bool = False, write: bool = False, append: bool = False) -> BinaryIO:
     """Open a regular file that others may have laid down; what is none is refused at once, and not waited for.
 
     Args:
         path: the file. A link in its last part is refused: it would show, as theirs, a file that is the reader's own.
         follow: follow it nevertheless, for what the operator has named on the command line.
         write: open it for writing as well; it must be there.
+        append: open it for writing behind its end; it is made where it is not there.
 
     Raises:
         OSError: it cannot be opened, or is a link, a folder, a device, a pipe; ``strerror`` says which.
     """
-    flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    way = os.O_WRONLY | os.O_APPEND | os.O_CREAT if append else os.O_RDWR if write else os.O_RDONLY
     try:
-        handle = os.open(path, flags)
+        handle = os.open(path, way | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW), 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP and path.is_symlink() and not follow:
             raise OSError(errno.ELOOP, "it is a link, and links are not followed", str(path)) from None
@@ -73,7 +74,7 @@ def open_regular(path: Path, *, follow: bool = False, write: bool = False) -> Bi
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return os.fdopen(handle, "r+b" if write else "rb")
+    return os.fdopen(handle, "ab" if append else "r+b" if write else "rb")
 
 
 def read_regular(path: Path, limit: int, *, follow: bool = False) -> bytes:

@@ -8,7 +8,10 @@ import zipfile
 import pytest
 
 from metav_audit.cli import main
+from metav_audit.errors import ConfigurationError
 from metav_audit.evidence import write_sums
+from metav_audit.transcript.log.sealing import Sealing, _keep
+from metav_audit.transcript.log.sources import find_sources
 from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_bundle, make_task
 from tests.folders import make_folder
@@ -113,3 +116,23 @@ def test_the_files_of_an_audit_are_an_allow_list(folder, tmp_path, capsys):
         assert sorted(archive.namelist()) == sorted(["SHA256SUMS", *names])
     assert run("verify", folder) == 4
     assert ".env is no file of an audit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_a_log_of_what_is_no_file_is_one_line(tmp_path, capsys, kind):
+    """An export that is a pipe or a device is not waited for."""
+    path = tmp_path / "export.jsonl"
+    lay(path, kind)
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        find_sources([str(path)])
+
+
+def test_a_sealing_that_goes_on_writes_through_no_link(tmp_path):
+    """Whoever can write beside the log cannot have another file of its owner's cut or written to."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / "sealing").mkdir()
+    (tmp_path / "sealing" / "2026-11-30.jsonl").symlink_to(victim)
+    with pytest.raises(OSError, match="links are not followed"):
+        _keep(tmp_path / "sealing", Sealing([], []), {"2026-11-30.jsonl": [b"more\n"]})
+    assert victim.read_bytes() == b"precious"

@@ -3,7 +3,8 @@
 ``manifest.json`` holds everything in words and numbers, the SHA-256 of ``tensors.safetensors``, and its own seal: the
 SHA-256 of its canonical JSON without the seal. That seal is the bundle's hash. Loading checks all of it, and unpickles
 nothing. Saving writes a temporary folder, flushes it to disk and renames it. A commitment, ``commitment.json``, may
-stand beside the two: it speaks of the bundle and so has no part in its hash; ``evidence`` reads it, here it is bytes.
+stand beside the two, and the statement of whoever made it again, ``rebuild.json``: they speak of the bundle and so have
+no part in its hash; ``evidence`` reads them, here they are bytes.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ PLAIN_VERSION = 3
 MANIFEST = "manifest.json"
 TENSORS = "tensors.safetensors"
 COMMITMENT = "commitment.json"
+REBUILD = "rebuild.json"
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_TENSOR_BYTES = 1 << 30
 MAX_COMMITMENT_BYTES = 32 << 20
@@ -64,7 +66,8 @@ class FingerprintBundle:
         provenance: target hash, zoo hash, seed, versions; JSON types.
         natural: natural inputs, which tell whether an endpoint was asked rightly; None where the owner gave none.
         commitment: what ``commitment.json`` holds, unread; None where there is none.
-        sha256: the bundle's hash, the seal of its manifest; it follows from the rest, the commitment aside.
+        rebuild: what ``rebuild.json`` holds, unread; None where there is none.
+        sha256: the bundle's hash, the seal of its manifest; it follows from the rest, commitment and rebuild aside.
     """
 
     name: str
@@ -79,6 +82,7 @@ class FingerprintBundle:
     provenance: Mapping[str, Any]
     natural: NaturalInputs | None = None
     commitment: bytes | None = field(default=None, compare=False, repr=False)
+    rebuild: bytes | None = field(default=None, compare=False, repr=False)
     sha256: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -97,8 +101,9 @@ class FingerprintBundle:
                 fresh.mkdir()
                 _write_synced(fresh / TENSORS, tensors)
                 _write_synced(fresh / MANIFEST, text.encode() + b"\n")
-                if self.commitment is not None:
-                    _write_synced(fresh / COMMITMENT, self.commitment)
+                for name, content in ((COMMITMENT, self.commitment), (REBUILD, self.rebuild)):
+                    if content is not None:
+                        _write_synced(fresh / name, content)
                 _swap(fresh, path)
         except OSError as error:
             raise ConfigurationError(f"cannot write the bundle {path}: {error.strerror}") from error
@@ -181,13 +186,13 @@ def load_bundle(path: Path) -> FingerprintBundle:
     tensors = _read(path / TENSORS, MAX_TENSOR_BYTES)
     if hashlib.sha256(tensors).hexdigest() != manifest["tensors_sha256"]:
         raise BundleError(f"{path / TENSORS} is truncated or altered: its hash does not hold; fetch the bundle again")
-    # 4. A commitment, where there is one, is no larger than it may be.
-    there = os.path.lexists(path / COMMITMENT)
-    commitment = _read(path / COMMITMENT, MAX_COMMITMENT_BYTES) if there else None
+    # 4. A commitment and a rebuild's statement, where there are such, are no larger than they may be.
+    beside = (path / COMMITMENT, path / REBUILD)
+    attested = [_read(each, MAX_COMMITMENT_BYTES) if os.path.lexists(each) else None for each in beside]
     # 5. The parts have the right shapes, and the inputs are valid; the tensors' header has one reading.
     try:
         strict_json(tensors[8 : 8 + int.from_bytes(tensors[:8], "little")])
-        return _build(manifest, safetensors.numpy.load(tensors), commitment)
+        return _build(manifest, safetensors.numpy.load(tensors), *attested)
     except (KeyError, TypeError, ValueError, SafetensorError, ConfigurationError) as error:
         raise BundleError(f"the bundle {path} lacks or misstates a part: {error}") from error
 
@@ -223,7 +228,7 @@ def seal(manifest: Mapping[str, Any]) -> str:
 
 
 def _build(
-    manifest: Mapping[str, Any], tensors: Mapping[str, FloatArray], commitment: bytes | None
+    manifest: Mapping[str, Any], tensors: Mapping[str, FloatArray], commitment: bytes | None, rebuild: bytes | None
 ) -> FingerprintBundle:
     prefix = "verifier."
     weights = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
@@ -241,6 +246,7 @@ def _build(
         provenance=manifest["provenance"],
         natural=NaturalInputs.read(manifest["natural"], tensors) if "natural" in manifest else None,
         commitment=commitment,
+        rebuild=rebuild,
     )
 
 

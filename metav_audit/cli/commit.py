@@ -20,26 +20,47 @@ if TYPE_CHECKING:
 @click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
 @click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file; BUNDLE/commitment.json by default.")
-def command(bundle: Path, key: str, tsa: str | None, tsa_cert: Path | None, output: Path | None) -> None:
+@click.option("--register", type=click.Path(path_type=Path), metavar="FILE",
+              help="Where the key's commitments are numbered; KEY.commitments by default.")  # fmt: skip
+def command(
+    bundle: Path, key: str, tsa: str | None, tsa_cert: Path | None, output: Path | None, register: Path | None
+) -> None:
     """Commit to BUNDLE before the first query: sign it, time-stamp it.
 
     What decides a verdict (queries, verifier, error rates, calibration, this
     program's source) is stated by hash, signed with KEY and time-stamped by an
     independent authority. An audit takes BUNDLE/commitment.json along.
 
+    A key's commitments are numbered, each with the hash of the one before, in a
+    register beside the key: keep it with the key, and show all of them when you
+    show one.
+
     An encrypted key's passphrase is read from METAV_AUDIT_KEY_PASSPHRASE.
     """
     from datetime import UTC, datetime
 
     from metav_audit.bundle import COMMITMENT, FingerprintBundle
-    from metav_audit.evidence import check_commitment, check_free, make_commitment, read_key, save_attestation
+    from metav_audit.evidence import (
+        ENDING,
+        check_commitment,
+        check_free,
+        make_commitment,
+        opened_register,
+        read_key,
+        save_attestation,
+    )
 
     path = output or bundle / COMMITMENT
     fingerprint = FingerprintBundle.load(bundle)
     check_free(path)
     signing, stamper = read_key(key, os.environ), stamper_of(tsa, tsa_cert)
-    commitment = make_commitment(fingerprint, signing, claimed_at=datetime.now(UTC), stamper=stamper)
-    save_attestation(commitment, path)
+    if register is None and key.startswith("env:"):
+        raise click.UsageError("a key in a variable has no place beside it: name its register with --register.")
+    with opened_register(register or Path(key + ENDING)) as numbered:
+        commitment = make_commitment(
+            fingerprint, signing, claimed_at=datetime.now(UTC), stamper=stamper, register=numbered
+        )
+        save_attestation(commitment, path)
     echo(str(path))
     for finding in check_commitment(commitment, fingerprint, signer=signing.public.key_id).findings:
         echo(f"{finding.name}: {finding.detail}", err=True)

@@ -26,13 +26,14 @@ def command(
 ) -> int:
     """Rig bundles against innocent models, and see what exposes each.
 
-    Six kinds are made for real from the project of BUNDLE: a rival's models
+    Seven kinds are made for real from the project of BUNDLE: a rival's models
     labelled derived, a verifier that always says yes, rates and calibration
     tuned after the suspect's answers, a lucky seed, transferable adversarial
-    queries, and a calibration that is made up altogether. Each is shown to independent test models, and put to
-    the checks: sanity controls, blind controls, a rebuild of the project, a
-    rebuild with seeds the accuser did not choose, and the commitment. Honest
-    bundles have to pass the same checks.
+    queries, a calibration that is made up altogether, and the one that accuses
+    of two bundles that were committed to. Each is shown to independent test
+    models, and put to the checks: sanity controls, the calibration's models,
+    blind controls, a rebuild of the project, a rebuild with seeds the accuser
+    did not choose, and the commitment. Honest bundles have to pass the same.
 
     Exit code: 0 all rigged bundles exposed, all honest ones pass; 4 not so.
     """

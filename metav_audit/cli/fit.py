@@ -122,6 +122,8 @@ def _report(bundle: FingerprintBundle, left_out: int) -> None:
         "the independent no match",
         err=True,
     )
+    for doubt in check.doubts:
+        echo(f"warning: no audit with this bundle will end in a verdict: {doubt}", err=True)
     if not check.knows_own_architecture:
         echo(
             "warning: no independent calibration model has the target's own architecture, so no audit will end in a "

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @click.option("--owner", metavar="KEY", help="Who committed to the bundle, likewise.")
 @click.option("--tsa-cert", "certificates", type=click.Path(path_type=Path), metavar="PEM", multiple=True,
               help="Root certificates of a time-stamp authority you trust; may be repeated.")  # fmt: skip
+@click.option("--commitment", "others", type=click.Path(path_type=Path), metavar="FILE", multiple=True,
+              help="Another commitment of the owner's key: none may be left out; may be repeated.")  # fmt: skip
 @click.option("--signer", hidden=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How the steps are printed.")  # fmt: skip
@@ -27,6 +29,7 @@ def command(
     auditor: str | None,
     owner: str | None,
     certificates: tuple[Path, ...],
+    others: tuple[Path, ...],
     signer: str | None,
     form: str,
 ) -> int:
@@ -43,15 +46,16 @@ def command(
     holds but it is not authenticated, 3 a step could compare nothing (NOT
     CHECKED), 4 a step fails.
     """
-    from metav_audit.evidence import read_certificates, read_signer, unpacked
+    from metav_audit.evidence import load_attestation, read_certificates, read_signer, unpacked
     from metav_audit.verify import Expected, verify_audit
 
     if signer is not None:
         raise click.UsageError("--signer is gone: name who sealed it with --auditor, who committed with --owner.")
     roots = "".join(map(read_certificates, certificates)) or None
     committed, sealed = (read_signer(key) if key else None for key in (owner, auditor))
+    shown = tuple(map(load_attestation, others))
     with unpacked(folder) as evidence:
-        found = verify_audit(evidence, Expected(committed, sealed, roots))
+        found = verify_audit(evidence, Expected(committed, sealed, roots, shown))
     if form == "json":
         echo_json(_described(found), indent=2)
     else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import joblib
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.drill.rigging import (
@@ -21,12 +24,13 @@ from metav_audit.drill.rigging import (
 from metav_audit.drill.rounds import Check, Kind, Round
 from metav_audit.drill.stage import Player, Stage, is_match, matches_of, open_stage
 from metav_audit.drill.transferable import make_transferable
-from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.errors import ConfigurationError, DataError, EvidenceError
+from metav_audit.evidence import SigningKey, check_commitments, make_commitment, opened_register
 from metav_audit.fingerprint.fit import fit_bundle, standing_bundle
 from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.rebuild import differences
 from metav_audit.progress import Progress, silent
-from metav_audit.verdict import Verdict
+from metav_audit.verdict import Verdict, calibration_doubts
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.project import Project, open_workshop
 
@@ -116,7 +120,8 @@ def play(drill: Drill, rounds: int) -> Iterator[Round]:
 
     The accuser gets the benefit of every doubt. Bundles that are rigged before any query could be committed to in time,
     so the commitment counts only against those that were chosen after the suspect had answered. A lucky seed is rebuilt
-    from a project that names it, so its hash holds.
+    from a project that names it, so its hash holds. Of two bundles that were committed to, the project's own and one
+    that accuses, the latter is shown, which by turns was committed to last or first.
     """
     stage = drill.stage
     for number in range(rounds):
@@ -127,6 +132,7 @@ def play(drill: Drill, rounds: int) -> Iterator[Round]:
         yield expose(drill, Kind.TUNED, number, tune(stage, suspect), suspect)
         yield expose(drill, Kind.TRANSFERABLE, number, make_transferable(stage, stage.seed + number), suspect)
         yield expose(drill, Kind.INVENTED, number, invent_calibration(stage, stage.seed + number), suspect)
+        yield expose(drill, Kind.TWICE, number, drill.rivals[number], suspect, commit_twice(drill, number))
         yield _honest(drill, number)
     for number, (seed, suspect) in enumerate(lucky_seeds(drill, rounds)):
         yield expose(drill, Kind.LUCKY, number, drill.tried[seed], suspect, f"seed {seed}: ")
@@ -156,14 +162,31 @@ def expose(drill: Drill, kind: Kind, number: int, bundle: FingerprintBundle, sus
     """Show a rigged bundle to its suspect and put it to every check; ``found`` begins the detail."""
     decision = drill.stage.accuse(bundle, suspect)
     accuses = is_match(decision)
-    failed = _failed_controls(decision.verdict)
+    failed = _failed_controls(bundle, decision.verdict)
     if kind is not Kind.LUCKY and differences(bundle, drill.own):
         failed.append(Check.REBUILD)
     if accuses and not _stands(drill, suspect):
         failed.append(Check.FRESH_SEEDS)
-    if kind in (Kind.TUNED, Kind.LUCKY) and bundle.sha256 != drill.stage.bundle.sha256:
+    chosen_late = kind in (Kind.TUNED, Kind.LUCKY) and bundle.sha256 != drill.stage.bundle.sha256
+    if chosen_late or "is not here" in found:
         failed.append(Check.COMMITMENT)
     return Round(kind, number, suspect.name, accuses, tuple(failed), found + _detail(decision.verdict))
+
+
+def commit_twice(drill: Drill, number: int) -> str:
+    """Commit to the project's own bundle and to one that accuses, show the latter, and say what its number shows."""
+    with tempfile.TemporaryDirectory() as place:
+        key, path = SigningKey(Ed25519PrivateKey.generate()), Path(place) / "register"
+        shown = drill.rivals[number]
+        for bundle in (shown, drill.stage.bundle) if number % 2 else (drill.stage.bundle, shown):
+            with opened_register(path) as register:
+                made = make_commitment(bundle, key, claimed_at=datetime.now(UTC), register=register)
+            if bundle is shown:
+                accusing = made
+    try:
+        return f"{check_commitments([accusing], key.public.key_id)}: "
+    except EvidenceError as error:
+        return f"{error}: "
 
 
 def _honest(drill: Drill, number: int) -> Round:
@@ -173,7 +196,7 @@ def _honest(drill: Drill, number: int) -> Round:
     bundle = drill.tried[seed] if number else stage.bundle
     suspect = stage.derived[number % len(stage.derived)]
     decision = stage.accuse(bundle, suspect)
-    accuses, failed = is_match(decision), _failed_controls(decision.verdict)
+    accuses, failed = is_match(decision), _failed_controls(bundle, decision.verdict)
     found = differences(bundle, drill.again[seed])
     if found:
         failed.append(Check.REBUILD)
@@ -189,10 +212,12 @@ def _stands(drill: Drill, suspect: Player) -> bool:
     return 2 * hits > len(drill.fresh)
 
 
-def _failed_controls(verdict: Verdict) -> list[Check]:
+def _failed_controls(bundle: FingerprintBundle, verdict: Verdict) -> list[Check]:
     failed = []
     if verdict.sanity is not None and verdict.sanity.failures:
         failed.append(Check.SANITY)
+    if calibration_doubts(bundle):
+        failed.append(Check.MODELS)
     if verdict.controls is not None and verdict.controls.contradicts():
         failed.append(Check.CONTROLS)
     return failed

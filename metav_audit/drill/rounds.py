@@ -10,12 +10,13 @@ from enum import StrEnum
 class Kind(StrEnum):
     """How a bundle came about."""
 
-    RIVAL = "rival labelled derived"
+    RIVAL = "rival as derived"
     CONSTANT = "constant verifier"
     TUNED = "tuned after the fact"
     LUCKY = "lucky seed"
     TRANSFERABLE = "transferable queries"
     INVENTED = "made-up calibration"
+    TWICE = "two committed"
     HONEST = "honest"
 
 
@@ -24,6 +25,8 @@ class Check(StrEnum):
 
     SANITY = "sanity"
     """A sanity control failed: verify and report say so, and need nothing but the audit's folder."""
+    MODELS = "zoo"
+    """The calibration's models are none of the task, or none is near the target; verify and report say so."""
     CONTROLS = "blind"
     """A third party's blind controls match more often than promised; verify and report say so."""
     REBUILD = "rebuild"
@@ -31,7 +34,7 @@ class Check(StrEnum):
     FRESH_SEEDS = "reseed"
     """The match is gone under most of the seeds that the accuser did not choose."""
     COMMITMENT = "commit"
-    """The bundle is not the one that was committed to before the first query."""
+    """The bundle is not the one that was committed to before the first query, or another commitment is missing."""
 
 
 @dataclass(frozen=True, slots=True)

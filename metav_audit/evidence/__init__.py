@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from metav_audit.evidence.archive import pack_folder, unpacked
 from metav_audit.evidence.attestation import Attestation, check_free, load_attestation, save_attestation
-from metav_audit.evidence.commitment import check_commitment, make_commitment, preregistered, registration_of
+from metav_audit.evidence.commitment import (
+    check_commitment,
+    check_commitments,
+    make_commitment,
+    preregistered,
+    registration_of,
+)
 from metav_audit.evidence.compare import (
     NotComparedError,
     csv_difference,
@@ -19,6 +25,8 @@ from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, Evid
 from metav_audit.evidence.dither import check_dither, commit_dither, dither_attested
 from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
+from metav_audit.evidence.rebuilt import check_rebuild_statement, make_rebuild_statement, rebuild_of
+from metav_audit.evidence.register import ENDING, opened_register
 from metav_audit.evidence.replayed import check_replay_statement, make_replay_statement
 from metav_audit.evidence.request_log import LogSeal, check_asked, check_log_seals, log_seals, log_sentence, seal_head
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
@@ -35,6 +43,7 @@ from metav_audit.evidence.timestamp import (
 from metav_audit.evidence.weighing import Sealer, close_folder, closing_of, custody_of, seal_folder
 
 __all__ = [
+    "ENDING",
     "Attestation",
     "Attested",
     "AttestedStatus",
@@ -54,9 +63,11 @@ __all__ = [
     "VerifyingKey",
     "check_asked",
     "check_commitment",
+    "check_commitments",
     "check_dither",
     "check_free",
     "check_log_seals",
+    "check_rebuild_statement",
     "check_replay_statement",
     "check_seal",
     "check_sums",
@@ -76,13 +87,16 @@ __all__ = [
     "log_sentence",
     "make_commitment",
     "make_key",
+    "make_rebuild_statement",
     "make_replay_statement",
     "make_seal",
+    "opened_register",
     "pack_folder",
     "preregistered",
     "read_certificates",
     "read_key",
     "read_signer",
+    "rebuild_of",
     "registration_of",
     "save_attestation",
     "seal_folder",

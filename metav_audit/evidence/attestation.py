@@ -35,6 +35,11 @@ class Attestation:
     public_key: str
     time_stamp: TimeStamp | None
 
+    @property
+    def envelope_sha256(self) -> str:
+        """SHA-256 of the signed envelope as canonical JSON, in hexadecimal: what a time stamp is over."""
+        return hashlib.sha256(canonical(self.envelope.to_json())).hexdigest()
+
     def to_bytes(self) -> bytes:
         """Write the attestation as JSON."""
         fields = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -25,16 +26,21 @@ from metav_audit.evidence.custody import Attested, AttestedStatus
 from metav_audit.evidence.envelope import Statement
 from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
-from metav_audit.evidence.source import source_sha256
+from metav_audit.evidence.register import Place, Register, check_register
+from metav_audit.evidence.source import program
 from metav_audit.evidence.timestamp import Stamper
 from metav_audit.verdict import RULES
-from metav_audit.version import __version__
 
 PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
 
 
 def make_commitment(
-    bundle: FingerprintBundle, key: SigningKey, *, claimed_at: datetime, stamper: Stamper | None = None
+    bundle: FingerprintBundle,
+    key: SigningKey,
+    *,
+    claimed_at: datetime,
+    stamper: Stamper | None = None,
+    register: Register | None = None,
 ) -> Attestation:
     """Commit to a bundle, to this program's rules and to its source.
 
@@ -43,18 +49,43 @@ def make_commitment(
         key: who commits.
         claimed_at: the time that goes into the statement, aware; it is the signer's word.
         stamper: fetches a time stamp, ``fetch_time_stamp`` with all but the content given; None for none.
+        register: the key's, from which the commitment gets its number, and into which it is entered; None for none.
 
     Raises:
         EvidenceError: the bundle holds numbers that cannot be stated, or the authority's answer is refused.
         RemoteError: the authority could not be asked.
     """
+    claimed = claimed_at.astimezone(UTC).isoformat()
     predicate = {
-        "claimed_at": claimed_at.astimezone(UTC).isoformat(),
+        "claimed_at": claimed,
         "bundle": _facts(bundle),
         "rules": RULES.stated(bundle.task.output),
-        "code": _code(),
+        "code": program(),
+        **({} if register is None else {"register": asdict(register.place)}),
     }
-    return attest(Statement(bundle.name, bundle.sha256, PREDICATE_TYPE, predicate), key, stamper)
+    made = attest(Statement(bundle.name, bundle.sha256, PREDICATE_TYPE, predicate), key, stamper)
+    if register is not None:
+        register.enter(made.envelope_sha256, bundle.sha256, claimed)
+    return made
+
+
+def check_commitments(commitments: Sequence[Attestation], key_id: str) -> str:
+    """Hold a key's commitments against each other; see ``check_register``.
+
+    Args:
+        commitments: all that somebody has, that of the audit among them.
+        key_id: of the key whose they should be.
+
+    Raises:
+        EvidenceError: one is another key's or does not hold, or one of them is missing or bears another's number.
+    """
+    places = []
+    for each in commitments:
+        findings = examine(each, PREDICATE_TYPE, lambda _: "", signer=key_id)
+        if findings.statement is None or not findings.passed:
+            raise EvidenceError(f"the commitment {each.envelope_sha256} does not hold: {findings.problem}")
+        places.append((Place.stated(findings.statement.predicate), each.envelope_sha256))
+    return check_register(places)
 
 
 def check_commitment(
@@ -129,13 +160,20 @@ def registration_of(
         return _invalid(problem)
     before, sentence = preregistered(findings, first_query)
     assert findings.statement is not None
-    sentence, stamped = sentence + _other_program(findings.statement), findings.stamped
+    sentence += _numbered(findings.statement) + _other_program(findings.statement)
+    stamped = findings.stamped
     if stamped is None:
         late = findings.claimed_at is not None and findings.claimed_at > first_query
         return Attested(AttestedStatus.LATE if late else AttestedStatus.SIGNED, sentence, None, findings.key_id)
     in_time = AttestedStatus.PRE_REGISTERED if stamped.trusted else AttestedStatus.CLAIMED
     status = in_time if before else AttestedStatus.LATE
     return Attested(status, sentence, stamped.at.isoformat(), findings.key_id, stamped.authority)
+
+
+def _numbered(statement: Statement) -> str:
+    place = Place.stated(statement.predicate)
+    told = "it is not numbered: how many others its signer made, nothing shows" if place is None else str(place)
+    return f" Of the signer's commitments, {told}."
 
 
 def _none(signer: str | None) -> Attested:
@@ -154,6 +192,7 @@ def _compare(bundle: FingerprintBundle, statement: Statement) -> str:
         raise EvidenceError(f"it commits to the bundle {statement.sha256}, this one is {bundle.sha256}")
     stated = {name: statement.predicate.get(name) for name in ("bundle", "rules")}
     here = json.loads(json.dumps({"bundle": _facts(bundle), "rules": RULES.stated(bundle.task.output)}))
+    Place.stated(statement.predicate)
     difference = first_difference(stated, here)
     if difference:
         raise EvidenceError(f"what it commits to is not what is here: {difference}.{_other_program(statement)}")
@@ -162,17 +201,13 @@ def _compare(bundle: FingerprintBundle, statement: Statement) -> str:
 
 def _other_program(statement: Statement) -> str:
     """Return a further sentence where the commitment is to another program than this one."""
-    stated, here = statement.predicate.get("code"), _code()
+    stated, here = statement.predicate.get("code"), program()
     if stated == here:
         return ""
     return (
         f" It names the program {json.dumps(stated)[:200]}, this one is {json.dumps(here)}: that the verdict is the "
         "committed one is certain only if that program gives it, too."
     )
-
-
-def _code() -> dict[str, str]:
-    return {"metav_audit": __version__, "source_sha256": source_sha256()}
 
 
 def _facts(bundle: FingerprintBundle) -> dict[str, Any]:

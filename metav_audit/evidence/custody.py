@@ -22,6 +22,8 @@ class AttestedStatus(StrEnum):
     """A commitment, time-stamped, but not before the first query; or its signer says so themselves."""
     SEALED = "sealed"
     """A seal, signed, with or without a time stamp."""
+    REBUILT = "rebuilt"
+    """A statement, signed, that the bundle was made again and came out the same."""
     NONE = "none"
     INVALID = "invalid"
     """There is one, or there should be, and it does not hold."""
@@ -72,6 +74,7 @@ class Custody:
 
     Attributes:
         commitment: to the bundle, before the first query.
+        rebuild: whether somebody made the bundle again from its project.
         seal: of the transcript, the bundle and the verdict, at the end.
         operator: who asked, on whose behalf and by what authority, in the operator's own words.
         clock: how far the answering server's clock and the auditor's lay apart, in words.
@@ -81,6 +84,7 @@ class Custody:
     """
 
     commitment: Attested
+    rebuild: Attested
     seal: Attested
     operator: Mapping[str, str]
     clock: str

@@ -9,6 +9,11 @@ from pathlib import Path
 from metav_audit import version
 
 
+def program() -> dict[str, str]:
+    """Name this program, as signed statements do: its version, and the hash of its source."""
+    return {"metav_audit": version.__version__, "source_sha256": source_sha256()}
+
+
 @lru_cache(maxsize=1)
 def source_sha256() -> str:
     """Return the SHA-256 over this package's source, in hexadecimal.

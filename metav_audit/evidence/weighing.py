@@ -17,6 +17,7 @@ from metav_audit.evidence.commitment import registration_of
 from metav_audit.evidence.custody import Attested, AttestedStatus, Custody
 from metav_audit.evidence.examine import Findings, describe_stamp
 from metav_audit.evidence.keys import SigningKey
+from metav_audit.evidence.rebuilt import rebuild_of
 from metav_audit.evidence.seal import Closed, Sealed, check_closing, check_seal, make_closing, make_seal
 from metav_audit.evidence.sums import evidence_files, listed_files, sha256_of_file
 from metav_audit.evidence.timestamp import Stamper
@@ -123,8 +124,10 @@ def custody_of(
     """
     committed = registration_of(bundle, datetime.fromisoformat(transcript.started), signer=owner, roots=roots)
     apart, bodies = _told(read_records(folder / TRANSCRIPT) if records is None else records)
+    commitment = _named_before(transcript, committed, bundle)
     return Custody(
-        commitment=_named_before(transcript, committed, bundle),
+        commitment=commitment,
+        rebuild=rebuild_of(bundle, commitment.key_id, roots),
         seal=_seal(folder, bundle, transcript, auditor, roots),
         operator=transcript.operator,
         clock=_clock(apart),

@@ -27,7 +27,7 @@ from metav_audit.fingerprint.requests import Queries, choose_queries
 from metav_audit.fingerprint.weight import fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, Inputs
-from metav_audit.verdict import Judgement, Rule, VerdictOutcome, scores_in_full
+from metav_audit.verdict import Judgement, Rule, VerdictOutcome, calibration_doubts, scores_in_full
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.learners import fit_learners
 from metav_audit.zoo.plan import Split
@@ -125,12 +125,15 @@ class SelfCheck:
         cleared: the share of independent calibration models called no match, each judged by the other lineages.
         knows_own_architecture: whether independents of the target's own architecture are among them; without them no
             audit ends in a match.
+        doubts: why the calibration's models are no models of the task, each a sentence; with any no audit ends in a
+            verdict.
     """
 
     target: Judgement
     matched: float
     cleared: float
     knows_own_architecture: bool
+    doubts: tuple[str, ...]
 
 
 def check_itself(bundle: FingerprintBundle) -> SelfCheck:
@@ -139,7 +142,7 @@ def check_itself(bundle: FingerprintBundle) -> SelfCheck:
     target = rule.conclude(rule.score(Features(bundle.reference, np.ones(bundle.reference.shape, dtype=np.bool_))))
     matched = _share(rule, VerdictOutcome.MATCH, derived=True)
     cleared = _share(rule, VerdictOutcome.NO_MATCH, derived=False)
-    return SelfCheck(target, matched, cleared, rule.held_out.knows_own_architecture)
+    return SelfCheck(target, matched, cleared, rule.held_out.knows_own_architecture, calibration_doubts(bundle))
 
 
 def _share(rule: Rule, wanted: VerdictOutcome, *, derived: bool) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.files import read_regular
 from metav_audit.task.domains import InputDomain, domain_from_json
 from metav_audit.task.outputs import OutputKind, OutputSpace, output_from_json
 
@@ -66,8 +67,7 @@ def read_task(project: Path) -> TaskSpec:
     """
     file = project / "project.toml" if project.is_dir() else project
     try:
-        with file.open("rb") as content:
-            fields = tomllib.loads(content.read(_MAX_PROJECT_BYTES).decode()).get("task")
+        fields = tomllib.loads(read_regular(file, _MAX_PROJECT_BYTES, follow=True).decode()).get("task")
     except OSError as error:
         raise ConfigurationError(f"cannot read the project file {file}: {error.strerror}") from error
     except ValueError as error:

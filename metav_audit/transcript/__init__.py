@@ -5,13 +5,24 @@ from __future__ import annotations
 from metav_audit.transcript.bodies import BODIES, BodyReader, BodyWriter, Place
 from metav_audit.transcript.endpoint import EndpointRecord
 from metav_audit.transcript.lines import CHAIN_START, parse_record, read_records, record_line
-from metav_audit.transcript.records import SCHEMA_VERSION, Finished, Header, Received, Record, Resumed, Sent, Unanswered
+from metav_audit.transcript.records import (
+    OK,
+    SCHEMA_VERSION,
+    Finished,
+    Header,
+    Received,
+    Record,
+    Resumed,
+    Sent,
+    Unanswered,
+)
 from metav_audit.transcript.replay import Records, load_records, load_transcript, replay_file
 from metav_audit.transcript.transcript import Attempt, Exchange, Transcript
 
 __all__ = [
     "BODIES",
     "CHAIN_START",
+    "OK",
     "SCHEMA_VERSION",
     "Attempt",
     "BodyReader",

@@ -32,6 +32,9 @@ _FIELDS = {
 }
 
 
+MAX_LINE_BYTES = 1 << 28
+
+
 def parse_record(described: Mapping[str, Any]) -> Record:
     """Read one record.
 
@@ -65,5 +68,5 @@ def read_records(path: Path) -> Iterator[Record]:
         KeyError, TypeError, ValueError: a line is no record.
     """
     with open_regular(path) as lines:
-        for line in lines:
+        while line := lines.readline(MAX_LINE_BYTES):
             yield parse_record(strict_json(line))

@@ -11,7 +11,7 @@ from metav_audit.files import open_regular, strict_json
 from metav_audit.task import Answer
 from metav_audit.transcript.bodies import Place
 from metav_audit.transcript.grammar import Grammar, OutOfTurnError
-from metav_audit.transcript.lines import CHAIN_START, line_hash, parse_record, record_line
+from metav_audit.transcript.lines import CHAIN_START, MAX_LINE_BYTES, line_hash, parse_record, record_line
 from metav_audit.transcript.records import (
     SCHEMA_VERSION,
     Finished,
@@ -24,7 +24,6 @@ from metav_audit.transcript.records import (
 from metav_audit.transcript.transcript import Attempt, Exchange, Transcript
 
 MAX_TRANSCRIPT_BYTES = 1 << 30
-MAX_LINE_BYTES = 1 << 28
 
 
 class Replay:

@@ -31,6 +31,7 @@ from metav_audit.verdict.reading import Reading, read
 from metav_audit.verdict.rightness import is_usual, least_rightness, rightness
 from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge
 from metav_audit.verdict.rules import RULES, Rules
+from metav_audit.verdict.soundness import calibration_doubts
 from metav_audit.verdict.steadiness import first_look
 from metav_audit.verdict.understood import NOT_ASKED
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
@@ -67,6 +68,7 @@ __all__ = [
     "Verdict",
     "VerdictOutcome",
     "audits_in",
+    "calibration_doubts",
     "calibration_scores",
     "check_names",
     "check_table",

@@ -69,6 +69,12 @@ class CalibrationScores:
         return min((one.score for card, one in both if not card.derived), default=0.0)
 
     @property
+    def highest_derived(self) -> float:
+        """The score of the derived model that scores highest."""
+        both = zip(self.models, self.scored, strict=True)
+        return max((one.score for card, one in both if card.derived), default=1.0)
+
+    @property
     def knows_own_architecture(self) -> bool:
         """Whether some independent model has the target's own architecture."""
         return any(card.architecture == OWN_ARCHITECTURE and not card.derived for card in self.models)

@@ -15,6 +15,7 @@ from metav_audit.verdict.reading import Reading, doubts
 from metav_audit.verdict.rule import Judgement, Rule
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.sanity import run_sanity_controls, sanity_seed
+from metav_audit.verdict.soundness import calibration_doubts
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
 
 
@@ -32,7 +33,7 @@ def decide(
        noise they have to say the same without noise on the calibration. A match stands only where the calibration
        knows independents of the target's own architecture.
     5. The same rule judges the sanity controls, and a third party's blind controls where there are any: if it fails
-       on them, it decides nothing.
+       on them, or the calibration's own models are no models of the task, it decides nothing.
     6. Where the queries are inputs of the owner's request log, each account is looked at alone, too.
 
     Args:
@@ -65,7 +66,8 @@ def decide(
         lineages = len(rule.held_out.lineage_scores(derived=False))
         unlike = partial(doubts, bundle, rules)
         blind = score_controls(controls, space, view, shown.answered, rule, promised, lineages, unlike, rules)
-    failures = (*sanity.failures, *(blind.failures(rules) if blind else ()))
+    unsound = calibration_doubts(bundle, rules)
+    failures = (*sanity.failures, *unsound, *(blind.failures(rules) if blind else ()))
     if failures:
         judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE)
     verdict = _verdict(bundle, reading, failures or (judgement.reason,), judgement)

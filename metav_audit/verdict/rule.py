@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metav_audit.bundle import ErrorRates, FingerprintBundle, MetaVerifier
 from metav_audit.errors import BundleError
-from metav_audit.statistics import WeightTable
+from metav_audit.statistics import WeightTable, log_odds
 from metav_audit.task import FULL_VIEW, BoolArray, Features, OutputView
 from metav_audit.verdict.calibration import CalibrationScores, Scored, calibration_scores, scored_through
 from metav_audit.verdict.reading import Reading
@@ -65,7 +65,8 @@ def judge(
 ) -> Judgement:
     """Judge one model: a match is rare among independents and usual among derived models; a no-match the reverse.
 
-    A no-match lies no lower than the lowest independent model. Where the target has siblings, a match is rare among
+    A no-match lies no lower than the lowest independent model, a match not far below the lowest derived one.
+    Where the target has siblings, a match is rare among
     them, too, for this suspect, and a no-match is usual. Either stands only where the likelihood ratio supports the
     same proposition, and strongly enough: what one figure says and another does not is no conclusion.
     """
@@ -77,6 +78,8 @@ def judge(
     objection = _objection(outcome, log10_lr, rank, rates, rules)
     if objection is None and outcome is VerdictOutcome.NO_MATCH and score < held_out.lowest_independent:
         objection = _BELOW_ALL
+    if objection is None and outcome is VerdictOutcome.MATCH and _far_below(score, held_out, rules):
+        objection = _BELOW_DERIVED
     if objection is not None:
         outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {objection}"
     return Judgement(outcome, score, p_value, p_value_derived, log10_lr, (weight.low, weight.high), rank, reason)
@@ -133,6 +136,16 @@ _BELOW_ALL = (
     "it lies below that of every independent model: an endpoint that is asked wrongly, or that does another "
     "task, scores so"
 )
+
+_BELOW_DERIVED = "it lies far below that of every derived model: what is so far from the target may be anyone's"
+
+
+def _far_below(score: float, held_out: CalibrationScores, rules: Rules) -> bool:
+    """Say whether a score lies further below the lowest derived lineage than a share of how these spread."""
+    derived = log_odds(held_out.lineage_scores(derived=True))
+    lowest = float(derived.min(initial=np.inf))
+    return bool(log_odds(score) < lowest - rules.below_derived * (float(np.median(derived)) - lowest))
+
 
 _ROUNDED = 1e-6
 """A log10 LR is told with six decimals."""

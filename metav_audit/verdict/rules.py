@@ -36,6 +36,17 @@ class Rules:
         pair_slack: near-duplicates may be answered so many times as far apart as by any model of the calibration.
         pair_noise: where there is noise, so many of its standard deviations further.
         odd_pairs: the share of near-duplicates that may be answered otherwise.
+        least_following: a side of the calibration goes along with the queries by at least this share of the root of
+            their number, in standard deviations of shuffled answers, in the median of its models. Of 41 honest bundles
+            the least had 0.42, of made-up ones the most 0.14, with 16 queries and more.
+        sure_following: where it does so by this much, each of its models is looked at alone.
+        least_usual: such a model goes along by at least this share of the median; honest ones have half of it.
+        fewest_followed: of fewer queries nothing of the kind is said.
+        least_reach: the derived model that scores highest reaches this share of the log-odds of the target's own score.
+        card_deviations: a model of the calibration that does worse on natural inputs than ``least_right`` of what its
+            card says, by so many standard deviations of chance, is not the card's.
+        below_derived: a match lies below the lowest derived lineage by at most this share of how far the median one
+            lies above it, in log-odds.
         sanity_shuffles: orders in which the suspect's own answers are judged.
         minimum_blind_controls: where blind controls were asked for, no verdict is given with fewer. With 20 of them and
             no match, the false-positive rate lies below 17 % (95 % Clopper-Pearson interval); with ten, not even 30 %
@@ -65,6 +76,13 @@ class Rules:
     pair_slack: float = 3.0
     pair_noise: float = 6.0
     odd_pairs: float = 0.25
+    least_following: float = 0.2
+    sure_following: float = 6.0
+    least_usual: float = 0.25
+    fewest_followed: int = 4
+    least_reach: float = 0.7
+    card_deviations: float = 4.0
+    below_derived: float = 0.5
     sanity_shuffles: int = 99
     minimum_blind_controls: int = 20
     same_control: float = 1e-3

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from metav_audit.bundle import FingerprintBundle, check_target_bits, is_targeted
+from metav_audit.bundle import FingerprintBundle, Schedule, check_target_bits, is_targeted
 from metav_audit.errors import ConfigurationError, EvidenceError, TranscriptError
 from metav_audit.evidence import (
+    Attestation,
     Attested,
     AttestedStatus,
     Custody,
     check_asked,
+    check_commitments,
     check_sums,
     closing_of,
     custody_of,
@@ -21,9 +23,21 @@ from metav_audit.evidence import (
 )
 from metav_audit.files import strict_json
 from metav_audit.transcript import Records, Transcript
-from metav_audit.verdict import BUNDLE, TRANSCRIPT, VERDICT, Asked, AuditFolder, Decision, Reading, decide, read
+from metav_audit.verdict import (
+    BUNDLE,
+    TRANSCRIPT,
+    VERDICT,
+    Asked,
+    AuditFolder,
+    Decision,
+    Reading,
+    calibration_doubts,
+    decide,
+    read,
+)
 from metav_audit.verify.checklist import Checklist, Found, NothingThereError, Status, Step
 from metav_audit.verify.exchange import bodies_intact, played_again
+from metav_audit.verify.order import check_order
 from metav_audit.verify.positive import check_positive_control
 from metav_audit.verify.reports import Reports, agreed, read_bounded
 
@@ -36,11 +50,13 @@ class Expected:
         owner: the key id that should have committed to the bundle; whoever did, or nobody, if None.
         auditor: the key id that should have sealed the audit; whoever did, or nobody, if None.
         roots: root certificates of time-stamp authorities, PEM; those in the files if None.
+        commitments: the other commitments of the owner's key that the reader has; see ``check_commitments``.
     """
 
     owner: str | None = None
     auditor: str | None = None
     roots: str | None = None
+    commitments: tuple[Attestation, ...] = ()
 
 
 NOTHING = Expected()
@@ -84,21 +100,25 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     5. The transcript was recorded with this bundle.
     6. The chain of custody can be read: operator, clocks, signatures.
     7. The bundle's commitment, if it has one, holds, and is older than the first query.
-    8. The committed inputs were sent, as the adapter writes them, and the responses, decoded again, hold the answers.
-    9. The answers fit the task.
-    10. The verdict is decided anew, with the blind controls of blind-controls.json where there are any.
-    11. The sanity controls hold: shuffled and uniform answers are no match, the target's own not called independent.
-    12. The blind controls do not contradict the promised rate of false matches.
-    13. The positive control, if the run had one, is a match again, from its own transcript, and so are its bodies.
-    14. verdict.json says the same, field by field.
-    15. The seal, if there is to be one, holds, over all evidence, and is no older than the last record.
-    16. The closing, if there is to be one, signs the list of all files.
-    17. report.json says the same as a report built anew.
-    18. report.csv does, too.
-    19. report.html does, too.
-    20. report.pdf is the same, byte for byte.
-    21. If the queries are from the owner's request log, they are rows of it, and its seals hold.
-    22. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
+    8. If somebody says, signed, that they made the bundle again, it came out the same.
+    9. The committed inputs were sent, as the adapter writes them, and the responses, decoded again, hold the answers.
+    10. First requests follow the order of the nonce up to the first trouble, and the last place is asked last.
+    11. The answers fit the task.
+    12. The verdict is decided anew, with the blind controls of blind-controls.json where there are any.
+    13. The sanity controls hold: shuffled and uniform answers are no match, the target's own not called independent.
+    14. The calibration's models are models of the task, that answer what they are asked and perform as their cards say.
+    15. The blind controls do not contradict the promised rate of false matches.
+    16. The positive control, if the run had one, is a match again, from its own transcript, and so are its bodies.
+    17. verdict.json says the same, field by field.
+    18. The seal, if there is to be one, holds, over all evidence, and is no older than the last record.
+    19. The closing, if there is to be one, signs the list of all files.
+    20. report.json says the same as a report built anew.
+    21. report.csv does, too.
+    22. report.html does, too.
+    23. report.pdf is the same, byte for byte.
+    24. If the queries are from the owner's request log, they are rows of it, and its seals hold.
+    25. If the reader has other commitments of the owner's key: none is missing, and no two bear the same number.
+    26. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
 
     A step that compares nothing does not pass: what it is about is not here (``Status.NONE``, where nothing says that
     it should be), or cannot be compared here (``Status.NOT_CHECKED``).
@@ -125,10 +145,13 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     custody = checklist.take("chain of custody", _custody, folder, bundle, records, bound)
     weighed = custody if custody is None or expected == NOTHING else _weigh(folder, bundle, records, expected)
     checklist.take("commitment before the first query", lambda found: _attested(found.commitment), weighed)
+    checklist.take("bundle made again by another party", lambda found: _attested(found.rebuild), weighed)
     checklist.take("inputs sent, answers decoded again", played_again, folder, bundle, records, bound)
+    checklist.take("asked in the order of the nonce", _ordered, bundle, records, bound)
     reading = checklist.take("answers fit the task", _reading, bundle, transcript, bound)
     decision = checklist.take("verdict decided anew", _decided, folder, bundle, transcript, reading)
     checklist.take("sanity controls hold", _sanity, decision)
+    checklist.take("calibration of models of the task", _sound, bundle)
     checklist.take("blind controls bear the promise out", _blind, decision)
     checklist.take("positive control matches again", check_positive_control, folder, bundle, transcript)
     checklist.take("verdict.json says the same", _recorded_verdict, folder, decision)
@@ -142,6 +165,8 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     checklist.take("report.pdf is the same", _compared(reports.pdf), *evidence)
     if bundle is not None and "log" in bundle.provenance:
         checklist.take("queries are rows of the sealed log", _asked, bundle, expected)
+    if expected.commitments:
+        checklist.take("the key's commitments, none left out", _numbered, bundle, weighed, expected)
     if bundle is not None and is_targeted(bundle):
         checklist.take("target bits follow from identity and nonce", _target_bits, bundle)
     return Verification(tuple(checklist.steps), *_authenticity(expected, weighed, sealed and closed))
@@ -218,6 +243,10 @@ def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:
     return True, f"both name {bundle.sha256}; {beside}, in the order of the nonce {transcript.nonce}"
 
 
+def _ordered(bundle: FingerprintBundle, records: Records, _: bool) -> Found:
+    return True, check_order(records, Schedule.for_bundle(bundle, records.transcript.nonce))
+
+
 def _reading(bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:
     reading = read(bundle, transcript)
     said = f"{reading.answered} of {len(bundle.inputs)} queries answered"
@@ -241,6 +270,14 @@ def _sanity(decision: Decision) -> Found:
     return True, str(sanity)
 
 
+def _sound(bundle: FingerprintBundle) -> Found:
+    doubts = calibration_doubts(bundle)
+    if doubts:
+        raise EvidenceError("; ".join(doubts))
+    count, performs = len(bundle.calibration.models), "" if bundle.natural is None else ", perform as their cards say"
+    return True, f"{count} models answer what they were asked{performs}, and derived ones come near the target"
+
+
 def _blind(decision: Decision) -> Found:
     controls = decision.verdict.controls
     if controls is None:
@@ -253,6 +290,13 @@ def _blind(decision: Decision) -> Found:
 def _recorded_verdict(folder: AuditFolder, decision: Decision) -> Found:
     recorded = strict_json(read_bounded(folder / VERDICT))
     return True, agreed(first_difference(recorded, json.loads(json.dumps(decision.verdict.to_json()))))
+
+
+def _numbered(bundle: FingerprintBundle, weighed: Custody, expected: Expected) -> Found:
+    if bundle.commitment is None or weighed.commitment.key_id is None:
+        raise EvidenceError("the bundle carries no commitment that holds, beside which others could be put")
+    own = Attestation.from_bytes(bundle.commitment)
+    return True, check_commitments((own, *expected.commitments), weighed.commitment.key_id)
 
 
 def _asked(bundle: FingerprintBundle, expected: Expected) -> Found:

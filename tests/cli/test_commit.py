@@ -76,11 +76,25 @@ def test_an_audit_keeps_the_first_commitment_that_it_got(run, desk):
 def test_without_an_authority_a_warning_says_what_is_missing(run, desk, monkeypatch):
     """Signed alone, with a key from a variable, into another file."""
     monkeypatch.setenv("OWNER_KEY", (desk / "owner.pem").read_text())
-    code, out, err = run("commit", desk / "bundle", "--key", "env:OWNER_KEY", "-o", desk / "mine.json")
+    words = ("commit", desk / "bundle", "--key", "env:OWNER_KEY", "-o", desk / "mine.json")
+    code, _, err = run(*words)
+    assert (code, "name its register" in err) == (2, True)
+    code, out, err = run(*words, "--register", desk / "numbers")
     assert (code, out) == (0, f"{desk / 'mine.json'}\n")
     assert "warning: without --tsa" in err
     assert load_attestation(desk / "mine.json").time_stamp is None
     assert registration_of(FingerprintBundle.load(desk / "bundle"), LATER).status is AttestedStatus.NONE
+
+
+def test_the_commitments_of_a_key_are_numbered_beside_it(run, desk):
+    """One after the other, whatever they commit to; a reader of the second asks for the first."""
+    for number in range(2):
+        run("commit", desk / "bundle", "--key", desk / "owner.pem", "-o", desk / f"{number}.json")
+    lines = (desk / "owner.pem.commitments").read_text().splitlines()
+    assert [json.loads(line)["number"] for line in lines] == [1, 2]
+    assert (desk / "owner.pem.commitments").stat().st_mode & 0o077 == 0
+    made = [load_attestation(desk / f"{number}.json") for number in range(2)]
+    assert [json.loads(line)["sha256"] for line in lines] == [each.envelope_sha256 for each in made]
 
 
 def test_nothing_is_written_when_the_authority_fails(run, desk):
@@ -91,6 +105,7 @@ def test_nothing_is_written_when_the_authority_fails(run, desk):
         code, out, err = run("commit", desk / "bundle", "--key", desk / "owner.pem", *stamping)
     assert (code, out, err.count("\n")) == (4, "", 1)
     assert not (desk / "bundle" / "commitment.json").exists()
+    assert (desk / "owner.pem.commitments").read_bytes() == b"", "what was not made has no number"
 
 
 def test_a_commitment_is_never_replaced(run, desk):

@@ -52,6 +52,8 @@ def test_one_round_of_each_kind(drill):
     assert exposed[Kind.HONEST] <= {Check.FRESH_SEEDS}
     assert {Check.SANITY, Check.REBUILD} <= exposed[Kind.CONSTANT]
     assert {Check.COMMITMENT, Check.REBUILD} <= exposed[Kind.TUNED]
+    assert {Check.MODELS, Check.REBUILD} <= exposed[Kind.INVENTED]
+    assert {Check.COMMITMENT, Check.REBUILD} <= exposed[Kind.TWICE]
     assert Check.REBUILD in exposed[Kind.RIVAL] & exposed[Kind.TRANSFERABLE] & exposed[Kind.INVENTED]
     assert not any(Check.COMMITMENT in exposed[kind] for kind in (Kind.RIVAL, Kind.CONSTANT, Kind.TRANSFERABLE))
 

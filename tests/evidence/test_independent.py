@@ -44,7 +44,7 @@ script = load_script()
 
 
 def test_the_script_imports_nothing_of_ours_and_is_short():
-    """The standard library, numpy and cryptography alone; no assertion, which -O takes away; under 600 lines."""
+    """The standard library, numpy and cryptography alone; no assertion, which -O takes away; under 700 lines."""
     imported = set()
     for node in ast.walk(ast.parse(SCRIPT.read_text())):
         if isinstance(node, ast.Import):
@@ -53,7 +53,7 @@ def test_the_script_imports_nothing_of_ours_and_is_short():
             imported.add(node.module.split(".")[0])
     assert imported <= sys.stdlib_module_names | {"numpy", "cryptography"}
     code = [line for line in SCRIPT.read_text().splitlines() if line.strip() and not line.strip().startswith("#")]
-    assert len(code) <= 640
+    assert len(code) <= 700
     assert not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(SCRIPT.read_text())))
 
 

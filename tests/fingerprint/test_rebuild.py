@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from metav_audit.bundle import ErrorRates, FingerprintBundle
 from metav_audit.cli import main
 from metav_audit.errors import ConfigurationError
+from metav_audit.evidence import AttestedStatus, rebuild_of
 from metav_audit.fingerprint.rebuild import differences
 from metav_audit.statistics import NEUTRAL
 from metav_audit.zoo.project import find_project
@@ -42,6 +44,24 @@ def test_the_same_project_gives_the_same_hash_without_its_store(project, capsys)
     assert call("rebuild", bundle, project, "--jobs", 1) == 0
     assert capsys.readouterr().out.startswith(f"the same: {bundle} is ")
     assert sorted(project.glob("zoo/*")) == store
+
+
+def test_what_came_out_is_signed_and_taken_along(project, tmp_path, capsys, monkeypatch):
+    """The same: in the bundle, where an audit finds it; different: beside the bundle, and it bears nothing out."""
+    monkeypatch.setenv("METAV_AUDIT_KEY_PASSPHRASE", "a passphrase for tests")
+    call("keygen", tmp_path / "expert.pem")
+    shutil.copytree(project / "toy.bundle", tmp_path / "toy.bundle")
+    assert call("rebuild", tmp_path / "toy.bundle", project, "--reuse", "--key", tmp_path / "expert.pem") == 2
+    assert call("rebuild", tmp_path / "toy.bundle", project, "--jobs", 1, "--key", tmp_path / "expert.pem") == 0
+    assert str(tmp_path / "toy.bundle" / "rebuild.json") in capsys.readouterr().out
+    shown = FingerprintBundle.load(tmp_path / "toy.bundle")
+    said = rebuild_of(shown, None)
+    assert (said.status, "came out the same" in said.sentence) == (AttestedStatus.REBUILT, True)
+    replace(shown, rates=ErrorRates(0.5, 0.2), rebuild=None).save(tmp_path / "tuned")
+    assert call("rebuild", tmp_path / "tuned", project, "--jobs", 1, "--key", tmp_path / "expert.pem") == 4
+    statement = (tmp_path / "tuned.rebuild.json").read_bytes()
+    told = rebuild_of(replace(FingerprintBundle.load(tmp_path / "tuned"), rebuild=statement), None)
+    assert (told.status, "came out different: rates" in told.sentence) == (AttestedStatus.INVALID, True)
 
 
 def test_a_bundle_with_other_rates_is_named_by_its_part(project, tmp_path, capsys):

@@ -20,6 +20,7 @@ from tests.builders import linear_model, make_bundle, make_siblings_bundle, make
 from tests.verdict.test_blind import BUNDLE as CONTROLLED
 from tests.verdict.test_blind import control, controls, independents
 from tests.verdict.test_decide import BUNDLE, TASK, bent, transcript
+from tests.verdict.test_soundness import invented, shuffled
 
 TARGET = linear_model(TASK, 0)
 RANKED = make_siblings_bundle(queries=12, task=TASK)
@@ -129,6 +130,32 @@ def matching_controls(rules):
     return conclude(CONTROLLED, transcript(TARGET, CONTROLLED), Controls(CONTROLLED.sha256, copies), rules)
 
 
+SOUND = make_bundle(queries=24, task=make_task(classes=6), spread=0.4)
+NATURAL = with_natural(SOUND)
+ODD = shuffled(make_bundle(queries=64, task=make_task(classes=6), spread=0.4), [41])
+MADE_UP = invented(SOUND)
+
+
+def sound(rules):
+    """The target, by an honest bundle."""
+    return conclude(SOUND, transcript(linear_model(SOUND.task, 0), SOUND), None, rules)
+
+
+def one_shuffled(rules):
+    """The target, by a bundle of which one independent's answers were shuffled."""
+    return conclude(ODD, transcript(linear_model(ODD.task, 0), ODD), None, rules)
+
+
+def made_up(rules):
+    """The target, by a bundle whose calibration is made up."""
+    return conclude(MADE_UP, transcript(linear_model(MADE_UP.task, 0), MADE_UP), None, rules)
+
+
+def natural(rules):
+    """The target, by a bundle of which some models do a little worse than their cards say."""
+    return conclude(NATURAL, transcript(linear_model(NATURAL.task, 0), NATURAL), None, rules)
+
+
 CHANGES = {
     "minimum_share_answered": (partly, Rules(minimum_share_answered=0.1)),
     "ratio_table_tolerance": (bent_a_little, Rules(ratio_table_tolerance=0.001)),
@@ -153,6 +180,13 @@ CHANGES = {
     "pair_slack": (keyed_a_little, Rules(pair_slack=1e6)),
     "pair_noise": (keyed_and_shaken, Rules(pair_noise=0.0)),
     "odd_pairs": (keyed_a_little, Rules(odd_pairs=1.0)),
+    "least_following": (sound, Rules(least_following=2.0)),
+    "sure_following": (one_shuffled, Rules(sure_following=99.0)),
+    "least_usual": (one_shuffled, Rules(least_usual=-1.0)),
+    "fewest_followed": (made_up, Rules(fewest_followed=25)),
+    "least_reach": (sound, Rules(least_reach=2.0)),
+    "card_deviations": (natural, Rules(card_deviations=-9.0)),
+    "below_derived": (sound, Rules(below_derived=-9.0)),
     "sanity_shuffles": (but_one, Rules(sanity_shuffles=9)),
     "minimum_blind_controls": (few_controls, Rules(minimum_blind_controls=5)),
     "same_control": (matching_controls, Rules(same_control=10.0)),

@@ -56,7 +56,7 @@ def _ruler(verdict: Verdict) -> Drawing | None:
 def _warning(report: EvidenceReport) -> str | None:
     """Say what undoes the verdict, whatever its figures are."""
     custody = report.custody
-    broken = [each.sentence for each in (custody.commitment, custody.seal) if not each.holds]
+    broken = [each.sentence for each in (custody.commitment, custody.rebuild, custody.seal) if not each.holds]
     if custody.control is not None and not custody.control.passed:
         broken.insert(0, custody.control.sentence)
     return " ".join(broken) or None
@@ -108,6 +108,7 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
         *([("Evasion", EVASION)] if report.verdict.outcome is VerdictOutcome.NO_MATCH else []),
         ("False matches", f"at most {report.verdict.false_match_rate:.3g} promised: {report.verdict.guarantee}."),
         ("Registration", short_hashes(custody.commitment.sentence)),
+        ("Rebuild", short_hashes(custody.rebuild.sentence)),
         ("Seal", short_hashes(custody.seal.sentence)),
     ]
     if report.requests is not None:

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from metav_audit.errors import ConfigurationError
-from metav_audit.files import strict_json, write_atomically
+from metav_audit.files import open_regular, read_regular, strict_json, write_atomically
 from metav_audit.transcript.log.folder import (
     BROKEN,
     DAYS,
@@ -42,6 +42,8 @@ SEALING, NOTE = "sealing", "note.json"
 BATCH = 2048
 """Records that are decoded at once."""
 
+MAX_NOTE_BYTES = 64 << 20
+MAX_BROKEN_BYTES = 1 << 30
 MOST_NAMED = 100_000
 """Broken records that are named; further ones are counted alone."""
 
@@ -88,17 +90,20 @@ def seal_log(
         EvidenceError: the log there is damaged.
     """
     standing = _prepare(path, log)
-    done = _resume(path / SEALING, sources)
-    if not (path / SEALING / DAYS).exists():
-        reader, sealed = RowReader(log), frozenset(day.day for day in standing.days)
-        for place, source in enumerate(sources):
-            records = islice(source.records(), done.read[place], None)
-            while batch := list(islice(records, BATCH)):
-                done.read[place] += len(batch)
-                _keep(path / SEALING, done, _sorted_out(reader, batch, sealed, source.name, done))
-                progress(sum(done.read))
-        _plan(path / SEALING, standing)
-    _move(path)
+    try:
+        done = _resume(path / SEALING, sources)
+        if not (path / SEALING / DAYS).exists():
+            reader, sealed = RowReader(log), frozenset(day.day for day in standing.days)
+            for place, source in enumerate(sources):
+                records = islice(source.records(), done.read[place], None)
+                while batch := list(islice(records, BATCH)):
+                    done.read[place] += len(batch)
+                    _keep(path / SEALING, done, _sorted_out(reader, batch, sealed, source.name, done))
+                    progress(sum(done.read))
+            _plan(path / SEALING, standing)
+        _move(path)
+    except OSError as error:
+        raise ConfigurationError(f"cannot seal into {path}: {error.strerror}") from error
     return open_log(path), done
 
 
@@ -126,7 +131,7 @@ def _resume(folder: Path, sources: Sequence[Source]) -> Sealing:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return fresh
-    done = Sealing(**strict_json((folder / NOTE).read_bytes()))
+    done = Sealing(**strict_json(read_regular(folder / NOTE, MAX_NOTE_BYTES)))
     if done.sources != fresh.sources:
         raise ConfigurationError(
             f"another export was being sealed into {folder.parent}: give the same files in the same order, or remove "
@@ -134,7 +139,8 @@ def _resume(folder: Path, sources: Sequence[Source]) -> Sealing:
         )
     for name, length in done.lengths.items():
         if (folder / name).exists():
-            os.truncate(folder / name, length)
+            with open_regular(folder / name, write=True) as file:
+                file.truncate(length)
     return done
 
 
@@ -159,7 +165,7 @@ def _sorted_out(
 def _keep(folder: Path, done: Sealing, lines: dict[str, list[bytes]]) -> None:
     """Append lines to their files, and note how far that was."""
     for name, added in lines.items():
-        with (folder / name).open("ab") as file:
+        with open_regular(folder / name, append=True) as file:
             file.writelines(added)
             done.lengths[name] = file.tell()
     write_atomically(folder / NOTE, json.dumps(asdict(done)).encode())
@@ -169,7 +175,7 @@ def _plan(folder: Path, standing: SealedLog) -> None:
     """Write the chain that will stand when all files have moved."""
     chain = list(standing.days)
     for path in sorted(folder.glob("????-??-??.jsonl")):
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             os.fsync(file.fileno())
             root, count = root_of(leaf_hash(line[:-1]) for line in file)
         chain.append(Day.after(chain, path.stem, count, root))
@@ -183,8 +189,8 @@ def _move(path: Path) -> None:
     for file in sorted(folder.glob("????-??-??.jsonl")):
         os.replace(file, day_path(path, file.stem))
     if (folder / BROKEN).exists():
-        before = (path / BROKEN).read_bytes() if (path / BROKEN).exists() else b""
-        write_atomically(path / BROKEN, before + (folder / BROKEN).read_bytes())
+        kept = [each / BROKEN for each in (path, folder) if (each / BROKEN).exists()]
+        write_atomically(path / BROKEN, b"".join(read_regular(each, MAX_BROKEN_BYTES) for each in kept))
         (folder / BROKEN).unlink()
     os.replace(folder / DAYS, path / DAYS)
     shutil.rmtree(folder)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn, cast
 
 from metav_audit.errors import ConfigurationError
+from metav_audit.files import open_regular
 
 MAX_LINE_BYTES = 16 << 20
 """A longer line is a broken record."""
@@ -90,10 +92,11 @@ def _sources(name: str) -> Iterator[Source]:
 
 def _local(path: Path) -> Source:
     try:
-        size = path.stat().st_size
+        with open_regular(path, follow=True) as file:
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    return Source(str(path), size, lambda: path.open("rb"), _reader_of(str(path)))
+    return Source(str(path), size, lambda: open_regular(path, follow=True), _reader_of(str(path)))
 
 
 def _remote(address: str) -> Source:

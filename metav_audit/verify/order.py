@@ -1,0 +1,84 @@
+"""Whether requests were sent in the order that the auditor's nonce asks for, as far as the client's rules fix it.
+
+An order that follows from the nonce is what keeps an endpoint from telling queries from what stands between them. The
+client leaves it only where requests fail: then what was answered before is brought forward, and what failed gets a
+second chance behind all else; and a later run asks what is still open. So the order is fixed up to the first trouble,
+but for as many requests as may be under way side by side; and whatever happens, the very last place is asked last,
+since it vouches for all before it.
+"""
+
+from __future__ import annotations
+
+from metav_audit.bundle import Schedule
+from metav_audit.errors import TranscriptError
+from metav_audit.transcript import OK, Received, Records, Resumed, Sent, Unanswered
+
+
+def check_order(records: Records, schedule: Schedule) -> str:
+    """Hold the order of first requests against the schedule; return what was seen, in words.
+
+    Raises:
+        TranscriptError: a place was asked before others that come before it, or the last one was not asked last.
+    """
+    order = _Order(len(schedule.numbers), records.transcript.endpoint.concurrency)
+    for record in records.each:
+        if isinstance(record, Sent):
+            order.sent(record)
+        elif isinstance(record, Received):
+            order.received(record)
+        elif isinstance(record, Unanswered | Resumed):
+            order.troubled(record)
+    return f"{order.sure} places were asked in the order of the nonce before the first trouble, {order.words} last"
+
+
+class _Order:
+    """Which places were asked or given up so far."""
+
+    def __init__(self, places: int, concurrency: int | None) -> None:
+        self.sure, self.words = 0, "nothing"
+        self._places, self._most = places, concurrency
+        self._settled: set[int] = set()
+        self._lowest, self._largest = 0, 1
+        self._heard, self._trouble = False, False
+
+    def sent(self, record: Sent) -> None:
+        fresh = [place for place in record.queries if place not in self._settled]
+        self._largest = max(self._largest, len(record.queries))
+        if fresh:
+            self._check(record, fresh)
+        self._settle(record.queries)
+
+    def received(self, record: Received) -> None:
+        self._trouble = self._trouble or record.outcome != OK
+        self._heard = self._heard or record.answers is not None
+
+    def troubled(self, record: Unanswered | Resumed) -> None:
+        self._trouble = True
+        if isinstance(record, Unanswered):
+            self._settle(record.queries)
+
+    def _check(self, record: Sent, fresh: list[int]) -> None:
+        if not self._trouble:
+            # Before the first answer one batch is asked at a time, afterwards as many as the limits allow.
+            beside = (self._most or self._places) - 1 if self._heard else 0
+            skipped = [place for place in range(self._lowest, min(fresh)) if place not in self._settled]
+            if len(skipped) > beside * self._largest:
+                raise TranscriptError(
+                    f"request {record.request} asked place {min(fresh)} before place {skipped[0]}: the order is not "
+                    f"that of the nonce"
+                )
+            self.sure += len(fresh)
+        last = self._places - 1
+        if last in fresh:
+            early = set(range(last)) - self._settled - set(record.queries)
+            if early:
+                raise TranscriptError(
+                    f"request {record.request} asked the last place while place {min(early)} had not been asked: "
+                    "nothing vouches for what came then"
+                )
+            self.words = f"place {last}"
+
+    def _settle(self, places: tuple[int, ...]) -> None:
+        self._settled.update(places)
+        while self._lowest in self._settled:
+            self._lowest += 1
