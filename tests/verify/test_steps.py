@@ -82,7 +82,7 @@ def test_a_good_folder_passes_every_step(folder):
     assert [(step.number, step.name) for step in steps] == list(enumerate(STEPS, start=1))
     assert all(step.passed and step.detail for step in steps)
     nothing_there = [step.name for step in steps if step.status is Status.NONE]
-    assert nothing_there == [STEPS[6], "blind controls bear the promise out", "positive control matches again",
+    assert nothing_there == [*STEPS[6:8], "blind controls bear the promise out", "positive control matches again",
                              "seal at the end", "list of all files signed"]  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def test_an_altered_transcript_breaks_its_chain(folder):
     path.write_bytes(path.read_bytes().replace(b'"elapsed_s":0.25', b'"elapsed_s":0.26', 1))
     failures = failed(folder)
     assert "the chain is broken" in failures.pop("transcript intact")
-    assert list(failures) == STEPS[3:]
+    assert list(failures) == [step for step in STEPS[3:] if step != "calibration of models of the task"]
     assert set(failures.values()) == {"a step it rests on failed"}
 
 
