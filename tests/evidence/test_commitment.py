@@ -24,6 +24,7 @@ from metav_audit.evidence import (
     preregistered,
     registration_of,
     save_attestation,
+    source,
 )
 from metav_audit.evidence import commitment as module
 from metav_audit.evidence.envelope import canonical, pae
@@ -135,7 +136,7 @@ def test_other_rules_of_the_program_are_refused(bundle, stamped, monkeypatch):
 
 def test_another_source_is_named(bundle, stamped, monkeypatch):
     """A later version may check; that it is another one is said wherever the result is."""
-    monkeypatch.setattr(module, "source_sha256", lambda: "f" * 64)
+    monkeypatch.setattr(source, "source_sha256", lambda: "f" * 64)
     assert check_commitment(stamped, bundle).passed
     told = registration_of(carrying(bundle, stamped), LATER)
     assert told.status is AttestedStatus.CLAIMED
