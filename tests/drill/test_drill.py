@@ -127,7 +127,7 @@ def test_the_command_prints_a_table_and_fits_nothing_again(toy, bundle, drill, w
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
     assert lines, shown.err
-    honest = int(lines[-1].split()[-6])
+    honest = int(lines[-1].split()[-7])
     assert lines[-1].startswith(Kind.HONEST)
     assert (end.value.code or 0) == (4 if honest else 0)
     assert [line[:22].strip() for line in lines] == ["bundle", *(kind.value for kind in Kind)]

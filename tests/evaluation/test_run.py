@@ -16,7 +16,7 @@ from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.task import Answer, OutputView, ScoreKind
 from metav_audit.transcript import EndpointRecord, Exchange, Transcript
-from metav_audit.verdict import VerdictOutcome, conclude
+from metav_audit.verdict import Rules, VerdictOutcome, conclude
 from metav_audit.zoo.plan import Split
 from tests.builders import NONCE, make_bundle, weighed
 from tests.toy import TASK
@@ -68,13 +68,17 @@ SEEN = {
 """Conditions without noise, and the views that an audit finds where they hold."""
 
 
+UNQUESTIONED = Rules(fewest_followed=1000, least_reach=-1e9, card_deviations=1e9)
+"""A few random inputs and a random verifier make no calibration that stands; what it says is compared all the same."""
+
+
 def compared(toy, seed, name, own):
     """What evaluate and what decide say of each test model whose answers and sanity controls are in order."""
     bundle = random_bundle(toy, seed, own=own)
     scored = score_test_split(toy.workshop, toy.zoo, bundle, Condition(name))
     tested = toy.zoo.select(Split.TEST, derived=True) + toy.zoo.select(Split.TEST, derived=False)
     for outcome, model in zip(scored.outcomes, models_of(toy.workshop, tested), strict=True):
-        decision = conclude(bundle, transcript_of(bundle, model, SEEN[name]))
+        decision = conclude(bundle, transcript_of(bundle, model, SEEN[name]), None, UNQUESTIONED)
         undisturbed = decision.reading.view == SEEN[name] and not decision.reading.faults
         if undisturbed and not decision.verdict.sanity.failures:
             yield outcome, decision.verdict.outcome
