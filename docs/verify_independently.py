@@ -594,7 +594,7 @@ def check_calibration(verdict, manifest, tensors):
         over = np.sqrt(((one @ other.T) ** 2).sum())
         return (one * other).sum() * np.sqrt(len(one) - 1) / over if over > 0 else 0
 
-    for side in (True, False) if len(own) >= 4 else ():
+    for side in (True, False) if len(own) >= 4 and output["kind"] != "generation" else ():
         mean = shares[derived != side].mean(0)
         found = np.array([max(along(one, target), along(one, mean)) for one in shares[derived == side]])
         need(np.median(found) >= 0.2 * np.sqrt(len(own)), "calibration models do not answer what they were asked")

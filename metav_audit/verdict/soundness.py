@@ -78,7 +78,8 @@ def _linear(features: FloatArray, space: OutputSpace) -> NDArray[np.float64]:
 
 
 def _following(bundle: FingerprintBundle, rules: Rules) -> Iterator[str]:
-    if len(bundle.inputs) < rules.fewest_followed:
+    # What one generator makes of a latent vector has nothing to do with what another makes of it.
+    if len(bundle.inputs) < rules.fewest_followed or bundle.task.output.kind is OutputKind.GENERATION:
         return
     along, models = following(bundle), bundle.calibration.models
     least = rules.least_following * math.sqrt(len(bundle.inputs))
