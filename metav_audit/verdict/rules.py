@@ -37,8 +37,8 @@ class Rules:
         pair_noise: where there is noise, so many of its standard deviations further.
         odd_pairs: the share of near-duplicates that may be answered otherwise.
         least_following: a side of the calibration goes along with the queries by at least this share of the root of
-            their number, in standard deviations of shuffled answers, in the median of its models. Of 41 honest bundles
-            the least had 0.42, of made-up ones the most 0.14, with 16 queries and more.
+            their number, in standard deviations of shuffled answers, in the median of its models. Of 37 honest bundles
+            the least had 0.45, of made-up ones the most 0.17, with 16 queries and more.
         sure_following: where it does so by this much, each of its models is looked at alone.
         least_usual: such a model goes along by at least this share of the median; honest ones have half of it.
         fewest_followed: of fewer queries nothing of the kind is said.
