@@ -28,7 +28,7 @@ from metav_audit.verdict.folder import (
 )
 from metav_audit.verdict.positive import ControlRecord
 from metav_audit.verdict.reading import Reading, read
-from metav_audit.verdict.rightness import is_usual, least_rightness, rightness
+from metav_audit.verdict.rightness import least_rightness, rightness, strangeness
 from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.soundness import calibration_doubts
@@ -76,7 +76,6 @@ __all__ = [
     "decide",
     "first_look",
     "guard",
-    "is_usual",
     "judge",
     "least_rightness",
     "load_controls",
@@ -84,4 +83,5 @@ __all__ = [
     "read",
     "rightness",
     "scores_in_full",
+    "strangeness",
 ]

@@ -29,8 +29,10 @@ def least_rightness(reference: FloatArray, models: FloatArray, space: OutputSpac
     return min(space.rightness(each, shown, reference, np.delete(pool, at + 1, 0)) for at, each in enumerate(models))
 
 
-def is_usual(own: Features, reference: FloatArray, models: FloatArray, space: OutputSpace, view: OutputView) -> bool:
-    """Say whether answers are about as like those of the task's models as most of these are like the others'.
+def strangeness(
+    own: Features, reference: FloatArray, models: FloatArray, space: OutputSpace, view: OutputView
+) -> float:
+    """Return how unlike answers are to those of the task's models: 1 or less where about as like as most are to others.
 
     Right labels with scores that no model gives may be answers to inputs in another range. Labels alone tell nothing.
 
@@ -42,7 +44,7 @@ def is_usual(own: Features, reference: FloatArray, models: FloatArray, space: Ou
         view: through which they are seen.
     """
     if view.label_only or not own.answered.any():
-        return True
+        return 0.0
     some = models[:: 1 + len(models) // _ENOUGH]
     pool = np.concatenate([reference[None], some])[:, own.answered]
     # Answers without any decimal are no rounded ones, but too sure.
@@ -51,7 +53,8 @@ def is_usual(own: Features, reference: FloatArray, models: FloatArray, space: Ou
     )
     mine = Features(own.values[own.answered], own.mask[own.answered])
     # Probabilities tell what is too flat; their logarithms, which are features, what is too sure.
-    return _is_near(seen, mine, _SLACK_NATS) and (not space.labelled or _is_near(_shares(seen), _shares(mine), _SLACK))
+    found = _relative(seen, mine, _SLACK_NATS)
+    return max(found, _relative(_shares(seen), _shares(mine), _SLACK)) if space.labelled else found
 
 
 _USUAL, _MOST = 1.5, 0.75
@@ -66,11 +69,11 @@ def _shares(some: Features) -> Features:
     return Features(np.where(some.mask, np.exp(some.values), 0), np.ones_like(some.mask))
 
 
-def _is_near(theirs: Features, mine: Features, slack: float) -> bool:
-    """Say whether answers (K, D) lie about as near to one of many models' (M, K, D) as most of these to another's."""
+def _relative(theirs: Features, mine: Features, slack: float) -> float:
+    """Return how far answers (K, D) lie from the nearest of models' (M, K, D), in what is usual among these."""
     apart = np.array([_apart(theirs, Features(*each)) for each in zip(theirs.values, theirs.mask, strict=True)])
     np.fill_diagonal(apart, np.inf)
-    return bool(_apart(theirs, mine).min() <= _USUAL * np.quantile(apart.min(axis=1), _MOST) + slack)
+    return float(_apart(theirs, mine).min() / (_USUAL * np.quantile(apart.min(axis=1), _MOST) + slack))
 
 
 def _apart(many: Features, one: Features) -> NDArray[np.float64]:

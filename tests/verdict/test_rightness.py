@@ -7,7 +7,7 @@ import pytest
 
 from metav_audit.task import ClassScores, Features, OutputView, Quantities
 from metav_audit.task.outputs import Quantity
-from metav_audit.verdict import is_usual
+from metav_audit.verdict import strangeness
 
 SPACE = ClassScores(("cat", "dog", "hen"))
 FULL = OutputView()
@@ -26,7 +26,7 @@ REFERENCE, MODELS = logarithms(1), np.stack([logarithms(seed) for seed in range(
 
 def usual(values, view=FULL, mask=None):
     seen = Features(values, np.ones(values.shape, bool) if mask is None else mask)
-    return is_usual(seen, REFERENCE, MODELS, SPACE, view)
+    return strangeness(seen, REFERENCE, MODELS, SPACE, view) <= 1
 
 
 @pytest.mark.parametrize("seed", range(40, 45))
@@ -54,5 +54,5 @@ def test_values_are_compared_in_their_units():
     reference = np.linspace(-1, 1, 8, dtype=np.float32)[:, None]
     models = np.stack([reference + np.float32(0.1 * at) for at in range(-5, 6)])
     ones = np.ones(reference.shape, bool)
-    assert is_usual(Features(reference + np.float32(0.05), ones), reference, models, space, FULL)
-    assert not is_usual(Features(reference + 5, ones), reference, models, space, FULL)
+    assert strangeness(Features(reference + np.float32(0.05), ones), reference, models, space, FULL) <= 1
+    assert strangeness(Features(reference + 5, ones), reference, models, space, FULL) > 1

@@ -25,7 +25,7 @@ from metav_audit.task import (
     features,
     find_view,
 )
-from metav_audit.verdict import is_usual, rightness
+from metav_audit.verdict import rightness, strangeness
 
 _LEAST_CORRELATED = 4
 """Values of fewer inputs do not tell whether they go as the target's do."""
@@ -56,7 +56,7 @@ class Reading:
         kind: the kind of score.
         right: the share of inputs that are answered rightly, or how far values go with the target's.
         told: how many answers ``right`` is told from.
-        usual: whether its scores are about those that models of the task give.
+        strangeness: how unlike its scores are to those that models of the task give; about as like up to 1.
         matching: how the API's labels are read, where it has labels.
         agreement: the same with no answer left out: what is told of the endpoint.
         strange: labels of the API of which it is not known what they stand for.
@@ -70,10 +70,15 @@ class Reading:
     right: float
     told: int
     agreement: float
-    usual: bool = True
+    strangeness: float = 0.0
     matching: Matching | None = None
     strange: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
+
+    @property
+    def usual(self) -> bool:
+        """Whether its scores are about those that models of the task give."""
+        return self.strangeness <= 1
 
     @property
     def as_a_constant(self) -> bool:
@@ -233,9 +238,19 @@ def _of_labels(
     unseen = tuple(label for at, label in enumerate(space.labels) if matching.by == "agreement" and at not in known)
     said = {**options, **_said(matching, names, space.labels)}
     view = find_view(answers, space, kind)
-    usual = is_usual(mapped, natural.reference[asked], natural.models[:, asked], space, view)
+    unlike = strangeness(mapped, natural.reference[asked], natural.models[:, asked], space, view)
     return Reading(
-        said, tuple(answers), mapped, kind, matching.share, matching.told, agreement, usual, matching, strange, unseen
+        said,
+        tuple(answers),
+        mapped,
+        kind,
+        matching.share,
+        matching.told,
+        agreement,
+        unlike,
+        matching,
+        strange,
+        unseen,
     )
 
 

@@ -27,6 +27,8 @@ _REFUSED = 0.85
 """Each refusal of a form of request that teaches nothing, after the first, leaves so much of the hope for it."""
 _UNUSUAL = 0.7
 """Right labels with scores that no model of the task gives count so much."""
+_LEAST_JUDGED = 3
+"""Answers from which it is told whether scores are unusual."""
 _MOST_GUESSES = 400
 _MOST_WORDS = 2000
 """Bytes of a refusal that are read."""
@@ -78,7 +80,8 @@ class Arm:
         if not self.readings:
             return _HOPE
         best = self.readings[0]
-        right = best.right * (1.0 if best.usual else _UNUSUAL)
+        # One answer tells no range: a model of the task may be that far off once.
+        right = best.right * (1.0 if best.usual or best.told < _LEAST_JUDGED else _UNUSUAL)
         return (right * best.told + _WEIGHT * _HOPE) / (best.told + _WEIGHT)
 
 
@@ -120,9 +123,16 @@ class Search:
             return
 
     def best(self) -> Arm | None:
-        """Return the way whose answers are right most surely, or None if none can be read."""
+        """Return the way whose answers are right most surely, or None if none can be read.
+
+        Enough answers go before a few: another way that was only looked at takes no place.
+        """
         readable = [arm for arm in self.arms.values() if arm.readings]
-        return max(readable, key=lambda arm: (arm.right, arm.readings[0].rank), default=None)
+        return max(readable, key=self._merit, default=None)
+
+    def _merit(self, arm: Arm) -> tuple[Any, ...]:
+        best = arm.readings[0]
+        return not best.as_a_constant and best.told >= _LEAST_JUDGED, arm.right, -max(1.0, best.strangeness), best.rank
 
     def _next(self) -> Arm | None:
         """Return which way to ask next: the likeliest to be the best, the first among equals."""
