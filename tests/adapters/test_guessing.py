@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from itertools import islice
 
 import pytest
@@ -87,22 +86,15 @@ def test_any_job_is_followed_to_an_end(submitted, polled):
     ],
 )  # fmt: skip
 def test_a_description_that_leads_in_circles_ends_soon(schema):
-    """References to itself, and many of them, take no time."""
+    """References to itself, and many of them, come to an end, and no guess grows by them."""
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/A"}}}
     paths = {"/v2/models/m/infer": {"post": {"requestBody": {"content": content}}}}
-    begun = time.perf_counter()
-    list(
-        islice(
-            JsonTemplate.guesses(TASK, URL, Hints({URL: {"paths": paths, "components": {"schemas": {"A": schema}}}})),
-            400,
-        )
-    )
-    assert time.perf_counter() - begun < 5
+    hints = Hints({URL: {"paths": paths, "components": {"schemas": {"A": schema}}}})
+    assert all(len(str(guess)) < 10_000 for guess in islice(JsonTemplate.guesses(TASK, URL, hints), 400))
 
 
-def test_a_large_response_is_looked_through_soon():
+@pytest.mark.timeout(60)
+def test_a_large_response_is_looked_through():
     """A megabyte of places and labels is bounded."""
     many = {f"k{at}": [{"label": f"l{at}-{each}", "score": 0.1, "more": 3} for each in range(10)] for at in range(1500)}
-    begun = time.perf_counter()
     assert len(list(OPENED.places(Response(200, {}, json.dumps(many).encode()), 1))) <= 60
-    assert time.perf_counter() - begun < 5

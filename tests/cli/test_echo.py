@@ -76,7 +76,7 @@ def test_a_folder_s_fields_hide_no_step_of_verify(tmp_path, capsys, trick):
     shown = capsys.readouterr().out
     assert harmless(shown)
     *steps, last = shown.splitlines()
-    assert [line.split(".")[0] for line in steps] == [str(number) for number in range(1, 21)]
+    assert [line.split(".")[0] for line in steps] == [str(number) for number in range(1, 24)]
     assert last.startswith("NOT AUTHENTICATED")
     assert AuditFolder(folder).transcript().operator["name"] == TRICKS[trick]
 
