@@ -128,7 +128,7 @@ def answers(draw):
 
 
 @pytest.mark.scaled
-@settings(max_examples=at_scale(80, 600), deadline=None)
+@settings(max_examples=at_scale(30, 600), deadline=None)
 @given(answers())
 def test_decode_of_anything_gives_answers_or_an_answer_error(given_answer):
     """Whatever JSON, or no JSON, comes back: as many answers as inputs, or AnswerError."""
