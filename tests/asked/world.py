@@ -29,6 +29,8 @@ PRESETS["asked"] = Preset(
     independent={Split.FIT: 4, Split.CALIBRATION: 8, Split.TEST: 4},
     twins={Split.FIT: 1.0, Split.CALIBRATION: 0.25, Split.TEST: 0.0},
 )
+SEEDS = {"pictures": 67280421310721, "table": 1}
+"""Of the targets' weights; the first is what torch starts from where nobody gives a seed."""
 COLOURS = np.array([[1.0, 0.35, 0.1], [0.1, 0.35, 1.0]])
 PROJECT = """\
 name = "{name}"
@@ -130,6 +132,7 @@ def probabilities(network: nn.Module) -> Model:
 
 def build_world(name: str, folder: Path) -> World:
     """Train target and zoo, and fit the bundle."""
+    torch.manual_seed(SEEDS[name])
     if name == "pictures":
         inputs, labels = pictures()
         domain = '{ kind = "image", channels = 3, height = 8, width = 8 }'
@@ -141,7 +144,6 @@ def build_world(name: str, folder: Path) -> World:
             for one in described["columns"]
         )
         domain, names = f'{{ kind = "tabular", columns = [{columns}] }}', ["malignant", "benign"]
-        torch.manual_seed(1)
         network = table_network()
     task_project = PROJECT.format(name=name, labels=names, domain=domain).replace("'", '"')
     folder.mkdir(parents=True, exist_ok=True)
