@@ -33,7 +33,7 @@ from tests.builders import linear_model, make_bundle, make_task, with_natural
 from tests.scale import at_scale
 from tests.servers import FIELDS, ModelServer
 
-AUDITS = at_scale(50, 400)
+AUDITS = at_scale(50, 250)
 SHARDS = AUDITS // 50
 RUNS = 6
 """So often the same command is given before an audit is left unfinished."""
