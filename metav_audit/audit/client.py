@@ -23,7 +23,7 @@ from metav_audit.audit.journal import Journal, Subject, check_resumable, draw_no
 from metav_audit.audit.order import Failure, answered_before, bring_forward, closing_batches, open_batches
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
-from metav_audit.audit.pace.retries import StuckError
+from metav_audit.audit.pace.retries import RefusedError, StuckError
 from metav_audit.audit.wire.local import LocalTransport, find_function
 from metav_audit.audit.wire.transport import Transport
 from metav_audit.bundle import CLOSING, FingerprintBundle, Questions, Schedule, asked_inputs, planned_places
@@ -193,7 +193,6 @@ class _Run:
         self._done = {each.query for each in so_far.exchanges if each.answer is not None}
         self._waiting = deque(open_batches(so_far, self.schedule, endpoint.batch_of(self._queries)))
         self._last = deque(closing_batches(so_far, self.schedule))
-        # An input that an earlier run was not answered may be odd: it is not the first to be asked.
         self._bring_forward()
         # Failures since the last success. They count only once the endpoint is seen alive after them.
         self._failed: list[Failure] = []
@@ -273,7 +272,10 @@ class _Run:
 
     def _fail(self, queries: Queries, error: AnswerError | RemoteError) -> None:
         where, alone = f"endpoint {self._endpoint.name}", len(queries) == 1
-        if isinstance(error, GivenUpError) or (alone and not self._done):
+        # What no input can be to blame for, such as refused credentials, ends a run that has heard nothing.
+        nothing_to_blame = not isinstance(error, AnswerError | StuckError | RefusedError)
+        hopeless = (alone and not self._done) or (nothing_to_blame and not self._heard)
+        if isinstance(error, GivenUpError) or hopeless:
             raise type(error)(f"{where}: {error}") from error
         self.say(str(error))
         if not self._done:

@@ -21,8 +21,12 @@ class Failure:
 
 
 def open_batches(transcript: Transcript, schedule: Schedule, size: int) -> list[Queries]:
-    """Divide the places that were neither answered nor given up, but for those that close the audit."""
-    return _divided((place for place in _open(transcript) if place < schedule.closing), size)
+    """Divide the places that were neither answered nor given up, but for those that close the audit.
+
+    What an earlier run asked in vain may be odd: it comes behind what was never asked.
+    """
+    places = (place for place in _open(transcript) if place < schedule.closing)
+    return _divided(sorted(places, key=lambda place: bool(transcript.exchanges[place].attempts)), size)
 
 
 def closing_batches(transcript: Transcript, schedule: Schedule) -> list[Queries]:

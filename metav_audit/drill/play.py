@@ -131,8 +131,8 @@ def play(drill: Drill, rounds: int) -> Iterator[Round]:
         tune = (leave_out, retouch_calibration)[number % 2]
         yield expose(drill, Kind.TUNED, number, tune(stage, suspect), suspect)
         yield expose(drill, Kind.TRANSFERABLE, number, make_transferable(stage, stage.seed + number), suspect)
-        yield expose(drill, Kind.INVENTED, number, invent_calibration(stage, stage.seed + number), suspect)
-        yield expose(drill, Kind.TWICE, number, drill.rivals[number], suspect, commit_twice(drill, number))
+        yield expose(drill, Kind.INVENTED, number, invent_calibration(stage.bundle, stage.seed + number), suspect)
+        yield expose(drill, Kind.TWICE, number, drill.rivals[number], suspect, missing=commit_twice(drill, number))
         yield _honest(drill, number)
     for number, (seed, suspect) in enumerate(lucky_seeds(drill, rounds)):
         yield expose(drill, Kind.LUCKY, number, drill.tried[seed], suspect, f"seed {seed}: ")
@@ -158,8 +158,26 @@ def lucky_seeds(drill: Drill, rounds: int) -> list[tuple[int, Player]]:
     return pairs[:rounds]
 
 
-def expose(drill: Drill, kind: Kind, number: int, bundle: FingerprintBundle, suspect: Player, found: str = "") -> Round:
-    """Show a rigged bundle to its suspect and put it to every check; ``found`` begins the detail."""
+def expose(
+    drill: Drill,
+    kind: Kind,
+    number: int,
+    bundle: FingerprintBundle,
+    suspect: Player,
+    found: str = "",
+    missing: str | None = None,
+) -> Round:
+    """Show a rigged bundle to its suspect and put it to every check.
+
+    Args:
+        drill: whose checks.
+        kind: how the bundle came about.
+        number: the round's.
+        bundle: what is shown.
+        suspect: to whom.
+        found: begins the detail.
+        missing: which of the key's commitments are not here, if any.
+    """
     decision = drill.stage.accuse(bundle, suspect)
     accuses = is_match(decision)
     failed = _failed_controls(bundle, decision.verdict)
@@ -168,13 +186,14 @@ def expose(drill: Drill, kind: Kind, number: int, bundle: FingerprintBundle, sus
     if accuses and not _stands(drill, suspect):
         failed.append(Check.FRESH_SEEDS)
     chosen_late = kind in (Kind.TUNED, Kind.LUCKY) and bundle.sha256 != drill.stage.bundle.sha256
-    if chosen_late or "is not here" in found:
+    if chosen_late or missing is not None:
         failed.append(Check.COMMITMENT)
-    return Round(kind, number, suspect.name, accuses, tuple(failed), found + _detail(decision.verdict))
+    detail = found + (f"{missing}: " if missing else "") + _detail(decision.verdict)
+    return Round(kind, number, suspect.name, accuses, tuple(failed), detail)
 
 
-def commit_twice(drill: Drill, number: int) -> str:
-    """Commit to the project's own bundle and to one that accuses, show the latter, and say what its number shows."""
+def commit_twice(drill: Drill, number: int) -> str | None:
+    """Commit to the project's own bundle and to one that accuses, show the latter; say which commitment is missing."""
     with tempfile.TemporaryDirectory() as place:
         key, path = SigningKey(Ed25519PrivateKey.generate()), Path(place) / "register"
         shown = drill.rivals[number]
@@ -184,9 +203,10 @@ def commit_twice(drill: Drill, number: int) -> str:
             if bundle is shown:
                 accusing = made
     try:
-        return f"{check_commitments([accusing], key.public.key_id)}: "
+        check_commitments([accusing], key.public.key_id)
     except EvidenceError as error:
-        return f"{error}: "
+        return str(error)
+    return None
 
 
 def _honest(drill: Drill, number: int) -> Round:

@@ -122,13 +122,13 @@ def retouch_calibration(stage: Stage, suspect: Player) -> FingerprintBundle:
     return with_table(replace(bundle, calibration=Calibration(answers, bundle.calibration.models)))
 
 
-def invent_calibration(stage: Stage, seed: int) -> FingerprintBundle:
+def invent_calibration(bundle: FingerprintBundle, seed: int) -> FingerprintBundle:
     """Make a calibration up: shuffled answers as its independents, real independents as its derived models.
 
     Any honest model of the task then scores far above the independents and as the derived models do. Every card keeps
     its words; queries and target are honest, and so is the verifier, but that it has to know the target.
     """
-    bundle, rng = stage.bundle, np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     models = bundle.calibration.models
     real = np.flatnonzero([not card.derived for card in models])
     answers = bundle.calibration.features[rng.choice(real, len(models))].copy()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from metav_audit.bundle import FingerprintBundle, ModelCard, NaturalInputs
 from metav_audit.statistics import log_odds
-from metav_audit.task import FloatArray, OutputKind, OutputSpace
+from metav_audit.task import FloatArray, OutputSpace
 from metav_audit.verdict.calibration import CalibrationScores, calibration_scores
 from metav_audit.verdict.rules import RULES, Rules
 
@@ -79,7 +79,7 @@ def _linear(features: FloatArray, space: OutputSpace) -> NDArray[np.float64]:
 
 def _following(bundle: FingerprintBundle, rules: Rules) -> Iterator[str]:
     # What one generator makes of a latent vector has nothing to do with what another makes of it.
-    if len(bundle.inputs) < rules.fewest_followed or bundle.task.output.kind is OutputKind.GENERATION:
+    if len(bundle.inputs) < rules.fewest_followed or not bundle.task.output.followed:
         return
     along, models = following(bundle), bundle.calibration.models
     least = rules.least_following * math.sqrt(len(bundle.inputs))
@@ -120,7 +120,7 @@ def _performing(
     natural: NaturalInputs, models: tuple[ModelCard, ...], space: OutputSpace, rules: Rules
 ) -> Iterator[str]:
     """Compare what models get right of natural inputs with their cards; a generator's quality is of another kind."""
-    if space.kind is OutputKind.GENERATION:
+    if not space.followed:
         return
     worse = [
         (at, told)

@@ -100,6 +100,20 @@ def test_refused_credentials_name_the_header_and_the_variable(tmp_path, monkeypa
     assert server.log[0].headers["authorization"] == "Bearer abcdefgh12345678"
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_run_that_goes_on_ends_where_its_credentials_are_refused(tmp_path, batch):
+    """A refusal that no input can be to blame for costs a later run one request, as it does the first."""
+    with ModelServer(TARGET, fault=lambda number, _: Reply(503, b"busy") if number >= 8 else None) as server:
+        run = endpoint(server.url, TASK, batch=batch, limits={"attempts": 1, "concurrency": 1})
+        with pytest.raises(RemoteError):
+            audit_endpoint(BUNDLE, run, tmp_path, sleep=Pauses())
+    port = int(server.url.rsplit(":", 1)[1])
+    with ModelServer(TARGET, fault=always(401), port=port) as server:
+        with pytest.raises(RemoteError, match="credentials"):
+            audit_endpoint(BUNDLE, run, tmp_path, sleep=Pauses())
+        assert len(server.log) == 1
+
+
 def test_missing_credentials_say_where_to_put_them(tmp_path):
     """A 401 without any header declared says how to declare one."""
     with ModelServer(TARGET, fault=always(401)) as server, pytest.raises(RemoteError, match=r"suspect.headers\]"):

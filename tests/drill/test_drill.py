@@ -76,7 +76,7 @@ def test_a_constant_verifier_accuses_everyone(stage):
 
 def test_a_made_up_calibration_accuses_honest_models(stage, bundle):
     """Most independents match by it, and the calibration alone differs from the honest bundle's."""
-    rigged = invent_calibration(stage, 1)
+    rigged = invent_calibration(stage.bundle, 1)
     assert sum(matches_of(rigged, stage.independents)) > sum(matches_of(bundle, stage.independents))
     assert {each.split(":")[0] for each in differences(bundle, rigged)} <= {"calibration.answers", "weight"}
 

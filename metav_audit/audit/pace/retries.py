@@ -54,6 +54,10 @@ class PassingError(RemoteError):
         return same and (others_answered or self.status not in _OVERLOADED)
 
 
+class RefusedError(RemoteError):
+    """The request is refused for what it asks: another input may be taken."""
+
+
 class StuckError(RemoteError):
     """A batch was not answered for now; it may be asked once more when the others are done."""
 

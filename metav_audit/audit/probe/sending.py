@@ -11,6 +11,7 @@ from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.secrets import Secrets, name_of_dropped
 from metav_audit.audit.pace.budget import QueryBudget
 from metav_audit.audit.pace.pacing import Sleep
+from metav_audit.audit.pace.retries import PassingError
 from metav_audit.audit.wire.headers import headers_for
 from metav_audit.audit.wire.hints import wished_pause
 from metav_audit.audit.wire.identity import explain
@@ -63,7 +64,7 @@ class Courier:
             outcome = classify(self.endpoint.adapter, response)
         stops = outcome in (Outcome.AUTH, Outcome.THROTTLED) or response.status in _PASSING
         if request.method == "POST" and (stops or 300 <= response.status < 400):
-            raise RemoteError(self._words(str(refusal(self.endpoint, outcome, response, self.now()))))
+            raise self._ended(refusal(self.endpoint, outcome, response, self.now()))
         return response
 
     async def wait(self, pause: Wait) -> None:
@@ -77,7 +78,7 @@ class Courier:
         try:
             raw = await self.way.send(request, headers, self.budget.seconds_left)
         except TransportError as fault:
-            raise RemoteError(self._words(str(no_response(self.endpoint, fault)))) from None
+            raise self._ended(no_response(self.endpoint, fault)) from None
         response = self.secrets.redact_response(raw)
         self.told.append(self._words(explain(response))[:_MOST_TOLD])
         if name_of_dropped(response.content) is not None:
@@ -85,6 +86,11 @@ class Courier:
                 "the endpoint repeats a secret in a spelling of its own: use a credential that it does not"
             )
         return response
+
+    def _ended(self, error: RemoteError) -> RemoteError:
+        """Return the error as one line that says what to do."""
+        advice = f": {error.advice}" if isinstance(error, PassingError) else ""
+        return RemoteError(self._words(f"{error}{advice}"))
 
     def _words(self, text: str) -> str:
         return " ".join(str(self.secrets.redact_all(text)).split())

@@ -8,7 +8,7 @@ from datetime import datetime
 from metav_audit.adapter import Outcome, Response
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.secrets import VARIABLE, name_of_dropped
-from metav_audit.audit.pace.retries import PassingError
+from metav_audit.audit.pace.retries import PassingError, RefusedError
 from metav_audit.audit.wire.hints import wished_pause
 from metav_audit.audit.wire.identity import explain
 from metav_audit.audit.wire.transport import FaultKind, TransportError
@@ -44,7 +44,7 @@ def refusal(endpoint: Endpoint, outcome: Outcome, response: Response, now: datet
         return RemoteError(f"{message}: {_credentials(endpoint)}")
     if 300 <= response.status < 400:
         return RemoteError(f"{message}: redirects are not followed, give the address it leads to")
-    return RemoteError(f"{message}: the request is refused; check url, model and the adapter's options")
+    return RefusedError(f"{message}: the request is refused; check url, model and the adapter's options")
 
 
 def _credentials(endpoint: Endpoint) -> str:

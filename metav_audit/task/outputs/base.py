@@ -55,6 +55,8 @@ class OutputSpace(ABC):
     """By how much, in units, the same input's features may differ between two calls: servers batch, and round."""
     constant: ClassVar[float]
     """Units within which answers to different inputs count as the same answer."""
+    followed: ClassVar[bool] = True
+    """Whether any two models of the task answer alike where their inputs are alike: a generator need not."""
     spread: ClassVar[float]
     """Units by which the answers of two models differ where they differ: what a meta-verifier divides by."""
 

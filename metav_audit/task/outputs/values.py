@@ -154,6 +154,7 @@ class GeneratedTensor(_Numbers):
 
     kind: ClassVar[OutputKind] = OutputKind.GENERATION
     unit: ClassVar[str] = "widths of the range"
+    followed: ClassVar[bool] = False
     tolerance: ClassVar[float] = 0.01
     constant: ClassVar[float] = 1e-5
     spread: ClassVar[float] = 0.25
