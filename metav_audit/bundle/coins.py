@@ -177,7 +177,11 @@ class CoinPlan:
 
     def save(self, path: Path) -> None:
         """Write the plan, for its owner's eyes alone: it holds the key."""
-        write_atomically(path, _canonical(self.to_json()) + b"\n", mode=0o600)
+        write_atomically(path, self.to_bytes(), mode=0o600)
+
+    def to_bytes(self) -> bytes:
+        """Write the plan as the canonical JSON that ``load`` takes."""
+        return _canonical(self.to_json()) + b"\n"
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -194,7 +198,11 @@ class CoinPlan:
             fields = strict_json(content)
         except ValueError as error:
             raise BundleError(f"{path} is no JSON: {error}") from None
-        return cls.from_json(fields)
+        plan = cls.from_json(fields)
+        # Two texts may stand for the same number: only one of them is the file that was made.
+        if content != plan.to_bytes():
+            raise BundleError(f"{path} is not as this program writes it: it was altered, make the plan again")
+        return plan
 
 
 def _check(plan: CoinPlan) -> Inputs:

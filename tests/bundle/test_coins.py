@@ -50,6 +50,16 @@ def test_a_plan_comes_back_as_it_was(tmp_path):
     assert not read.strays().any()
 
 
+@pytest.mark.parametrize("change", [lambda text: text + b" ", lambda text: text.replace(b"0.05", b"0.050"), lambda text:
+                         json.dumps(json.loads(text)).encode()])  # fmt: skip
+def test_another_spelling_of_the_same_plan_is_refused(tmp_path, change):
+    """Numbers written otherwise hash alike, so the file has to be the one that was made, to the byte."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(change(PLAN.to_bytes()))
+    with pytest.raises(BundleError, match="not as this program writes it"):
+        CoinPlan.load(path)
+
+
 def test_the_hash_stands_for_everything_but_the_commitment():
     """Another key, rate, log or answer is another plan."""
     from dataclasses import replace
