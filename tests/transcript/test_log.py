@@ -163,6 +163,22 @@ def test_csv_gzip_parquet_and_folders_give_the_same_rows(tmp_path):
     assert len(heads) == 1
 
 
+def test_a_log_may_lie_at_an_address(tmp_path):
+    """What fsspec reads is sealed as a file is; what is not there, or of no known kind, is one clear error."""
+    fsspec = pytest.importorskip("fsspec")
+    local = write(tmp_path / "a.jsonl", [record(), record(2)])
+    with fsspec.open("memory://logs/a.jsonl", "w") as file:
+        file.write(Path(local).read_text())
+    heads = [
+        seal_log(find_sources([name]), LogFormat(TASK), tmp_path / f"to {at}")[0].head
+        for at, name in enumerate((local, "memory://logs/a.jsonl"))
+    ]
+    assert heads[0] == heads[1]
+    for name in ("memory://logs/gone.jsonl", "nowhere://logs/a.jsonl", "memory://logs/a.doc"):
+        with pytest.raises(ConfigurationError, match="logs/"):
+            find_sources([name])
+
+
 def test_columns_lie_within_others_or_are_jmespath(tmp_path):
     """Dotted paths need nothing installed; what is more is JMESPath."""
     pytest.importorskip("jmespath")

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metav_audit.errors import ConfigurationError, DataError, MetavAuditError
-from metav_audit.task import ClassScores, ImageDomain, TaskSpec
+from metav_audit.task import ClassScores, GeneratedTensor, ImageDomain, TaskSpec
+from metav_audit.task.domains import LatentDomain
 from metav_audit.zoo import data as data_module
 from metav_audit.zoo.data import load_data
 
@@ -220,3 +221,31 @@ def test_the_hash_follows_inputs_and_labels(tmp_path):
     """Another input or label gives another hash."""
     hashes = {load(tmp_path, X, Y).sha256(), load(tmp_path, X + 0.5, Y).sha256(), load(tmp_path, X, Y[::-1]).sha256()}
     assert len(hashes) == 3
+
+
+PAINTER = TaskSpec(LatentDomain(3), GeneratedTensor((3, 4, 5), -1.0, 1.0))
+
+
+def test_a_generator_s_examples_get_latent_vectors(tmp_path):
+    """Pictures as bytes, channels last, are brought into the range; as many latents are drawn, always the same."""
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", x=pictures)
+    one, other = (load_data(str(tmp_path / "d.npz"), PAINTER, "train") for _ in range(2))
+    np.testing.assert_allclose(one.labels, pictures.transpose(0, 3, 1, 2) / np.float32(127.5) - 1, atol=1e-6)
+    assert one.inputs.shape == (6, 3)
+    np.testing.assert_array_equal(one.inputs, other.inputs)
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        (np.zeros((6, 3, 4, 4), np.float32), "the task generates"),
+        (np.full((6, 3, 4, 5), 2.0, np.float32), "leaves the range"),
+        (np.full((6, 3, 4, 5), np.nan, np.float32), "leaves the range"),
+    ],
+)
+def test_examples_that_no_such_generator_makes_are_refused(tmp_path, x, told):
+    """Another shape, other values: what is wrong, and where."""
+    np.savez(tmp_path / "d.npz", x=x)
+    with pytest.raises(DataError, match=told):
+        load_data(str(tmp_path / "d.npz"), PAINTER, "train")
