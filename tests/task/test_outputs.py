@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -93,3 +94,50 @@ def test_a_space_that_cannot_be_is_refused(fields, why):
     """A field that is missing, unknown or out of range has its own sentence."""
     with pytest.raises(ConfigurationError, match=why):
         output_from_json(fields)
+
+
+PICTURE = GeneratedTensor((3, 2, 4), -1.0, 1.0, 256)
+
+
+def png(levels, form="PNG"):
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(levels).save(file, form)
+    return file.getvalue()
+
+
+def test_a_picture_is_read_as_the_elements_it_shows():
+    """Channels first, in the range that the task says."""
+    levels = np.random.default_rng(0).integers(0, 256, (2, 4, 3), dtype=np.uint8)
+    read = np.array(PICTURE.from_picture(png(levels))).reshape(PICTURE.shape)
+    np.testing.assert_allclose(read, levels.transpose(2, 0, 1) / 127.5 - 1, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "no PNG or JPEG"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "no PNG or JPEG"),
+        (png(np.zeros((2, 4, 3), np.uint8))[:-20], "no PNG or JPEG"),
+        (png(np.zeros((2, 4, 3), np.uint8), "GIF"), "no PNG or JPEG"),
+        (png(np.zeros((4, 2, 3), np.uint8)), "the task says"),
+    ],
+)
+def test_what_is_no_such_picture_is_refused(content, why):
+    """Nothing, half of one, another format, another size."""
+    with pytest.raises(AnswerError, match=why):
+        PICTURE.from_picture(content)
+
+
+def test_generated_outputs_are_as_right_as_they_are_like_the_models():
+    """Those of the pool are right, noise is not, and what is made so differently is less so."""
+    rng = np.random.default_rng(0)
+    usual = rng.normal(size=(1, 16, PICTURE.size))
+    pool = usual + 0.1 * rng.normal(size=(5, 16, PICTURE.size))
+    shown = np.ones(pool.shape[1:], bool)
+    like, alike, noise = (
+        PICTURE.rightness(values, shown, usual[0], pool) for values in (usual[0], pool[0], rng.normal(size=shown.shape))
+    )
+    assert 1 > alike > like > 0.4 > noise > 0
+    assert "0.43" in PICTURE.achieved(0.4321, 16)
