@@ -157,7 +157,11 @@ def _odd(
     noise: float,
     rules: Rules,
 ) -> int:
-    """Count the pairs that lie further apart than models of the calibration do, and than rounding and noise allow."""
+    """Count the pairs that lie further apart than rounding, noise and a model's own steepness allow.
+
+    A model may be steeper than all of the calibration: two answers that lie apart by little of how far models do are
+    one model's.
+    """
     if bundle.natural is None or not pairs:
         return 0
     space = bundle.task.output
@@ -166,8 +170,21 @@ def _odd(
     for number, *both in pairs:
         one, other = _values([each.answer for each in both], space, kind)
         limit = rules.pair_slack * max(float(bundle.natural.apart[number]), space.tolerance)
-        odd += _apart(one, other, space, view, rules.pair_noise * noise) > limit
+        apart = _apart(one, other, space, view, rules.pair_noise * noise)
+        odd += apart > limit and apart > rules.pair_share * _models_apart(bundle, number)
     return odd
+
+
+def _models_apart(bundle: FingerprintBundle, number: int) -> float:
+    """Return how far the calibration's independents lie from the target at an input, in the median."""
+    assert bundle.natural is not None
+    queries, independent = len(bundle.inputs), [not card.derived for card in bundle.calibration.models]
+    if number < queries:
+        reference, models = bundle.reference[number], bundle.calibration.features[independent, number]
+    else:
+        natural, number = bundle.natural, number - queries
+        reference, models = natural.reference[number], natural.models[independent[: len(natural.models)], number]
+    return float(np.median([np.abs(one - reference).max() for one in models.astype(np.float64)]))
 
 
 def _apart(one: Values, other: Values, space: OutputSpace, view: OutputView, noise: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metav_audit.verdict import VerdictOutcome, conclude
+from metav_audit.verdict import Rules, VerdictOutcome, conclude
 from tests.builders import linear_model, make_bundle, make_task, with_natural
 from tests.scale import at_scale
 from tests.verdict.test_decide import undisturbed
@@ -90,3 +90,18 @@ def test_honest_hosts_are_not_taken_for_evading_ones():
         model = linear_model(TASK, 100 + seed, distance=0.05 if seed % 2 else 0.2)
         decision = conclude(BUNDLE, undisturbed(lambda one, model=model: model(one[None])[0], BUNDLE, f"{seed:032x}"))
         assert decision.reading.faults == ()
+
+
+def steep(one, size):
+    """An independent model whose scores jump by up to so much from one input to the next, always the same way."""
+    rng = np.random.default_rng(np.frombuffer(one.tobytes(), np.uint32))
+    shares = INDEPENDENT(one[None])[0] * np.exp(rng.uniform(-size, size, 6))
+    return shares / shares.sum()
+
+
+def test_a_steep_model_is_not_taken_for_an_evading_host():
+    """Near-duplicates may lie further apart than the calibration's, if by little of how far models lie apart there."""
+    told = undisturbed(lambda one: steep(one, 0.1), BUNDLE, f"{5:032x}")
+    (fault,) = conclude(BUNDLE, told, rules=Rules(pair_share=0.0)).reading.faults
+    assert "near-duplicates" in fault
+    assert conclude(BUNDLE, told).verdict.outcome is VerdictOutcome.NO_MATCH

@@ -178,6 +178,7 @@ CHANGES = {
     "misread": (misread, Rules(misread=2.0)),
     "misread_apart": (misread, Rules(misread_apart=2.0)),
     "pair_slack": (keyed_a_little, Rules(pair_slack=1e6)),
+    "pair_share": (keyed_a_little, Rules(pair_share=1e6)),
     "pair_noise": (keyed_and_shaken, Rules(pair_noise=0.0)),
     "odd_pairs": (keyed_a_little, Rules(odd_pairs=1.0)),
     "least_following": (sound, Rules(least_following=2.0)),
