@@ -28,6 +28,7 @@ SCHEMA = 3
 FILES = {
     "transcript.jsonl", "bodies.pack", "verdict.json", "seal.json", "closing.json", "SHA256SUMS", ".lock",
     "bundle/manifest.json", "bundle/tensors.safetensors", "bundle/commitment.json", "bundle/rebuild.json",
+    "bundle/replay.json",
     "blind-controls.json",
     "positive-control.json", "positive-control/transcript.jsonl", "positive-control/bodies.pack",
     "report.json", "report.csv", "report.html", "report.pdf",
@@ -659,6 +660,13 @@ def check_signatures(folder, files, records, head, auditor, owner):
         need(stated["subject"][0]["digest"]["sha256"] == header["bundle_sha256"], "another bundle was made again")
         same = stated["predicate"]["rebuilt_sha256"] == header["bundle_sha256"]
         need(same and stated["predicate"]["differences"] == [], "made again, the bundle came out different")
+    if (folder / "bundle/replay.json").exists():
+        stated, _ = signed(folder / "bundle/replay.json", "replay:v1")
+        need(stated["subject"][0]["digest"]["sha256"] == header["bundle_sha256"], "another bundle was replayed")
+        training = read_json((folder / "bundle/manifest.json").read_bytes())["provenance"]["training"]
+        ran, gave = stated["predicate"]["program"], stated["predicate"]["replay"]["status"]
+        need(ran == {name: training.get(name) for name in ran}, "the program replayed is not the one that is named")
+        need(gave in ("reproduced", "nearly reproduced"), "run with the target's own seed the program did not give it")
     if not (auditor or sealer or (folder / "seal.json").exists() or (folder / "closing.json").exists()):
         return
     after |= {name for name in files if re.fullmatch(r"report\.(json|csv|html|pdf)", name)}

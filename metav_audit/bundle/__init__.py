@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metav_audit.bundle.cards import OWN_ARCHITECTURE, Calibration, ErrorRates, ModelCard
 from metav_audit.bundle.coins import CoinPlan, CoinQuery
-from metav_audit.bundle.folder import COMMITMENT, MANIFEST, REBUILD, FingerprintBundle, check_place
+from metav_audit.bundle.folder import COMMITMENT, MANIFEST, REBUILD, REPLAY, FingerprintBundle, check_place
 from metav_audit.bundle.forms.committee import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED
 from metav_audit.bundle.natural import SOURCES, NaturalInputs
 from metav_audit.bundle.questions import Questions
@@ -45,6 +45,7 @@ __all__ = [
     "PAIRS",
     "REBUILD",
     "REPEATED",
+    "REPLAY",
     "SOURCES",
     "TIMES",
     "VERIFIER_LIMITS",

@@ -38,6 +38,7 @@ MANIFEST = "manifest.json"
 TENSORS = "tensors.safetensors"
 COMMITMENT = "commitment.json"
 REBUILD = "rebuild.json"
+REPLAY = "replay.json"
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_TENSOR_BYTES = 1 << 30
 MAX_COMMITMENT_BYTES = 32 << 20
@@ -67,7 +68,8 @@ class FingerprintBundle:
         natural: natural inputs, which tell whether an endpoint was asked rightly; None where the owner gave none.
         commitment: what ``commitment.json`` holds, unread; None where there is none.
         rebuild: what ``rebuild.json`` holds, unread; None where there is none.
-        sha256: the bundle's hash, the seal of its manifest; it follows from the rest, commitment and rebuild aside.
+        replay: what ``replay.json`` holds, unread; None where there is none.
+        sha256: the bundle's hash, the seal of its manifest; it follows from the rest, these three aside.
     """
 
     name: str
@@ -83,6 +85,7 @@ class FingerprintBundle:
     natural: NaturalInputs | None = None
     commitment: bytes | None = field(default=None, compare=False, repr=False)
     rebuild: bytes | None = field(default=None, compare=False, repr=False)
+    replay: bytes | None = field(default=None, compare=False, repr=False)
     sha256: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +104,7 @@ class FingerprintBundle:
                 fresh.mkdir()
                 _write_synced(fresh / TENSORS, tensors)
                 _write_synced(fresh / MANIFEST, text.encode() + b"\n")
-                for name, content in ((COMMITMENT, self.commitment), (REBUILD, self.rebuild)):
+                for name, content in ((COMMITMENT, self.commitment), (REBUILD, self.rebuild), (REPLAY, self.replay)):
                     if content is not None:
                         _write_synced(fresh / name, content)
                 _swap(fresh, path)
@@ -186,13 +189,13 @@ def load_bundle(path: Path) -> FingerprintBundle:
     tensors = _read(path / TENSORS, MAX_TENSOR_BYTES)
     if hashlib.sha256(tensors).hexdigest() != manifest["tensors_sha256"]:
         raise BundleError(f"{path / TENSORS} is truncated or altered: its hash does not hold; fetch the bundle again")
-    # 4. A commitment and a rebuild's statement, where there are such, are no larger than they may be.
-    beside = (path / COMMITMENT, path / REBUILD)
-    attested = [_read(each, MAX_COMMITMENT_BYTES) if os.path.lexists(each) else None for each in beside]
+    # 4. What was signed about it, where there is such, is no larger than it may be.
+    beside = {Path(name).stem: path / name for name in (COMMITMENT, REBUILD, REPLAY)}
+    attested = {name: _read(each, MAX_COMMITMENT_BYTES) for name, each in beside.items() if os.path.lexists(each)}
     # 5. The parts have the right shapes, and the inputs are valid; the tensors' header has one reading.
     try:
         strict_json(tensors[8 : 8 + int.from_bytes(tensors[:8], "little")])
-        return _build(manifest, safetensors.numpy.load(tensors), *attested)
+        return _build(manifest, safetensors.numpy.load(tensors), attested)
     except (KeyError, TypeError, ValueError, SafetensorError, ConfigurationError) as error:
         raise BundleError(f"the bundle {path} lacks or misstates a part: {error}") from error
 
@@ -228,7 +231,7 @@ def seal(manifest: Mapping[str, Any]) -> str:
 
 
 def _build(
-    manifest: Mapping[str, Any], tensors: Mapping[str, FloatArray], commitment: bytes | None, rebuild: bytes | None
+    manifest: Mapping[str, Any], tensors: Mapping[str, FloatArray], attested: Mapping[str, bytes]
 ) -> FingerprintBundle:
     prefix = "verifier."
     weights = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
@@ -245,8 +248,7 @@ def _build(
         rates=ErrorRates(**manifest["rates"]),
         provenance=manifest["provenance"],
         natural=NaturalInputs.read(manifest["natural"], tensors) if "natural" in manifest else None,
-        commitment=commitment,
-        rebuild=rebuild,
+        **attested,
     )
 
 

@@ -27,7 +27,7 @@ from metav_audit.evidence.examine import Finding, Findings
 from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_key, read_signer
 from metav_audit.evidence.rebuilt import check_rebuild_statement, make_rebuild_statement, rebuild_of
 from metav_audit.evidence.register import ENDING, opened_register
-from metav_audit.evidence.replayed import check_replay_statement, make_replay_statement
+from metav_audit.evidence.replayed import check_replay_statement, make_replay_statement, replay_of
 from metav_audit.evidence.request_log import LogSeal, check_asked, check_log_seals, log_seals, log_sentence, seal_head
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.sums import check_sums, write_sums
@@ -98,6 +98,7 @@ __all__ = [
     "read_signer",
     "rebuild_of",
     "registration_of",
+    "replay_of",
     "save_attestation",
     "seal_folder",
     "seal_head",

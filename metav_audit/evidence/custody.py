@@ -24,6 +24,8 @@ class AttestedStatus(StrEnum):
     """A seal, signed, with or without a time stamp."""
     REBUILT = "rebuilt"
     """A statement, signed, that the bundle was made again and came out the same."""
+    REPLAYED = "replayed"
+    """A statement, signed, that the training program gave the target again."""
     NONE = "none"
     INVALID = "invalid"
     """There is one, or there should be, and it does not hold."""
@@ -75,6 +77,7 @@ class Custody:
     Attributes:
         commitment: to the bundle, before the first query.
         rebuild: whether somebody made the bundle again from its project.
+        replay: whether somebody ran the training program again; None where the bundle has no siblings.
         seal: of the transcript, the bundle and the verdict, at the end.
         operator: who asked, on whose behalf and by what authority, in the operator's own words.
         clock: how far the answering server's clock and the auditor's lay apart, in words.
@@ -85,6 +88,7 @@ class Custody:
 
     commitment: Attested
     rebuild: Attested
+    replay: Attested | None
     seal: Attested
     operator: Mapping[str, str]
     clock: str

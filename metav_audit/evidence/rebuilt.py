@@ -79,22 +79,32 @@ def rebuild_of(bundle: FingerprintBundle, owner: str | None, roots: str | None =
     """
     if bundle.rebuild is None:
         return Attested(AttestedStatus.NONE, _NOBODY)
+    told = "The bundle was made again from its project, all models trained anew, and came out the same"
     try:
-        statement = Attestation.from_bytes(bundle.rebuild)
-        findings = check_rebuild_statement(statement, bundle, roots=roots)
-        problem = findings.problem
+        findings = check_rebuild_statement(Attestation.from_bytes(bundle.rebuild), bundle, roots=roots)
+        return carried(AttestedStatus.REBUILT, told, findings, owner)
     except EvidenceError as error:
-        findings, problem = None, str(error)
-    if findings is None or problem is not None:
-        return Attested(AttestedStatus.INVALID, f"The bundle's rebuild does not bear it out: {problem}.")
+        return Attested(AttestedStatus.INVALID, f"The bundle's rebuild does not bear it out: {error}.")
+
+
+def carried(status: AttestedStatus, told: str, findings: Findings, owner: str | None) -> Attested:
+    """Say what a statement that a bundle carries is worth.
+
+    Args:
+        status: of one that holds.
+        told: what it then says, a sentence without its end.
+        findings: of its check.
+        owner: the key id that committed to the bundle; None where nobody did.
+
+    Raises:
+        EvidenceError: it does not hold.
+    """
+    if findings.problem is not None:
+        raise EvidenceError(findings.problem)
     by = "the owner's own key" if findings.key_id == owner else "the key"
     seen = "" if findings.stamped is None else f", time-stamped: {describe_stamp(findings.stamped)}"
-    sentence = (
-        f"The bundle was made again from its project, all models trained anew, and came out the same, says {by} "
-        f"{findings.key_id}{seen}."
-    )
     at = None if findings.stamped is None else findings.stamped.at.isoformat()
-    return Attested(AttestedStatus.REBUILT, sentence, at, findings.key_id)
+    return Attested(status, f"{told}, says {by} {findings.key_id}{seen}.", at, findings.key_id)
 
 
 _NOBODY = (

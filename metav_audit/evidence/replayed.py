@@ -1,7 +1,7 @@
 """A replay's statement: whoever ran the owner's training program again says, signed, what it gave.
 
 The statement's subject is the bundle whose target was replayed. The owner can make one, and so can anyone to whom the
-project was shown.
+project was shown. It stands in the bundle's folder, ``replay.json``, and an audit takes it along.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
+from metav_audit.evidence.custody import Attested, AttestedStatus
 from metav_audit.evidence.envelope import Statement
 from metav_audit.evidence.examine import Findings, examine
 from metav_audit.evidence.keys import SigningKey
+from metav_audit.evidence.rebuilt import carried
 from metav_audit.evidence.timestamp import Stamper
 
 PREDICATE_TYPE = "urn:metav-audit:replay:v1"
@@ -65,6 +67,47 @@ def check_replay_statement(
         roots: the time-stamp authority's root certificates, PEM; those in the statement if None.
     """
     return examine(statement, PREDICATE_TYPE, partial(_compare, bundle), signer=signer, roots=roots)
+
+
+def replay_of(bundle: FingerprintBundle, owner: str | None, roots: str | None = None) -> Attested | None:
+    """Say whether somebody ran a bundle's training program again, from the statement that it carries.
+
+    Args:
+        bundle: as loaded, with its statement.
+        owner: the key id that committed to it, whose word on this is no other party's; None where nobody did.
+        roots: time-stamp authorities' root certificates, PEM; those in the statement if None.
+
+    Returns:
+        None where the bundle has no siblings, and so nothing to run again.
+    """
+    if bundle.replay is None:
+        return None if bundle.verifier.siblings is None else Attested(AttestedStatus.NONE, _NOBODY)
+    try:
+        findings = check_replay_statement(Attestation.from_bytes(bundle.replay), bundle, roots=roots)
+        stated = {} if findings.statement is None else findings.statement.predicate
+        return carried(AttestedStatus.REPLAYED, _told(stated), findings, owner)
+    except EvidenceError as error:
+        return Attested(AttestedStatus.INVALID, f"The target's replay does not bear its siblings out: {error}.")
+
+
+_NOBODY = "Nobody says, signed, that the training program, run with the target's own seed, gives the target again."
+_GAVE = {
+    "reproduced": "gave the target again",
+    "nearly reproduced": "gave a model far nearer to the target than any sibling is to another",
+}
+
+
+def _told(stated: Mapping[str, Any]) -> str:
+    """Say what the program gave, run with the target's own seed.
+
+    Raises:
+        EvidenceError: something else than the target.
+    """
+    found = stated.get("replay")
+    status = found.get("status") if isinstance(found, dict) else None
+    if stated and status not in _GAVE:
+        raise EvidenceError(f"run with the target's own seed the training program did not give it: {str(status)[:40]}")
+    return f"Run again with the target's own seed, the training program {_GAVE.get(str(status), '')}"
 
 
 def _compare(bundle: FingerprintBundle, statement: Statement) -> str:

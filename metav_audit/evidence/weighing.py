@@ -18,6 +18,7 @@ from metav_audit.evidence.custody import Attested, AttestedStatus, Custody
 from metav_audit.evidence.examine import Findings, describe_stamp
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.rebuilt import rebuild_of
+from metav_audit.evidence.replayed import replay_of
 from metav_audit.evidence.seal import Closed, Sealed, check_closing, check_seal, make_closing, make_seal
 from metav_audit.evidence.sums import evidence_files, listed_files, sha256_of_file
 from metav_audit.evidence.timestamp import Stamper
@@ -128,6 +129,7 @@ def custody_of(
     return Custody(
         commitment=commitment,
         rebuild=rebuild_of(bundle, commitment.key_id, roots),
+        replay=replay_of(bundle, commitment.key_id, roots),
         seal=_seal(folder, bundle, transcript, auditor, roots),
         operator=transcript.operator,
         clock=_clock(apart),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from metav_audit.bundle import COMMITMENT, REBUILD, FingerprintBundle
+from metav_audit.bundle import COMMITMENT, REBUILD, REPLAY, FingerprintBundle
 from metav_audit.errors import BundleError, ConfigurationError, EvidenceError, TranscriptError
 from metav_audit.files import read_regular, strict_json, write_atomically
 from metav_audit.transcript import BODIES, BodyReader, Records, Transcript, load_records, load_transcript
@@ -40,6 +40,7 @@ EVIDENCE = (
     f"{BUNDLE}/tensors.safetensors",
     f"{BUNDLE}/{COMMITMENT}",
     f"{BUNDLE}/{REBUILD}",
+    f"{BUNDLE}/{REPLAY}",
     SEAL,
     POSITIVE_CONTROL,
     f"{CONTROL_FOLDER}/{TRANSCRIPT}",

@@ -146,6 +146,8 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     weighed = custody if custody is None or expected == NOTHING else _weigh(folder, bundle, records, expected)
     checklist.take("commitment before the first query", lambda found: _attested(found.commitment), weighed)
     checklist.take("bundle made again by another party", lambda found: _attested(found.rebuild), weighed)
+    if bundle is not None and (bundle.verifier.siblings is not None or bundle.replay is not None):
+        checklist.take("target replayed by another party", _replayed, weighed)
     checklist.take("inputs sent, answers decoded again", played_again, folder, bundle, records, bound)
     checklist.take("asked in the order of the nonce", _ordered, bundle, records, bound)
     reading = checklist.take("answers fit the task", _reading, bundle, transcript, bound)
@@ -229,6 +231,11 @@ def _attested(attested: Attested) -> Found:
     if not attested.holds:
         raise EvidenceError(attested.sentence)
     return True, attested.sentence
+
+
+def _replayed(custody: Custody) -> Found:
+    assert custody.replay is not None
+    return _attested(custody.replay)
 
 
 def _closing(folder: AuditFolder, transcript: Transcript, expected: Expected) -> Found:

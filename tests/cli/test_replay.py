@@ -42,8 +42,8 @@ def test_the_target_is_reproduced_and_the_statement_holds(run, toy, bundle, tmp_
     assert (code, err) == (0, "")
     found, path = out.splitlines()
     assert found.startswith("reproduced: seed 1 gave answers that differ by 0 at most")
-    statement = load_attestation(tmp_path / "bundle.replay.json")
-    assert path == str(tmp_path / "bundle.replay.json")
+    statement = load_attestation(tmp_path / "bundle" / "replay.json")
+    assert path == str(tmp_path / "bundle" / "replay.json")
     findings = check_replay_statement(statement, bundle)
     assert findings.passed
     assert any("the target of this bundle was replayed: reproduced" in each.detail for each in findings.findings)

@@ -88,6 +88,8 @@ def _events(report: EvidenceReport) -> Iterator[tuple[str, ...]]:
     custody = report.custody
     yield _attested("The bundle is fixed", custody.commitment)
     yield _attested("The bundle is made again", custody.rebuild)
+    if custody.replay is not None:
+        yield _attested("The target is trained again", custody.replay)
     yield "First query", moment(report.started), "the auditor's clock; the first record of transcript.jsonl"
     yield "Last record", moment(report.finished), "the auditor's clock; the last record of transcript.jsonl"
     yield _attested("The audit is sealed", custody.seal)

@@ -56,7 +56,8 @@ def _ruler(verdict: Verdict) -> Drawing | None:
 def _warning(report: EvidenceReport) -> str | None:
     """Say what undoes the verdict, whatever its figures are."""
     custody = report.custody
-    broken = [each.sentence for each in (custody.commitment, custody.rebuild, custody.seal) if not each.holds]
+    attested = (custody.commitment, custody.rebuild, custody.replay, custody.seal)
+    broken = [each.sentence for each in attested if each is not None and not each.holds]
     if custody.control is not None and not custody.control.passed:
         broken.insert(0, custody.control.sentence)
     return " ".join(broken) or None
@@ -109,6 +110,7 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
         ("False matches", f"at most {report.verdict.false_match_rate:.3g} promised: {report.verdict.guarantee}."),
         ("Registration", short_hashes(custody.commitment.sentence)),
         ("Rebuild", short_hashes(custody.rebuild.sentence)),
+        *([("Replay", short_hashes(custody.replay.sentence))] if custody.replay is not None else []),
         ("Seal", short_hashes(custody.seal.sentence)),
     ]
     if report.requests is not None:
