@@ -33,7 +33,7 @@ test-lowest:  ## the auditor's side with the lowest versions that pyproject.toml
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(PYTHON) tests/lowest.py > $(LOWEST)/requirements.txt
 	$(LOWEST)/bin/python -m pip install -q --disable-pip-version-check -r $(LOWEST)/requirements.txt \
-	  pytest pytest-timeout hypothesis pypdf securesystemslib
+	  pytest pytest-timeout hypothesis securesystemslib
 	PYTHONPATH=.:adapters $(LOWEST)/bin/python -m pytest -o addopts=-q -o filterwarnings=default -m "not soak and not scaled" \
 	  tests/bundle/test_folder.py tests/bundle/test_target_bits.py tests/statistics/test_plots.py tests/task tests/transcript \
 	  tests/verdict tests/report/test_build.py tests/audit/test_client.py --ignore tests/task/test_answers.py \

@@ -21,6 +21,7 @@ from metav_audit.evidence.compare import (
     html_agreement,
     json_difference,
 )
+from metav_audit.evidence.compare_pdf import pdf_agreement
 from metav_audit.evidence.custody import Attested, AttestedStatus, Custody, EvidenceFile
 from metav_audit.evidence.dither import check_dither, commit_dither, dither_attested
 from metav_audit.evidence.examine import Finding, Findings
@@ -92,6 +93,7 @@ __all__ = [
     "make_seal",
     "opened_register",
     "pack_folder",
+    "pdf_agreement",
     "preregistered",
     "read_certificates",
     "read_key",

@@ -53,16 +53,23 @@ def render_pdf(
     return typeset(lay_out(report), images_of(report) if images is None else images, attachments, paper)
 
 
-def paper_of(pdf: bytes) -> Paper | None:
-    """Return a PDF's paper, if the programs installed here would make the same bytes of the same evidence.
+def paper_of(pdf: bytes) -> Paper:
+    """Return the paper that a PDF's keywords name; A4 where they name none."""
+    named = _named(pdf)
+    return next((paper for paper, name in _PAPERS.items() if name in named), "a4")
 
-    None where it was made by other versions, on another platform, or with fonts of another machine.
+
+def is_made_here(pdf: bytes) -> bool:
+    """Say whether the programs installed here would make the same bytes of the same evidence.
+
+    They would not where it was made by other versions, on another platform, or with fonts of another machine.
     """
-    named = _KEYWORDS.search(pdf)
-    for paper, name in _PAPERS.items():
-        if named and named[1].decode(errors="replace") == ", ".join((*makers("typst", "matplotlib"), name, _OWN)):
-            return paper
-    return None
+    return _named(pdf) == [*makers("typst", "matplotlib"), _PAPERS[paper_of(pdf)], _OWN]
+
+
+def _named(pdf: bytes) -> list[str]:
+    keywords = _KEYWORDS.search(pdf)
+    return keywords[1].decode(errors="replace").split(", ") if keywords else []
 
 
 def typeset(

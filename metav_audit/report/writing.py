@@ -77,16 +77,19 @@ def report_of(folder: AuditFolder, decision: Decision) -> EvidenceReport:
 
 
 def rebuild_reports(folder: AuditFolder, decision: Decision, custody: Custody) -> dict[str, bytes]:
-    """Return the reports as they are written from this evidence, by file name.
-
-    The PDF is among them only where the programs that made the one in ``folder`` are those installed here.
-    """
+    """Return the reports as they are written from this evidence, by file name, the PDF on the paper of the folder's."""
     from metav_audit.report.as_pdf import paper_of
 
     report = build_report(decision, custody)
-    paper = paper_of(folder.content("report.pdf")) if folder.has("report.pdf") else None
-    formats = [name for name in FORMATS if name != "pdf" or paper is not None]
-    return {f"report.{name}": content for name, content in _rendered(report, folder, formats, paper or "a4").items()}
+    paper = paper_of(folder.content("report.pdf")) if folder.has("report.pdf") else "a4"
+    return {f"report.{name}": content for name, content in _rendered(report, folder, FORMATS, paper).items()}
+
+
+def is_made_here(pdf: bytes) -> bool:
+    """Say whether the programs installed here would make the same bytes of the same evidence."""
+    from metav_audit.report import as_pdf
+
+    return as_pdf.is_made_here(pdf)
 
 
 def _rendered(report: EvidenceReport, folder: AuditFolder, formats: Sequence[str], paper: Paper) -> dict[str, bytes]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence import NotComparedError, csv_difference, html_agreement, json_difference
+from metav_audit.evidence import csv_difference, html_agreement, json_difference, pdf_agreement
 from metav_audit.files import read_regular
-from metav_audit.report import rebuild_reports
+from metav_audit.report import is_made_here, rebuild_reports
 from metav_audit.verdict import MAX_FILE_BYTES, AuditFolder
 
 
@@ -33,18 +33,15 @@ class Reports:
         return html_agreement(*self._pair("report.html", evidence))
 
     def pdf(self, *evidence: Any) -> str:
-        """Compare report.pdf, byte for byte, if it can be made here."""
+        """Compare report.pdf, byte for byte where the same programs made it, else its words, points and attachments."""
         recorded, written = self._pair("report.pdf", evidence)
         if not recorded.startswith(b"%PDF"):
             raise EvidenceError("it is no PDF file: write it again with 'metav-audit report'")
-        if not written:
-            raise NotComparedError(
-                "it was made by other programs than those installed here; its keywords name them: install those, or "
-                "write it again with 'metav-audit report -o'"
-            )
-        if recorded != written:
+        if recorded == written:
+            return f"all {len(recorded)} bytes agree"
+        if is_made_here(recorded):
             raise EvidenceError("it is not what the same programs make of this evidence: it was altered")
-        return f"all {len(recorded)} bytes agree"
+        return pdf_agreement(recorded, written)
 
     def _pair(self, name: str, evidence: tuple[Any, ...]) -> tuple[bytes, bytes]:
         recorded = read_bounded(self._folder / name)

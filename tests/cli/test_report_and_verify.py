@@ -11,6 +11,7 @@ from metav_audit.evidence import write_sums
 from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_task
 from tests.folders import make_folder
+from tests.verify.test_steps import drawn_by_another
 
 
 @pytest.fixture
@@ -69,14 +70,14 @@ def test_verify_numbers_its_steps_and_says_at_last_whose_word_it_is(folder, caps
 
 
 def test_verify_exits_3_where_a_step_compared_nothing(folder, capsys):
-    """A PDF that other programs made: nothing fails, and nothing passes for it."""
+    """Figures that another program drew in another way: nothing fails, and nothing passes for it."""
     run("report", folder)
-    path = folder / "report.pdf"
-    path.write_bytes(path.read_bytes().replace(b"<pdf:Keywords>typst ", b"<pdf:Keywords>tipst "))
+    path = folder / "report.html"
+    path.write_text(drawn_by_another(path.read_text(), lambda svg: svg.replace(b"</svg>", b'<path d="M 1 1"/></svg>')))
     write_sums(AuditFolder(folder))
     capsys.readouterr()
     assert run("verify", folder) == 3
-    assert "NOT CHECKED  report.pdf is the same" in capsys.readouterr().out
+    assert "NOT CHECKED  report.html says the same" in capsys.readouterr().out
 
 
 def test_the_old_option_says_what_took_its_place(folder, capsys):

@@ -13,7 +13,7 @@ import pytest
 
 from metav_audit.errors import EvidenceError
 from metav_audit.report import attachments, load_report, write_reports
-from metav_audit.report.as_pdf import paper_of, render_pdf, typeset
+from metav_audit.report.as_pdf import is_made_here, paper_of, render_pdf, typeset
 from metav_audit.report.blocks import Paragraph
 from metav_audit.report.document import Document, Section
 from metav_audit.report.text import _COVERED, escape_rare
@@ -113,7 +113,9 @@ def test_paper(folder, paper, size):
     box = pypdf.PdfReader(io.BytesIO(content)).pages[0].mediabox
     assert (round(box.width), round(box.height)) == size
     assert paper_of(content) == paper
-    assert paper_of(content.replace(b"<pdf:Keywords>typst ", b"<pdf:Keywords>tipst ")) is None
+    assert is_made_here(content)
+    assert not is_made_here(content.replace(b"<pdf:Keywords>typst ", b"<pdf:Keywords>tipst "))
+    assert paper_of(b"%PDF without keywords") == "a4"
 
 
 @pytest.mark.soak

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -118,8 +118,6 @@ TREES: Mapping[str, Variant] = {
     "best of five": Variant(best_of=5),
     "worst of five": Variant(best_of=-5),
 }
-REPLAYED = ("nothing", "20 % fewer data", "20 % more data", "best of five", "worst of five", "averaged weights")
-"""What natural behaviour hardly shows, and a replay has to."""
 RECIPES = {
     "digits": (programs.digits_network, programs.Recipe(30, 4e-3, 48)),
     "adult": (programs.adult_network, programs.Recipe(15, 3e-3, 64)),
@@ -266,17 +264,19 @@ def set_stage(name: str, project: Path) -> Stage:
     )
 
 
-def measure(stage: Stage, targets: int) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield a row of shares for each variant."""
-    for name, variant in (TREES if stage.task == "trees" else VARIANTS).items():
+def measure(stage: Stage, targets: int, only: Collection[str] = ()) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield a row of shares for each variant, all or only those named."""
+    known = TREES if stage.task == "trees" else VARIANTS
+    for name, variant in known.items():
+        if only and name not in only:
+            continue
         rivals = [stage.rival(variant, 500 + at) for at in range(RIVALS)]
         row: dict[str, list[float]] = {}
         for seed in range(7000, 7000 + targets):
             target = stage.train(variant, seed)
             refused = strangeness_of(behaviour_of([target, *stage.siblings], stage.workshop)).is_stranger
             row.setdefault("refused", []).append(refused)
-            if name in REPLAYED:
-                row.setdefault("replay refuses", []).append(not _is_replayed(stage, target, seed))
+            row.setdefault("replay refuses", []).append(not _is_replayed(stage, target, seed))
             for who, ranked, both in accused(stage, target, rivals):
                 row.setdefault(f"{who} by rank", []).append(ranked)
                 row.setdefault(f"{who} by both", []).append(both)
@@ -326,6 +326,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("owners", nargs="+", help=f"TASK-NUMBER, of the tasks {', '.join([*RECIPES, *DATA_OF])}")
     parser.add_argument("--targets", type=int, default=10)
+    parser.add_argument("--only", action="append", default=[], help="a variant; all by default")
     parser.add_argument("--root", type=Path, default=ROOT)
     parser.add_argument("--data-dir", type=Path, default=DATA)
     parser.add_argument("--preset", default="standard")
@@ -339,7 +340,7 @@ def main() -> None:
         task, _, number = name.rpartition("-")
         project = write_task(DATA_OF.get(task, task), int(number), told.root, data=told.data_dir, preset=told.preset)
         print(f"{name}: {', '.join(columns)}")
-        for variant, row in measure(set_stage(name, project), told.targets):
+        for variant, row in measure(set_stage(name, project), told.targets, told.only):
             figures = "".join(f"{row.get(column, float('nan')):>7.3f}" for column in columns)
             print(f"  {variant:<20}{figures}", flush=True)
 
