@@ -29,7 +29,7 @@ FILES = {
     "transcript.jsonl", "bodies.pack", "verdict.json", "seal.json", "closing.json", "SHA256SUMS", ".lock",
     "bundle/manifest.json", "bundle/tensors.safetensors", "bundle/commitment.json", "bundle/rebuild.json",
     "bundle/replay.json",
-    "blind-controls.json",
+    "blind-controls.json", "blind-controls.signed.json",
     "positive-control.json", "positive-control/transcript.jsonl", "positive-control/bodies.pack",
     "report.json", "report.csv", "report.html", "report.pdf",
 }  # fmt: skip
@@ -667,6 +667,15 @@ def check_signatures(folder, files, records, head, auditor, owner):
         ran, gave = stated["predicate"]["program"], stated["predicate"]["replay"]["status"]
         need(ran == {name: training.get(name) for name in ran}, "the program replayed is not the one that is named")
         need(gave in ("reproduced", "nearly reproduced"), "run with the target's own seed the program did not give it")
+    if (folder / "blind-controls.signed.json").exists():
+        stated, _ = signed(folder / "blind-controls.signed.json", "controls:v1")
+        controls, named = (
+            read_json((folder / "blind-controls.json").read_bytes())["models"],
+            stated["predicate"]["models"],
+        )
+        need(controls and {each["name"] for each in controls} <= set(named), "the supplier does not name every control")
+        files_of = {each["source_sha256"] for each in controls if not each["observed"]}
+        need(files_of <= {stated["subject"][0]["digest"]["sha256"]}, "the supplier signed for other answers")
     if not (auditor or sealer or (folder / "seal.json").exists() or (folder / "closing.json").exists()):
         return
     after |= {name for name in files if re.fullmatch(r"report\.(json|csv|html|pdf)", name)}

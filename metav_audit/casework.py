@@ -14,14 +14,23 @@ from metav_audit.audit import (
     Progress,
     audit_endpoint,
     audit_side_by_side,
+    control_names,
     control_record,
     gather_controls,
     prepare_folder,
     put_controls,
+    signed_beside,
 )
 from metav_audit.bundle import CoinPlan, FingerprintBundle
-from metav_audit.errors import ConfigurationError, MetavAuditError
-from metav_audit.evidence import Sealer, close_folder, seal_folder, write_sums
+from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError
+from metav_audit.evidence import (
+    Sealer,
+    check_supplier_statement,
+    close_folder,
+    load_attestation,
+    seal_folder,
+    write_sums,
+)
 from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
 from metav_audit.report.coins import write_coin_reports
 from metav_audit.report.summary import write_summary
@@ -128,11 +137,12 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         prepare_folder(bundle, endpoint, AuditFolder(out / endpoint.name))
     # 2.
     if blind is not None:
+        signed = _signed_for(blind)
         controls = gather_controls(
             bundle, blind, out, parallel=parallel, complain=complain, progress=progress, grant=grant
         )
         for endpoint in endpoints:
-            put_controls(controls, AuditFolder(out / endpoint.name))
+            put_controls(controls, AuditFolder(out / endpoint.name), signed)
         gathered(controls)
     # 3.
     desk = _Desk(control, sealer, paper, finish)
@@ -141,6 +151,19 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     if len(desk.results) > 1:
         write_summary([result.entry for result in desk.results], out, paper=paper)
     return Casework(tuple(desk.results), desk.control)
+
+
+def _signed_for(blind: Path) -> bytes | None:
+    """Return what a supplier signed about a file of blind controls, if it stands beside it and holds."""
+    path = signed_beside(blind)
+    if not path.exists():
+        return None
+    statement = load_attestation(path)
+    sha256, names = control_names(blind)
+    problem = check_supplier_statement(statement, names, [sha256]).problem
+    if problem is not None:
+        raise EvidenceError(f"{path} does not hold: {problem}; ask the supplier to sign {blind.name} again")
+    return statement.to_bytes()
 
 
 def _ordered(endpoints: Sequence[Endpoint], control: str | None) -> list[Endpoint]:

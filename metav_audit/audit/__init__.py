@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metav_audit.audit.blind import control_endpoints, gather_controls, put_controls
+from metav_audit.audit.blind import control_endpoints, control_names, gather_controls, put_controls, signed_beside
 from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
 from metav_audit.audit.control import control_record, with_control
 from metav_audit.audit.endpoint.file import Endpoint, Limits, Operator, load_endpoints, load_operator
@@ -23,6 +23,7 @@ __all__ = [
     "audit_into_folder",
     "audit_side_by_side",
     "control_endpoints",
+    "control_names",
     "control_record",
     "gather_controls",
     "load_endpoints",
@@ -30,5 +31,6 @@ __all__ = [
     "post_time_stamp_query",
     "prepare_folder",
     "put_controls",
+    "signed_beside",
     "with_control",
 ]

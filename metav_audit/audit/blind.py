@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tomllib
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from metav_audit.task import Answer, ScoreKind, features
 from metav_audit.verdict import (
     BLIND_CONTROLS,
     MAX_CONTROLS_BYTES,
+    SUPPLIER,
     Asked,
     AuditFolder,
     ControlModel,
@@ -87,9 +89,34 @@ def gather_controls(
     return Controls(bundle.sha256, tuple(models))
 
 
-def put_controls(controls: Controls, folder: AuditFolder) -> None:
-    """Write the controls into an audit's folder, where the verdict takes them up."""
+def put_controls(controls: Controls, folder: AuditFolder, signed: bytes | None = None) -> None:
+    """Write the controls into an audit's folder, where the verdict takes them up, and what their supplier signed."""
     write_atomically(folder / BLIND_CONTROLS, controls.to_bytes())
+    if signed is not None:
+        write_atomically(folder / SUPPLIER, signed)
+
+
+def signed_beside(source: Path) -> Path:
+    """Return where a supplier's statement about a file of blind controls stands."""
+    return source.with_name(f"{source.name}.signed.json")
+
+
+def control_names(source: Path) -> tuple[str, list[str]]:
+    """Return the SHA-256 of a file of blind controls, and their names.
+
+    Raises:
+        ConfigurationError: the file is missing, oversized, or holds something else.
+    """
+    content = _read(source, (".toml", ".json", ".npz"))
+    try:
+        if source.suffix == ".toml":
+            names = list(tomllib.loads(content.decode())["endpoints"])
+        else:
+            names = list((_from_json(content) if source.suffix == ".json" else _from_npz(content))[1])
+    except _UNFIT as error:
+        raise ConfigurationError(f"cannot read blind controls from {source}: {_unfit(error)}") from None
+    _check(source, names)
+    return hashlib.sha256(content).hexdigest(), names
 
 
 def read_answers(bundle: FingerprintBundle, source: Path) -> Controls:
@@ -102,12 +129,11 @@ def read_answers(bundle: FingerprintBundle, source: Path) -> Controls:
         ConfigurationError: the file is missing, oversized, or holds something else.
         AnswerError: an answer does not fit the task.
     """
-    content = _read(source)
+    content = _read(source, (".json", ".npz"))
     try:
         kind, rows = _from_json(content) if source.suffix == ".json" else _from_npz(content)
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        what = "it lacks" if isinstance(error, KeyError) else "it holds no such answers:"
-        raise ConfigurationError(f"cannot read blind controls from {source}: {what} {error}") from None
+    except _UNFIT as error:
+        raise ConfigurationError(f"cannot read blind controls from {source}: {_unfit(error)}") from None
     _check(source, list(rows))
     digest, queries = hashlib.sha256(content).hexdigest(), len(bundle.inputs)
     for name, answers in rows.items():
@@ -115,6 +141,13 @@ def read_answers(bundle: FingerprintBundle, source: Path) -> Controls:
             raise AnswerError(f"{source}: control {name} has {len(answers)} answers, the fingerprint {queries} queries")
         features(answers, bundle.task.output, kind)
     return Controls(bundle.sha256, tuple(ControlModel(name, kind, rows[name], digest) for name in rows))
+
+
+_UNFIT = (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile)
+
+
+def _unfit(error: BaseException) -> str:
+    return f"{'it lacks' if isinstance(error, KeyError) else 'it holds no such answers:'} {error}"
 
 
 Rows = Mapping[str, tuple[Answer | None, ...]]
@@ -153,8 +186,8 @@ def _check(source: Path, names: list[str]) -> None:
         raise ConfigurationError(f"{source}: {error}") from None
 
 
-def _read(source: Path) -> bytes:
-    if source.suffix not in (".json", ".npz"):
+def _read(source: Path, endings: Collection[str]) -> bytes:
+    if source.suffix not in endings:
         raise ConfigurationError(f"blind controls come as .toml, .json or .npz, not as {source}")
     try:
         return read_regular(source, MAX_CONTROLS_BYTES, follow=True)

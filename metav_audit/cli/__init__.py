@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "Measure methods on held-out surrogates.",
     "keygen": "Make a key to sign commitments with.",
     "commit": "Sign and time-stamp a bundle before the first query.",
+    "vouch": "Sign for models that serve as others' blind controls.",
     "serve": "Put a model of your own behind an API, for rehearsals.",
     "log": "Seal and check the owner's request log.",
     "dither": "Serve with coins, and ask whose coins a suspect learned.",

@@ -32,6 +32,7 @@ from metav_audit.evidence.replayed import check_replay_statement, make_replay_st
 from metav_audit.evidence.request_log import LogSeal, check_asked, check_log_seals, log_seals, log_sentence, seal_head
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.sums import check_sums, write_sums
+from metav_audit.evidence.supplier import check_supplier_statement, make_supplier_statement, supplier_of
 from metav_audit.evidence.timestamp import (
     Post,
     Stamped,
@@ -72,6 +73,7 @@ __all__ = [
     "check_replay_statement",
     "check_seal",
     "check_sums",
+    "check_supplier_statement",
     "check_time_stamp",
     "close_folder",
     "closing_of",
@@ -91,6 +93,7 @@ __all__ = [
     "make_rebuild_statement",
     "make_replay_statement",
     "make_seal",
+    "make_supplier_statement",
     "opened_register",
     "pack_folder",
     "pdf_agreement",
@@ -105,6 +108,7 @@ __all__ = [
     "seal_folder",
     "seal_head",
     "sha256_of",
+    "supplier_of",
     "unpacked",
     "write_sums",
 ]

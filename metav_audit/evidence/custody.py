@@ -26,6 +26,8 @@ class AttestedStatus(StrEnum):
     """A statement, signed, that the bundle was made again and came out the same."""
     REPLAYED = "replayed"
     """A statement, signed, that the training program gave the target again."""
+    SUPPLIED = "supplied"
+    """A statement, signed, that blind controls are independent."""
     NONE = "none"
     INVALID = "invalid"
     """There is one, or there should be, and it does not hold."""
@@ -78,6 +80,7 @@ class Custody:
         commitment: to the bundle, before the first query.
         rebuild: whether somebody made the bundle again from its project.
         replay: whether somebody ran the training program again; None where the bundle has no siblings.
+        supplier: whether somebody signs for the blind controls; None where there are none.
         seal: of the transcript, the bundle and the verdict, at the end.
         operator: who asked, on whose behalf and by what authority, in the operator's own words.
         clock: how far the answering server's clock and the auditor's lay apart, in words.
@@ -89,6 +92,7 @@ class Custody:
     commitment: Attested
     rebuild: Attested
     replay: Attested | None
+    supplier: Attested | None
     seal: Attested
     operator: Mapping[str, str]
     clock: str

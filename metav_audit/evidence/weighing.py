@@ -21,6 +21,7 @@ from metav_audit.evidence.rebuilt import rebuild_of
 from metav_audit.evidence.replayed import replay_of
 from metav_audit.evidence.seal import Closed, Sealed, check_closing, check_seal, make_closing, make_seal
 from metav_audit.evidence.sums import evidence_files, listed_files, sha256_of_file
+from metav_audit.evidence.supplier import supplier_of
 from metav_audit.evidence.timestamp import Stamper
 from metav_audit.files import write_atomically
 from metav_audit.transcript import Received, Record, Sent, Transcript, read_records
@@ -130,6 +131,7 @@ def custody_of(
         commitment=commitment,
         rebuild=rebuild_of(bundle, commitment.key_id, roots),
         replay=replay_of(bundle, commitment.key_id, roots),
+        supplier=supplier_of(folder, commitment.key_id, roots),
         seal=_seal(folder, bundle, transcript, auditor, roots),
         operator=transcript.operator,
         clock=_clock(apart),

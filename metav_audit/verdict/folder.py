@@ -25,6 +25,7 @@ VERDICT = "verdict.json"
 SEAL = "seal.json"
 POSITIVE_CONTROL = "positive-control.json"
 BLIND_CONTROLS = "blind-controls.json"
+SUPPLIER = "blind-controls.signed.json"
 CONTROL_FOLDER = "positive-control"
 SUMS = "SHA256SUMS"
 CLOSING = "closing.json"
@@ -46,6 +47,7 @@ EVIDENCE = (
     f"{CONTROL_FOLDER}/{TRANSCRIPT}",
     f"{CONTROL_FOLDER}/{BODIES}",
     BLIND_CONTROLS,
+    SUPPLIER,
 )
 """The files that a verdict follows from, or that vouch for it, in the order in which they are read."""
 

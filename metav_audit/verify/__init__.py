@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from metav_audit.verify.checklist import Status, Step
 from metav_audit.verify.coins import verify_coins
-from metav_audit.verify.steps import Expected, Verification, verify_audit, verify_folder
+from metav_audit.verify.steps import Verification, verify_audit, verify_folder
+from metav_audit.verify.vouched import Expected
 
 __all__ = [
     "Expected",

@@ -16,7 +16,7 @@ from metav_audit.verdict.coins import CoinVerdict, decide_coins
 from metav_audit.verify.checklist import Checklist, Found, NothingThereError, Step
 from metav_audit.verify.exchange import check_bodies, play_again
 from metav_audit.verify.reports import agreed, read_bounded
-from metav_audit.verify.steps import NOTHING, Expected
+from metav_audit.verify.vouched import NOTHING, Expected
 
 
 def verify_coins(folder: AuditFolder, expected: Expected = NOTHING, log: SealedLog | None = None) -> list[Step]:

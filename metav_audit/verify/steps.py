@@ -10,21 +10,15 @@ from pathlib import Path
 from metav_audit.bundle import FingerprintBundle, Schedule, check_target_bits, is_targeted
 from metav_audit.errors import ConfigurationError, EvidenceError, TranscriptError
 from metav_audit.evidence import (
-    Attestation,
-    Attested,
-    AttestedStatus,
-    Custody,
-    check_asked,
-    check_commitments,
     check_sums,
-    closing_of,
-    custody_of,
     first_difference,
 )
 from metav_audit.files import strict_json
 from metav_audit.transcript import Records, Transcript
 from metav_audit.verdict import (
+    BLIND_CONTROLS,
     BUNDLE,
+    SUPPLIER,
     TRANSCRIPT,
     VERDICT,
     Asked,
@@ -40,26 +34,17 @@ from metav_audit.verify.exchange import bodies_intact, played_again
 from metav_audit.verify.order import check_order
 from metav_audit.verify.positive import check_positive_control
 from metav_audit.verify.reports import Reports, agreed, read_bounded
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a reader knows from elsewhere, and so need not take from the folder; whatever is named must be there.
-
-    Attributes:
-        owner: the key id that should have committed to the bundle; whoever did, or nobody, if None.
-        auditor: the key id that should have sealed the audit; whoever did, or nobody, if None.
-        roots: root certificates of time-stamp authorities, PEM; those in the files if None.
-        commitments: the other commitments of the owner's key that the reader has; see ``check_commitments``.
-    """
-
-    owner: str | None = None
-    auditor: str | None = None
-    roots: str | None = None
-    commitments: tuple[Attestation, ...] = ()
-
-
-NOTHING = Expected()
+from metav_audit.verify.vouched import (
+    NOTHING,
+    Expected,
+    asked,
+    attested,
+    authenticity,
+    chain_of_custody,
+    closing,
+    numbered,
+    weigh,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +127,12 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     transcript = None if records is None else records.transcript
     checklist.take("bodies intact", bodies_intact, folder, records)
     bound = checklist.take("transcript recorded with this bundle", _bound, bundle, transcript)
-    custody = checklist.take("chain of custody", _custody, folder, bundle, records, bound)
-    weighed = custody if custody is None or expected == NOTHING else _weigh(folder, bundle, records, expected)
-    checklist.take("commitment before the first query", lambda found: _attested(found.commitment), weighed)
-    checklist.take("bundle made again by another party", lambda found: _attested(found.rebuild), weighed)
+    custody = checklist.take("chain of custody", chain_of_custody, folder, bundle, records, bound)
+    weighed = custody if custody is None or expected == NOTHING else weigh(folder, bundle, records, expected)
+    checklist.take("commitment before the first query", lambda found: attested(found.commitment), weighed)
+    checklist.take("bundle made again by another party", lambda found: attested(found.rebuild), weighed)
     if bundle is not None and (bundle.verifier.siblings is not None or bundle.replay is not None):
-        checklist.take("target replayed by another party", _replayed, weighed)
+        checklist.take("target replayed by another party", lambda found: attested(found.replay), weighed)
     checklist.take("inputs sent, answers decoded again", played_again, folder, bundle, records, bound)
     checklist.take("asked in the order of the nonce", _ordered, bundle, records, bound)
     reading = checklist.take("answers fit the task", _reading, bundle, transcript, bound)
@@ -155,10 +140,12 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     checklist.take("sanity controls hold", _sanity, decision)
     checklist.take("calibration of models of the task", _sound, bundle)
     checklist.take("blind controls bear the promise out", _blind, decision)
+    if folder.has(BLIND_CONTROLS) or folder.has(SUPPLIER):
+        checklist.take("supplier signs for the blind controls", lambda found: attested(found.supplier), weighed)
     checklist.take("positive control matches again", check_positive_control, folder, bundle, transcript)
     checklist.take("verdict.json says the same", _recorded_verdict, folder, decision)
-    sealed = checklist.take("seal at the end", lambda found: _attested(found.seal), weighed)
-    closed = checklist.take("list of all files signed", _closing, folder, transcript, expected)
+    sealed = checklist.take("seal at the end", lambda found: attested(found.seal), weighed)
+    closed = checklist.take("list of all files signed", closing, folder, transcript, expected)
     reports = Reports(folder)
     evidence = decision, custody
     checklist.take("report.json says the same", _compared(reports.json), *evidence)
@@ -166,34 +153,12 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     checklist.take("report.html says the same", _compared(reports.html), *evidence)
     checklist.take("report.pdf is the same", _compared(reports.pdf), *evidence)
     if bundle is not None and "log" in bundle.provenance:
-        checklist.take("queries are rows of the sealed log", _asked, bundle, expected)
+        checklist.take("queries are rows of the sealed log", asked, bundle, expected)
     if expected.commitments:
-        checklist.take("the key's commitments, none left out", _numbered, bundle, weighed, expected)
+        checklist.take("the key's commitments, none left out", numbered, bundle, weighed, expected)
     if bundle is not None and is_targeted(bundle):
         checklist.take("target bits follow from identity and nonce", _target_bits, bundle)
-    return Verification(tuple(checklist.steps), *_authenticity(expected, weighed, sealed and closed))
-
-
-def _authenticity(expected: Expected, weighed: Custody | None, signed: bool | None) -> tuple[bool, str]:
-    """Say whether whom the reader names signs all of it, and who else vouches for what."""
-    if expected == NOTHING:
-        return False, (
-            "NOT AUTHENTICATED: it may be anyone's. Name whom you know from elsewhere: --auditor KEY (who sealed it), "
-            "--owner KEY (who committed to the bundle), --tsa-cert PEM (the time-stamp authority's root)"
-        )
-    if expected.auditor is None:
-        return (
-            False,
-            "NOT AUTHENTICATED: whoever made it may have made up the answers. Name who sealed it: --auditor KEY",
-        )
-    if weighed is None or not signed:
-        return False, f"NOT AUTHENTICATED: the key {expected.auditor} does not sign all of it"
-    owner = weighed.commitment.key_id
-    told = "the bundle carries no commitment" if owner is None else f"committed to by a key that was not named, {owner}"
-    if expected.owner is not None:
-        told = f"the bundle committed to by the owner's key {expected.owner}"
-    stamps = "by the authority that was named" if expected.roots else "by an authority that was not named, if at all"
-    return True, f"AUTHENTICATED: sealed by the auditor's key {expected.auditor}; {told}; time-stamped {stamps}"
+    return Verification(tuple(checklist.steps), *authenticity(expected, weighed, sealed and closed))
 
 
 def _bundle(folder: AuditFolder) -> Found:
@@ -205,41 +170,6 @@ def _records(folder: AuditFolder) -> Found:
     records = folder.records()
     said = f"{records.transcript.requests} requests, chain ends in SHA-256 {records.transcript.head}"
     return records, said
-
-
-def _custody(folder: AuditFolder, bundle: FingerprintBundle, records: Records, _: bool) -> Found:
-    custody = custody_of(folder, bundle, records.transcript, records=records.each)
-    told = ", ".join(f"{name}: {words}" for name, words in custody.operator.items()) or "no operator is named"
-    return custody, f"{told}; {custody.clock}"
-
-
-def _weigh(folder: AuditFolder, bundle: FingerprintBundle, records: Records, expected: Expected) -> Custody:
-    return custody_of(
-        folder,
-        bundle,
-        records.transcript,
-        records=records.each,
-        owner=expected.owner,
-        auditor=expected.auditor,
-        roots=expected.roots,
-    )
-
-
-def _attested(attested: Attested) -> Found:
-    if attested.status is AttestedStatus.NONE:
-        raise NothingThereError(attested.sentence)
-    if not attested.holds:
-        raise EvidenceError(attested.sentence)
-    return True, attested.sentence
-
-
-def _replayed(custody: Custody) -> Found:
-    assert custody.replay is not None
-    return _attested(custody.replay)
-
-
-def _closing(folder: AuditFolder, transcript: Transcript, expected: Expected) -> Found:
-    return _attested(closing_of(folder, transcript, expected.auditor))
 
 
 def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:
@@ -297,17 +227,6 @@ def _blind(decision: Decision) -> Found:
 def _recorded_verdict(folder: AuditFolder, decision: Decision) -> Found:
     recorded = strict_json(read_bounded(folder / VERDICT))
     return True, agreed(first_difference(recorded, json.loads(json.dumps(decision.verdict.to_json()))))
-
-
-def _numbered(bundle: FingerprintBundle, weighed: Custody, expected: Expected) -> Found:
-    if bundle.commitment is None or weighed.commitment.key_id is None:
-        raise EvidenceError("the bundle carries no commitment that holds, beside which others could be put")
-    own = Attestation.from_bytes(bundle.commitment)
-    return True, check_commitments((own, *expected.commitments), weighed.commitment.key_id)
-
-
-def _asked(bundle: FingerprintBundle, expected: Expected) -> Found:
-    return True, check_asked(bundle, roots=expected.roots)
 
 
 def _target_bits(bundle: FingerprintBundle) -> Found:

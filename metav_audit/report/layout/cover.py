@@ -56,7 +56,7 @@ def _ruler(verdict: Verdict) -> Drawing | None:
 def _warning(report: EvidenceReport) -> str | None:
     """Say what undoes the verdict, whatever its figures are."""
     custody = report.custody
-    attested = (custody.commitment, custody.rebuild, custody.replay, custody.seal)
+    attested = (custody.commitment, custody.rebuild, custody.replay, custody.supplier, custody.seal)
     broken = [each.sentence for each in attested if each is not None and not each.holds]
     if custody.control is not None and not custody.control.passed:
         broken.insert(0, custody.control.sentence)
@@ -118,6 +118,8 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
     for name, controls in (("Sanity controls", report.verdict.sanity), ("Blind controls", report.verdict.controls)):
         if controls is not None:
             rows.append((name, f"{controls}."))
+    if custody.supplier is not None:
+        rows.append(("Their supplier", short_hashes(custody.supplier.sentence)))
     if custody.control is not None:
         rows.append(("Positive control", custody.control.sentence))
     return rows
