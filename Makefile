@@ -17,7 +17,7 @@ COVER ?=
 LOWEST := .venv-lowest
 DATA ?= ../shared/data
 
-.PHONY: help fix docs test-lowest demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-programs bench-client bench-verify fuzz fixtures clean
+.PHONY: help fix docs test-lowest demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-program bench-client bench-verify fuzz fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -128,7 +128,7 @@ bench-full: $(READY)  ## three targets on digits with every way to copy: in fami
 	$(BIN)/metav-audit evaluate $(foreach seed,$(FULL_SEEDS),$(BENCH)/full-$(seed)) --method committee --method metav \
 	  --view label --view 2-decimals --view top3 --held-out family
 
-bench-programs: $(FOREIGN)/.ready  ## targets trained otherwise than their siblings, and whether a replay gives the target again; data in DATA; an hour
+bench-program: $(FOREIGN)/.ready  ## targets trained otherwise than their siblings, and whether a replay gives the target again; data in DATA; an hour
 	for owner in digits-1 adult-3 trees-3; do \
 	  OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.wrong_programs $$owner --targets 20 --data-dir $(DATA) --root $(BENCH)/programs || exit 1; \
 	done
