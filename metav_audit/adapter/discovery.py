@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from metav_audit.adapter.contract import ENTRY_POINT_GROUP, Adapter
+from metav_audit.config import nearest
 from metav_audit.errors import FOREIGN, ConfigurationError
 
 
@@ -40,7 +41,9 @@ def find_adapter(name: str) -> type[Adapter]:
     announced = _announced()
     if name not in announced:
         there = ", ".join(sorted(announced)) or "none"
-        raise ConfigurationError(f"adapter {name!r} is not installed: use one of {there}, or install its package")
+        raise ConfigurationError(
+            f"adapter {name!r} is not installed: use one of {there}, or install its package{nearest(name, announced)}"
+        )
     found = _load(announced[name])
     if found.adapter is None:
         raise ConfigurationError(f"adapter {name!r} of the package {found.package} cannot be used: {found.problem}")

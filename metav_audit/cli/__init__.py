@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from collections.abc import Iterator, Set
 from typing import Any, NoReturn
 
 import click
 
 from metav_audit.cli.ending import end_by_a_fault, end_of_memory, end_without_output, fail, is_output
+from metav_audit.config import PASSPHRASE, nearest
 from metav_audit.errors import MetavAuditError
 from metav_audit.version import __version__
 
@@ -35,6 +38,7 @@ COMMANDS = {
     "adapters": "List the installed adapters and what each can do.",
 }
 
+_PREFIX = "METAV_AUDIT_"
 _OF_THE_OWNER = ("torch", "joblib", "sklearn")
 """What the owner's commands need and an auditor's machine lacks: the extra "train"."""
 
@@ -52,11 +56,13 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         if cmd_name not in COMMANDS:
+            if not ctx.resilient_parsing:
+                raise click.UsageError(_ended(f"No such command {cmd_name!r}{nearest(cmd_name, COMMANDS)}"), ctx)
             return None
         module = importlib.import_module(f"metav_audit.cli.{cmd_name}")
         command = module.command
         assert isinstance(command, click.Command)
-        _name_variables(command, cmd_name)
+        _check_variables(cmd_name, set(_name_variables(command, cmd_name)))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -65,14 +71,32 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def _name_variables(command: click.Command, name: str) -> None:
-    """Give every option of a command, or of the commands below it, its variable."""
+def _name_variables(command: click.Command, name: str) -> Iterator[str]:
+    """Give every option of a command, or of the commands below it, its variable, and yield these."""
     for option in command.params:
-        if isinstance(option, click.Option) and option.envvar is None:
-            flag = max(option.opts, key=len).lstrip("-")
-            option.envvar = f"METAV_AUDIT_{name}_{flag}".upper().replace("-", "_")
+        if isinstance(option, click.Option):
+            if option.envvar is None:
+                flag = max(option.opts, key=len).lstrip("-")
+                option.envvar = f"{_PREFIX}{name}_{flag}".upper().replace("-", "_")
+            yield str(option.envvar)
     for below, each in command.commands.items() if isinstance(command, click.Group) else ():
-        _name_variables(each, f"{name}_{below}")
+        yield from _name_variables(each, f"{name}_{below}")
+
+
+def _check_variables(name: str, known: Set[str]) -> None:
+    """Refuse a variable of a command that names no option of it, and warn of one that no command reads."""
+    reserved = tuple(f"{_PREFIX}{each}_".upper() for each in COMMANDS)
+    for variable in sorted(each for each in os.environ if each.startswith(_PREFIX) and each != PASSPHRASE):
+        if variable.startswith(f"{_PREFIX}{name}_".upper()):
+            if variable not in known:
+                raise click.UsageError(_ended(f"The variable {variable} names no option{nearest(variable, known)}"))
+        elif not variable.startswith(reserved):
+            meant = nearest(variable, (*known, PASSPHRASE))
+            click.echo(f"warning: the variable {variable} is read by no command{meant}", err=True)
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith("?") else f"{sentence}."
 
 
 @click.group(

@@ -172,7 +172,7 @@ def infer(model: ServedModel, request: Request) -> Response:
     try:
         asked = _Inference.model_validate_json(head)
     except ValidationError as error:
-        raise RefusedError(400, first_problem(error, "request")) from None
+        raise RefusedError(400, first_problem(error, "request", model=_Inference)) from None
     # 2.
     if asked.outputs and asked.outputs[0].name != _output(model):
         raise RefusedError(

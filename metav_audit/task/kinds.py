@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, Self, TypeVar
 
+from metav_audit.config import nearest
 from metav_audit.errors import ConfigurationError
 
 
@@ -30,7 +31,8 @@ def from_kind(kinds: Mapping[str, type[T]], fields: Mapping[str, Any], what: str
     values = dict(fields)
     kind = values.pop("kind", None)
     if kind not in kinds:
-        raise ConfigurationError(f"{what} kind {kind!r} is unknown: use one of {', '.join(kinds)}")
+        known = ", ".join(kinds)
+        raise ConfigurationError(f"{what} kind {kind!r} is unknown: use one of {known}{nearest(str(kind), kinds)}")
     try:
         return kinds[kind].from_json(values)
     except KeyError as error:

@@ -61,7 +61,7 @@ class TrainingHabits(BaseModel):
         try:
             return cls.model_validate(dict(fields))
         except ValidationError as error:
-            raise ConfigurationError(f"[training.habits] of the project: {first_problem(error)}") from None
+            raise ConfigurationError(f"[training.habits] of the project: {first_problem(error, model=cls)}") from None
 
 
 def train_by_habits(habits: TrainingHabits, target: TargetModel, data: OwnerData, seed: int) -> nn.Module:

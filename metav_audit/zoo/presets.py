@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from metav_audit.bundle import ErrorRates
+from metav_audit.config import nearest
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import OutputKind
 from metav_audit.zoo.plan import TARGET, USUAL_RATES, Plan, Split
@@ -130,7 +131,8 @@ def _enough(lineages: Mapping[Split, int], rate: float) -> Mapping[Split, int]:
 def check_preset(preset: str) -> None:
     """Raise ConfigurationError unless the preset is known."""
     if preset not in PRESETS:
-        raise ConfigurationError(f"zoo preset {preset!r} is unknown: use one of {', '.join(PRESETS)}")
+        known = ", ".join(PRESETS)
+        raise ConfigurationError(f"zoo preset {preset!r} is unknown: use one of {known}{nearest(preset, PRESETS)}")
 
 
 def _derived(split: Split, preset: Preset, architectures: Sequence[str], seed: int) -> Iterator[tuple[Plan, ...]]:

@@ -317,4 +317,4 @@ def _parse(text: str, where: str) -> ProjectFile:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"the project file {where} is not TOML: {error}") from error
     except ValidationError as error:
-        raise ConfigurationError(f"the project file {where}: {first_problem(error)}") from None
+        raise ConfigurationError(f"the project file {where}: {first_problem(error, model=ProjectFile)}") from None

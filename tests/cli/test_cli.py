@@ -242,3 +242,37 @@ def test_a_real_process_shows_no_traceback_either(tmp_path):
     command = [sys.executable, "-c", "from metav_audit.cli import main; main()", "zoo", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"})
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+MISSPELT = [
+    (["audt"], {}, "No such command 'audt'; did you mean 'audit'?"),
+    (["zoo", "--jbs", "1"], {}, "Did you mean '--jobs'?"),
+    (["zoo", "."], {"METAV_AUDIT_ZOO_JOBBS": "1"}, "names no option; did you mean 'METAV_AUDIT_ZOO_JOBS'?"),
+    (["zoo", "."], {"METAV_AUDIT_ZOO_XYZZY": "1"}, "METAV_AUDIT_ZOO_XYZZY names no option"),
+    (["log", "seal"], {"METAV_AUDIT_LOG_SEAL_OUTPT": "x"}, "did you mean 'METAV_AUDIT_LOG_SEAL_OUTPUT'?"),
+]
+
+
+@pytest.mark.parametrize(("words", "variables", "said"), MISSPELT)
+def test_what_is_misspelt_is_told_with_the_nearest_right_one(words, variables, said, capsys, monkeypatch):
+    """A command, an option, a variable of its own: exit code 2, and what may have been meant."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_variable_that_no_command_reads_is_warned_of(capsys, monkeypatch):
+    """It may be meant for a script of the operator's: the command goes on."""
+    monkeypatch.setenv("METAV_AUDIT_KEY_PASPHRASE", "x")
+    with pytest.raises(SystemExit) as end:
+        main(["adapters"])
+    assert not end.value.code
+    said = capsys.readouterr().err
+    assert "METAV_AUDIT_KEY_PASPHRASE is read by no command; did you mean 'METAV_AUDIT_KEY_PASSPHRASE'?" in said
+    monkeypatch.setenv("METAV_AUDIT_ZOO_JOBS", "x")
+    with pytest.raises(SystemExit) as end:
+        main(["adapters"])
+    assert not end.value.code, "what other commands read is theirs"

@@ -266,4 +266,4 @@ def _table(kind: type[_Table], name: str, fields: Any, where: str) -> _Table:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise ConfigurationError(f"{where}: {first_problem(error, name)}") from None
+        raise ConfigurationError(f"{where}: {first_problem(error, name, model=kind)}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
+from metav_audit.config import nearest
 from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.methods import akh, committee, fitprint, ipguard, local, metav, random, sac, siblings
 from metav_audit.fingerprint.methods.base import Method
@@ -51,7 +52,7 @@ def find_method(name: str, kind: OutputKind | None = None) -> Method:
         ConfigurationError: there is none, or it cannot serve outputs of this kind.
     """
     if name not in METHODS:
-        raise ConfigurationError(f"method {name!r} is unknown: use one of {', '.join(METHODS)}")
+        raise ConfigurationError(f"method {name!r} is unknown: use one of {', '.join(METHODS)}{nearest(name, METHODS)}")
     method = METHODS[name]
     if kind is not None and not method.serves(kind):
         able = ", ".join(one.name for one in METHODS.values() if one.serves(kind))
