@@ -129,10 +129,10 @@ def test_an_audit_with_siblings_says_what_its_promise_rests_on(tmp_path):
     assert other.outcome is VerdictOutcome.NO_MATCH
     assert other.p_value_siblings > 0.05
     assert sibling.outcome is not VerdictOutcome.MATCH
-    assert copy.guarantee.startswith("exact for any suspect; replayed by the owner")
+    assert "the owner checked that: run with the target's own seed" in copy.guarantee
     for result in case.results:
         assert all(step.passed for step in verify_folder(result.folder))
         assert script.check(result.folder.path)
     text = (tmp_path / "copy" / "report.html").read_text()
-    assert "exact for any suspect; replayed by the owner" in text
+    assert "exact for any suspect that came to be without the target" in text
     assert "The endpoint is at least as near to 0 of 39 siblings as to toy: p = 1/40 = 0.025" in text

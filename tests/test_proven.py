@@ -101,9 +101,9 @@ def audited(bundle, project, out):
 
 
 OWNER = {
-    "reproduced": "replayed by the owner: with the target's own seed the training program gave the target again",
-    "another machine": "gave a model far nearer to the target than any sibling is to another",
-    "claimed": "the training program is claimed",
+    "reproduced": "run with the target's own seed, the training program gave the target again",
+    "another machine": "but a model much closer to it than any two siblings are to each other",
+    "claimed": "that the training program made the target is claimed, the owner's word",
 }
 
 
@@ -114,7 +114,7 @@ def test_the_cover_says_what_the_owner_proved(folders, fitted, tmp_path, kind):
     assert code == 0
     folder, cover = audited(bundle, folders(kind), tmp_path / "audits")
     assert OWNER[kind] in cover["False matches"]
-    assert cover["Replay"].startswith("Nobody says, signed")
+    assert cover["Replay"].startswith("Nobody has signed")
     (step,) = [step for step in verify_folder(folder) if step.name == STEP]
     assert step.status == "none"
     assert script.check(folder.path)
@@ -129,7 +129,7 @@ def test_a_seed_that_is_not_the_target_s_gives_no_bundle(fitted, capsys):
 
 BY_OTHERS = {
     "reproduced": ("gave the target again, says the key", "pass"),
-    "another machine": ("gave a model far nearer to the target than any sibling is to another, says the key", "pass"),
+    "another machine": ("a model much closer to it than two siblings are to each other, says the key", "pass"),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from metav_audit.cli.echo import echo
 from metav_audit.cli.ending import end_by_a_fault, end_of_memory, end_without_output, fail, is_output
 from metav_audit.config import PASSPHRASE, nearest
 from metav_audit.errors import MetavAuditError
@@ -92,7 +93,7 @@ def _check_variables(name: str, known: Set[str]) -> None:
                 raise click.UsageError(_ended(f"The variable {variable} names no option{nearest(variable, known)}"))
         elif not variable.startswith(reserved):
             meant = nearest(variable, (*known, PASSPHRASE))
-            click.echo(f"warning: the variable {variable} is read by no command{meant}", err=True)
+            echo(f"warning: the variable {variable} is read by no command{meant}", err=True)
 
 
 def _ended(sentence: str) -> str:

@@ -104,11 +104,12 @@ def carried(status: AttestedStatus, told: str, findings: Findings, owner: str | 
     by = "the owner's own key" if findings.key_id == owner else "the key"
     seen = "" if findings.stamped is None else f", time-stamped: {describe_stamp(findings.stamped)}"
     at = None if findings.stamped is None else findings.stamped.at.isoformat()
-    return Attested(status, f"{told}, says {by} {findings.key_id}{seen}.", at, findings.key_id)
+    whose = "" if findings.key_id == owner else "; whose key that is, is for the reader to find out"
+    return Attested(status, f"{told}, says {by} {findings.key_id}{seen}{whose}.", at, findings.key_id)
 
 
 _NOBODY = (
-    "Nobody says, signed, that the bundle comes out the same when it is made again from its project: that its "
+    "Nobody has signed that they made the bundle again from its project and got the same: that its "
     "calibration is the zoo's is the owner's word."
 )
 

@@ -87,13 +87,17 @@ def replay_of(bundle: FingerprintBundle, owner: str | None, roots: str | None = 
         stated = {} if findings.statement is None else findings.statement.predicate
         return carried(AttestedStatus.REPLAYED, _told(stated), findings, owner)
     except EvidenceError as error:
-        return Attested(AttestedStatus.INVALID, f"The target's replay does not bear its siblings out: {error}.")
+        return Attested(
+            AttestedStatus.INVALID, f"The siblings may be no true reruns, and nothing rests on them: {error}."
+        )
 
 
-_NOBODY = "Nobody says, signed, that the training program, run with the target's own seed, gives the target again."
+_NOBODY = "Nobody has signed that they ran the training program with the target's own seed and got the target."
 _GAVE = {
     "reproduced": "gave the target again",
-    "nearly reproduced": "gave a model far nearer to the target than any sibling is to another",
+    "nearly reproduced": (
+        "gave not quite the target, but a model much closer to it than two siblings are to each other"
+    ),
 }
 
 

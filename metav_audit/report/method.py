@@ -97,10 +97,11 @@ _STEPS = (
         "The rule decides.",
         "A match is declared only if the score is rare among independent models and not rare among derived ones (and, "
         "with siblings, if the third share is small); no match, if it is the other way round; anything else is "
-        "inconclusive, and so is a match or no match that the likelihood ratio does not support by ten to one, a match "
-        "where no independent model in the calibration has the protected model's own architecture, and whatever noise "
-        "in the endpoint's answers would decide alone. What counts as rare was fixed in the bundle as a promised rate "
-        "of errors, and the bundle's hash stands in this report.",
+        "inconclusive, and so is a match or no match that the likelihood ratio does not support by ten to one (by less "
+        "where the promise is looser than 5 %), a match where no independent model in the calibration has the "
+        "protected model's own architecture, and whatever noise in the endpoint's answers would decide alone. What "
+        "counts as rare was fixed in the bundle as a promised rate of errors, and the bundle's hash stands in this "
+        "report.",
     ),
 )
 _SIBLINGS = (

@@ -8,17 +8,22 @@ ZOO = "holds for suspects like the zoo's"
 EXACT = "exact for any suspect"
 
 _PROVEN = {
-    "reproduced": "replayed by the owner: with the target's own seed the training program gave the target again",
+    "reproduced": (
+        "the owner checked that: run with the target's own seed, the training program gave the target again, which "
+        "still leaves a target picked from several such runs"
+    ),
     "nearly reproduced": (
-        "replayed by the owner: with the target's own seed the training program gave a model far nearer to the target "
-        "than any sibling is to another"
+        "the owner checked that: run with the target's own seed, the training program gave not quite the target, but a "
+        "model much closer to it than any two siblings are to each other, which still leaves a target picked from "
+        "several such runs"
     ),
 }
 _CLAIMED = (
-    "the training program is claimed, and the target is no stranger among its reruns; data that the owner did not "
-    "declare, and a choice among several runs, would not show"
+    "that the training program made the target is claimed, the owner's word; a test did not tell the target from the "
+    "program's reruns, and would miss undeclared data, or a target picked from several runs"
 )
-_UNSTATED = "whether it was tuned from an older model is not stated"
+_IF = " that came to be without the target, if the siblings are true reruns of the target's training"
+_UNSTATED = "the owner does not state whether the target was tuned from an older model"
 
 
 def guarantee_of(bundle: FingerprintBundle) -> str:
@@ -28,5 +33,6 @@ def guarantee_of(bundle: FingerprintBundle) -> str:
     training = bundle.provenance.get("training")
     told = training if isinstance(training, dict) else {}
     ancestor = told.get("ancestor")
-    lineage = "trained from random weights" if ancestor == "none" else f"tuned from the weights {str(ancestor)[:64]}"
-    return f"{EXACT}; {_PROVEN.get(str(told.get('status')), _CLAIMED)}; {lineage if ancestor else _UNSTATED}"
+    how = "trained from random weights" if ancestor == "none" else f"tuned from the weights {str(ancestor)[:64]}"
+    lineage = f"the target was {how}, says the owner"
+    return f"{EXACT}{_IF}; {_PROVEN.get(str(told.get('status')), _CLAIMED)}; {lineage if ancestor else _UNSTATED}"

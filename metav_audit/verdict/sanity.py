@@ -55,7 +55,8 @@ class SanityControls:
     def __str__(self) -> str:
         """Say what was seen in one line."""
         return (
-            f"{self.shuffled_matches} of {self.shuffles} shufflings match, uniform answers: {self.uniform}, "
+            f"{self.shuffled_matches} of {self.shuffles} shufflings match ({self.promised:.0%} may), "
+            f"uniform answers: {self.uniform}, "
             f"the target's own answers: {self.target}"
         )
 

@@ -69,7 +69,9 @@ def test_cover_verify_and_script_say_so(tmp_path, same):
     rows = dict(lay_out_cover(load_report(folder)).glance)
     step = {step.name: step for step in verify_folder(folder)}[STEP]
     assert step.status == {None: "none", True: "pass", False: "FAIL"}[same]
-    assert {None: "Nobody says", True: "came out the same", False: "does not bear it out"}[same] in rows["Rebuild"]
+    assert {None: "Nobody has signed", True: "came out the same", False: "does not bear it out"}[same] in rows[
+        "Rebuild"
+    ]
     if same is False:
         with pytest.raises(script.WrongError, match="came out different"):
             script.check(folder.path)

@@ -25,14 +25,14 @@ def test_without_siblings_it_holds_for_suspects_like_the_zoo_s():
     ("status", "words"),
     [
         ("reproduced", "gave the target again"),
-        ("nearly reproduced", "far nearer to the target than any sibling is to another"),
-        ("claimed", "the training program is claimed"),
-        ("anything else", "the training program is claimed"),
+        ("nearly reproduced", "much closer to it than any two siblings are to each other"),
+        ("claimed", "made the target is claimed, the owner's word"),
+        ("anything else", "made the target is claimed, the owner's word"),
     ],
 )
 def test_what_is_proven_is_told_from_what_is_claimed(status, words):
     """A status that no replay gives is a claim."""
-    assert told(status=status).startswith("exact for any suspect; ")
+    assert told(status=status).startswith("exact for any suspect that came to be without the target, if the siblings")
     assert words in told(status=status)
 
 
@@ -41,11 +41,11 @@ def test_a_provenance_that_says_nothing_claims_nothing(training):
     """Whatever stands there."""
     said = guarantee_of(dataclasses.replace(BUNDLE, provenance={"training": training}))
     assert "claimed" in said
-    assert said.endswith("whether it was tuned from an older model is not stated")
+    assert said.endswith("the owner does not state whether the target was tuned from an older model")
 
 
 def test_the_ancestor_is_named():
     """By its hash, cut to a hash's length, or as none."""
-    assert told(ancestor="none").endswith("; trained from random weights")
-    assert told(ancestor="ab" * 32).endswith(f"; tuned from the weights {'ab' * 32}")
-    assert len(told(ancestor="x" * 10_000)) < 400
+    assert told(ancestor="none").endswith("; the target was trained from random weights, says the owner")
+    assert told(ancestor="ab" * 32).endswith(f"tuned from the weights {'ab' * 32}, says the owner")
+    assert len(told(ancestor="x" * 10_000)) < 600
