@@ -89,7 +89,10 @@ def heist(tmp_path_factory):
         toy.write_toy(desk / "project")
         stamped = ("--tsa", authority.url, "--tsa-cert", authority.root)
         assert call("keygen", desk / "owner.pem") == 0
-        assert call("dither", "keygen", desk / "coins.json", "--undecided", "1") == 0
+        # A key that was drawn would accuse the owner's own copy in one run of twenty, as promised.
+        with pytest.MonkeyPatch.context() as drawn:
+            drawn.setattr("metav_audit.task.dither_file.secrets.token_bytes", lambda count: bytes(range(count)))
+            assert call("dither", "keygen", desk / "coins.json", "--undecided", "1") == 0
         commit = ("--key", desk / "owner.pem", *stamped, "-o", desk / "coins.commitment.json")
         assert call("dither", "commit", desk / "coins.json", *commit) == 0
         inputs = toy.pictures(5, QUERIES)[0].astype(np.float32)
