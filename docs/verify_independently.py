@@ -90,6 +90,8 @@ def signed(path, kind, expected_key=None):
 def signed_content(file, kind=None, expected_key=None, name="a seal"):
     key = serialization.load_pem_public_key(file["public_key"].encode())
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    need(pem.decode() == file["public_key"], f"{name}: its public key is not written as keys are")
     envelope = file["envelope"]
     payload, kind_of = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
     message = b"DSSEv1 %d %b %d %b" % (len(kind_of), kind_of, len(payload), payload)
