@@ -44,6 +44,8 @@ def bring_forward(waiting: deque[Queries], last: deque[Queries], schedule: Sched
 
     The very last stays where it is, since it vouches for all before it.
     """
+    if not done:
+        return
     for batch in (*waiting, *list(last)[:-1]):
         known = [query for query in batch if answered_before((query,), schedule, done)]
         if known:

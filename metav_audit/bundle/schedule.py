@@ -10,8 +10,8 @@ for all between.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -48,6 +48,7 @@ class Schedule:
         natural: K, the natural inputs; 0 where the bundle has none, and then there are no twins.
         numbers: what is asked at each place: a query, 0 .. N - 1; a natural input, N .. N + K - 1; or the twin of
             either, N + K further on.
+        places: the places of each number, in their order.
 
     >>> schedule = Schedule.of(32, 16, "00" * 16)
     >>> len(schedule.numbers), sorted(set(schedule.numbers))[:48] == list(range(48))
@@ -57,6 +58,13 @@ class Schedule:
     queries: int
     natural: int
     numbers: tuple[int, ...]
+    places: Mapping[int, tuple[int, ...]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        places: dict[int, list[int]] = {}
+        for place, number in enumerate(self.numbers):
+            places.setdefault(number, []).append(place)
+        object.__setattr__(self, "places", {number: tuple(each) for number, each in places.items()})
 
     @classmethod
     def of(cls, queries: int, natural: int, nonce: str) -> Schedule:
@@ -67,11 +75,6 @@ class Schedule:
     def for_bundle(cls, bundle: Questions, nonce: str) -> Schedule:
         """Return the schedule of an audit with this bundle."""
         return cls.of(len(bundle.inputs), 0 if bundle.natural is None else len(bundle.natural.inputs), nonce)
-
-    @property
-    def places(self) -> dict[int, tuple[int, ...]]:
-        """The places of each number, in their order."""
-        return _places(self)
 
     @property
     def first(self) -> tuple[int, ...]:
@@ -106,14 +109,6 @@ def asked_inputs(bundle: Questions) -> Inputs:
 def planned_places(bundle: Questions) -> int:
     """Return how many places every schedule of a bundle has."""
     return len(Schedule.for_bundle(bundle, "").numbers)
-
-
-@lru_cache(maxsize=16)
-def _places(schedule: Schedule) -> dict[int, tuple[int, ...]]:
-    places: dict[int, list[int]] = {}
-    for place, number in enumerate(schedule.numbers):
-        places.setdefault(number, []).append(place)
-    return {number: tuple(each) for number, each in places.items()}
 
 
 @lru_cache(maxsize=64)
