@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -73,7 +74,7 @@ class OutputSpace(ABC):
     @property
     def size(self) -> int:
         """Number of elements of one output."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @abstractmethod
     def check(self, shown: Sequence[float], *, complete: bool, kind: ScoreKind) -> None:
