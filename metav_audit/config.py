@@ -1,4 +1,4 @@
-"""What a user sets: the one variable that no file may name, and what is wrong with a file, in one line."""
+"""What a user sets: the variable that no file may name, what no fault may show, what is wrong with a file in a line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 PASSPHRASE = "METAV_AUDIT_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not its value
+
+HANDED_OUT: set[str] = set()
+"""Credentials that a cloud's library gave to this process, not by a variable: a fault's traceback omits them."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from metav_audit.adapter import Flow, Outcome, Request, Response, Step, Wait, classify
+from metav_audit.audit.endpoint.credentials.leases import Leases
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, draw_nonce
@@ -79,6 +80,10 @@ class _Got:
     elapsed_s: float
 
 
+class _StaleError(RemoteError):
+    """What was sent has ended, and other credentials are at hand: the same is to be asked anew."""
+
+
 class Asker:
     """Asks batches of one endpoint; several may be under way at once.
 
@@ -110,6 +115,7 @@ class Asker:
         self._window = Window(endpoint.limits.concurrency, self._host)
         self._journal, self._budget = journal, budget
         self._secrets, self._transport, self._world, self._say = secrets, transport, world, say
+        self._leases = Leases(endpoint.credentials, secrets, world.now)
 
     @property
     def quickest_s(self) -> float:
@@ -123,9 +129,10 @@ class Asker:
             BudgetSpentError: nothing more may be sent.
             AnswerError: an answer does not fit the task, or the adapter misbehaves.
             RemoteError: the endpoint refuses, or does not answer after all attempts.
+            ConfigurationError: there are no credentials on this machine.
         """
         try:
-            await self._drive(Flow(self._endpoint.adapter, self._inputs[list(queries)]), About(queries))
+            await self._ask(queries)
         except BudgetSpentError:
             raise
         except PassingError as fault:
@@ -133,6 +140,16 @@ class Asker:
             raise StuckError(self._worded(tried)) from None
         except (AnswerError, RemoteError) as error:
             raise type(error)(self._worded(str(error))) from None
+
+    async def _ask(self, queries: Queries) -> None:
+        """Ask, and ask anew where credentials ended meanwhile: as often as a request may be sent at most."""
+        for _ in range(self._endpoint.limits.attempts):
+            try:
+                return await self._drive(Flow(self._endpoint.adapter, self._inputs[list(queries)]), About(queries))
+            except _StaleError as error:
+                stale = error
+                self._say("the credentials had ended and were renewed; asking again")
+        raise StuckError(str(stale))
 
     async def _drive(self, flow: Flow, about: About) -> None:
         step, number = flow.advance(None), 0
@@ -184,9 +201,11 @@ class Asker:
 
     async def _send(self, request: Request, about: About, attempt: int) -> _Got:
         """Wait for a place and a turn, send, journal a refusal. What is returned is not in the journal yet."""
-        headers = headers_for(self._endpoint, self._secrets, request, self._world.now())
         async with self._window:
             await self._host.turn(self._budget.seconds_left)
+            self._budget.check_time()
+            lease = await self._leases.current(self._renewal_s)
+            headers = headers_for(self._endpoint, self._secrets, request, self._world.now(), lease)
             self._budget.reserve(again=attempt > 1)
             serial = self._budget.spent
             digest = hashlib.sha256(request.content).hexdigest()
@@ -221,11 +240,20 @@ class Asker:
         outcome = classify(self._endpoint.adapter, got.response)
         if outcome is not Outcome.OK:
             await self._received(got, outcome.value, error=explain(got.response))
-            raise self._protested(begun, refusal(self._endpoint, outcome, got.response, self._world.now()))
+            error = self._protested(begun, refusal(self._endpoint, outcome, got.response, self._world.now()))
+            if outcome is Outcome.AUTH and await self._leases.replaces(lease, self._renewal_s):
+                raise _StaleError(str(error))
+            raise error
+        self._leases.accepted(lease)
         self._host.answered()
         self._host.rest(min(LONGEST_PAUSE_S, announced_rest(got.response, self._world.now())))
         self._window.good(elapsed_s)
         return got
+
+    @property
+    def _renewal_s(self) -> float:
+        """Seconds that credentials may take."""
+        return min(self._endpoint.limits.total_s, self._budget.seconds_left)
 
     def _protested(self, begun: float, error: RemoteError) -> RemoteError:
         """Slow down after a refusal, and say what to raise: GivenUpError once there were too many in a row."""

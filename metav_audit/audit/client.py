@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from metav_audit.audit.asking import Asker, Queries, Surroundings
+from metav_audit.audit.endpoint.credentials.base import RenewalError
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.grant import SCHEME
 from metav_audit.audit.endpoint.secrets import Secrets
@@ -147,8 +148,8 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
 
     Raises:
         SecretError: a variable is not set.
-        ConfigurationError: the budget is too small, the local function cannot be imported, or the folder holds the
-            audit of something else.
+        ConfigurationError: the budget is too small, the local function or the credentials' library cannot be imported,
+            or the folder holds the audit of something else.
         TranscriptError: the transcript in the folder is damaged.
         BundleError: the bundle's table of likelihood ratios does not follow from its calibration.
     """
@@ -156,6 +157,8 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
         check_table(bundle, calibration_scores(bundle).fit_weight())
     if endpoint.url.startswith(SCHEME):
         find_function(endpoint.url)
+    if endpoint.credentials is not None:
+        endpoint.credentials.load()
     secrets = Secrets.read(endpoint.variables(os.environ), os.environ)
     places = planned_places(bundle)
     needed = endpoint.requests_needed(places)
@@ -275,7 +278,7 @@ class _Run:
         # What no input can be to blame for, such as refused credentials, ends a run that has heard nothing.
         nothing_to_blame = not isinstance(error, AnswerError | StuckError | RefusedError)
         hopeless = (alone and not self._done) or (nothing_to_blame and not self._heard)
-        if isinstance(error, GivenUpError) or hopeless:
+        if isinstance(error, GivenUpError | RenewalError) or hopeless:
             raise type(error)(f"{where}: {error}") from error
         self.say(str(error))
         if not self._done:

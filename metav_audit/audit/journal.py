@@ -284,9 +284,10 @@ def _check_subject(path: Path, transcript: Transcript, subject: Subject) -> None
 
 
 def _lasting(endpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out what may change while an audit goes on: its limits, and which variable holds a credential."""
+    """Leave out what may change while an audit goes on: its limits, and which variable or source has a credential."""
     options = dict(endpoint["options"])
     options.pop("limits", None)
+    options.pop("credentials", None)
     headers = options.pop("headers", {})
     options["headers"] = {name: value for name, value in headers.items() if not VARIABLE.search(value)}
     return {**endpoint, "options": options}

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 @click.option("--blind-controls", "--controls", "blind", metavar="FILE", type=click.Path(path_type=Path),
               help="Models a third party calls independent, scored like the suspects.")  # fmt: skip
 @click.option("--secret", "secrets", metavar="NAME[@HOST]", multiple=True,
-              help="Environment variable that may be sent, to HOST alone if named; repeatable.")  # fmt: skip
+              help="Variable that may be sent, or aws-credentials, google-credentials, azure-credentials, which may be "
+              "used, for HOST alone if named; repeatable.")  # fmt: skip
 @click.option("--allow-python", is_flag=True, help="Endpoints of ENDPOINTS may be Python functions, which run here.")
 @click.option("--parallel", type=click.IntRange(1, 64), default=4, show_default=True, help="Endpoints asked at once.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
@@ -59,9 +60,10 @@ def command(
     gets a folder of its own with the bundle, the transcript, the verdict and
     the reports; OUT/summary.csv, .html and .pdf put several endpoints side by
     side. Running the same command again asks only what is still open.
-    An endpoint file takes no environment variable but those of --secret, and
-    runs no Python without --allow-python; one of blind controls, a third
-    party's, takes --secret NAME@HOST alone, and never runs any.
+    An endpoint file takes no environment variable and no cloud's credentials
+    but those of --secret, and runs no Python without --allow-python; one of
+    blind controls, a third party's, takes variables of --secret NAME@HOST
+    alone, no cloud's credentials, and never runs any.
     A table [operator] says who asks and by what authority, and names the key
     that seals the audit at its end.
 

@@ -170,7 +170,8 @@ def plan(
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("audits"), show_default=True,
               help="Folder for the audits, one folder an endpoint.")  # fmt: skip
 @click.option("--secret", "secrets", metavar="NAME[@HOST]", multiple=True,
-              help="Environment variable that may be sent, to HOST alone if named; repeatable.")  # fmt: skip
+              help="Variable that may be sent, or aws-credentials, google-credentials, azure-credentials, which may be "
+              "used, for HOST alone if named; repeatable.")  # fmt: skip
 @click.option("--allow-python", is_flag=True, help="Endpoints of ENDPOINTS may be Python functions, which run here.")
 @click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True, help="The PDFs' paper.")
 def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allow_python: bool, paper: str) -> int:

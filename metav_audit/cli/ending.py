@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from metav_audit.cli.echo import echo
+from metav_audit.config import HANDED_OUT
 
 FAULT = 70
 """Exit code of a fault of ours, or of code that we called: never 0 or 1, which are verdicts."""
@@ -62,8 +63,8 @@ def is_output(error: BaseException) -> bool:
 
 
 def _without_secrets(text: str) -> str:
-    """Take out the values of the environment's variables: a secret comes from nowhere else. Paths stay readable."""
-    for value in sorted(os.environ.values(), key=len, reverse=True):
+    """Take out the values of variables and what clouds' libraries gave: no secret comes from elsewhere. Paths stay."""
+    for value in sorted({*os.environ.values(), *HANDED_OUT}, key=len, reverse=True):
         if len(value) >= _LEAST_SECRET and not os.path.exists(value):
             text = text.replace(value, "***")
     return text

@@ -61,15 +61,18 @@ class Lines:
         seconds = max(least / limits.concurrency, least / limits.per_second if limits.per_second else 0.0)
         host = urlsplit(endpoint.url).netloc
         sent = dict.fromkeys(endpoint.variables(os.environ), host)
+        source = endpoint.credentials
+        used = {} if source is None else {source.name: host}
         figures = {"endpoint": endpoint.name, "control": is_control, "url": endpoint.url, "queries": queries,
-                   "beside": beside, "variables": sent, "requests": least, "requests_at_most": most,
-                   "seconds_at_a_second_an_answer": seconds, "seconds_at_most": limits.wall_s}  # fmt: skip
+                   "beside": beside, "variables": sent, "credentials": used, "requests": least,
+                   "requests_at_most": most, "seconds_at_a_second_an_answer": seconds,
+                   "seconds_at_most": limits.wall_s}  # fmt: skip
         if limits.price is not None:
             figures |= {"cost": least * limits.price, "cost_at_most": most * limits.price}
         if self._form == "json":
             return ascii_json(figures)
         cost = f", cost {figures['cost']:g} to {figures['cost_at_most']:g}" if limits.price is not None else ""
-        secrets = f"; {', '.join(sent)} would go to {host}" if sent else ""
+        secrets = f"; {', '.join({**sent, **used})} would go to {host}" if sent or used else ""
         return (
             f"{self._name(endpoint.name)}: {queries} queries and {beside} inputs beside them in {least} requests, "
             f"{most} at most with retries, "

@@ -42,6 +42,7 @@ class EndpointRecord:
         return most if isinstance(most, int) else None
 
     def lasting(self) -> dict[str, Any]:
-        """Describe what cannot change while an audit goes on: all but the limits, and what headers hold."""
-        options = {name: value for name, value in self.options.items() if name not in ("limits", "headers")}
+        """Describe what cannot change while an audit goes on: all but limits, headers and source of credentials."""
+        changing = ("limits", "headers", "credentials")
+        options = {name: value for name, value in self.options.items() if name not in changing}
         return {**self.to_json(), "options": options}

@@ -11,7 +11,7 @@ import base64
 import binascii
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import unquote_to_bytes
 
 LAYERS = 4
@@ -32,13 +32,13 @@ class Echoes:
     """Finds secrets, however they are spelled.
 
     Args:
-        values: the secrets, by the names of their variables.
+        named: the secrets, each with the name that stands in its place.
     """
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, named: Iterable[tuple[str, str]]) -> None:
         self._exact: dict[bytes, str] = {}
         self._folded: dict[bytes, str] = {}
-        for name, value in values.items():
+        for name, value in named:
             for text in _meanings(value):
                 self._exact |= dict.fromkeys([text, *_in_base64(text)], name)
                 folded = [text.lower(), _joined(text.lower()), text.hex().encode()]

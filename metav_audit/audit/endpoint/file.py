@@ -15,6 +15,8 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metav_audit.adapter import Adapter, find_adapter
+from metav_audit.audit.endpoint.credentials.base import Source
+from metav_audit.audit.endpoint.credentials.registry import open_source
 from metav_audit.audit.endpoint.grant import NOTHING, Grant
 from metav_audit.audit.endpoint.secrets import VARIABLE, refuse_literals
 from metav_audit.audit.endpoint.signing import SigV4
@@ -74,6 +76,7 @@ class Endpoint:
         headers: header templates; ``${NAME}`` stands for an environment variable and is expanded at sending alone.
         limits: how hard and how long it may be asked.
         signer: signs each request just before it leaves, or None.
+        credentials: gives what signs, or the bearer token that is sent; None where variables do.
         operator: who asks and by what authority, in their own words: the file's table ``[operator]``.
     """
 
@@ -82,6 +85,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = DEFAULT_LIMITS
     signer: SigV4 | None = None
+    credentials: Source | None = None
     operator: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -99,15 +103,19 @@ class Endpoint:
             )
         options = dict(fields)
         headers = _headers(where, options.pop("headers", {}))
-        adapter, signing = options.pop("adapter", None), options.pop("signing", None)
+        adapter, signing, credentials = (options.pop(each, None) for each in ("adapter", "signing", "credentials"))
         refuse_literals(where, headers, options)
-        refuse_literals(f"{where}.signing", {}, signing if isinstance(signing, dict) else {})
+        for part, table in (("signing", signing), ("credentials", credentials)):
+            refuse_literals(f"{where}.{part}", {}, table if isinstance(table, dict) else {})
         limits = _table(Limits, "limits", options.pop("limits", {}), where)
         signer = None if signing is None else _table(SigV4, "signing", signing, where)
         if not isinstance(adapter, str):
             raise ConfigurationError(f"{where} lacks its adapter: add adapter = \"...\", see 'metav-audit adapters'")
         try:
-            return cls(name, find_adapter(adapter).open(task, options), headers, limits, signer)
+            source = None if credentials is None else open_source(credentials)
+            _check_source(source, signing, headers)
+            source = source.near(signer.region) if source and signer else source
+            return cls(name, find_adapter(adapter).open(task, options), headers, limits, signer, source)
         except ConfigurationError as error:
             raise type(error)(f"{where}: {error}") from None
 
@@ -138,8 +146,12 @@ class Endpoint:
 
     def variables(self, environment: Mapping[str, str]) -> list[str]:
         """Name the environment variables whose values are sent, or sign what is sent."""
-        signing = [] if self.signer is None else self.signer.templates(environment)
+        signing = [] if self.signer is None or self.credentials else self.signer.templates(environment)
         return [name for template in (*self.headers.values(), *signing) for name in VARIABLE.findall(template)]
+
+    def takes(self, environment: Mapping[str, str]) -> list[str]:
+        """Name what it takes of this machine: those variables, and its source of credentials."""
+        return self.variables(environment) + ([] if self.credentials is None else [self.credentials.name])
 
     def signed_by(self, key_id: str) -> Endpoint:
         """Return the same endpoint, asked by an operator whose key will seal the audit."""
@@ -151,6 +163,8 @@ class Endpoint:
         told = {**options, "headers": dict(self.headers), "limits": self.limits.model_dump(mode="json")}
         if self.signer is not None:
             told["signing"] = self.signer.record()
+        if self.credentials is not None:
+            told["credentials"] = self.credentials.record()
         return EndpointRecord(self.name, self.adapter.name, self.url, self.adapter.options.scores, told)
 
 
@@ -163,7 +177,7 @@ def load_endpoints(path: Path, task: TaskSpec, grant: Grant = NOTHING) -> list[E
         grant: what of this machine it may take; nothing by default.
 
     Raises:
-        SecretError: a secret stands as a literal, or a variable is not granted.
+        SecretError: a secret stands as a literal, or a variable or a source of credentials is not granted.
         ConfigurationError: the file is missing, not TOML, or holds something unknown or out of range.
     """
     content = _parse(Path(path))
@@ -187,7 +201,7 @@ def load_endpoints(path: Path, task: TaskSpec, grant: Grant = NOTHING) -> list[E
 
 def _check_grant(endpoint: Endpoint, grant: Grant) -> None:
     try:
-        grant.check(endpoint.url, endpoint.variables(os.environ))
+        grant.check(endpoint.url, endpoint.takes(os.environ))
     except ConfigurationError as error:
         raise type(error)(f"endpoints.{endpoint.name}: {error}") from None
 
@@ -260,6 +274,22 @@ def _headers(where: str, headers: Any) -> dict[str, str]:
         if name.lower() in _OURS:
             raise ConfigurationError(f"{where}.headers.{name} is set by the client itself: remove it")
     return dict(headers)
+
+
+def _check_source(source: Source | None, signing: Any, headers: Mapping[str, str]) -> None:
+    """Raise ConfigurationError where the source's credentials have no use, or another header or variable has it."""
+    if source is None:
+        return
+    if source.signs and signing is None:
+        raise ConfigurationError(
+            f"credentials: those of source {source.kind!r} sign requests: add the table signing, with kind, service "
+            "and region"
+        )
+    if source.signs and isinstance(signing, dict) and "variables" in signing:
+        raise ConfigurationError("signing.variables: credentials.source stands in their place: leave one of them out")
+    if not source.signs and (signing is not None or "authorization" in map(str.lower, headers)):
+        other = "signing" if signing is not None else "headers.Authorization"
+        raise ConfigurationError(f"{other}: credentials.source gives the header Authorization: leave one of them out")
 
 
 def _table(kind: type[_Table], name: str, fields: Any, where: str) -> _Table:

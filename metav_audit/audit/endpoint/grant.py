@@ -18,8 +18,8 @@ class Grant:
     """What an endpoint file may take.
 
     Attributes:
-        secrets: environment variables whose values may be sent: ``NAME``, or ``NAME@HOST`` to that host alone, with
-            or without its port.
+        secrets: environment variables whose values may be sent, and sources of credentials (``aws-credentials``) that
+            may be used: ``NAME``, or ``NAME@HOST`` for that host alone, with or without its port.
         functions: whether an endpoint may be a function, whose module is imported and so runs.
 
     >>> grant = Grant(frozenset({"OURS", "THEIRS@models.example.org"}))
@@ -33,18 +33,18 @@ class Grant:
     functions: bool = False
 
     def for_strangers(self) -> Self:
-        """Return what a third party's file may take: variables that are bound to a host, and no function."""
-        return type(self)(frozenset(name for name in self.secrets if "@" in name))
+        """Return what a third party's file may take: variables that are bound to a host; no source, and no function."""
+        return type(self)(frozenset(name for name in self.secrets if "@" in name and _is_variable(name)))
 
     def covers(self, variable: str, url: str) -> bool:
         """Say whether a variable's value may be sent to an address."""
         return not {variable, *(f"{variable}@{host}" for host in _hosts(url))}.isdisjoint(self.secrets)
 
-    def check(self, url: str, variables: Iterable[str]) -> None:
+    def check(self, url: str, names: Iterable[str]) -> None:
         """Check what an endpoint would take.
 
         Raises:
-            SecretError: a variable is not granted.
+            SecretError: a variable or a source of credentials is not granted.
             ConfigurationError: it is a function, and functions are not.
         """
         if url.startswith(SCHEME) and not self.functions:
@@ -52,13 +52,23 @@ class Grant:
                 f"{url} would run Python code on this machine: say --allow-python if you wrote it; a third party's "
                 "file may not"
             )
-        for name in variables:
+        for name in names:
             if not self.covers(name, url):
                 host = host_of(url)
-                raise SecretError(
-                    f"it would send the environment variable {name} to {host}: if you want that, say --secret {name} "
-                    f"or --secret {name}@{host}; a third party's file needs the latter"
+                would, strangers = (
+                    (f"it would send the environment variable {name} to", "needs the latter")
+                    if _is_variable(name)
+                    else (f"it would use {name}, which a cloud's library finds on this machine, for", "may not")
                 )
+                raise SecretError(
+                    f"{would} {host}: if you want that, say --secret {name} or --secret {name}@{host}; a third party's "
+                    f"file {strangers}"
+                )
+
+
+def _is_variable(name: str) -> bool:
+    """Say whether a name, perhaps bound to a host, is that of a variable; a source's has a hyphen."""
+    return "-" not in name.partition("@")[0]
 
 
 NOTHING = Grant()

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from metav_audit.adapter import Response
 from metav_audit.audit.endpoint.echoes import Echoes
-from metav_audit.config import PASSPHRASE
+from metav_audit.config import HANDED_OUT, PASSPHRASE
 from metav_audit.errors import ConfigurationError, SecretError
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -39,20 +39,27 @@ _DROPPED = "[dropped, for it showed "
 _INSTEAD = 'put it in an environment variable and write "${NAME}" in a header'
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Secrets:
-    """The values of the environment variables that an endpoint's headers name; for one run, in memory alone."""
+    """The values of the environment variables that an endpoint's headers name; for one run, in memory alone.
+
+    What a cloud's library gives while the run lasts is learnt, and from then on redacted like them.
+    """
 
     values: Mapping[str, str]
+    _learnt: list[tuple[str, str]] = field(init=False, default_factory=list)
     _spelled: tuple[tuple[str, str], ...] = field(init=False)
     _written: tuple[bytes, ...] = field(init=False)
     _echoes: Echoes = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_spelled", _spellings(self.values))
-        written = tuple(json.dumps(spelling, ensure_ascii=False)[1:-1].encode() for spelling, _ in self._spelled)
-        object.__setattr__(self, "_written", written)
-        object.__setattr__(self, "_echoes", Echoes(self.values))
+        self._prepare()
+
+    def _prepare(self) -> None:
+        named = [*self.values.items(), *self._learnt]
+        self._spelled = _spellings(named)
+        self._written = tuple(json.dumps(spelling, ensure_ascii=False)[1:-1].encode() for spelling, _ in self._spelled)
+        self._echoes = Echoes(named)
 
     @classmethod
     def read(cls, names: Iterable[str], environment: Mapping[str, str]) -> Secrets:
@@ -74,6 +81,12 @@ class Secrets:
             if not (value.isascii() and value.isprintable()):
                 raise SecretError(f"the environment variable {name} holds a line break or a character no header takes")
         return cls({name: environment[name] for name in names})
+
+    def learn(self, name: str, values: Iterable[str]) -> None:
+        """Redact more values, all by one name; whatever was learnt before stays redacted."""
+        self._learnt += [(name, value) for value in values if (name, value) not in self._learnt]
+        HANDED_OUT.update(value for _, value in self._learnt)
+        self._prepare()
 
     def expand(self, template: str) -> str:
         """Write the values in the places of their names."""
@@ -131,10 +144,10 @@ def name_of_dropped(content: bytes) -> str | None:
     return text[len(_DROPPED) : -1] if text.startswith(_DROPPED) else None
 
 
-def _spellings(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _spellings(named: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Every way a server may echo a value, the longest first; a scheme such as Bearer may be stripped from it."""
     found = {}
-    for name, value in values.items():
+    for name, value in named:
         for text in {value, *(word for word in value.split() if len(word) >= 8)}:
             escaped = json.dumps(text)[1:-1]
             encoded = base64.b64encode(text.encode()).decode()

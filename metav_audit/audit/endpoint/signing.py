@@ -23,7 +23,10 @@ _UNSIGNED = {"connection", "expect", "transfer-encoding", "user-agent", "x-amzn-
 
 
 class SigV4(BaseModel):
-    """AWS Signature Version 4: who signs is named by the prefix of three environment variables."""
+    """AWS Signature Version 4: who signs is named by the prefix of three environment variables.
+
+    Where the endpoint names a source of credentials instead, that one gives them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

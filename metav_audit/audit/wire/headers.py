@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from metav_audit.adapter import Request
+from metav_audit.audit.endpoint.credentials.base import Lease
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.pace.pacing import origin
@@ -12,8 +13,17 @@ from metav_audit.audit.wire.transport import merge_headers
 from metav_audit.errors import AnswerError
 
 
-def headers_for(endpoint: Endpoint, secrets: Secrets, request: Request, now: datetime) -> dict[str, str]:
+def headers_for(
+    endpoint: Endpoint, secrets: Secrets, request: Request, now: datetime, lease: Lease | None = None
+) -> dict[str, str]:
     """Expand and sign, for the endpoint's own host alone: a server may name any address to poll.
+
+    Args:
+        endpoint: whose headers they are.
+        secrets: what their variables hold.
+        request: what is about to be sent.
+        now: the time, aware.
+        lease: what the endpoint's source of credentials gave; None without one.
 
     Raises:
         AnswerError: the request would go elsewhere, or its address is not valid.
@@ -27,6 +37,8 @@ def headers_for(endpoint: Endpoint, secrets: Secrets, request: Request, now: dat
     headers = {name: secrets.expand(value) for name, value in endpoint.headers.items()}
     signer = endpoint.signer
     if signer is not None:
-        credentials = [secrets.expand(each) for each in signer.templates(secrets.values)]
-        headers |= signer.sign(request, merge_headers(request, headers), credentials, now)
+        named = [secrets.expand(each) for each in signer.templates(secrets.values)] if lease is None else lease.parts
+        headers |= signer.sign(request, merge_headers(request, headers), list(named), now)
+    elif lease is not None:
+        headers["authorization"] = f"Bearer {lease.parts[0]}"
     return headers

@@ -48,6 +48,10 @@ def refusal(endpoint: Endpoint, outcome: Outcome, response: Response, now: datet
 
 
 def _credentials(endpoint: Endpoint) -> str:
+    source = endpoint.credentials
+    if source is not None:
+        region = f", the region {endpoint.signer.region}, this machine's clock" if endpoint.signer is not None else ""
+        return f"{source.name} are refused; check what they are allowed{region}, and {source.advice}"
     if endpoint.signer is not None:
         region = f"the region {endpoint.signer.region} and this machine's clock"
         return f"the signature is refused; check the variables {endpoint.signer.variables}_..., {region}"
