@@ -15,9 +15,10 @@ FOREIGN := .venv-foreign
 STRANGERS ?= adult-3 digits-1 warfarin-1
 COVER ?=
 LOWEST := .venv-lowest
+CLOUDS := .venv-clouds
 DATA ?= ../shared/data
 
-.PHONY: help fix docs test-lowest demo test test-soak test-peers check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-program bench-client bench-verify fuzz fixtures clean
+.PHONY: help fix docs test-lowest demo test test-soak test-peers test-clouds check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-program bench-client bench-verify fuzz fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -42,6 +43,12 @@ test-lowest:  ## the auditor's side with the lowest versions that pyproject.toml
 test-peers: $(READY)  ## the client against real model servers, each in an environment of its own: see docs/peers.md
 	$(BIN)/python -m tests.peers.prepare
 	$(BIN)/python -m pytest tests/peers
+
+test-clouds:  ## credentials by botocore, google-auth and azure-identity, against moto and the loopback, in an environment of its own
+	test -x $(CLOUDS)/bin/python || $(PYTHON) -m venv $(CLOUDS)
+	$(CLOUDS)/bin/python -m pip install -q --disable-pip-version-check -c tests/clouds/constraints.txt -e '.[aws,gcp,azure]' \
+	  'moto[server]' pytest pytest-timeout hypothesis securesystemslib
+	PYTHONPATH=.:adapters $(CLOUDS)/bin/python -m pytest -o addopts=-q tests/clouds tests/audit/test_credentials.py tests/audit/test_signing.py
 
 check: lint types floors docs  ## exactly what CI runs: all of these, make test with its coverage, the soak
 	$(MAKE) test COVER="--cov --cov-report=term:skip-covered"
@@ -162,4 +169,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:  ## remove the environments and what was built
-	rm -rf $(VENV) $(FOREIGN) $(LOWEST) build dist site *.egg-info
+	rm -rf $(VENV) $(FOREIGN) $(LOWEST) $(CLOUDS) build dist site *.egg-info

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from metav_audit.adapter import installed_adapters
 from metav_audit.audit import Grant, load_endpoints
 from metav_audit.audit.client import check_ready
+from metav_audit.audit.endpoint.credentials.registry import SOURCES
 from metav_audit.task import ClassScores, ImageDomain, TaskSpec
 from tests.builders import make_bundle
 
@@ -30,6 +33,9 @@ def test_every_endpoint_file_in_the_docs_is_ready_to_be_used(tmp_path, monkeypat
     names = [*re.findall(r"\$\{(\w+)\}", text), "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
     for variable in names:
         monkeypatch.setenv(variable, "a-value-for-the-test")
+    for source in SOURCES.values():
+        monkeypatch.setitem(sys.modules, source.library, ModuleType(source.library))
+        names.append(f"{source.kind}-credentials")
     (tmp_path / "my_model.py").write_text("def predict(inputs):\n    return inputs\n")
     monkeypatch.syspath_prepend(tmp_path)
     (endpoint,) = load_endpoints(path, TASK, Grant(frozenset(names), functions=True))

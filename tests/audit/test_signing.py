@@ -40,6 +40,46 @@ def test_the_signature_is_the_one_botocore_makes(case):
     assert ours(**CASES[case]) == json.loads(VECTORS.read_text())[case]
 
 
+SUITE = "https://example.amazonaws.com/"
+TOKEN = (
+    "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthA"
+    "x7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9"
+    "q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA=="
+)
+
+
+@pytest.mark.parametrize(
+    ("request_", "token", "signature"),
+    [
+        (Request(SUITE, b"", "GET", {}), [], "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+        (Request(SUITE, b"", "POST", {}), [], "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+        (
+            Request(f"{SUITE}?Param2=value2&Param1=value1", b"", "GET", {}),
+            [],
+            "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+        ),
+        (
+            Request(SUITE, b"", "GET", {"my-header1": " value1", "my-header2": ' "a   b   c"'}),
+            [],
+            "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
+        ),
+        (
+            Request(SUITE, b"Param1=value1", "POST", {"content-type": "application/x-www-form-urlencoded"}),
+            [],
+            "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
+        ),
+        (Request(SUITE, b"", "POST", {}), [TOKEN], "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead"),
+    ],
+    ids=["get-vanilla", "post-vanilla", "query-order", "header-value-trim", "form-urlencoded", "sts-header-before"],
+)
+def test_aws_s_own_test_suite_is_signed_as_it_says(request_, token, signature):
+    """Of the published suite of Signature Version 4, by the names of its cases."""
+    signer = SigV4(kind="aws-sigv4", service="service", region="us-east-1")
+    moment = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
+    signed = signer.sign(request_, request_.headers, [*KEYS, *token], moment)
+    assert signed["authorization"].endswith(f"Signature={signature}")
+
+
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
 PATH = st.text("abcXYZ019-_.~/%:@!$&'()*+,;=", max_size=20).filter(
     lambda path: "//" not in f"/{path}" and "." not in path

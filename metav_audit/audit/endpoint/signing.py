@@ -1,7 +1,10 @@
 """Signatures over a request, made just before it leaves and anew for every attempt; adapters see none of it.
 
 There is one kind: AWS Signature Version 4. The steps and their names are those of AWS's "Signature Version 4 signing
-process"; tests hold the result equal to botocore's ``SigV4Auth``.
+process"; tests hold the result equal to AWS's published suite and to botocore's ``SigV4Auth``.
+
+These 60 lines of code are our own since keys in variables are to need no library: botocore is 24 MB, and takes an older
+python-dateutil than the rest is tested with. Finding and renewing credentials is botocore's work: see ``credentials``.
 """
 
 from __future__ import annotations
