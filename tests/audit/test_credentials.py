@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,7 @@ from tests.audit.test_secrets import unpacked
 from tests.builders import linear_model, make_bundle, make_task
 from tests.servers import ModelServer, Reply, free_port
 
+SCRIPT = Path(__file__).parents[2] / "docs" / "verify_independently.py"
 TASK = make_task()
 BUNDLE = make_bundle(queries=8, task=TASK)
 TARGET = linear_model(TASK, 0)
@@ -297,6 +299,10 @@ def test_a_whole_audit_with_a_loud_server_leaves_no_token_anywhere(run, tmp_path
         main(["verify", "audits/a"])
     assert end.value.code == 6
     assert "FAIL" not in capsys.readouterr().out
+    done = subprocess.run([sys.executable, SCRIPT, "audits/a"], capture_output=True, text=True, check=False)
+    assert "FAIL" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout
 
 
 def test_a_fault_s_traceback_holds_no_token(run, tmp_path, giver, monkeypatch):
