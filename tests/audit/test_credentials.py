@@ -348,7 +348,7 @@ def test_a_third_party_s_controls_never_use_them(run, tmp_path, giver):
 
 def test_from_python_a_file_uses_none_by_default(tmp_path, giver):
     """``load_endpoints`` follows the same rule."""
-    (tmp_path / "endpoints.toml").write_text(table("http://host"))
+    (tmp_path / "endpoints.toml").write_text(table("https://host"))
     with pytest.raises(SecretError, match="leased-credentials"):
         load_endpoints(tmp_path / "endpoints.toml", TASK)
     assert load_endpoints(tmp_path / "endpoints.toml", TASK, Grant(frozenset({"leased-credentials"})))
@@ -410,6 +410,17 @@ def test_a_wrong_table_is_one_clear_line(more, said):
     with pytest.raises(ConfigurationError, match=said) as caught:
         Endpoint.open("suspect", {**FIELDS, "url": "http://h", **more}, TASK)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("giver")
+def test_a_bearer_token_does_not_leave_the_machine_unencrypted():
+    """Whoever reads it may do what its account may; a signature tells no secret key."""
+    with pytest.raises(ConfigurationError, match=r"leased-credentials go to models\.example over https alone"):
+        opened("http://models.example/v1")
+    for url in ("https://models.example/v1", "http://127.0.0.1:8080/v1", "http://[::1]:8080/v1"):
+        assert opened(url).credentials is not None
+    aws = {"credentials": {"source": "aws"}, "signing": SIGNING}
+    assert Endpoint.open("suspect", {**FIELDS, "url": "http://models.example", **aws}, TASK)
 
 
 def test_the_transcript_says_that_a_source_gave_them_and_not_whose():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -30,6 +31,7 @@ from metav_audit.transcript import EndpointRecord
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = {"content-length", "transfer-encoding", "connection", "accept-encoding"}
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _MAX_FILE_BYTES = 1 << 20
 _Table = TypeVar("_Table", bound=BaseModel)
 
@@ -115,7 +117,9 @@ class Endpoint:
             source = None if credentials is None else open_source(credentials)
             _check_source(source, signing, headers)
             source = source.near(signer.region) if source and signer else source
-            return cls(name, find_adapter(adapter).open(task, options), headers, limits, signer, source)
+            opened = cls(name, find_adapter(adapter).open(task, options), headers, limits, signer, source)
+            _check_way(opened)
+            return opened
         except ConfigurationError as error:
             raise type(error)(f"{where}: {error}") from None
 
@@ -290,6 +294,15 @@ def _check_source(source: Source | None, signing: Any, headers: Mapping[str, str
     if not source.signs and (signing is not None or "authorization" in map(str.lower, headers)):
         other = "signing" if signing is not None else "headers.Authorization"
         raise ConfigurationError(f"{other}: credentials.source gives the header Authorization: leave one of them out")
+
+
+def _check_way(endpoint: Endpoint) -> None:
+    """Raise ConfigurationError where a cloud's bearer token would leave this machine for all on its way to read."""
+    source, parts = endpoint.credentials, urlsplit(endpoint.url)
+    if source is not None and not source.signs and parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
+        raise ConfigurationError(
+            f"url: {source.name} go to {parts.hostname} over https alone: who reads the token may do whatever it may"
+        )
 
 
 def _table(kind: type[_Table], name: str, fields: Any, where: str) -> _Table:
