@@ -372,7 +372,8 @@ def seen_through(values, verdict, output):
             noisy = canonical_features(raw_of(values + noise, output), "value", output)
         view = values = noisy.astype(np.float32).astype(float)
     if "decimals" in words:
-        shown = np.round(raw_of(view, output), int(words[words.index("decimals") - 1]))
+        raw, step = raw_of(view, output), 10.0 ** int(words[words.index("decimals") - 1])
+        shown = (np.floor(raw * step + 1e-6) if "cut" in words else np.rint(raw * step)) / step
         view = canonical_features(shown, "probability", output)
     top = 1 if "alone" in words else int(words[2]) if "top" in words else values.shape[2]
     ranks = np.argsort(np.argsort(-values, axis=2, kind="stable"), axis=2, kind="stable")

@@ -54,6 +54,8 @@ class TemplateOptions(InputOptions, LabelOptions):
             raise ValueError(f'body: put "{ONE}" or "{MANY}" where the input belongs')
         if len(slots) > 1:
             raise ValueError(f'body: use "{ONE}" or "{MANY}", not both')
+        if _is_in_a_text(MANY, self.body):
+            raise ValueError(f'body: "{MANY}" is a list and stands alone: inside a longer text use "{ONE}"')
         if ONE in slots and self.batch != 1:
             raise ValueError(f'body: "{ONE}" takes one input a request: set batch = 1, or use "{MANY}"')
         return self
@@ -129,6 +131,13 @@ def slots_of(template: Any) -> set[str]:
     if isinstance(template, list):
         return set().union(*map(slots_of, template))
     return {slot for slot in (ONE, MANY) if isinstance(template, str) and slot in template}
+
+
+def _is_in_a_text(slot: str, template: Any) -> bool:
+    if isinstance(template, dict | list):
+        parts = template.values() if isinstance(template, dict) else template
+        return any(_is_in_a_text(slot, part) for part in parts)
+    return isinstance(template, str) and slot in template and template != slot
 
 
 def fill(template: Any, value: Any) -> Any:

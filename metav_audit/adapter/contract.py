@@ -188,7 +188,8 @@ class Adapter(ABC):
             return Outcome.AUTH
         if status == 429:
             return Outcome.THROTTLED
-        if status in (408, 425, 500, 502, 503, 504):
+        # Gateways have numbers of their own between 500 and 599; but 501, 505 and 511 say that this never works.
+        if status in (408, 425) or (500 <= status < 600 and status not in (501, 505, 511)):
             return Outcome.TRANSIENT
         return Outcome.FATAL
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.ending import end_by_a_fault, end_of_memory, end_without_output, fail, is_output
+from metav_audit.cli.ending import check_outputs, end_by_a_fault, end_of_memory, end_without_output, fail, is_output
 from metav_audit.config import PASSPHRASE, nearest
 from metav_audit.errors import MetavAuditError
 from metav_audit.version import __version__
@@ -92,8 +92,13 @@ def _check_variables(name: str, known: Set[str]) -> None:
             if variable not in known:
                 raise click.UsageError(_ended(f"The variable {variable} names no option{nearest(variable, known)}"))
         elif not variable.startswith(reserved):
-            meant = nearest(variable, (*known, PASSPHRASE))
-            echo(f"warning: the variable {variable} is read by no command{meant}", err=True)
+            # What all of them begin with would make any two look alike.
+            short = {each.removeprefix(_PREFIX): each for each in (*known, PASSPHRASE)}
+            meant = nearest(variable.removeprefix(_PREFIX), short)
+            if meant:
+                meant = meant.replace("'", f"'{_PREFIX}", 1)
+                raise click.UsageError(f"The variable {variable} is read by no command{meant}")
+            echo(f"warning: the variable {variable} is read by no command", err=True)
 
 
 def _ended(sentence: str) -> str:
@@ -115,6 +120,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; whatever goes wrong becomes one line on stderr and an exit code that is no verdict's."""
     _end_like_ctrl_c()
+    check_outputs()
     try:
         code = cli.main(args=arguments, prog_name="metav-audit", standalone_mode=False)
         click.echo(nl=False)

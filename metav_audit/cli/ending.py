@@ -30,6 +30,22 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def check_outputs() -> None:
+    """End where there is no stdout to tell a verdict on; where there is no stderr, what goes there goes nowhere.
+
+    A closed descriptor is filled first: the next file that is opened would get its number, and others' words with it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - it lasts as long as the program
+    if sys.stdout is None:
+        fail("stdout is closed: there is nowhere to tell what comes out; give it a file, or /dev/null", NO_OUTPUT)
+
+
 def end_without_output(error: BaseException) -> NoReturn:
     """End where nothing can be printed: the disk is full, or the reader has left."""
     # What is still buffered would be written at the very end, and fail again.

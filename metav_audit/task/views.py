@@ -34,6 +34,8 @@ class ViewRules:
         sum_tolerance: by how much probabilities that an API brought to add up to 1 may not: those cut off at one in
             a million, too.
         exactness: scores that rounding changes by less are the rounded ones.
+        cut_answers: so many answers whose rounded shares of all classes miss a sum of 1, every one of them from below,
+            were cut off after the last decimal and not rounded.
     """
 
     most_decimals: int = 4
@@ -44,6 +46,7 @@ class ViewRules:
     largest_step: float = 0.6
     sum_tolerance: float = 1e-4
     exactness: float = 1e-9
+    cut_answers: int = 20
 
 
 USUAL_VIEWS = ViewRules()
@@ -56,6 +59,7 @@ class OutputView:
     Attributes:
         top: how many classes it shows at most, the likeliest first; None for all of them.
         decimals: decimals of a probability or a value; None for all of them.
+        cut: whether what lies beyond these is cut off, and not rounded.
         label_only: whether it shows the likeliest class alone, without a score.
         noise: standard deviation of what it adds to a probability, or to a value in its canonical unit; 0 for none.
         seed: of the noise that calibration models are given.
@@ -68,6 +72,7 @@ class OutputView:
     top: int | None = None
     decimals: int | None = None
     label_only: bool = False
+    cut: bool = False
     noise: float = 0.0
     seed: int = 0
 
@@ -76,7 +81,7 @@ class OutputView:
         if self.label_only:
             return "the label alone"
         shown = f"all {space.parts}" if self.top is None else f"the top {self.top} {space.parts}"
-        rounded = shown if self.decimals is None else f"{shown}, {self.decimals} decimals"
+        rounded = shown if self.decimals is None else f"{shown}, {self.decimals} decimals{', cut off' * self.cut}"
         return f"{rounded}, noise of {self.noise:g}" if self.noise else rounded
 
     def shows_all_of(self, other: OutputView) -> bool:
@@ -91,7 +96,7 @@ class OutputView:
         return classes and (
             self.decimals is None
             or other.label_only
-            or (other.decimals is not None and self.decimals >= other.decimals)
+            or (other.decimals is not None and (self.decimals, not self.cut) >= (other.decimals, not other.cut))
         )
 
     def apply(self, features: Features, space: OutputSpace) -> Features:
@@ -99,7 +104,7 @@ class OutputView:
         if self.label_only:
             return _top(Features(np.zeros_like(features.values), features.mask), features.values, 1)
         given = with_noise(features.values, self.noise, space, self.seed) if self.noise else features.values
-        values = given if self.decimals is None else _rounded(given, self.decimals, space)
+        values = given if self.decimals is None else _rounded(given, self.decimals, space, cut=self.cut)
         rounded = Features(values, features.mask)
         return rounded if self.top is None else _top(rounded, given, self.top)
 
@@ -203,7 +208,9 @@ def find_view(
     shown = max(sum(score is not None for score in scores) for scores in given)
     top = shown if shown < space.size and space.labelled else None
     told = [score for scores in given for score in scores if score is not None]
-    return OutputView(top, _decimals(told, kind, rules))
+    decimals = _decimals(told, kind, rules)
+    cut = decimals is not None and space.labelled and _is_cut(given, decimals, kind, rules)
+    return OutputView(top, decimals, cut=cut)
 
 
 def _decimals(scores: Sequence[float], kind: ScoreKind, rules: ViewRules) -> int | None:
@@ -217,8 +224,20 @@ def _decimals(scores: Sequence[float], kind: ScoreKind, rules: ViewRules) -> int
     return None
 
 
-def _rounded(values: NDArray[np.float32], decimals: int, space: OutputSpace) -> NDArray[np.float32]:
-    return space.canonical(np.round(space.shown(values), decimals), space.score_kinds[0]).astype(np.float32)
+def _is_cut(given: Sequence[tuple[float | None, ...]], decimals: int, kind: ScoreKind, rules: ViewRules) -> bool:
+    """Say whether shares were cut off: rounded ones add up to more than 1 as often as to less."""
+    whole = [sum(scores) for scores in given if None not in scores]  # type: ignore[arg-type]
+    missed = (np.array(whole) / (100 if kind is ScoreKind.PERCENT else 1) - 1) * 10.0**decimals
+    odd = missed[np.abs(missed) > 0.5]
+    return len(odd) >= rules.cut_answers and bool((odd < 0).all())
+
+
+def _rounded(values: NDArray[np.float32], decimals: int, space: OutputSpace, *, cut: bool) -> NDArray[np.float32]:
+    # A hair above, lest a share that has just so many decimals loses its last one.
+    step = 10.0**decimals
+    shown = space.shown(values)
+    kept = np.floor(shown * step + 1e-6) / step if cut else np.round(shown, decimals)
+    return space.canonical(kept, space.score_kinds[0]).astype(np.float32)
 
 
 def _top(shown: Features, ranking: NDArray[np.float32], count: int) -> Features:

@@ -138,7 +138,9 @@ def test_clouds_that_throttle_with_400_are_understood():
     throttled = Response(400, {}, b'{"__type": "ThrottlingException"}')
     assert adapter().classify(throttled) is Outcome.THROTTLED
     assert adapter().classify(Response(400, {}, b"no")) is Outcome.FATAL
-    assert adapter().classify(Response(530, {}, b"")) is Outcome.TRANSIENT
+    for gateways_own in (507, 509, 520, 524, 530, 561, 598):
+        assert adapter().classify(Response(gateways_own, {}, b"")) is Outcome.TRANSIENT
+    assert adapter().classify(Response(501, {}, b"")) is Outcome.FATAL
     assert adapter().classify(Response(424, {}, b"")) is Outcome.FATAL
 
 
@@ -292,3 +294,10 @@ def test_ranges_orders_and_layouts_are_applied():
         JsonTemplate.open(grey, {"url": "http://host", "body": "{{input}}", "colours": "bgr"})
     with pytest.raises(ConfigurationError, match="'cells' is for tables"):
         adapter(encoding="cells")
+
+
+@pytest.mark.parametrize("body", ["{{inputs}}, please", {"x": ["data:image/png;base64,{{inputs}}"]}])
+def test_a_list_of_inputs_cannot_stand_inside_a_text(body):
+    """It would be sent as it stands, and the whole audit with it."""
+    with pytest.raises(ConfigurationError, match="stands alone"):
+        adapter(body=body, batch=2)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import math
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given, settings
@@ -142,3 +143,41 @@ def slept_after(fault):
 def test_a_good_answer_announces_a_rest_only_outright(headers, seconds):
     """A limit that is said to be used up is waited for; one of which something may remain is not."""
     assert announced_rest(Response(200, headers, b""), NOW) == seconds
+
+
+AHEAD = NOW + timedelta(hours=1)
+"""What a server's clock says that goes an hour ahead of ours."""
+ITS_DATE = {"date": format_datetime(AHEAD, usegmt=True)}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"retry-after": f"{AHEAD.timestamp() + 3:.0f}", **ITS_DATE}, b"", 3),
+        ({"retry-after": f"{1000 * (AHEAD.timestamp() + 3):.0f}", **ITS_DATE}, b"", 3),
+        ({"retry-after": format_datetime(AHEAD + timedelta(seconds=3), usegmt=True), **ITS_DATE}, b"", 3),
+        ({"x-ratelimit-reset": f"{AHEAD.timestamp() + 3:.0f}", **ITS_DATE}, b"", 3),
+        ({"x-rate-limit-reset": "3"}, b"", 3),
+        ({"retry-after": f"{NOW.timestamp() + 3:.0f}"}, b"", 3),
+        ({"retry-after": "3s"}, b"", 3),
+        ({"retry-after": (NOW + timedelta(seconds=3)).isoformat()}, b"", 3),
+        ({"x-retry-after": "3"}, b"", 3),
+        ({"x-ms-retry-after-ms": "3000"}, b"", 3),
+        ({}, b'[{"estimated_time": 3}]', 3),
+        ({}, b'{"error": {"details": [{"retryDelay": "3s"}]}}', 3),
+        ({}, b'{"retry_after": 3}', 3),
+        ({}, b'{"error": "Please wait 3 seconds"}', 3),
+        ({}, b'{"retry_after": 1e300, "retryDelay": {"a": []}}', None),
+        ({}, b"[" * 3000, None),
+    ],
+)
+def test_a_pause_is_read_by_the_servers_clock_and_wherever_it_stands(headers, body, seconds):
+    """Epochs, dates of a clock that goes wrong, vendors' names, lists, nested bodies, words."""
+    found = wished_pause(Response(429, headers, body), NOW)
+    assert found == (None if seconds is None else pytest.approx(seconds, abs=1))
+
+
+def test_a_good_answer_s_reset_is_counted_by_the_servers_clock():
+    """A healthy server whose clock goes ahead is not left alone for an hour."""
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": f"{AHEAD.timestamp() + 2:.0f}", **ITS_DATE}
+    assert announced_rest(Response(200, headers, b""), NOW) == pytest.approx(2, abs=1)

@@ -55,6 +55,25 @@ def test_a_function_is_asked_like_any_endpoint(tmp_path):
     assert audit_endpoint(BUNDLE, asked, tmp_path) == transcript
 
 
+class OwnError(BaseException):
+    """What no ``except Exception`` catches."""
+
+
+def rebelling(inputs):
+    raise OwnError("own")
+
+
+def interrupting(inputs):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("function", "named"), [("rebelling", "OwnError"), ("interrupting", "KeyboardInterrupt")])
+def test_whatever_a_function_raises_is_its_own_endpoint_s_error(tmp_path, function, named):
+    """No end of the run for the others, and nobody was interrupted."""
+    with pytest.raises(RemoteError, match=named):
+        audit_endpoint(BUNDLE, endpoint(function), tmp_path, sleep=Pauses())
+
+
 def test_a_function_that_raises_is_not_called_again(tmp_path):
     """What it raised is said in one line, after one call."""
     with pytest.raises(RemoteError, match="ValueError: no such input"):

@@ -162,3 +162,20 @@ def test_roots_that_cannot_be_read_matter_to_tls_alone(audit, tmp_path, content)
     assert done.returncode == 2
     assert "SSL_CERT_FILE" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 74), ("2>&-", 0), (">&- 2>&-", 74)])
+def test_what_is_closed_is_no_crash_and_no_verdict(tmp_path, closed, code):
+    """Without stdout nothing begins, exit code 74; without stderr, as under daemons, the work is done."""
+    line = f'"{sys.executable}" -m metav_audit adapters {closed}'
+    run = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, check=False)
+    assert run.returncode == code, run.stderr
+    assert b"Traceback" not in run.stdout + run.stderr
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
+    """What others write to descriptor 2 would stand in it."""
+    told = "from metav_audit.cli.ending import check_outputs; check_outputs(); print(open('x', 'w').fileno())"
+    line = f'"{sys.executable}" -W ignore -c "{told}" 2>&-'
+    run = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, check=False)
+    assert int(run.stdout) > 2

@@ -60,6 +60,22 @@ def test_a_view_is_found_from_answers_and_gives_the_same_features_when_applied(v
     assert np.allclose(direct.values, applied.values, atol=1e-5)
 
 
+@pytest.mark.parametrize("percent", [False, True])
+@pytest.mark.parametrize("decimals", [2, 3])
+@pytest.mark.parametrize("cut", [False, True])
+def test_shares_that_are_cut_off_are_told_from_rounded_ones(decimals, cut, percent):
+    """Cut-off shares never add up to more than 1; the view then cuts the calibration's off as well."""
+    shares = np.random.default_rng(0).dirichlet(np.ones(TASK.output.size), 60)
+    shown = np.floor(shares * 10**decimals) / 10**decimals if cut else np.round(shares, decimals)
+    kind, times = (ScoreKind.PERCENT, 100) if percent else (ScoreKind.PROBABILITY, 1)
+    found = find_view([Answer(tuple((times * row).round(9).tolist())) for row in shown], TASK.output, kind)
+    assert (found.decimals, found.cut) == (decimals, cut)
+    assert found.words(TASK.output).endswith("decimals, cut off" if cut else "decimals")
+    full = TASK.output.canonical(shares, ScoreKind.PROBABILITY).astype(np.float32)
+    seen = found.apply(Features(full, np.ones(full.shape, bool)), TASK.output).values
+    np.testing.assert_allclose(seen, TASK.output.canonical(shown, ScoreKind.PROBABILITY), atol=1e-4)
+
+
 def test_a_label_alone_is_a_view_without_scores():
     """A label-only answer shows one class; which one is all that counts."""
     answers = shown(OutputView(top=1, label_only=True))

@@ -59,6 +59,11 @@ def rounded(rules):
     return conclude(BUNDLE, transcript(lambda inputs: np.round(TARGET(inputs), 4)), None, rules)
 
 
+def cut_off(rules):
+    """The target, whose probabilities are cut off after two decimals."""
+    return conclude(BUNDLE, transcript(lambda inputs: np.floor(TARGET(inputs) * 100) / 100), None, rules)
+
+
 def noisy(rules):
     """The target with noise on its probabilities, which add up to 1 no more."""
     rng = np.random.default_rng(0)
@@ -171,6 +176,7 @@ CHANGES = {
     "views.most_alike": (noisy, Rules(views=ViewRules(most_alike=-1.0))),
     "views.largest_step": (noisy, Rules(views=ViewRules(largest_step=0.0))),
     "views.sum_tolerance": (noisy, Rules(views=ViewRules(sum_tolerance=1.0))),
+    "views.cut_answers": (cut_off, Rules(views=ViewRules(cut_answers=10**6))),
     "views.exactness": (nearly_rounded, Rules(views=ViewRules(exactness=1e-5))),
     "machine_names": (balanced, Rules(machine_names=())),
     "strangeness": (strange, Rules(strangeness=1e6)),

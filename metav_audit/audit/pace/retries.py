@@ -13,8 +13,8 @@ from metav_audit.errors import RemoteError
 LONGEST_PAUSE_S = 120.0
 """The longest pause that a server is granted."""
 
-_OVERLOADED = (502, 503, 504)
-"""Statuses that speak of the server and not of the request."""
+_OF_THE_REQUEST = 500
+"""The one passing status that may speak of the request; gateways' own speak of the server."""
 
 
 class PassingError(RemoteError):
@@ -51,7 +51,7 @@ class PassingError(RemoteError):
         if self.after is not None or self.status is None or self.status < 500:
             return False
         same = (self.status, self.body_sha256) == (earlier.status, earlier.body_sha256)
-        return same and (others_answered or self.status not in _OVERLOADED)
+        return same and (others_answered or self.status == _OF_THE_REQUEST)
 
 
 class RefusedError(RemoteError):

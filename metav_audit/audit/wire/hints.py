@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from metav_audit.adapter import Response
 
@@ -18,11 +20,16 @@ _EPOCH = 1e9
 _NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
 _PART = re.compile(rf"({_NUMBER})(ms|h|m|s)")
 _DURATION = re.compile(rf"(?:{_NUMBER}(?:ms|h|m|s))+")
+_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms", "x-retry-after-ms")
+_SECONDS = ("retry-after", "x-retry-after", "x-ms-retry-after")
+_PAUSES = {"estimatedtime", "retryafter", "retryafterseconds", "retrydelay"}
+"""Names of a pause in a JSON body, without what stands between their words."""
+_DEEPEST = 6
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_RESET = re.compile(r"(x-)?ratelimit-(?P<what>reset|remaining)(?P<of>-[a-z-]+)?")
+_RESET = re.compile(r"(x-)?rate-?limit-(?P<what>reset|remaining)(?P<of>-[a-z-]+)?")
 _PARAMETER = re.compile(rf";\s*([rt])\s*=\s*({_NUMBER})")
 _SAID = re.compile(
-    rf"(?:resets?|retry|again|available) (?:in|after) ~?\s?((?:{_NUMBER}(?:ms|h|m|s)\b)|{_NUMBER}) ?"
+    rf"(?:(?:resets?|retry|again|available) (?:in|after)|wait(?: for)?) ~?\s?((?:{_NUMBER}(?:ms|h|m|s)\b)|{_NUMBER}) ?"
     rf"(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)?\b",
     re.IGNORECASE,
 )
@@ -32,8 +39,10 @@ def wished_pause(response: Response, now: datetime) -> float | None:
     """Read the pause a refusing server wishes, in seconds: finite, not negative, and not capped; None if it says none.
 
     The first of these that says anything: ``retry-after-ms`` and ``retry-after``; the IETF's ``ratelimit``;
-    ``x-ratelimit-reset`` with any ending; ``estimated_time`` in a JSON body; "resets in ~30s" in its text.
+    ``x-ratelimit-reset`` with any ending; ``estimated_time`` or ``retry_after`` anywhere in a JSON body; "resets in
+    ~30s" in its text. A moment is counted from the server's own clock where it tells the time.
     """
+    now = _clock_of(response, now)
     readings: tuple[Callable[[], float | None], ...] = (
         lambda: retry_after(response.headers, now),
         lambda: _ietf(response.headers.get("ratelimit", "")),
@@ -49,8 +58,8 @@ def announced_rest(response: Response, now: datetime) -> float:
 
     It must say outright that nothing remains: in the IETF's ``ratelimit``, or in ``x-ratelimit-remaining``.
     """
-    headers = response.headers
-    if not any("ratelimit" in name for name in headers):
+    headers, now = response.headers, _clock_of(response, now)
+    if not any("ratelimit" in name or "rate-limit" in name for name in headers):
         return 0.0
     spent = {name: text for name, text in headers.items() if _says_none_remains(name, headers)}
     return max(_ietf(headers.get("ratelimit", ""), stated=True) or 0.0, _reset(spent, now) or 0.0)
@@ -62,20 +71,34 @@ def _says_none_remains(name: str, headers: Mapping[str, str]) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Read ``retry-after-ms``, or ``retry-after`` as a number of seconds or a date."""
-    milliseconds = _number(headers.get("retry-after-ms", ""))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    text = headers.get("retry-after", "").strip()
-    seconds = _number(text)
+    """Read ``retry-after-ms``, or ``retry-after`` as a number of seconds, "3s", a moment since 1970 or a date.
+
+    Vendors write either behind ``x-`` or ``x-ms-``, too.
+    """
+    for name in _MILLISECONDS:
+        milliseconds = _number(headers.get(name, ""))
+        if milliseconds is not None:
+            return milliseconds / 1000
+    text = next((headers[name].strip() for name in _SECONDS if headers.get(name, "").strip()), "")
+    seconds = _moment(text, now)
     if seconds is not None or not text:
         return seconds
-    try:
-        date = parsedate_to_datetime(text)
-        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return max(0.0, (aware - now).total_seconds())
-    except (ValueError, OverflowError):
-        return None
+    date = _date(text)
+    return None if date is None else max(0.0, (date - now).total_seconds())
+
+
+def _clock_of(response: Response, now: datetime) -> datetime:
+    """Return the time by the server's own clock, which its moments are told by; ours where it tells none."""
+    return _date(response.headers.get("date", "")) or now
+
+
+def _date(text: str) -> datetime | None:
+    """Read a date as HTTP writes it, or as ISO 8601 does."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        with suppress(ValueError, OverflowError):
+            date = read(text)
+            return date if date.tzinfo else date.replace(tzinfo=UTC)
+    return None
 
 
 def _ietf(text: str, *, stated: bool = False) -> float | None:
@@ -111,11 +134,21 @@ def _duration(text: str) -> float | None:
 
 
 def _estimated(content: bytes) -> float | None:
+    """Read the longest pause that a JSON body names, however deep it lies."""
     try:
         body = json.loads(content) if len(content) <= _READ_BYTES else None
     except (ValueError, RecursionError):
         return None
-    return _number(str(body.get("estimated_time", ""))) if isinstance(body, dict) else None
+    found = [_duration(str(value).strip().lower()) for value in _named(body, _DEEPEST)]
+    return max((seconds for seconds in found if seconds is not None and seconds < _EPOCH), default=None)
+
+
+def _named(part: Any, deeper: int) -> Iterator[Any]:
+    if deeper and isinstance(part, dict | list):
+        for name, inner in part.items() if isinstance(part, dict) else enumerate(part):
+            if str(name).replace("_", "").replace("-", "").lower() in _PAUSES:
+                yield inner
+            yield from _named(inner, deeper - 1)
 
 
 def _said(content: bytes) -> float | None:

@@ -80,6 +80,6 @@ class LocalTransport:
             inputs = np.array(json.loads(content)["inputs"], dtype=np.float32)
             scores = np.asarray(self._function(inputs), dtype=np.float64)
             return Response(200, {}, json.dumps({"scores": scores.tolist()}).encode())
-        # The user's function may raise anything.
-        except FOREIGN as error:
+        # The user's function may raise anything, and in its thread nothing else does.
+        except BaseException as error:
             return Response(500, {}, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
