@@ -7,6 +7,7 @@ from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_as
 from metav_audit.audit.control import control_record, with_control
 from metav_audit.audit.endpoint.file import Endpoint, Limits, Operator, load_endpoints, load_operator
 from metav_audit.audit.endpoint.grant import Grant
+from metav_audit.audit.endpoint.tables import table_lines
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, prepare_folder
 from metav_audit.audit.wire.stamping import post_time_stamp_query
@@ -32,5 +33,6 @@ __all__ = [
     "prepare_folder",
     "put_controls",
     "signed_beside",
+    "table_lines",
     "with_control",
 ]
