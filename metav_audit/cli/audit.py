@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How verdicts are printed, one line an endpoint.")  # fmt: skip
+@click.option("--write", "files", metavar="FILE", type=click.Path(path_type=Path), multiple=True,
+              help="Write the run for other programs: .sarif, .junit.xml or .prom; repeatable.")  # fmt: skip
 @click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True, help="The PDFs' paper.")
 def command(
     bundle: Path,
@@ -52,6 +54,7 @@ def command(
     parallel: int,
     dry_run: bool,
     form: str,
+    files: tuple[Path, ...],
     paper: Paper,
 ) -> int:
     """Ask the APIs of ENDPOINTS the fingerprint of BUNDLE, and decide.
@@ -77,6 +80,10 @@ def command(
     the suspect's own rule; with fewer than 20, or with more matches than
     promised, no verdict is given.
 
+    --write leaves a file whose ending names its format: .sarif (SARIF 2.1.0),
+    .junit.xml or .xml (JUnit), .prom (Prometheus). It is written whatever the
+    exit code, once every endpoint has been asked.
+
     Exit code: 1 a match, whatever else failed; 4 the endpoint could not be
     asked, or the control failed; 5 some of several endpoints failed and none is
     a match; 3 inconclusive; 0 no match. A control that matches does not count.
@@ -84,9 +91,12 @@ def command(
     from metav_audit.audit import Grant, control_endpoints, load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle, planned_places
     from metav_audit.casework import audit_and_report
+    from metav_audit.cli.outputs import Outputs
 
+    outputs = Outputs(files, endpoints)
     fingerprint, grant = FingerprintBundle.load(bundle), Grant(frozenset(secrets), allow_python)
     suspects, sealer = load_endpoints(endpoints, fingerprint.task, grant), _sealer(endpoints)
+    outputs.locate(suspects)
     run = _now().strftime("%Y-%m-%dT%H-%M-%S.%fZ")
     folder = out / run if new_run else out
     with ExitStack() as stack:
@@ -103,7 +113,7 @@ def command(
             fingerprint, suspects, folder, control=name, blind=blind, sealer=sealer, paper=paper, parallel=parallel,
             finish=lines.finish, gathered=_count, complain=complain, progress=_tell, grant=grant,
         )  # fmt: skip
-    return exit_code(case)
+    return outputs.write(case, fingerprint, run, _now(), exit_code(case))
 
 
 def _sealer(endpoints: Path) -> Sealer | None:
