@@ -42,6 +42,7 @@ from metav_audit.evidence.timestamp import (
     fetch_time_stamp,
     read_certificates,
 )
+from metav_audit.evidence.verdict_statement import write_verdict_statement
 from metav_audit.evidence.weighing import Sealer, close_folder, closing_of, custody_of, seal_folder
 
 __all__ = [
@@ -111,4 +112,5 @@ __all__ = [
     "supplier_of",
     "unpacked",
     "write_sums",
+    "write_verdict_statement",
 ]

@@ -45,14 +45,7 @@ class Statement:
         Raises:
             EvidenceError: it holds what JSON cannot say for certain; see ``canonical``.
         """
-        return canonical(
-            {
-                "_type": STATEMENT_TYPE,
-                "subject": [{"name": self.subject, "digest": {"sha256": self.sha256}}],
-                "predicateType": self.predicate_type,
-                "predicate": dict(self.predicate),
-            }
-        )
+        return write_statement({self.subject: self.sha256}, self.predicate_type, self.predicate)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -129,6 +122,27 @@ def canonical(value: Any) -> bytes:
     return text
 
 
+def write_statement(subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any]) -> bytes:
+    """Write an in-toto Statement about one or several subjects as canonical JSON.
+
+    Args:
+        subjects: SHA-256 in hexadecimal, by name.
+        predicate_type: a URI that says what the predicate means.
+        predicate: what is stated; JSON types.
+
+    Raises:
+        EvidenceError: it holds what JSON cannot say for certain; see ``canonical``.
+    """
+    return canonical(
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in subjects.items()],
+            "predicateType": predicate_type,
+            "predicate": dict(predicate),
+        }
+    )
+
+
 def pae(payload_type: str, payload: bytes) -> bytes:
     """Return DSSE's pre-authentication encoding: the bytes that a signature is over."""
     kind = payload_type.encode()
@@ -141,7 +155,11 @@ def sign(statement: Statement, key: SigningKey) -> Envelope:
     Raises:
         EvidenceError: it cannot be written as canonical JSON.
     """
-    payload = statement.to_bytes()
+    return sign_payload(statement.to_bytes(), key)
+
+
+def sign_payload(payload: bytes, key: SigningKey) -> Envelope:
+    """Sign a statement that is already written."""
     return Envelope(payload, PAYLOAD_TYPE, key.public.key_id, key.sign(pae(PAYLOAD_TYPE, payload)))
 
 
