@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from metav_audit.errors import ConfigurationError, RemoteError
 from metav_audit.report import Entry
 from metav_audit.report.as_junit import render_junit
-from metav_audit.report.as_prometheus import METRICS, render_prometheus
+from metav_audit.report.as_prometheus import METRICS, OUTCOMES, render_prometheus
 from metav_audit.report.as_sarif import RULES, render_sarif
 from metav_audit.report.outputs import ENDINGS, check_outputs, write_output
 from metav_audit.report.run import Run, Standing
@@ -51,7 +51,7 @@ def entries(tmp_path_factory):
         make_folder(root / name, model, bundle=BUNDLE, unanswered=left, endpoint={"name": name})
         if name != "own":
             (root / name / "positive-control.json").write_bytes(PASSED.to_bytes())
-    error = RemoteError(f"endpoint gone: no connection\x1b[2J; see {root / 'gone'}")
+    error = RemoteError(f"endpoint gone: no connection\x1b[2J [free](https://example.org) {{0}}; see {root / 'gone'}")
     return (*read_entries(root), Entry.failed("gone", AuditFolder(root / "gone"), error))
 
 
@@ -230,7 +230,10 @@ def test_what_a_stranger_wrote_is_shown_and_does_nothing(make_run):
     for content in (render_sarif(run), render_junit(run), render_prometheus(run)):
         assert b"\x1b" not in content
         assert b"/fleet" not in content
-    assert r"no connection\x1b[2J; see gone" in junit(run)[0]["gone"][0].get("message")
+    told = r"no connection\x1b[2J [free](https://example.org) {0}; see gone"
+    assert told in junit(run)[0]["gone"][0].get("message")
+    shown = sarif(run)["results"][-1]["message"]["text"]
+    assert told.replace("](", "] (").replace("{0}", "{{0}}") in shown
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
@@ -268,6 +271,13 @@ def test_where_no_file_can_be_written_is_known_before(tmp_path):
     for path in (tmp_path / "a.sarif", tmp_path / "file" / "a.prom"):
         with pytest.raises(ConfigurationError, match="no file can be written at"):
             check_outputs([path])
+
+
+def test_the_page_names_every_ending_metric_rule_and_standing():
+    """docs/outputs.md."""
+    page = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text()
+    names = [*ENDINGS, *(f"metav_audit_{name}" for name in METRICS), *RULES, *OUTCOMES]
+    assert not [name for name in names if f"`{name}`" not in page]
 
 
 @pytest.mark.parametrize("standing", Standing)
