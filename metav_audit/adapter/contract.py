@@ -156,7 +156,9 @@ class Adapter(ABC):
             options = cls.Options.model_validate({**usual, **fields})
             task.output.check_kind(options.scores)
         except ValidationError as error:
-            problem = first_problem(error, model=cls.Options, beside=("headers", "limits", "signing", "credentials"))
+            problem = first_problem(
+                error, model=cls.Options, beside=("headers", "limits", "not_secret", "signing", "credentials")
+            )
             raise ConfigurationError(f"adapter {cls.name}: {problem}") from None
         except AnswerError as error:
             raise ConfigurationError(f"adapter {cls.name}: {error}") from None

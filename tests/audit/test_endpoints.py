@@ -106,12 +106,15 @@ HUSH = "q8ZrT2mVx7LbN4kWc9YpD3sF"
         BASE + f'[endpoints.a.headers]\nX-Whatever = "${{A}} {HUSH}"',
         BASE + '[endpoints.a.headers]\nX-Whatever = "Basic aHVudGVyMg=="',
         BASE + '[endpoints.a.headers]\nX-Whatever = "Bearer hunter2"',
-        BASE + '[endpoints.a.headers]\nX-Whatever = "0123456789abcdef0123456789abcdef"',
+        BASE + '[endpoints.a.headers]\nX-Key = "hunter2"',
+        BASE + '[endpoints.a.headers]\nX-Pass = "hunter2"',
+        BASE + '[endpoints.a.headers]\nAuthorization = "Basic aHVudGVyOmh1bnRlcjI= ${T}"',
+        TEMPLATE + 'body = {x = "{{input}}", pwd = "hunter2"}',
+        TEMPLATE + 'body = {x = "{{input}}", ghp_hunter2hunter2hunter2hunter2 = "x"}',
         BASE + 'input_name = "sk-hunter2hunter2"',
         BASE + 'input_name = "AKIAHUNTER2HUNTER2XX"',
         BASE + 'input_name = "eyJhunter2hunter2.eyJhunter2hunter2.x"',
         BASE + 'input_name = "ghp_hunter2hunter2hunter2hunter2"',
-        BASE + f'input_name = "{HUSH}"',
         BASE + 'input_name = "${TOKEN}"',
         BASE + 'api_key = "hunter2"',
         BASE.replace("http://host", "http://me:hunter2@host"),
@@ -143,11 +146,37 @@ def test_a_literal_secret_is_refused_and_not_repeated(tmp_path, text):
         BASE.replace("host:8080", "host/runs/0123456789abcdef0123456789abcdef"),
         TEMPLATE + 'body = {key = "{{input}}", max_tokens = 5, tokenizer = "bert"}',
         TEMPLATE + 'body = "{{input}}"\nlabel_map = {token = "class 1", secret = "class 2"}',
+        BASE + 'input_name = "huggingfacePytorchInference20240516"',
+        BASE + f'input_name = "{HUSH}"',
+        TEMPLATE + 'body = "{{input}}"\nanswer = "predictions.DigitsClassifierEndpointV2Prod2024.scores"',
+        TEMPLATE.replace("/api", "/v1/DigitsClassifierEndpointV2Prod2024/predict") + 'body = "{{input}}"',
+        TEMPLATE.replace("/api", "/api?version=0123456789abcdef0123456789abcdef01234567") + 'body = "{{input}}"',
+        TEMPLATE.replace("/api", "/api?deployment=HuggingFaceResnet50Prod20240516a&code=predict")
+        + 'body = "{{input}}"',
+        TEMPLATE + 'body = {x = "{{input}}", max_tokens = "5", pad_token = "<pad>", token_type = "a", key = "image"}',
+        TEMPLATE + 'body = {x = "{{input}}", version = "sha256:0123456789abcdef0123456789abcdef", code = "predict"}',
+        BASE + '[endpoints.a.headers]\ntraceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"',
+        BASE + '[endpoints.a.headers]\nX-Request-Id = "0af7651916cd43dd8448eb211c80319c"',
+        BASE + '[endpoints.a.headers]\nazureml-model-deployment = "ResNet50ImageClassifierProdBlue2"',
+        BASE + '[endpoints.a.headers]\nX-Token-Limit = "5"',
+        BASE + '[endpoints.a.headers]\nX-Whatever = "0123456789abcdef0123456789abcdef"',
+        BASE + f'not_secret = ["headers.X-Whatever"]\n[endpoints.a.headers]\nX-Whatever = "{HUSH}"',
+        TEMPLATE + f'not_secret = ["body.seed"]\nbody = {{x = "{{{{input}}}}", seed = "{HUSH}"}}',
     ],
 )
 def test_what_is_no_secret_is_taken(tmp_path, text):
     """Names, versions, identifiers and labels are not mistaken for secrets."""
     assert len(load(tmp_path, text)) == 1
+
+
+def test_a_refusal_says_how_to_declare_what_is_no_secret(tmp_path):
+    """By its place in the endpoint's table, which is then taken."""
+    text = '[endpoints.a.headers]\nX-Api-Key = "public"'
+    with pytest.raises(SecretError, match=r'not_secret = \["headers.X-Api-Key"\]'):
+        load(tmp_path, BASE + text)
+    assert load(tmp_path, BASE + 'not_secret = ["headers.X-Api-Key"]\n' + text)
+    with pytest.raises(ConfigurationError, match="list of places"):
+        load(tmp_path, BASE + 'not_secret = "headers.X-Api-Key"\n' + text)
 
 
 def test_an_expanded_secret_is_never_shown(tmp_path, monkeypatch):

@@ -106,7 +106,10 @@ class Endpoint:
         options = dict(fields)
         headers = _headers(where, options.pop("headers", {}))
         adapter, signing, credentials = (options.pop(each, None) for each in ("adapter", "signing", "credentials"))
-        refuse_literals(where, headers, options)
+        declared = options.pop("not_secret", [])
+        if not isinstance(declared, list) or not all(isinstance(each, str) for each in declared):
+            raise ConfigurationError(f'{where}.not_secret is no list of places: write it like ["headers.X-Build"]')
+        refuse_literals(where, headers, options, declared)
         for part, table in (("signing", signing), ("credentials", credentials)):
             refuse_literals(f"{where}.{part}", {}, table if isinstance(table, dict) else {})
         limits = _table(Limits, "limits", options.pop("limits", {}), where)

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -24,16 +24,23 @@ SHORTEST = 4
 
 _SENSITIVE_NAME = re.compile(
     r"authorization|api[-_]?key|access[-_]?key|token(?!i)|secret|cookie|passw(or)?d|credential|signature"
-    r"|subscription-key|functions-key|(^|[-_])auth$|^(key|sig|code)$",
+    r"|subscription-key|functions-key|(^|[-_])(auth|pass|pwd|access)$|-key$",
     re.IGNORECASE,
 )
+_PERHAPS_SENSITIVE = re.compile(r"^(key|sig|code)$", re.IGNORECASE)
+"""Names of credentials, of ordinary things as well: they are the former where a digit stands in the value, or much."""
+_ORDINARY_NAME = re.compile(
+    r"version|revision|deployment|traceparent|(^|[-_.])(ids?|name|model|endpoint|variant|stage|trace|request|hash|sha\d*|digest"
+    r"|limit|type)([-_.]|$)|tokens$|(pad|bos|eos|sep|cls|mask|unk|stop|start|end)_token$",
+    re.IGNORECASE,
+)
+"""Names whose values are long and look random, and are no secrets."""
 _TOKEN = re.compile(
-    r"\bbearer\s+[^\s$]|^basic\s+[a-z0-9+/=]{6,}$|(?-i:\bsk-[A-Za-z0-9_-]{8,}|\b(AKIA|ASIA)[0-9A-Z]{12,}|\beyJ[\w-]{8,}\.[\w-]+"
+    r"\bbearer\s+[^\s$]|\bbasic\s+[a-z0-9+/=]{6,}|(?-i:\bsk-[A-Za-z0-9_-]{8,}|\b(AKIA|ASIA)[0-9A-Z]{12,}|\beyJ[\w-]{8,}\.[\w-]+"
     r"|\bgh[pousr]_\w{16,}|\bgithub_pat_|\bhf_[A-Za-z0-9]{16,}|\bxox[abprs]-|\bAIza[\w-]{20,}|\bya29\.|-----BEGIN )",
     re.IGNORECASE,
 )
 _RUN = re.compile(r"[A-Za-z0-9+=]{24,}")
-_HEX = re.compile(r"[0-9a-fA-F]{32,}")
 _NO_TEXT = frozenset({float, int, bool, type(None)})
 _DROPPED = "[dropped, for it showed "
 _INSTEAD = 'put it in an environment variable and write "${NAME}" in a header'
@@ -156,43 +163,71 @@ def _spellings(named: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found.items(), key=lambda pair: -len(pair[0])))
 
 
-def refuse_literals(where: str, headers: Mapping[str, str], options: Mapping[str, Any]) -> None:
+def refuse_literals(
+    where: str, headers: Mapping[str, str], options: Mapping[str, Any], declared: Collection[str] = ()
+) -> None:
     """Raise SecretError if a secret stands as a literal among an endpoint's headers or options.
 
-    No message repeats the value.
+    The rule is by place: what headers, queries and the keys of a body name a credential. Tokens of known forms are
+    refused anywhere; a long random run where nothing says what it is. No message repeats the value.
+
+    Args:
+        where: the endpoint's table.
+        headers: header templates by name.
+        options: everything else of the table.
+        declared: places, such as "headers.X-Build", that the file declares to hold no secret.
     """
     for name, value in headers.items():
-        _check_header(f"{where}.headers.{name}", name, value)
+        _check_header(f"{where}.headers.{name}", name, value, declared=f"headers.{name}" in declared)
     for path, name, value in _texts(options):
-        _check_option(f"{where}.{path}", name, value, top="." not in path)
+        _check_option(f"{where}.{path}", name, value, top="." not in path, declared=path in declared)
 
 
-def _check_header(place: str, name: str, value: str) -> None:
+def _check_header(place: str, name: str, value: str, *, declared: bool) -> None:
     if PASSPHRASE in VARIABLE.findall(value):
         raise SecretError(f"{place} names {PASSPHRASE}: the key's passphrase is never sent")
     rest = VARIABLE.sub("", value)
     if "${" in rest:
         raise ConfigurationError(f'{place} holds a "${{" that names no variable: write "${{NAME}}"')
-    if _SENSITIVE_NAME.search(name) and rest == value:
-        raise SecretError(f"{place} looks like a credential: {_INSTEAD}")
-    if _looks_secret(rest, strictly=True):
-        raise SecretError(f"{place} holds what looks like a literal secret: {_INSTEAD}")
+    if not declared:
+        if _names_credential(name, value) and rest == value:
+            raise SecretError(f"{place} looks like a credential: {_INSTEAD}{_declare(place)}")
+        if _looks_secret(rest, name):
+            raise SecretError(f"{place} holds what looks like a literal secret: {_INSTEAD}{_declare(place)}")
 
 
-def _check_option(place: str, name: str, value: str, top: bool) -> None:
+def _check_option(place: str, name: str, value: str, *, top: bool, declared: bool) -> None:
     if "${" in value:
         raise SecretError(f"{place} names an environment variable: only header values are expanded")
-    # Below the top, only a request's body has keys that a server reads; a label may be called anything.
-    named = _SENSITIVE_NAME.search(name) is not None and "{{" not in value
-    if named and (top or ".body." in place):
-        raise SecretError(f"{place} looks like a credential: {_INSTEAD}")
-    if _looks_secret(value, strictly=".body" in place):
-        raise SecretError(f"{place} holds what looks like a literal secret: {_INSTEAD}")
+    in_body = ".body." in place or place.endswith(".body")
+    if not declared:
+        # Below the top, only a request's body has keys that a server reads; a label may be called anything.
+        if (top or in_body) and "{{" not in value and _names_credential(name, value):
+            raise SecretError(f"{place} looks like a credential: {_INSTEAD}{_declare(place)}")
+        # What a field is for is declared by its name; a body's values are anybody's.
+        if _TOKEN.search(name):
+            above = place.removesuffix(f".{name}")
+            raise SecretError(f"a key in {above} is what looks like a literal secret: {_INSTEAD}")
+        if _TOKEN.search(value) or (in_body and _looks_secret(value, name)):
+            raise SecretError(f"{place} holds what looks like a literal secret: {_INSTEAD}{_declare(place)}")
     if re.match(r"https?://", value, re.IGNORECASE):
-        _check_url(place, value)
+        _check_url(place, value, declared=declared)
 
 
-def _check_url(place: str, url: str) -> None:
+def _declare(place: str) -> str:
+    path = place.split(".", 2)[-1]
+    return f'; if it is no secret, say so in the endpoint\'s table: not_secret = ["{path}"]'
+
+
+def _names_credential(name: str, value: str) -> bool:
+    if _ORDINARY_NAME.search(name):
+        return False
+    if _SENSITIVE_NAME.search(name):
+        return True
+    return bool(_PERHAPS_SENSITIVE.match(name)) and (len(value) > 20 or any(each.isdigit() for each in value))
+
+
+def _check_url(place: str, url: str, *, declared: bool) -> None:
     try:
         parts = urlsplit(url)
         valid = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not parts.fragment
@@ -202,16 +237,18 @@ def _check_url(place: str, url: str) -> None:
         raise ConfigurationError(f"{place} is not a valid address: write it like https://host:port/path")
     if "@" in parts.netloc:
         raise SecretError(f"{place} holds a user or password: {_INSTEAD}")
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if _SENSITIVE_NAME.search(name) or _looks_secret(value, strictly=True):
-            raise SecretError(f"{place} holds a credential in its query parameter {name!r}: {_INSTEAD}")
+    for name, value in () if declared else parse_qsl(parts.query, keep_blank_values=True):
+        if _names_credential(name, value) or _looks_secret(value, name):
+            raise SecretError(
+                f"{place} holds a credential in its query parameter {name!r}: {_INSTEAD}{_declare(place)}"
+            )
 
 
-def _looks_secret(text: str, strictly: bool) -> bool:
-    """Say whether a text holds a token of a known form or a long random run; ``strictly`` counts long hex as one."""
-    if _TOKEN.search(text) or (strictly and _HEX.search(text)):
+def _looks_secret(text: str, name: str) -> bool:
+    """Say whether a text holds a token of a known form, or a long random run under a name that explains none."""
+    if _TOKEN.search(text):
         return True
-    return any(_is_random(run) for run in _RUN.findall(text))
+    return not _ORDINARY_NAME.search(name) and any(_is_random(run) for run in _RUN.findall(text))
 
 
 def _is_random(run: str) -> bool:
