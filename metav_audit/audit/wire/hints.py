@@ -7,15 +7,17 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from metav_audit.adapter import Response
 
 _READ_BYTES = 4096
-_EPOCH = 1e9
+_EPOCH = 1.2e9
 """A greater number of seconds is a moment since 1970, not a pause."""
+_ASTRAY = timedelta(hours=26)
+"""A server's clock goes wrong by an hour, or by its time zone; further off it is not believed."""
 
 _NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
 _PART = re.compile(rf"({_NUMBER})(ms|h|m|s)")
@@ -89,7 +91,8 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 def _clock_of(response: Response, now: datetime) -> datetime:
     """Return the time by the server's own clock, which its moments are told by; ours where it tells none."""
-    return _date(response.headers.get("date", "")) or now
+    its = _date(response.headers.get("date", ""))
+    return its if its is not None and abs(its - now) <= _ASTRAY else now
 
 
 def _date(text: str) -> datetime | None:
