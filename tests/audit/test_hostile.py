@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -44,7 +45,9 @@ def audit(server, tmp_path) -> Callable[[object], Verdict]:
         server.fault = fault
         server.log.clear()
         asked = endpoint(server.url, TASK, batch=BATCH, limits=limits)
-        return decide(BUNDLE, read(BUNDLE, audit_endpoint(BUNDLE, asked, tmp_path / str(name))))
+        nonce = sha256(str(name).encode()).hexdigest()[:32]
+        transcript = audit_endpoint(BUNDLE, asked, tmp_path / str(name), draw=lambda: nonce)
+        return decide(BUNDLE, read(BUNDLE, transcript))
 
     return run
 
@@ -112,7 +115,8 @@ def balanced(seed: int, rng: np.random.Generator) -> Trick:
 
 
 def diced(seed: int, rng: np.random.Generator) -> Trick:
-    models, dice = [derived(seed), independent(seed)], rng.integers(2, size=4 * REQUESTS)
+    # Each model in its half of as many requests as an audit has: dice that fell one way throughout would be one model.
+    models, dice = [derived(seed), independent(seed)], np.tile(rng.permutation(np.arange(REQUESTS) % 2), 4)
     return lambda number, inputs: models[dice[number]](inputs)
 
 
