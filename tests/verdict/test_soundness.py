@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from metav_audit.bundle import Calibration, ErrorRates
-from metav_audit.drill.stage import with_table
 from metav_audit.verdict import RULES, CalibrationScores, Scored, VerdictOutcome, calibration_doubts, conclude, judge
 from metav_audit.verdict.soundness import following
 from metav_audit.verify import verify_folder
-from tests.builders import linear_model, make_bundle, make_siblings_bundle, make_task, with_natural
+from tests.builders import linear_model, make_bundle, make_siblings_bundle, make_task, weighed, with_natural
 from tests.folders import make_folder
 from tests.verdict.test_decide import card, transcript
 
@@ -27,7 +26,7 @@ def shuffled(bundle, rows, *, alike=False, seed=0):
     one = rng.permutation(answers.shape[1])
     for at in rows:
         answers[at] = answers[at][one if alike else rng.permutation(answers.shape[1])]
-    return with_table(replace(bundle, calibration=Calibration(answers, bundle.calibration.models)))
+    return weighed(replace(bundle, calibration=Calibration(answers, bundle.calibration.models)))
 
 
 def invented(bundle, *, alike=False):
