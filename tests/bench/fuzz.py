@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -256,10 +257,14 @@ def decoders(work: Path) -> Iterator[Target]:
     del work
     model, inputs = linear_model(TASK, 0), TASK.domain.sample(3, np.random.default_rng(0))
 
-    def answers(name: str) -> st.SearchStrategy[tuple[str, int, dict[str, str], bytes]]:
+    @cache
+    def recorded(name: str) -> Response:
+        # Once: a server of jobs gives each a number of its own.
         case = CASES[name]
-        request = case.open().encode(inputs[: case.most])
-        response = case.speak(model, request)
+        return case.speak(model, case.open().encode(inputs[: case.most]))
+
+    def answers(name: str) -> st.SearchStrategy[tuple[str, int, dict[str, str], bytes]]:
+        response = recorded(name)
         body = spoiled(response.content)
         with suppress(ValueError):
             body |= altered(json.loads(response.content)).map(writable)
