@@ -6,7 +6,7 @@ The client alone sends, waits, counts, retries and journals, so that no adapter 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -143,8 +143,10 @@ class Adapter(ABC):
         self.options = options
 
     @classmethod
-    def open(cls, task: TaskSpec, fields: Mapping[str, Any]) -> Self:
+    def open(cls, task: TaskSpec, fields: Mapping[str, Any], beside: Collection[str] = ()) -> Self:
         """Check ``fields`` against ``Options`` and build the adapter.
+
+        ``beside`` names keys that others read, one of which may have been meant by an unknown one.
 
         Where the task is no classification, ``scores`` is "value" unless the fields say otherwise.
 
@@ -156,9 +158,7 @@ class Adapter(ABC):
             options = cls.Options.model_validate({**usual, **fields})
             task.output.check_kind(options.scores)
         except ValidationError as error:
-            problem = first_problem(
-                error, model=cls.Options, beside=("headers", "limits", "not_secret", "signing", "credentials")
-            )
+            problem = first_problem(error, model=cls.Options, beside=beside)
             raise ConfigurationError(f"adapter {cls.name}: {problem}") from None
         except AnswerError as error:
             raise ConfigurationError(f"adapter {cls.name}: {error}") from None

@@ -19,6 +19,7 @@ _FIGURE = re.compile(r'src="data:image/svg\+xml;base64,[A-Za-z0-9+/=]*"')
 
 _WORDS = re.compile(rb"<text[^>]*>([^<]*)</text>")
 _COORDINATES = re.compile(rb'(?:\bd|\bx|\by|\btransform)="([^"]*)"')
+_LOOKS = re.compile(rb'(?:fill|stroke|stop-color|opacity)(?:-width|-opacity)?\s*[:=]\s*"?\s*[#\w.]+')
 _NUMBER = re.compile(rb"-?[0-9]+\.?[0-9]*(?:e-?[0-9]+)?")
 
 TOLERANCE = 1e-9
@@ -93,7 +94,7 @@ def html_agreement(recorded: bytes, recomputed: bytes) -> str:
 
 
 def _compare_figures(number: int, recorded: bytes, recomputed: bytes) -> None:
-    """Compare the words of two SVG files, and where their points lie."""
+    """Compare the words and colours of two SVG files, and where their points lie."""
     words = [_WORDS.findall(svg) for svg in (recorded, recomputed)]
     points = [
         [float(each) for place in _COORDINATES.findall(svg) for each in _NUMBER.findall(place)]
@@ -101,6 +102,8 @@ def _compare_figures(number: int, recorded: bytes, recomputed: bytes) -> None:
     ]
     if words[0] != words[1]:
         raise EvidenceError(f"figure {number} says other words than one drawn anew")
+    if _LOOKS.findall(recorded) != _LOOKS.findall(recomputed) and len(points[0]) == len(points[1]):
+        raise EvidenceError(f"figure {number} has other colours or lines than one drawn anew")
     if len(points[0]) != len(points[1]):
         raise NotComparedError(f"every word agrees; figure {number} was drawn by another program in another way")
     if any(abs(is_ - was) > POINT for is_, was in zip(*points, strict=True)):

@@ -6,7 +6,6 @@ from metav_audit.report.entries import Entry
 from metav_audit.report.formats import FORMATS, Paper
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.writing import (
-    is_made_here,
     load_report,
     rebuild_reports,
     report_of,
@@ -19,7 +18,6 @@ __all__ = [
     "Entry",
     "EvidenceReport",
     "Paper",
-    "is_made_here",
     "load_report",
     "rebuild_reports",
     "report_of",

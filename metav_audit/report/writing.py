@@ -85,13 +85,6 @@ def rebuild_reports(folder: AuditFolder, decision: Decision, custody: Custody) -
     return {f"report.{name}": content for name, content in _rendered(report, folder, FORMATS, paper).items()}
 
 
-def is_made_here(pdf: bytes) -> bool:
-    """Say whether the programs installed here would make the same bytes of the same evidence."""
-    from metav_audit.report import as_pdf
-
-    return as_pdf.is_made_here(pdf)
-
-
 def _rendered(report: EvidenceReport, folder: AuditFolder, formats: Sequence[str], paper: Paper) -> dict[str, bytes]:
     """Return the report in each format; what several of them hold, figures and the table, is made once."""
     images: Mapping[str, bytes] | None = None

@@ -8,7 +8,7 @@ mistake fits.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -98,7 +98,7 @@ class _Compared:
         both = Features(np.concatenate([shown.values, own.values]), np.concatenate([shown.mask, own.mask]))
         target = np.concatenate([bundle.reference, natural.reference])
         models = np.concatenate([bundle.calibration.features[: len(natural.models)], natural.models], axis=1)
-        still = OutputView(view.top, view.decimals, view.label_only)
+        still = replace(view, noise=0.0, seed=0)
         return cls(bundle.task.output, still, natural, both, target, models, natural.misread)
 
     def right(self, own: Features) -> float:

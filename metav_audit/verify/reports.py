@@ -9,7 +9,7 @@ from typing import Any
 from metav_audit.errors import EvidenceError
 from metav_audit.evidence import csv_difference, html_agreement, json_difference, pdf_agreement
 from metav_audit.files import read_regular
-from metav_audit.report import is_made_here, rebuild_reports
+from metav_audit.report import rebuild_reports
 from metav_audit.verdict import MAX_FILE_BYTES, AuditFolder
 
 
@@ -34,6 +34,8 @@ class Reports:
 
     def pdf(self, *evidence: Any) -> str:
         """Compare report.pdf, byte for byte where the same programs made it, else its words, points and attachments."""
+        from metav_audit.report.as_pdf import is_made_here
+
         recorded, written = self._pair("report.pdf", evidence)
         if not recorded.startswith(b"%PDF"):
             raise EvidenceError("it is no PDF file: write it again with 'metav-audit report'")

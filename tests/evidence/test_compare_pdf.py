@@ -115,3 +115,13 @@ def test_whatever_the_file_holds_is_an_error_of_the_file(pdf, data):
     end = data.draw(st.one_of(st.just(len(pdf)), st.integers(0, len(pdf))))
     with contextlib.suppress(EvidenceError, NotComparedError):
         pdf_agreement(bytes(content[:end]), pdf)
+
+
+def test_other_colours_are_found(pdf):
+    """Derived and independent models have a colour each: exchanged, the figures say the opposite."""
+
+    def recoloured(page):
+        return re.sub(rb"([0-9.]+) ([0-9.]+) ([0-9.]+) (rg|scn|sc|RG|SCN|SC)\b", rb"\3 \2 \1 \4", page)
+
+    with pytest.raises(EvidenceError, match="other colours"):
+        pdf_agreement(by_another(pdf, recoloured), pdf)

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from metav_audit.errors import AnswerError
 from metav_audit.task import LOG_FLOOR, Answer, ClassScores, ScoreKind, features
+from metav_audit.task.answers import check_answer
 from metav_audit.task.outputs import clipped_log_probabilities
 
 THREE = ClassScores(("a", "b", "c"))
@@ -124,3 +125,13 @@ def test_an_answer_that_cannot_be_is_refused(scores, kind, said):
 def test_rounding_is_forgiven(scores):
     """Probabilities rounded by the API to two decimals are taken."""
     assert np.isfinite(features([Answer(scores)], THREE, ScoreKind.PROBABILITY).values).all()
+
+
+def test_percents_that_were_cut_off_are_shares_all_the_same():
+    """Each class may have lost up to one; what lost more, or has more decimals, is refused."""
+    space = ClassScores(tuple("abcdefghij"))
+    check_answer(Answer((0.55, *[0.04] * 9)), space, ScoreKind.PROBABILITY)
+    check_answer(Answer((55.0, *[4.0] * 9)), space, ScoreKind.PERCENT)
+    for scores in ((0.45, *[0.04] * 9), (0.551, *[0.041] * 9)):
+        with pytest.raises(AnswerError, match="declare what the API returns"):
+            check_answer(Answer(scores), space, ScoreKind.PROBABILITY)

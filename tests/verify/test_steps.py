@@ -259,6 +259,14 @@ def test_figures_of_another_program_are_compared_by_their_words_and_points(folde
     assert html_step(folder, drawn_by_another(page).replace("no match", "a match")).status is Status.FAILED
 
 
+def test_figures_of_other_colours_are_found(folder):
+    """Derived and independent models have a colour each."""
+    page = (folder / "report.html").read_text()
+    exchanged = drawn_by_another(page, lambda svg: svg.replace(b"#0072b2", b"#c4560a"))
+    step = html_step(folder, exchanged)
+    assert (step.status, "other colours" in step.detail) == (Status.FAILED, True)
+
+
 def test_figures_that_cannot_be_compared_are_not_checked(folder):
     """Drawn in another way altogether: nobody can tell, and so it does not pass."""
     page = (folder / "report.html").read_text()

@@ -31,6 +31,8 @@ from metav_audit.transcript import EndpointRecord
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = {"content-length", "transfer-encoding", "connection", "accept-encoding"}
+_BESIDE = ("adapter", "credentials", "headers", "limits", "not_secret", "signing")
+"""Keys of an endpoint's table that are no options of its adapter."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _MAX_FILE_BYTES = 1 << 20
 _Table = TypeVar("_Table", bound=BaseModel)
@@ -120,7 +122,7 @@ class Endpoint:
             source = None if credentials is None else open_source(credentials)
             _check_source(source, signing, headers)
             source = source.near(signer.region) if source and signer else source
-            opened = cls(name, find_adapter(adapter).open(task, options), headers, limits, signer, source)
+            opened = cls(name, find_adapter(adapter).open(task, options, _BESIDE), headers, limits, signer, source)
             _check_way(opened)
             return opened
         except ConfigurationError as error:

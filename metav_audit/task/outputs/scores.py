@@ -145,7 +145,10 @@ def clipped_log_probabilities(raw: NDArray[Any], kind: ScoreKind) -> Values:
 
 def _check_distribution(shares: Sequence[float], complete: bool, kind: ScoreKind) -> None:
     total = sum(shares)
-    wrong_sum = abs(total - 1) > _SUM_TOLERANCE if complete else total > 1 + _SUM_TOLERANCE
+    # Whole percents that were cut off and not rounded lose up to one each.
+    whole = all(abs(100 * share - round(100 * share)) < 1e-6 for share in shares)
+    missing = max(_SUM_TOLERANCE, 0.01 * len(shares) if whole else 0.0)
+    wrong_sum = total > 1 + _SUM_TOLERANCE or (complete and total < 1 - missing)
     if min(shares) < -1e-3 or wrong_sum:
         raise AnswerError(
             f"the scores do not look like the declared kind '{kind}' (smallest {min(shares):g}, sum {total:g}): "
