@@ -11,7 +11,7 @@ from metav_audit.errors import FOREIGN, EvidenceError
 from metav_audit.evidence.compare import POINT, NotComparedError
 
 _PLACES = frozenset({b"m", b"l", b"c", b"v", b"y", b"re", b"cm", b"Td", b"TD", b"Tm"})
-"""PDF's operators that say where something is drawn (ISO 32000-1, annex A); colours, widths and glyphs stay the same."""
+"""PDF's operators that say where something is drawn (ISO 32000-1, annex A); colours and glyphs stay the same."""
 
 Drawn = list[tuple[Any, bytes]]
 """Operands and operator, one after the other."""
