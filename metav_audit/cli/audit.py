@@ -125,7 +125,7 @@ def _sealer(endpoints: Path) -> Sealer | None:
     operator = load_operator(endpoints)
     if operator.key is None:
         return None
-    from metav_audit.cli.commit import stamper_of
+    from metav_audit.cli.stamping import stamper_of
     from metav_audit.evidence import Sealer, read_key
 
     return Sealer(read_key(operator.key, os.environ), stamper_of(operator.tsa, operator.tsa_cert))

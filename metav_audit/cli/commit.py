@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from metav_audit.cli.echo import echo
-
-if TYPE_CHECKING:
-    from metav_audit.evidence import Stamper
+from metav_audit.cli.stamping import stamp_options, stamper_of
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--key", required=True, help="The key's path, or env:NAME for a variable that holds its PEM.")
-@click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
-@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
+@stamp_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file; BUNDLE/commitment.json by default.")
 @click.option("--register", type=click.Path(path_type=Path), metavar="FILE",
               help="Where the key's commitments are numbered; KEY.commitments by default.")  # fmt: skip
@@ -66,18 +62,3 @@ def command(
         echo(f"{finding.name}: {finding.detail}", err=True)
     if stamper is None:
         echo("warning: without --tsa nothing but your own word says when this was signed", err=True)
-
-
-def stamper_of(url: str | None, certificate: Path | str | None) -> Stamper | None:
-    """Return what fetches time stamps from ``url``, checked against ``certificate``; None for neither."""
-    from functools import partial
-
-    from metav_audit.audit import post_time_stamp_query
-    from metav_audit.evidence import fetch_time_stamp, read_certificates
-
-    if url is None and certificate is None:
-        return None
-    if url is None or certificate is None:
-        raise click.UsageError("--tsa and --tsa-cert go together: a stamp is checked before it is kept.")
-    roots = read_certificates(Path(certificate))
-    return partial(fetch_time_stamp, url=url, certificates=roots, post=post_time_stamp_query)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
+from metav_audit.cli.stamping import stamp_options, stamper_of
 
 if TYPE_CHECKING:
     from metav_audit.audit import Progress
@@ -48,8 +49,7 @@ def keygen(dither: Path, epsilon: float, undecided: float) -> None:
 @command.command()
 @click.argument("dither")
 @click.option("--key", required=True, help="Signs: the key's path, or env:NAME for a variable that holds its PEM.")
-@click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
-@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
+@stamp_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The commitment's file.")
 def commit(dither: str, key: str, tsa: str | None, tsa_cert: Path | None, output: Path) -> None:
     """Sign and time-stamp the hash of DITHER's key, before serving with it.
@@ -59,7 +59,6 @@ def commit(dither: str, key: str, tsa: str | None, tsa_cert: Path | None, output
     """
     from datetime import UTC, datetime
 
-    from metav_audit.cli.commit import stamper_of
     from metav_audit.evidence import check_dither, check_free, commit_dither, read_key, save_attestation
     from metav_audit.task import read_dither
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from metav_audit.cli.commit import stamper_of
 from metav_audit.cli.echo import echo, echo_table
+from metav_audit.cli.stamping import stamp_options, stamper_of
 
 _COLUMN = "Column, a dotted path, or JMESPath; @ is the whole record."
 
@@ -34,8 +34,7 @@ def command() -> None:
 @click.option("--utc", is_flag=True, help="Times without a zone are UTC; without this they are left out.")
 @click.option("--eight-bit", is_flag=True, help="Pictures given as numbers are 0 to 255.")
 @click.option("--key", help="Signs the log's head: a path, or env:NAME for a variable that holds its PEM.")
-@click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
-@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
+@stamp_options
 def seal(
     files: tuple[str, ...],
     output: Path,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
+from metav_audit.cli.stamping import stamp_options, stamper_of
 
 if TYPE_CHECKING:
     from metav_audit.bundle import FingerprintBundle
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="OUT", type=click.Path(path_type=Path), help="Write the bundle made here.")
 @click.option("--log", type=click.Path(path_type=Path), help="The sealed request log that its queries are from.")
 @click.option("--key", help="Sign what came out: the key's path, or env:NAME for a variable that holds its PEM.")
-@click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
-@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
+@stamp_options
 @click.option("--statement", type=click.Path(path_type=Path), metavar="FILE", help="The signed statement's file.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 def command(
@@ -103,7 +103,6 @@ def _signer(
     from datetime import UTC, datetime
 
     from metav_audit.bundle import REBUILD
-    from metav_audit.cli.commit import stamper_of
     from metav_audit.evidence import check_free, make_rebuild_statement, read_key, save_attestation
     from metav_audit.verdict import place_beside
 

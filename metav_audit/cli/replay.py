@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from metav_audit.cli.echo import echo
+from metav_audit.cli.stamping import stamp_options, stamper_of
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("project", type=click.Path(path_type=Path))
 @click.option("--key", help="Sign the statement: the key's path, or env:NAME for a variable that holds its PEM.")
-@click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
-@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
+@stamp_options
 @click.option(
     "-o",
     "--output",
@@ -39,7 +39,6 @@ def command(
     from datetime import UTC, datetime
 
     from metav_audit.bundle import REPLAY, FingerprintBundle
-    from metav_audit.cli.commit import stamper_of
     from metav_audit.evidence import check_free, make_replay_statement, read_key, save_attestation
     from metav_audit.fingerprint.proof import replay_bundle, replayed
     from metav_audit.verdict import place_beside

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from metav_audit.cli.echo import echo
+from metav_audit.cli.stamping import stamp_options, stamper_of
 
 
 @click.command()
 @click.argument("controls", type=click.Path(path_type=Path))
 @click.option("--key", required=True, help="The key's path, or env:NAME for a variable that holds its PEM.")
-@click.option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161) to ask.")
-@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Its root certificates, PEM.")
+@stamp_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file; CONTROLS.signed.json by default.")
 def command(controls: Path, key: str, tsa: str | None, tsa_cert: Path | None, output: Path | None) -> None:
     """Sign that the models of CONTROLS are independent of the model in dispute.
@@ -29,7 +29,6 @@ def command(controls: Path, key: str, tsa: str | None, tsa_cert: Path | None, ou
     from datetime import UTC, datetime
 
     from metav_audit.audit import control_names, signed_beside
-    from metav_audit.cli.commit import stamper_of
     from metav_audit.evidence import check_free, make_supplier_statement, read_key, save_attestation
 
     path = output or signed_beside(controls)
