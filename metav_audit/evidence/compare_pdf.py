@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -62,6 +63,8 @@ class _Pages:
 def _opened(content: bytes) -> _Pages:
     from pypdf import PdfReader
 
+    # It warns of what it meets, in a stranger's own words: none of these belong on a terminal.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
         reader = PdfReader(io.BytesIO(content))
         attached = {name: tuple(each) for name, each in reader.attachments.items()}

@@ -125,3 +125,14 @@ def test_other_colours_are_found(pdf):
 
     with pytest.raises(EvidenceError, match="other colours"):
         pdf_agreement(by_another(pdf, recoloured), pdf)
+
+
+@pytest.mark.parametrize(
+    "damaged", [lambda pdf: pdf[:9000], lambda pdf: b"%PDF-1.7\x1b[2J" + pdf[100:], lambda pdf: b"%PDF"]
+)
+def test_nothing_of_a_damaged_file_reaches_the_terminal(pdf, capfd, caplog, damaged):
+    """The library that reads it would warn in the file's own words."""
+    with pytest.raises((EvidenceError, NotComparedError)):
+        pdf_agreement(damaged(pdf), pdf)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
