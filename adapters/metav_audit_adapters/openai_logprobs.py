@@ -122,11 +122,11 @@ def _alternatives(first: Any) -> Iterable[tuple[str, float]]:
     listed = member(first, "top_logprobs")
     if not isinstance(listed, list):
         raise AnswerError("the response's 'top_logprobs' is not a list: does this server tell log-probabilities?")
-    pairs = [(member(each, "token"), member(each, "logprob")) for each in [*listed, first]]
-    for token, logprob in pairs:
-        if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
-            raise AnswerError("a token of 'top_logprobs' lacks its text or its log-probability")
-    return dict(pairs).items()
+    tokens = [member(each, "token") for each in [*listed, first]]
+    chances = read_scores([member(each, "logprob") for each in [*listed, first]]).scores
+    if not all(isinstance(token, str) for token in tokens) or None in chances:
+        raise AnswerError("a token of 'top_logprobs' lacks its text or its log-probability")
+    return dict(zip(tokens, chances, strict=True)).items()
 
 
 def _sum(logprobs: list[float]) -> float | None:

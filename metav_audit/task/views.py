@@ -219,8 +219,9 @@ def _decimals(scores: Sequence[float], kind: ScoreKind, rules: ViewRules) -> int
     values = np.asarray(scores, dtype=np.float64)
     shift = 2 if kind is ScoreKind.PERCENT else 0
     for decimals in range(rules.most_decimals + 1 - shift):
-        if np.abs(values - np.round(values, decimals)).max() < rules.exactness:
-            return decimals + shift
+        with np.errstate(over="ignore"):  # A number too large to be rounded has no such decimals.
+            if np.abs(values - np.round(values, decimals)).max() < rules.exactness:
+                return decimals + shift
     return None
 
 

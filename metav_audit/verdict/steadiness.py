@@ -125,9 +125,10 @@ class Steadiness:
             if across == changes:
                 before = max(_ends(self.again, moment, before=True), key=rank_of)
                 after = min(_ends(self.again, moment, before=False), key=rank_of)
+                since, until = sorted([before.at, after.at])  # Of requests in flight together, either comes first.
                 return (
                     f"the answers to the same inputs changed during the run (by {self._apart()}), "
-                    f"between {before.at} and {after.at}: the model was changed"
+                    f"between {since} and {until}: the model was changed"
                 )
         return f"the same input is answered differently from call to call (by {self._apart()})"
 

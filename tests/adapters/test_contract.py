@@ -89,6 +89,10 @@ JSON = st.recursive(
 )
 
 
+EXTREMES = [10**400, -(10**400), 10**308, 1.7e308, -1.7e308, 5e-324, float("inf"), float("nan"), 2**63, -0.0]
+"""Numbers at the edges of what JSON, floats and whole numbers hold."""
+
+
 def places(body, path=()):
     """Every path into a JSON value."""
     yield path
@@ -139,6 +143,20 @@ def test_decode_of_anything_gives_answers_or_an_answer_error(given_answer):
         assert len(read) == count
         for answer in read:
             check_answer(answer, TASK.output, adapter.options.scores)
+
+
+@pytest.mark.parametrize("extreme", EXTREMES, ids=str)
+@pytest.mark.parametrize("name", CASE_NAMES)
+def test_a_number_of_any_size_gives_answers_or_an_answer_error(name, extreme):
+    """At each place of a right answer, in turn: as many answers as inputs, or AnswerError."""
+    case = CASES[name]
+    headers, body, rest = right_answer(case, 1)
+    adapter = case.open()
+    for path in places(body):
+        response = Response(200, headers, json.dumps(put(body, path, extreme)).encode() + rest)
+        with contextlib.suppress(AnswerError):
+            for answer in adapter.decode(response, 1):
+                check_answer(answer, TASK.output, adapter.options.scores)
 
 
 @pytest.mark.scaled

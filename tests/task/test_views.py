@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metav_audit.errors import AnswerError
 from metav_audit.task import (
     FULL_VIEW,
     Answer,
     Features,
     GeneratedTensor,
     OutputView,
+    Quantities,
     ScoreKind,
+    check_answer,
     features,
     find_noise,
     find_view,
     with_noise,
 )
-from metav_audit.task.outputs import clipped_log_probabilities
+from metav_audit.task.outputs import Quantity, clipped_log_probabilities
 from metav_audit.task.views import USUAL_VIEWS
 from tests.builders import linear_model, make_task
 
 TASK = make_task(classes=6)
+DOSES = Quantities(tuple(Quantity(f"dose {number}", 31.0, 0.01) for number in range(6)))
 INPUTS = TASK.domain.sample(20, np.random.default_rng(0))
 SHARES = linear_model(TASK, 3)(INPUTS * 0.2)
 FULL = Features(
@@ -42,6 +48,28 @@ def shown(view: OutputView, kind: ScoreKind = ScoreKind.PROBABILITY) -> list[Ans
             scores[index] = 1.0 if view.label_only else share * (100 if kind is ScoreKind.PERCENT else 1)
         answers.append(Answer(tuple(scores)))
     return answers
+
+
+@given(
+    st.sampled_from([TASK.output, GeneratedTensor((6,)), GeneratedTensor((6,), -1.0, 1.0, 256), DOSES]),
+    st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 100.0, 1e16, 5e-324, 1.7e308, -1.7e308]), min_size=6, max_size=6)),
+    st.data(),
+)
+def test_numbers_of_any_size_that_are_answers_have_a_view_and_features(space, rows, data):
+    """What a check lets pass is finite, seen and compared without a warning, in every kind of score and of output."""
+    kind, answers = data.draw(st.sampled_from([*space.score_kinds])), []
+    for row in rows:
+        with contextlib.suppress(AnswerError):
+            check_answer(Answer(tuple(row)), space, kind)
+            answers.append(Answer(tuple(row)))
+    find_view(answers, space, kind)
+    values = features(answers, space, kind).values.astype(np.float64)
+    assert np.isfinite(values).all()
+    shown = [np.exp(each) if space.labelled else each for each in (values, values[::-1])]
+    assert find_noise([np.stack(shown[:1]).reshape(-1, 6)] if answers else [], kind) >= 0
+    for one, other in zip(values, values[::-1], strict=True):
+        assert np.isfinite(space.drift(one, other))
+        assert np.isfinite(space.distance(one, other))
 
 
 @pytest.mark.parametrize(

@@ -145,15 +145,18 @@ def clipped_log_probabilities(raw: NDArray[Any], kind: ScoreKind) -> Values:
 
 def _check_distribution(shares: Sequence[float], complete: bool, kind: ScoreKind) -> None:
     total = sum(shares)
-    # Whole percents that were cut off and not rounded lose up to one each.
-    whole = all(abs(100 * share - round(100 * share)) < 1e-6 for share in shares)
-    missing = max(_SUM_TOLERANCE, 0.01 * len(shares) if whole else 0.0)
-    wrong_sum = total > 1 + _SUM_TOLERANCE or (complete and total < 1 - missing)
-    if min(shares) < -1e-3 or wrong_sum:
+    missing = _SUM_TOLERANCE
+    if complete and total < 1 and _whole_percents(shares):
+        missing = max(missing, 0.01 * len(shares))  # Cut off and not rounded, they lose up to one each.
+    if min(shares) < -1e-3 or total > 1 + _SUM_TOLERANCE or (complete and total < 1 - missing):
         raise AnswerError(
             f"the scores do not look like the declared kind '{kind}' (smallest {min(shares):g}, sum {total:g}): "
             "declare what the API returns (scores = probability, percent, logit or log_probability)"
         )
+
+
+def _whole_percents(shares: Sequence[float]) -> bool:
+    return all(abs(share) < 2 and abs(100 * share - round(100 * share)) < 1e-6 for share in shares)
 
 
 def _nan_max(scores: Values) -> Values:

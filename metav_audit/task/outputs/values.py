@@ -111,7 +111,8 @@ class Quantities(_Numbers):
     def canonical(self, raw: NDArray[Any], kind: ScoreKind) -> Values:
         """Return (value - center) / scale, clipped."""
         del kind
-        return np.asarray(np.clip((np.asarray(raw, np.float64) - self.center) / self.scale, -self.CAP, self.CAP))
+        with np.errstate(over="ignore"):  # What is too far for a float is clipped with the rest.
+            return np.clip((np.asarray(raw, np.float64) - self.center) / self.scale, -self.CAP, self.CAP)
 
     def shown(self, features: NDArray[Any]) -> Values:
         """Return the values."""
@@ -224,7 +225,8 @@ class GeneratedTensor(_Numbers):
     def canonical(self, raw: NDArray[Any], kind: ScoreKind) -> Values:
         """Return elements in [-0.5, 0.5], on the grid of levels."""
         del kind
-        unit = np.clip((np.asarray(raw, dtype=np.float64) - self.low) / (self.high - self.low), 0.0, 1.0)
+        with np.errstate(over="ignore"):
+            unit = np.clip((np.asarray(raw, dtype=np.float64) - self.low) / (self.high - self.low), 0.0, 1.0)
         if self.levels:
             unit = np.rint(unit * (self.levels - 1)) / (self.levels - 1)
         return np.asarray(unit - 0.5)
