@@ -52,7 +52,9 @@ def shown(view: OutputView, kind: ScoreKind = ScoreKind.PROBABILITY) -> list[Ans
 
 @given(
     st.sampled_from([TASK.output, GeneratedTensor((6,)), GeneratedTensor((6,), -1.0, 1.0, 256), DOSES]),
-    st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 100.0, 1e16, 5e-324, 1.7e308, -1.7e308]), min_size=6, max_size=6)),
+    st.lists(
+        st.lists(st.sampled_from([0.0, 0.5, 1.0, 100.0, 1e16, 5e-324, 1.7e308, -1.7e308]), min_size=6, max_size=6)
+    ),
     st.data(),
 )
 def test_numbers_of_any_size_that_are_answers_have_a_view_and_features(space, rows, data):
