@@ -8,7 +8,8 @@ from itertools import islice, product
 from typing import Any
 
 from metav_audit.adapter import AnswerError, Place, ScoreKind, TaskSpec, flatten
-from metav_audit_adapters._rows import NUMBER
+from metav_audit_adapters._numbers import NUMBER
+from metav_audit_adapters._rows import is_label
 
 _MOST_NODES = 3000
 _DEEPEST = 8
@@ -132,15 +133,11 @@ def _keys(parts: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 def _list_keys(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield pairs of keys under which every object has a list of labels and as long a list of numbers."""
     shared = [key for key in rows[0] if all(isinstance(row.get(key), list) and row[key] for row in rows)]
-    labels = [key for key in shared if all(_is_label(part) for row in rows for part in row[key])]
+    labels = [key for key in shared if all(is_label(part) for row in rows for part in row[key])]
     numbers = [key for key in shared if all(_is_number(part) for row in rows for part in row[key])]
     for label, score in product(labels, numbers):
         if label != score and all(len(row[label]) == len(row[score]) for row in rows):
             yield label, score
-
-
-def _is_label(part: Any) -> bool:
-    return isinstance(part, str) or type(part) is int
 
 
 def _is_number(part: Any) -> bool:

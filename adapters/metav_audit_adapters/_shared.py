@@ -1,4 +1,4 @@
-"""What the built-in adapters share: walking into foreign JSON without trusting it, and writing requests."""
+"""What the built-in adapters share: reading foreign JSON without trusting it, and writing requests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pydantic_core import to_json
 
 from metav_audit.adapter import Adapter, AnswerError, ConfigurationError, Request, Response
+from metav_audit_adapters._paths import names
 
 
 def member(body: Any, key: str) -> Any:
@@ -19,33 +20,11 @@ def member(body: Any, key: str) -> Any:
     Raises:
         AnswerError: it is no object or lacks the key; the message lists what is there.
     """
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise AnswerError(f"the response is not an object with {key!r} but {type(body).__name__}")
     if key not in body:
         raise AnswerError(f"the response has no {key!r}, only {names(body)}")
     return body[key]
-
-
-def names(found: Mapping[str, Any]) -> str:
-    """List a foreign object's keys, shortened, for a message."""
-    return ", ".join(repr(key[:40]) for key in list(found)[:8]) or "nothing"
-
-
-def walk(body: Any, path: str, option: str) -> Any:
-    """Follow a dotted path such as ``result.0.scores``; ``option`` is where the user wrote it.
-
-    Raises:
-        AnswerError: it leads nowhere; the message names the step and what is there instead.
-    """
-    for step in path.split(".") if path else []:
-        if isinstance(body, dict) and step in body:
-            body = body[step]
-        elif isinstance(body, list) and step.isdecimal() and int(step) < len(body):
-            body = body[int(step)]
-        else:
-            there = names(body) if isinstance(body, dict) else f"a {type(body).__name__}"
-            raise AnswerError(f"the path '{option}' = {path!r} ends at {step!r}: there is {there}; mend the path")
-    return body
 
 
 def read_mildly(response: Response) -> dict[str, Any]:

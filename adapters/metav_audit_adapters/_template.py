@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from metav_audit.adapter import (
     Adapter,
@@ -20,12 +20,15 @@ from metav_audit.adapter import (
     TaskSpec,
     read_json,
 )
+from metav_audit_adapters._batches import by_index, check_order
 from metav_audit_adapters._inputs import InputOptions, check_inputs, check_pictures, pictures, write_inputs
+from metav_audit_adapters._paths import check_path, walk
 from metav_audit_adapters._places import find_places
 from metav_audit_adapters._rows import LabelOptions, RowReader
-from metav_audit_adapters._shared import form_request, json_request, walk
+from metav_audit_adapters._shared import form_request, json_request
 
 ONE, MANY = "{{input}}", "{{inputs}}"
+JsonPath = Annotated[str, AfterValidator(check_path)]
 _THROTTLED = (b"ThrottlingException", b"TooManyRequestsException", b"ProvisionedThroughputExceededException")
 
 
@@ -41,7 +44,13 @@ class TemplateOptions(InputOptions, LabelOptions):
         description="send a form with the PNG in this file field; body holds its text fields",
         pattern=r"^[\w.-]+$",
     )
-    answer: str = Field("", description='dotted path to the answer, such as "result.0.scores"; empty for all of it')
+    answer: JsonPath = Field(
+        "", description='path to the answer, dotted ("result.0.scores") or JMESPath ("result[0].scores"); empty for all'
+    )
+    each: JsonPath = Field("", description="path to the scores within each answer of a batch; empty for all of it")
+    index_key: str | None = Field(
+        None, description="the key, in each answer of a batch, of its input's number; without it they come in order"
+    )
     label_key: str = Field("label", description="the key of the label in a list of labelled scores")
     score_key: str = Field("score", description="the key of the score in a list of labelled scores")
 
@@ -104,8 +113,16 @@ class TemplateAdapter(Adapter):
 
     def decode(self, response: Response, count: int) -> list[Answer]:
         """Walk the path and read one row, or a list of rows where the template took a list of inputs."""
-        found = walk(self.body_of(response), self.options.answer, "answer")
-        return self._rows.read_all(found if self._many else [found], count)
+        options = self.options
+        found = walk(self.body_of(response), options.answer, "answer")
+        rows = found if self._many else [found]
+        if options.index_key is not None:
+            rows = by_index(rows, options.index_key, count)
+        elif isinstance(rows, list):
+            check_order(rows, options.label_key)
+        if options.each and isinstance(rows, list):
+            rows = [walk(row, options.each, "each") for row in rows]
+        return self._rows.read_all(rows, count)
 
     def body_of(self, response: Response) -> Any:
         """Parse the response's body; override it where the JSON is wrapped in something."""

@@ -14,6 +14,7 @@ from metav_audit.adapter import (
     Guess,
     Hints,
     Inputs,
+    Outcome,
     Place,
     Request,
     Response,
@@ -23,8 +24,8 @@ from metav_audit.adapter import (
 )
 from metav_audit_adapters._guesses import bodies
 from metav_audit_adapters._jobs import TICKET, is_under_way, look_for_result
-from metav_audit_adapters._shared import walk
-from metav_audit_adapters._template import TemplateAdapter, TemplateOptions
+from metav_audit_adapters._paths import walk
+from metav_audit_adapters._template import JsonPath, TemplateAdapter, TemplateOptions
 
 
 class Poll(BaseModel):
@@ -32,11 +33,12 @@ class Poll(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ticket: str = Field(description="dotted path, in the answer to the request, to the job's number or address")
+    ticket: JsonPath = Field(description="path, in the answer to the request, to the job's number or address")
     url: str = Field(TICKET, description="the address to poll, with {{ticket}} for what stood at that path")
-    done: str = Field(description="dotted path, in a poll's answer, to what says whether the job is done")
+    done: JsonPath = Field(description="path, in a poll's answer, to what says whether the job is done")
     equals: str | bool | int | None = Field(None, description="what stands there when it is done; anything if absent")
     failed: tuple[str, ...] = Field((), description="texts that stand there when the job has failed")
+    pending: tuple[int, ...] = Field((404,), description="statuses that a poll answers until the job is done")
     every_s: float = Field(2.0, description="seconds between polls", gt=0, le=120)
     at_most: int = Field(30, description="polls before the query is given up", ge=1, le=1000)
 
@@ -75,16 +77,21 @@ class JsonTemplate(TemplateAdapter):
     def flow(self, inputs: Inputs) -> Generator[Request | Wait, Response, list[Answer]]:
         """Send the request; where it only submits a job, poll until that is done."""
         response = yield self.encode(inputs)
-        if self.options.poll is None:
-            return self.decode(response, len(inputs))
         poll = self.options.poll
+        if poll is None:
+            return self.decode(response, len(inputs))
+        if response.status in poll.pending:
+            raise AnswerError(f"the job is not taken: HTTP {response.status}; check url and body")
         address = self._poll_address(poll, response)
         for _ in range(poll.at_most):
             yield Wait(poll.every_s)
             response = yield Request(address, b"", "GET", {})
             if _is_done(poll, response):
                 return self.decode(response, len(inputs))
-        raise AnswerError(f"the job is not done after {poll.at_most} polls: raise poll.at_most or poll.every_s")
+        raise AnswerError(
+            f"the job is not done after {poll.at_most} polls, the last answered with HTTP {response.status}: "
+            "raise poll.at_most or poll.every_s, or mend poll.url and poll.done"
+        )
 
     @classmethod
     def described_at(cls, url: str) -> tuple[str, ...]:
@@ -95,6 +102,11 @@ class JsonTemplate(TemplateAdapter):
     def guesses(cls, task: TaskSpec, url: str, hints: Hints) -> Iterator[Guess]:
         """Guess from the description, from what refusals name, and from what is usual."""
         yield from bodies(task, url, hints)
+
+    def classify(self, response: Response) -> Outcome:
+        """Take for an answer what says that a job is not done yet."""
+        poll = self.options.poll
+        return Outcome.OK if poll is not None and response.status in poll.pending else super().classify(response)
 
     def places(self, response: Response, count: int) -> Iterator[Place]:
         """Look at every part of the response, unless it says that the job is not done."""
@@ -119,11 +131,10 @@ def _is_done(poll: Poll, response: Response) -> bool:
     """Say whether a job is done; what is not there yet counts as not done, as the polls are bounded anyway.
 
     Raises:
-        AnswerError: the job has failed, or the response is not JSON.
+        AnswerError: the job has failed.
     """
-    body = read_json(response)
     try:
-        state: Any = walk(body, poll.done, "poll.done")
+        state: Any = walk(read_json(response), poll.done, "poll.done")
     except AnswerError:
         return False
     if isinstance(state, str) and state in poll.failed:

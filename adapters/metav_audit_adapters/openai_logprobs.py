@@ -24,7 +24,8 @@ from metav_audit.adapter import (
     read_scores,
 )
 from metav_audit_adapters._inputs import base64_pictures, check_pictures
-from metav_audit_adapters._shared import join, json_request, member, read_mildly, refused, walk
+from metav_audit_adapters._paths import walk
+from metav_audit_adapters._shared import join, json_request, member, read_mildly, refused
 from metav_audit_adapters._template import ONE, fill
 
 _SENTINEL = -9999.0

@@ -23,7 +23,8 @@ from metav_audit.adapter import (
     read_rows,
 )
 from metav_audit_adapters._inputs import Layout, arrange, check_layout
-from metav_audit_adapters._shared import join, json_request, member, names, versions
+from metav_audit_adapters._paths import names
+from metav_audit_adapters._shared import join, json_request, member, versions
 
 _ADDRESS = re.compile(r"(https?://.*?)/v1/models/([^/:]+)(?:/versions/([^/:]+))?(?::predict)?/?")
 

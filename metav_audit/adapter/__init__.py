@@ -17,7 +17,16 @@ from metav_audit.adapter.contract import (
 )
 from metav_audit.adapter.discovery import InstalledAdapter, find_adapter, installed_adapters
 from metav_audit.adapter.flow import Flow, Step, classify
-from metav_audit.adapter.reading import flatten, parse, read_json, read_rows, read_scores, read_values
+from metav_audit.adapter.reading import (
+    flatten,
+    parse,
+    parse_once,
+    read_json,
+    read_rows,
+    read_scores,
+    read_values,
+    said_in,
+)
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.task import Answer, GeneratedTensor, Inputs, OutputSpace, ScoreKind, TabularDomain, TaskSpec
 
@@ -51,8 +60,10 @@ __all__ = [
     "flatten",
     "installed_adapters",
     "parse",
+    "parse_once",
     "read_json",
     "read_rows",
     "read_scores",
     "read_values",
+    "said_in",
 ]

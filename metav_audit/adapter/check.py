@@ -166,7 +166,9 @@ class _Check:
         except FOREIGN as error:
             yield f"decode of {what} raised {type(error).__name__}, not AnswerError"
         else:
-            yield f"decode accepted {what}"
+            # What is empty may be an answer that shows nothing.
+            if len(answers) != count or any(score is not None for each in answers for score in each.scores):
+                yield f"decode accepted {what}"
 
     def _drive(self, inputs: Inputs, scores: Scores) -> list[Answer]:
         flow: Generator[Any, Any, list[Answer]] = self._adapter.flow(inputs)

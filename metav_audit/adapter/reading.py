@@ -12,26 +12,71 @@ from metav_audit.errors import AnswerError
 from metav_audit.task import Answer, OutputSpace
 
 _MAX_DEPTH = 8
+_SAID = ("error", "errors", "detail", "message", "Message", "msg")
+_MOST_SAID = 200
+_MOST_WRAPPED = 4
 
 
 def read_json(response: Response) -> Any:
-    """Parse a response's body as JSON.
+    """Parse a response's body as JSON; of an event stream, what its last event holds.
 
     Raises:
         AnswerError: the body is empty, HTML, or otherwise not JSON, or an object in it names one key twice.
     """
-    if not response.content.strip():
+    content = response.content
+    if not content.strip():
         raise AnswerError("the endpoint answered with an empty body: is the URL the API's own?")
+    if content.lstrip().startswith((b"data:", b"event:", b"id:", b"retry:", b": ")):
+        content = _last_event(content)
     try:
-        body = parse(response.content)
-        # Each key has a colon: where there are no more colons than keys no key went missing, as most often.
-        if response.content.count(b":") != _keys(body):
-            json.loads(response.content, object_pairs_hook=_distinct)
-        return body
-    except (ValueError, RecursionError):
-        start = response.content.lstrip()[:1]
-        what = "HTML" if start == b"<" else "something that is not JSON"
+        return parse_once(content)
+    except (ValueError, RecursionError) as error:
+        start = content.lstrip()[:1]
+        where = f" ({error.msg} at character {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
+        what = "HTML" if start == b"<" else f"something that is not JSON{where}"
         raise AnswerError(f"the endpoint answered with {what}: is the URL the API's own?") from None
+
+
+def parse_once(content: bytes) -> Any:
+    """Parse JSON whose objects name each key once.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deep.
+        AnswerError: an object names one key twice.
+    """
+    body = parse(content)
+    # Each key has a colon: where there are no more colons than keys no key went missing, as most often.
+    if content.count(b":") != _keys(body):
+        json.loads(content, object_pairs_hook=_distinct)
+    return body
+
+
+def _last_event(content: bytes) -> bytes:
+    """Return the data of the last event of a stream that has some (WHATWG HTML, section 9.2), but for "[DONE]"."""
+    last: list[bytes] = []
+    for event in content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n"):
+        lines = [line.partition(b":") for line in event.splitlines()]
+        data = [value.removeprefix(b" ") for name, _, value in lines if name == b"data"]
+        if data and data != [b"[DONE]"]:
+            last = data
+    return b"\n".join(last)
+
+
+def said_in(body: Any) -> str:
+    """Return what a JSON body, parsed, says in words of an error, its first line; empty where it says nothing.
+
+    >>> said_in({"error": {"message": "no such model"}}), said_in([0.1, 0.9])
+    ('no such model', '')
+    """
+    said = False
+    for _ in range(_MOST_WRAPPED):
+        if isinstance(body, list) and body:
+            body = body[0]
+        elif isinstance(body, dict):
+            said, body = True, next((body[key] for key in _SAID if body.get(key)), None)
+    lines = body.strip().splitlines() if said and isinstance(body, str) else []
+    return " ".join(lines[0].split())[:_MOST_SAID] if lines else ""
 
 
 def parse(content: bytes) -> Any:

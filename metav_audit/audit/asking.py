@@ -20,7 +20,7 @@ from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep, Window, ba
 from metav_audit.audit.pace.retries import LONGEST_PAUSE_S, PassingError, StuckError, retrying
 from metav_audit.audit.wire.headers import headers_for
 from metav_audit.audit.wire.hints import announced_rest
-from metav_audit.audit.wire.identity import explain, identify
+from metav_audit.audit.wire.identity import explain, identify, words_of
 from metav_audit.audit.wire.refusals import check_kept, no_response, refusal
 from metav_audit.audit.wire.transport import TransportError, WayOut
 from metav_audit.errors import AnswerError, RemoteError
@@ -167,8 +167,10 @@ class Asker:
             check_kept(got.response)
             step = flow.advance(got.response)
         except AnswerError as error:
-            await self._received(got, "unusable", error=self._worded(str(error)))
-            raise
+            said = words_of(got.response)
+            told = self._worded(f"the endpoint says {said!r}: {error}" if said else str(error))
+            await self._received(got, "unusable", error=told)
+            raise AnswerError(told) from error
         await self._received(got, Outcome.OK.value, answers=tuple(step) if isinstance(step, list) else None)
         return step
 

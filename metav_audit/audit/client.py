@@ -21,7 +21,14 @@ from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.grant import SCHEME
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject, check_resumable, draw_nonce
-from metav_audit.audit.order import Failure, answered_before, bring_forward, closing_batches, open_batches
+from metav_audit.audit.order import (
+    Failure,
+    answered_before,
+    bring_forward,
+    closing_batches,
+    open_batches,
+    shows_anything,
+)
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
 from metav_audit.audit.pace.retries import RefusedError, StuckError
@@ -196,15 +203,14 @@ class _Run:
         self._done = {each.query for each in so_far.exchanges if each.answer is not None}
         self._waiting = deque(open_batches(so_far, self.schedule, endpoint.batch_of(self._queries)))
         self._last = deque(closing_batches(so_far, self.schedule))
-        self._bring_forward()
+        bring_forward(self._waiting, self._last, self.schedule, self._done)
         # Failures since the last success. They count only once the endpoint is seen alive after them.
         self._failed: list[Failure] = []
         self._asked_again: set[int] = set()
         self._heard = False
         ceiling, limits = endpoint.budget(self._queries), endpoint.limits
         # Whatever happens before, what closes the audit can still be paid for: it vouches for what came.
-        seconds = min(limits.wall_s / 4, CLOSING * limits.total_s)
-        kept = Reserve(CLOSING * endpoint.adapter.steps, seconds)
+        kept = Reserve(CLOSING * endpoint.adapter.steps, min(limits.wall_s / 4, CLOSING * limits.total_s))
         self.budget = QueryBudget(ceiling, limits.wall_s, world.clock, so_far.requests, kept)
 
     async def ask_all(self, asker: Asker) -> None:
@@ -216,8 +222,8 @@ class _Run:
         while self._waiting and not self._heard:
             await self._settle(asker, self._waiting.popleft())
         if self._heard:
-            space = self._bundle.task.output
-            self.say(f"{first_look(self._journal.transcript, space)}; {self._outlook(asker)}")
+            seen = first_look(self._journal.transcript, self._bundle.task.output)
+            self.say(f"{seen}; {self._outlook(asker)}")
         await self._ask_side_by_side(asker)
         # What failed last gets its second chance, too.
         self._sort_out()
@@ -268,8 +274,8 @@ class _Run:
         except (AnswerError, RemoteError) as error:
             self._fail(queries, error)
         else:
-            self._heard = True
             self._done.update(queries)
+            self._heard = self._heard or shows_anything(self._journal.transcript, self._endpoint.name)
             self._sort_out()
             self.say()
 
@@ -290,10 +296,7 @@ class _Run:
         if len(self._failed) > (PATIENCE if known else MOST_FAILURES + self._endpoint.limits.concurrency):
             raise RemoteError(f"{where}: {len(self._failed)} requests in a row failed; the last: {error}") from error
         if len(self._failed) == PATIENCE:
-            self._bring_forward()
-
-    def _bring_forward(self) -> None:
-        bring_forward(self._waiting, self._last, self.schedule, self._done)
+            bring_forward(self._waiting, self._last, self.schedule, self._done)
 
     def _sort_out(self) -> None:
         """Put queries that may still be answered behind all others, once and one by one; give up the rest.

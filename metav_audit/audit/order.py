@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 from metav_audit.audit.asking import Queries
 from metav_audit.bundle import Schedule
+from metav_audit.errors import AnswerError
 from metav_audit.transcript import Transcript
+
+MOST_BLANK = 8
+"""So many answers that show nothing, and none before that shows anything: the answer lies elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,20 @@ def _open(transcript: Transcript) -> Iterable[int]:
 def _divided(places: Iterable[int], size: int) -> list[Queries]:
     still_open = list(places)
     return [tuple(still_open[start : start + size]) for start in range(0, len(still_open), size)]
+
+
+def shows_anything(transcript: Transcript, name: str) -> bool:
+    """Say whether any answer so far shows anything; a few may show nothing, where an API leaves out what is unlikely.
+
+    Raises:
+        AnswerError: there are too many that do not, of the endpoint of this name.
+    """
+    answers = [each.answer for each in transcript.exchanges if each.answer is not None]
+    if any(score is not None for answer in answers for score in answer.scores):
+        return True
+    if len(answers) >= MOST_BLANK:
+        raise AnswerError(
+            f"endpoint {name}: the first {len(answers)} answers show no class at all: check where the answer lies in "
+            "the response, or lower the API's own threshold"
+        )
+    return False

@@ -62,17 +62,21 @@ class Features:
 
 
 def check_answer(answer: Answer, space: OutputSpace, kind: ScoreKind) -> None:
-    """Raise AnswerError unless the answer fits the output space and the declared kind of score."""
+    """Raise AnswerError unless the answer fits the output space and the declared kind of score.
+
+    An answer that shows no class fits where an API may leave out what is unlikely: of labels and shares, not of logits.
+    """
     space.check_kind(kind)
     if len(answer.scores) != space.size:
         ours, theirs = ("scores", "classes") if space.labelled else ("numbers", "values")
         raise AnswerError(f"an answer has {len(answer.scores)} {ours}, the task has {space.size} {theirs}")
     shown = [score for score in answer.scores if score is not None]
-    if not shown:
-        raise AnswerError("an answer shows no class at all")
+    if not shown and (not space.labelled or kind is ScoreKind.LOGIT):
+        raise AnswerError("an answer shows nothing at all")
     if not all(map(math.isfinite, shown)):
         raise AnswerError("an answer holds NaN or an infinite score")
-    space.check(shown, complete=len(shown) == space.size, kind=kind)
+    if shown:
+        space.check(shown, complete=len(shown) == space.size, kind=kind)
 
 
 def features(answers: Sequence[Answer | None], space: OutputSpace, kind: ScoreKind) -> Features:

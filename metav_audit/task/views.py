@@ -200,7 +200,7 @@ def find_view(
     Decimals are looked for in probabilities, percents and values alone, and only where an answer has scores that
     rounding would show: a one-hot answer looks rounded at any number of decimals, and tells nothing.
     """
-    given = [answer.scores for answer in answers if answer is not None]
+    given = [answer.scores for answer in answers if answer is not None and {*answer.scores} != {None}]
     if not given:
         return FULL_VIEW
     if kind is ScoreKind.LABEL:

@@ -254,7 +254,7 @@ def test_numbers_may_stand_in_texts():
     assert decode(["0.9", "1e-1", "0", "0"]) == [(0.9, 0.1, 0.0, 0.0)]
     with pytest.raises(AnswerError, match="percent signs"):
         decode(shares)
-    for text in ("", "%", "0x1", "1_0", "1,5", "nan", "inf", "1" * 50):
+    for text in ("", "%", "0x1", "1_0", "1,234.5", "nan", "inf", "1" * 50):
         with pytest.raises(AnswerError):
             decode([text, "0", "0", "0"])
 

@@ -97,7 +97,7 @@ def test_features_are_bounded():
         ((0.5, 0.5), "probability", "2 scores, the task has 3 classes"),
         ((0.2,) * 5, "probability", "5 scores, the task has 3 classes"),
         ((), "logit", "0 scores"),
-        ((None, None, None), "probability", "no class at all"),
+        ((None, None, None), "logit", "shows nothing at all"),
         ((1.0, None, 2.0), "logit", "logits of some classes alone"),
         ((0.5, None, None), "label", "shows scores, but"),
         ((1.0, 1.0, None), "label", "shows scores, but"),

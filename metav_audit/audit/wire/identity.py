@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from metav_audit.adapter import Response, parse
+from metav_audit.adapter import Response, parse, said_in
 
 _HEADERS = frozenset(
     {
@@ -32,7 +32,6 @@ _FIELDS = (
 )
 _FIELD_BYTES = tuple(f'"{name}"'.encode() for name in _FIELDS)
 _REASONS = ("ms-azureml-model-error-reason", "x-amzn-errortype")
-_SAID = ("error", "detail", "message", "Message")
 _MAX_LENGTH = 200
 
 
@@ -47,17 +46,17 @@ def identify(response: Response) -> dict[str, str]:
 
 def explain(response: Response) -> str:
     """Say in one short line what an error response says of itself, in body or header; no stack trace, no page."""
-    body = _object(response.content)
-    said = next((body[key] for key in _SAID if key in body), None)
-    if isinstance(said, list) and said:
-        said = said[0]
-    if isinstance(said, dict):
-        said = said.get("message")
-    if not isinstance(said, str):
-        said = next((response.headers[name] for name in _REASONS if name in response.headers), "")
-    lines = said.strip().splitlines()
-    text = " ".join(lines[0].split())[:_MAX_LENGTH] if lines else ""
+    text = words_of(response) or next((response.headers[name] for name in _REASONS if name in response.headers), "")
+    text = " ".join(text.split())[:_MAX_LENGTH]
     return f"HTTP {response.status}" + (f", {text!r}" if text else "")
+
+
+def words_of(response: Response) -> str:
+    """Return the first line of an error that a response's JSON tells; empty where it tells none."""
+    try:
+        return said_in(parse(response.content))
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _fields(content: bytes) -> dict[str, str]:
