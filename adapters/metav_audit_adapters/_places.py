@@ -9,7 +9,7 @@ from typing import Any
 
 from metav_audit.adapter import AnswerError, Place, ScoreKind, TaskSpec, flatten
 from metav_audit_adapters._numbers import NUMBER
-from metav_audit_adapters._rows import is_label
+from metav_audit_adapters._rows import are_pairs, is_label
 
 _MOST_NODES = 3000
 _DEEPEST = 8
@@ -103,6 +103,8 @@ def _lists(rows: list[list[Any]], task: TaskSpec) -> Iterator[Place]:
     if all(isinstance(part, dict) for part in parts):
         for label_key, score_key in _keys(parts):
             yield _labelled(label_key, score_key, [part[label_key] for part in parts])
+    elif all(map(are_pairs, rows)):
+        yield Place({}, _distinct(label for label, _ in parts))
     elif all(len(row) == task.output.size for row in rows) and all(map(_is_number, parts)):
         yield Place()
 

@@ -42,7 +42,7 @@ class LabelOptions(AdapterOptions):
     )
 
 
-_SPACES = " \t\r\n\N{LOWER ONE EIGHTH BLOCK}\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
+BLANKS = " \t\r\n\N{LOWER ONE EIGHTH BLOCK}\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
 """What may surround a label: white space, and the marks that tokenizers write for it."""
 
 
@@ -130,7 +130,7 @@ class RowReader:
             return self._labelled(self._pair(part) for part in row)
         if self.values is not None:
             return self._value(row, self.values)
-        return self._labelled(map(_listed, row)) if _are_pairs(row) else self._in_order(row)
+        return self._labelled(map(_listed, row)) if are_pairs(row) else self._in_order(row)
 
     def _value(self, row: Any, space: OutputSpace) -> Answer:
         """Read numbers in whatever nesting, or a picture."""
@@ -203,7 +203,7 @@ class RowReader:
     def _label(self, remote: Any) -> str:
         # Some APIs number their classes: 3 and "3" are the same label.
         text = str(remote) if isinstance(remote, str | int) and not isinstance(remote, bool) else None
-        for spelling in () if text is None else (text, text.strip(_SPACES)):
+        for spelling in () if text is None else (text, text.strip(BLANKS)):
             label = self.options.label_map.get(spelling, spelling)
             if label in self.labels:
                 return label
@@ -212,9 +212,9 @@ class RowReader:
         )
 
 
-def _are_pairs(row: Any) -> bool:
+def are_pairs(row: Any) -> bool:
     """Say whether a row is a list of pairs of label and score; a single pair needs a label that is no number."""
-    if not isinstance(row, list) or not all(isinstance(part, list) and len(part) == 2 for part in row):
+    if not isinstance(row, list) or not row or not all(isinstance(part, list) and len(part) == 2 for part in row):
         return False
     labels = [label for label, _ in row]
     return all(map(is_label, labels)) and (len(row) > 1 or not NUMBER.fullmatch(str(labels[0])))

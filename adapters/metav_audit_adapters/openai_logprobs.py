@@ -25,6 +25,7 @@ from metav_audit.adapter import (
 )
 from metav_audit_adapters._inputs import base64_pictures, check_pictures
 from metav_audit_adapters._paths import walk
+from metav_audit_adapters._rows import BLANKS
 from metav_audit_adapters._shared import join, json_request, member, read_mildly, refused
 from metav_audit_adapters._template import ONE, fill
 
@@ -75,7 +76,7 @@ class OpenAILogprobs(Adapter):
         unknown = sorted(options.tokens.keys() - set(task.output.labels))
         if unknown:
             raise refused(type(self), "tokens", f"the task has no label {unknown[0]!r}")
-        self._tokens = [options.tokens.get(label, label).strip() for label in task.output.labels]
+        self._tokens = [options.tokens.get(label, label).strip(BLANKS) for label in task.output.labels]
         if len(set(self._tokens)) != len(self._tokens) or "" in self._tokens:
             raise refused(type(self), "tokens", "two labels have one token, or one has none: give each its own")
         self._url = join(options.url, "chat", "completions")
@@ -98,8 +99,11 @@ class OpenAILogprobs(Adapter):
         found: dict[str, list[float]] = {}
         for token, logprob in _alternatives(first):
             if logprob > _SENTINEL:
-                found.setdefault(token.strip(), []).append(logprob)
+                found.setdefault(token.strip(BLANKS), []).append(logprob)
         answer = read_scores([_sum(found.get(token, [])) for token in self._tokens])
+        if set(answer.scores) == {None}:
+            came = ", ".join(repr(token[:20]) for token in list(found)[:8]) or "none that is told"
+            raise AnswerError(f"no token of a class came, only these: {came}; mend prompt, or tokens")
         if count != 1:
             raise AnswerError(f"{count} inputs were sent, 1 answer came back")
         return [answer]
@@ -125,9 +129,10 @@ def _alternatives(first: Any) -> Iterable[tuple[str, float]]:
         raise AnswerError("the response's 'top_logprobs' is not a list: does this server tell log-probabilities?")
     tokens = [member(each, "token") for each in [*listed, first]]
     chances = read_scores([member(each, "logprob") for each in [*listed, first]]).scores
-    if not all(isinstance(token, str) for token in tokens) or None in chances:
-        raise AnswerError("a token of 'top_logprobs' lacks its text or its log-probability")
-    return dict(zip(tokens, chances, strict=True)).items()
+    if not all(isinstance(token, str) for token in tokens):
+        raise AnswerError("a token of 'top_logprobs' lacks its text")
+    told = {token: chance for token, chance in zip(tokens, chances, strict=True) if chance is not None}
+    return told.items()
 
 
 def _sum(logprobs: list[float]) -> float | None:

@@ -5,6 +5,7 @@ The client alone sends, waits, counts, retries and journals, so that no adapter 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from metav_audit.config import first_problem
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.task import Answer, Inputs, ScoreKind, TaskSpec
+
+_READ_BYTES = 4096
+_NOT_YET = re.compile(
+    rb"(?i)\b(?:not (?:yet |currently )?(?:ready|loaded|warm|running)|(?:still|currently|being) (?:loading|starting|"
+    rb"loaded|started|deployed|scaled|provisioned|warming)|(?:is|are) (?:loading|starting|warming|scaling|waking)|"
+    rb"cold.?start|scaled? (?:up )?from zero|scaled to (?:zero|0)|warming up|try again (?:later|shortly|in a|soon))\b"
+)
 
 ENTRY_POINT_GROUP = "metav_audit.adapters"
 
@@ -192,6 +200,9 @@ class Adapter(ABC):
             return Outcome.THROTTLED
         # Gateways have numbers of their own between 500 and 599; but 501, 505 and 511 say that this never works.
         if status in (408, 425) or (500 <= status < 600 and status not in (501, 505, 511)):
+            return Outcome.TRANSIENT
+        # Who scales from zero may refuse whatever comes first, in words alone.
+        if 400 <= status < 500 and _NOT_YET.search(response.content[:_READ_BYTES]):
             return Outcome.TRANSIENT
         return Outcome.FATAL
 

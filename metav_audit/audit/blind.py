@@ -110,7 +110,7 @@ def control_names(source: Path) -> tuple[str, list[str]]:
     content = _read(source, (".toml", ".json", ".npz"))
     try:
         if source.suffix == ".toml":
-            names = list(tomllib.loads(content.decode())["endpoints"])
+            names = list(tomllib.loads(content.decode("utf-8-sig"))["endpoints"])
         else:
             names = list((_from_json(content) if source.suffix == ".json" else _from_npz(content))[1])
     except _UNFIT as error:

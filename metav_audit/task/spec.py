@@ -67,7 +67,7 @@ def read_task(project: Path) -> TaskSpec:
     """
     file = project / "project.toml" if project.is_dir() else project
     try:
-        fields = tomllib.loads(read_regular(file, _MAX_PROJECT_BYTES, follow=True).decode()).get("task")
+        fields = tomllib.loads(read_regular(file, _MAX_PROJECT_BYTES, follow=True).decode("utf-8-sig")).get("task")
     except OSError as error:
         raise ConfigurationError(f"cannot read the project file {file}: {error.strerror}") from error
     except ValueError as error:

@@ -237,7 +237,7 @@ def load_project(path: Path) -> Project:
     try:
         if file.stat().st_size > _MAX_PROJECT_BYTES:
             raise ConfigurationError(f"{file} is larger than {_MAX_PROJECT_BYTES} bytes: this is no project file")
-        project = Project(file.resolve(), file.read_text(encoding="utf-8"))
+        project = Project(file.resolve(), file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         hint = "'metav-audit init' writes one to start from"
         raise ConfigurationError(f"cannot read the project file {file}: {error.strerror}; {hint}") from error

@@ -178,10 +178,61 @@ def test_the_ticket_may_be_an_address_itself(ticket):
     assert asked[-1].url == "http://host/r/7"
 
 
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        Response(202, {}, b""),
+        Response(202, {}, b"pending"),
+        Response(204, {}, b""),
+        Response(404, {}, b'{"detail": "no such job"}'),
+        Response(200, {}, b"<html>working</html>"),
+        Response(200, {}, b'{"state": null}'),
+    ],
+    ids=lambda response: f"{response.status} {response.content.decode()}",
+)
+def test_a_poll_that_says_not_yet_in_whatever_way_is_asked_again(waiting):
+    """No body, a text, a page, or a 404 until the job is done; what such a status means to a submission is an error."""
+    polling = adapter(body={"x": "{{input}}"}, answer="out", poll=POLL)
+    assert polling.classify(waiting) is Outcome.OK
+    flow = polling.flow(INPUTS[:1])
+    flow.send(None)
+    flow.send(Response(200, {}, b'{"id": 7}'))
+    for _ in range(2):
+        assert flow.send(None).method == "GET"
+        assert isinstance(flow.send(waiting), Wait)
+    flow.send(None)
+    with pytest.raises(StopIteration) as end:
+        flow.send(Response(200, {}, json.dumps(DONE).encode()))
+    assert end.value.value[0].scores == (0.1, 0.2, 0.3, 0.4)
+    submitted = polling.flow(INPUTS[:1])
+    submitted.send(None)
+    with pytest.raises(AnswerError):
+        submitted.send(waiting)
+
+
 def test_done_may_be_that_something_is_there():
     """Without equals, anything but null at the path ends the polling."""
     _, answers = drive({"id": 7}, {"out": None}, DONE, done="out", equals=None)
     assert answers == [(0.1, 0.2, 0.3, 0.4)]
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 424])
+@pytest.mark.parametrize(
+    ("words", "passing"),
+    [
+        ("Model digits is not ready yet.", True),
+        ("model is currently loading", True),
+        ("The model is warming up", True),
+        ("endpoint scaled to zero, try again in a minute", True),
+        ("backend is starting", True),
+        ("input is not a valid image", False),
+        ("no such model", False),
+    ],
+)
+def test_who_scales_from_zero_is_asked_again(status, words, passing):
+    """A refusal that says "not yet" may pass, whatever its status."""
+    expected = Outcome.TRANSIENT if passing else Outcome.FATAL
+    assert adapter().classify(Response(status, {}, json.dumps({"error": words}).encode())) is expected
 
 
 @pytest.mark.parametrize(

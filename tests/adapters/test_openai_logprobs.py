@@ -30,6 +30,23 @@ def test_spaces_around_a_token_do_not_matter_and_the_chances_add():
     assert answer[1] == pytest.approx(math.log(0.75))
 
 
+def test_a_log_probability_that_is_not_told_is_missing():
+    """Null is what other servers write."""
+    assert scores(ADAPTER, chat(("c2", -0.1), ("c0", None), ("c1", None))) == [(None, None, -0.1, None)]
+
+
+@pytest.mark.parametrize("mark", [" ", "\u2581", "\u0120", "\n"])
+def test_a_tokenizer_s_mark_for_a_space_does_not_matter(mark):
+    """Whichever it is."""
+    assert scores(ADAPTER, chat((f"{mark}c1", -0.5))) == [(None, -0.5, None, None)]
+
+
+def test_what_came_is_told_where_no_token_is_a_class_s():
+    """The prompt seems to ask for something else."""
+    with pytest.raises(AnswerError, match="only these: 'The', 'I'; mend prompt"):
+        scores(ADAPTER, chat(("The", -0.5), (" I", -1)))
+
+
 def test_the_answered_token_counts_even_if_it_is_not_listed():
     """Some servers leave the answered token out of its own alternatives."""
     assert scores(ADAPTER, chat(("c0", -3.0), answered=("c3", -0.2))) == [(-3.0, None, None, -0.2)]

@@ -89,6 +89,13 @@ def test_a_missing_or_binary_file_is_told(tmp_path):
         load_endpoints(tmp_path / "binary", TASK)
 
 
+def test_a_byte_order_mark_and_line_ends_of_other_systems_are_no_mistake(tmp_path):
+    """As editors elsewhere write files."""
+    text = '\ufeff[endpoints.one]\r\nadapter = "open-inference-v2"\r\nurl = "http://localhost:1"\r\nmodel = "m"\r\n'
+    (tmp_path / "e.toml").write_bytes(text.encode())
+    assert [each.name for each in load_endpoints(tmp_path / "e.toml", TASK)] == ["one"]
+
+
 VALUE = 'Key a"b/c+d=e?12345678'
 HUSH = "q8ZrT2mVx7LbN4kWc9YpD3sF"
 

@@ -105,7 +105,8 @@ def test_features_are_bounded():
         ((math.inf, 0.0, 0.0), "logit", "NaN or an infinite"),
         ((-math.inf, 0.0, 0.0), "log_probability", "NaN or an infinite"),
         ((-0.2, 0.6, 0.6), "probability", "smallest -0.2"),
-        ((0.3, 0.3, 0.3), "probability", "sum 0.9"),
+        ((0.31, 0.3, 0.3), "probability", "sum 0.91"),
+        ((0.3, 0.3, 0.2), "probability", "sum 0.8"),
         ((0.6, 0.6, None), "probability", "sum 1.2"),
         ((60.0, 30.0, 10.0), "probability", "declare what the API returns"),
         ((0.6, 0.3, 0.1), "percent", "sum 0.01"),
@@ -135,3 +136,9 @@ def test_percents_that_were_cut_off_are_shares_all_the_same():
     for scores in ((0.45, *[0.04] * 9), (0.551, *[0.041] * 9)):
         with pytest.raises(AnswerError, match="declare what the API returns"):
             check_answer(Answer(scores), space, ScoreKind.PROBABILITY)
+
+
+@pytest.mark.parametrize("scores", [(0.3, 0.3, 0.3), (0.6, 0.5, 0.0), (0.9, 0.0, 0.0)])
+def test_shares_of_one_decimal_need_not_add_up(scores):
+    """Each is rounded by up to half a tenth."""
+    check_answer(Answer(scores), THREE, ScoreKind.PROBABILITY)

@@ -265,7 +265,7 @@ def _files(operator: Operator) -> dict[str, str]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_regular(path, _MAX_FILE_BYTES, follow=True).decode("utf-8"))
+        return tomllib.loads(read_regular(path, _MAX_FILE_BYTES, follow=True).decode("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"cannot read the endpoint file {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

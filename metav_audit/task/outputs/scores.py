@@ -20,6 +20,7 @@ ROUNDING = 1e-5
 """Probabilities that lie no further apart than this are the same."""
 
 _SUM_TOLERANCE = 0.05
+_COARSE_TOLERANCE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +145,27 @@ def clipped_log_probabilities(raw: NDArray[Any], kind: ScoreKind) -> Values:
 
 
 def _check_distribution(shares: Sequence[float], complete: bool, kind: ScoreKind) -> None:
-    total = sum(shares)
-    missing = _SUM_TOLERANCE
-    if complete and total < 1 and _whole_percents(shares):
-        missing = max(missing, 0.01 * len(shares))  # Cut off and not rounded, they lose up to one each.
-    if min(shares) < -1e-3 or total > 1 + _SUM_TOLERANCE or (complete and total < 1 - missing):
+    total, over, under = sum(shares), _SUM_TOLERANCE, _SUM_TOLERANCE
+    if complete and abs(total - 1) > _SUM_TOLERANCE:
+        over, under = _coarseness(shares)
+    if min(shares) < -1e-3 or total > 1 + over or (complete and total < 1 - under):
         raise AnswerError(
             f"the scores do not look like the declared kind '{kind}' (smallest {min(shares):g}, sum {total:g}): "
             "declare what the API returns (scores = probability, percent, logit or log_probability)"
         )
 
 
-def _whole_percents(shares: Sequence[float]) -> bool:
-    return all(abs(share) < 2 and abs(100 * share - round(100 * share)) < 1e-6 for share in shares)
+def _coarseness(shares: Sequence[float]) -> tuple[float, float]:
+    """Return by how much the sum of shares may lie above and below 1: rounded ones miss it by half a step each.
+
+    Whole percents may have been cut off: then they lose up to a step each.
+    """
+    whole = {step: all(abs(one) < 2 and abs(one / step - round(one / step)) < 1e-6 for one in shares)
+             for step in (0.1, 0.01)}  # fmt: skip
+    if whole[0.1]:
+        missed = max(_SUM_TOLERANCE, min(0.05 * len(shares), _COARSE_TOLERANCE))
+        return missed, missed
+    return _SUM_TOLERANCE, max(_SUM_TOLERANCE, 0.01 * len(shares) if whole[0.01] else 0.0)
 
 
 def _nan_max(scores: Values) -> Values:
