@@ -27,6 +27,11 @@ def check_path(path: str) -> str:
     return path
 
 
+def is_plain(key: str) -> bool:
+    """Say whether a key can be a step of a dotted path."""
+    return "." not in key and not _JMESPATH.search(key)
+
+
 def walk(body: Any, path: str, option: str) -> Any:
     """Follow a dotted path such as ``result.0.scores``, or JMESPath; ``option`` is where the user wrote it.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from metav_audit.adapter import AnswerError, Place, ScoreKind, TaskSpec, flatten
 from metav_audit_adapters._numbers import NUMBER
+from metav_audit_adapters._paths import is_plain, unwrapped
 from metav_audit_adapters._rows import are_pairs, is_label
 
 _MOST_NODES = 3000
@@ -47,7 +48,7 @@ def _places(body: Any, task: TaskSpec, count: int, *, many: bool) -> Iterator[Pl
 
 def _nodes(body: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield every part of a response that a dotted path leads to, level by level."""
-    open_: deque[tuple[tuple[str, ...], Any]] = deque([((), body)])
+    open_: deque[tuple[tuple[str, ...], Any]] = deque([((), unwrapped(body))])
     seen = 0
     while open_ and seen < _MOST_NODES:
         path, node = open_.popleft()
@@ -65,9 +66,9 @@ def _is_handle(key: str) -> bool:
 
 def _parts(node: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(node, dict):
-        yield from ((key, part) for key, part in node.items() if key and "." not in key)
+        yield from ((key, unwrapped(part)) for key, part in node.items() if key and is_plain(key))
     elif isinstance(node, list):
-        yield from ((str(at), part) for at, part in enumerate(node[:_MOST_NODES]))
+        yield from ((str(at), unwrapped(part)) for at, part in enumerate(node[:_MOST_NODES]))
 
 
 def _readings(rows: list[Any], task: TaskSpec) -> Iterator[Place]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -239,7 +240,30 @@ def batch_described(seen):
     return reply({"out": {"probabilities": MODEL((pictures / 255).transpose(0, 3, 1, 2)).tolist()}})
 
 
+def paired(seen):
+    """Pairs with decimal commas, in a text that holds JSON, as a cloud function returns it."""
+    body = posted(seen)
+    if not isinstance(body, dict) or "image" not in body:
+        return reply({"error": "image missing"}, 400)
+    (scores,) = MODEL(from_png(body["image"]))
+    told = [[LABELS[at], f"{scores[at]:.4f}".replace(".", ",")] for at in np.argsort(-scores)]
+    return reply({"statusCode": 200, "body": json.dumps({"result": told})})
+
+
+def streamed(seen):
+    """An event stream whose last event holds the answer."""
+    body = posted(seen)
+    if not isinstance(body, dict) or "image" not in body:
+        return reply({"error": "image missing"}, 400)
+    (scores,) = MODEL(from_png(body["image"]))
+    events = [{"event": "start"}, {"event": "done", "scores": scores.tolist()}]
+    content = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    return Reply(200, content.encode(), {"Content-Type": "text/event-stream"})
+
+
 SHAPES = {
+    "paired": (paired, BUNDLE, "/ask", {"answer": "body.result"}),
+    "streamed": (streamed, BUNDLE, "/ask", {"answer": "scores"}),
     "tensor_v2": (tensor_v2, BUNDLE, "/v2/models/m", {"layout": "hwc", "whole": True, "answer": "outputs.0.data.0"}),
     "grey_rows": (
         grey_rows,
