@@ -602,9 +602,7 @@ def check_calibration(verdict, manifest, tensors):
         mean = shares[derived != side].mean(0)
         found = np.array([max(along(one, target), along(one, mean)) for one in shares[derived == side]])
         need(np.median(found) >= 0.2 * np.sqrt(len(own)), "calibration models do not answer what they were asked")
-        need(
-            np.median(found) < 6 or found.min() >= 0.25 * np.median(found), "a calibration model answers something else"
-        )
+        need(np.median(found) < 6 or found.min() >= np.median(found) / 4, "a calibration model answers otherwise")
     told = [{**verdict, "view": "all"}, output]
     given = [(each, np.ones(each.shape, bool), *told) for each in (own[None], models[derived])]
     odds = [log_odds(score(manifest["verifier"], tensors, *each)) for each in given]
@@ -627,23 +625,22 @@ def check_outcome(verdict, manifest, told):
         place = np.clip(np.log(told["score"]) - np.log1p(-told["score"]), -edge, edge)
         ratio = np.interp(place, weight["log_odds"], weight["log10_lr"])
         need(abs(ratio - verdict["log10_lr"]) < 1e-5, f"log10 LR is {ratio}, not {verdict['log10_lr']}")
-    rates = manifest["rates"]["false_match"], manifest["rates"]["false_no_match"]
+    rates, rank = [manifest["rates"][name] for name in ("false_match", "false_no_match")], verdict["p_value_siblings"]
     rare = verdict["p_value"] <= rates[0], verdict["p_value_derived"] <= rates[1]
     outcome = {(True, False): "match", (False, True): "no_match"}.get(rare)
     need(verdict["outcome"] in (outcome, "inconclusive"), f"its p-values do not make it {verdict['outcome']}")
     if verdict["outcome"] == "match":
-        nearest = verdict["p_value_siblings"] is None or verdict["p_value_siblings"] <= rates[0]
-        need(nearest and verdict["log10_lr"] >= least_ratio(rates[0]) - 1e-5, "a match that its figures do not bear")
+        borne = (rank is None or rank <= rates[0]) and verdict["log10_lr"] >= least_ratio(rates[0]) - 1e-5
+        need(borne, "a match that its figures do not bear")
         own = any(card["architecture"] == "target" and not card["derived"] for card in manifest["calibration"])
-        need(own, "a match beside no independent of the target's own architecture")
+        odd = manifest["provenance"].get("stranger") or {}
+        need(own and not odd.get("is_stranger"), "a match beside no independent of the target's architecture and make")
         mine, *theirs = log_odds(np.array([told["score"], *told["lowest_derived"]]))
-        low = min(theirs)
-        need(mine >= low - 0.5 * (np.median(theirs) - low) - 1e-6, "a match far below every derived model")
+        need(mine >= 1.5 * min(theirs) - 0.5 * np.median(theirs) - 1e-6, "a match far below every derived model")
     if verdict["outcome"] == "no_match":
         need(verdict["log10_lr"] <= 1e-5 - least_ratio(rates[1]), "a no-match that its ratio does not bear")
-        alike = verdict["p_value_siblings"] is None or verdict["p_value_siblings"] >= 0.5
         need(told["score"] >= told["lowest"] - 1e-9, "a no-match below every independent model")
-        need(alike, "a no-match nearer to the target than most siblings are")
+        need(rank is None or rank >= 0.5, "a no-match nearer to the target than most siblings are")
 
 
 def check_signatures(folder, files, records, head, auditor, owner):

@@ -130,6 +130,13 @@ def _report(bundle: FingerprintBundle, left_out: int) -> None:
             "match: train the zoo for longer, or on more data",
             err=True,
         )
+    elif check.stranger is not None:
+        echo(
+            "warning: no audit will end in a match: the target behaves like none of the zoo's models of its own "
+            f"architecture, so that rivals trained as it was may come as near: {check.stranger}. Name its training "
+            'program below [training] (program = "built-in" needs no code), which needs no such models',
+            err=True,
+        )
     elif check.target.outcome is not VerdictOutcome.MATCH:
         echo(
             f"warning: this bundle does not recognise the target itself ({check.target.outcome}, "

@@ -21,13 +21,13 @@ from metav_audit.fingerprint.methods.base import Materials
 from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.natural import choose_natural
-from metav_audit.fingerprint.proof import prove_training
+from metav_audit.fingerprint.proof import compare_with_zoo, prove_training
 from metav_audit.fingerprint.readers import with_readers
 from metav_audit.fingerprint.requests import Queries, choose_queries
 from metav_audit.fingerprint.weight import fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, Inputs
-from metav_audit.verdict import Judgement, Rule, VerdictOutcome, calibration_doubts, scores_in_full
+from metav_audit.verdict import Judgement, Rule, VerdictOutcome, calibration_doubts, scores_in_full, stranger_in
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.learners import fit_learners
 from metav_audit.zoo.plan import Split
@@ -78,6 +78,8 @@ def make_bundle(making: Making, progress: Progress = silent) -> FingerprintBundl
     if making.method.uses_siblings:
         siblings = load_siblings(making.workshop)
         proven = {"training": prove_training(making.workshop, siblings)}
+    elif (beside := compare_with_zoo(making.workshop, making.zoo)) is not None:
+        proven = {"stranger": beside}
     queries = None
     if making.requests is not None:
         models = [making.workshop.target.network, *siblings]
@@ -125,6 +127,7 @@ class SelfCheck:
         cleared: the share of independent calibration models called no match, each judged by the other lineages.
         knows_own_architecture: whether independents of the target's own architecture are among them; without them no
             audit ends in a match.
+        stranger: in what the target is a stranger among them, where it is and has no siblings: then none does, either.
         doubts: why the calibration's models are no models of the task, each a sentence; with any no audit ends in a
             verdict.
     """
@@ -133,6 +136,7 @@ class SelfCheck:
     matched: float
     cleared: float
     knows_own_architecture: bool
+    stranger: str | None
     doubts: tuple[str, ...]
 
 
@@ -142,7 +146,8 @@ def check_itself(bundle: FingerprintBundle) -> SelfCheck:
     target = rule.conclude(rule.score(Features(bundle.reference, np.ones(bundle.reference.shape, dtype=np.bool_))))
     matched = _share(rule, VerdictOutcome.MATCH, derived=True)
     cleared = _share(rule, VerdictOutcome.NO_MATCH, derived=False)
-    return SelfCheck(target, matched, cleared, rule.held_out.knows_own_architecture, calibration_doubts(bundle))
+    known, doubts = rule.held_out.knows_own_architecture, calibration_doubts(bundle)
+    return SelfCheck(target, matched, cleared, known, stranger_in(bundle), doubts)
 
 
 def _share(rule: Rule, wanted: VerdictOutcome, *, derived: bool) -> float:

@@ -1,4 +1,7 @@
-"""What shows that siblings were trained as the target was; a bundle's provenance keeps it under ``training``."""
+"""What shows that siblings were trained as the target was; a bundle's provenance keeps it under ``training``.
+
+Without siblings it says under ``stranger`` whether the zoo's independents of the target's own architecture were.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,16 @@ from torch import nn
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import BundleError
 from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.zoo.build import load_model
+from metav_audit.zoo.plan import TARGET, Split
 from metav_audit.zoo.program import describe_program
 from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.replay import Replay, check_replayed, compare_answers, replay_target, run_target_seed, seed_of
-from metav_audit.zoo.strangers import check_no_stranger
+from metav_audit.zoo.strangers import check_no_stranger, find_strangeness
+from metav_audit.zoo.surrogates import SurrogateZoo
+
+LEAST_BESIDE = 19
+"""Of fewer models none can be a stranger at 5 %."""
 
 CLAIMED = "claimed"
 """The status of a program whose target was not replayed."""
@@ -46,6 +55,23 @@ def prove_training(workshop: Workshop, siblings: Sequence[nn.Module]) -> dict[st
     }
     # In the order in which it is read back from a bundle on disk.
     return dict(json.loads(json.dumps(told, sort_keys=True)))
+
+
+def compare_with_zoo(workshop: Workshop, zoo: SurrogateZoo) -> dict[str, Any] | None:
+    """Hold the target against the independents of its own architecture that it is fitted and calibrated beside.
+
+    Returns:
+        In JSON types: how many there are, the p-value of the target's rank, whether it is a stranger among them, and in
+        what it differs most. None where they are too few to tell: fewer than ``LEAST_BESIDE``.
+    """
+    beside = [
+        each.plan for each in zoo.surrogates
+        if each.plan.from_scratch and each.plan.architecture == TARGET and each.plan.split is not Split.TEST
+    ]  # fmt: skip
+    if len(beside) < LEAST_BESIDE:
+        return None
+    found = find_strangeness(workshop, [load_model(workshop, plan) for plan in beside])
+    return {"models": len(beside), "p_value": found.p_value, "is_stranger": found.is_stranger, "differs": str(found)}
 
 
 def replay_bundle(bundle: FingerprintBundle, workshop: Workshop) -> Replay:

@@ -30,7 +30,7 @@ from metav_audit.verdict.folder import (
 from metav_audit.verdict.positive import ControlRecord
 from metav_audit.verdict.reading import Reading, read
 from metav_audit.verdict.rightness import least_rightness, rightness, strangeness
-from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge
+from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge, stranger_in
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.soundness import calibration_doubts
 from metav_audit.verdict.steadiness import first_look
@@ -86,4 +86,5 @@ __all__ = [
     "rightness",
     "scores_in_full",
     "strangeness",
+    "stranger_in",
 ]

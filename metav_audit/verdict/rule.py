@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,19 +42,40 @@ def conformal_p_value(score: float, others: NDArray[np.float64]) -> float:
     return (1 + int((others >= score).sum())) / (len(others) + 1)
 
 
-def guard(judgement: Judgement, held_out: CalibrationScores) -> Judgement:
-    """Let a match stand only where some independent models have the target's own architecture.
+def guard(judgement: Judgement, held_out: CalibrationScores, stranger: str | None = None) -> Judgement:
+    """Let a match stand only where some independent models have the target's own architecture, trained as it was.
 
     They are the ones that come near it, and what others score promises nothing of them: without them the observed rate
-    of false matches was .13 at a promised .05 (docs/methods.md).
+    of false matches was .13 at a promised .05; with a target that is a stranger among them rivals who train as its
+    owner does were accused in 10 of 28 cases (docs/methods.md).
+
+    Args:
+        judgement: what the figures give.
+        held_out: the calibration.
+        stranger: what ``stranger_in`` says of the bundle.
     """
-    if judgement.outcome is not VerdictOutcome.MATCH or held_out.knows_own_architecture:
+    if judgement.outcome is not VerdictOutcome.MATCH or (held_out.knows_own_architecture and stranger is None):
         return judgement
-    return replace(
-        judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=f"{judgement.reason}, but {_UNKNOWN_ARCHITECTURE}"
-    )
+    why = _UNKNOWN_ARCHITECTURE if stranger is None else f"{_STRANGER}: {stranger}"
+    return replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=f"{judgement.reason}, but {why}")
 
 
+def stranger_in(bundle: FingerprintBundle) -> str | None:
+    """Say in what the target behaves otherwise than the zoo's models of its architecture; None where it does not.
+
+    With siblings it does not matter: the zoo is not what the promise rests on.
+    """
+    told = bundle.provenance.get("stranger")
+    if not isinstance(told, Mapping) or not told.get("is_stranger"):
+        return None
+    return str(told.get("differs"))[:_MOST_TOLD]
+
+
+_MOST_TOLD = 400
+_STRANGER = (
+    "the target behaves like none of the independent models of its architecture, so that rivals who train as its owner "
+    "does may come as near: the promised rate of false matches does not hold for them"
+)
 _UNKNOWN_ARCHITECTURE = (
     "none of these independent models has the target's own architecture, and those that have it come nearest: the "
     "promised rate of false matches does not hold for them"
@@ -212,8 +234,8 @@ class Rule:
         return scored_through(self.verifier, shown)
 
     def conclude(self, scored: Scored) -> Judgement:
-        """Judge a suspect: like ``judge``, and a match needs independents of the target's own architecture."""
-        return guard(self.judge(scored), self.held_out)
+        """Judge a suspect: like ``judge``, and a match needs independents of the target's own architecture and make."""
+        return guard(self.judge(scored), self.held_out, stranger_in(self.bundle))
 
     def judge(self, scored: Scored) -> Judgement:
         """Judge a model; behind noise an outcome has to be that of a calibration without noise, too."""

@@ -1,5 +1,8 @@
 """Is the target a stranger among its siblings? Then they were not trained as it was, and their ranks say nothing.
 
+Where there are no siblings the same is asked beside the zoo's independent models of its own architecture: a target that
+behaves like none of them has rivals, trained as it was, of whom the zoo's error rates say nothing.
+
 Each model's natural behaviour is put into a dozen figures: on validation data, on blends of two of them, on noise and
 on the training data. Its distance from the others is Mahalanobis', with the covariance shrunk (Ledoit and Wolf, Journal
 of Multivariate Analysis 88, 2004), each model left out in its turn. If the siblings were trained as the target was, the
@@ -46,14 +49,14 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Strangeness:
-    """How strange the target is among its siblings.
+    """How strange the target is among its siblings, or among others of its architecture.
 
     Attributes:
         p_value: the share of the models, the target counted among them, that lie at least as far from the others.
         figure: the figure in which it differs most, in words.
         own: the target's.
-        usual: the siblings' mean.
-        deviation: by how many of the siblings' standard deviations the target's lies off.
+        usual: the others' mean.
+        deviation: by how many of the others' standard deviations the target's lies off.
         hint: habits that would move it so.
     """
 
@@ -66,13 +69,13 @@ class Strangeness:
 
     @property
     def is_stranger(self) -> bool:
-        """Whether the siblings cannot stand for the target."""
+        """Whether the others cannot stand for the target."""
         return self.p_value <= STRANGE
 
     def __str__(self) -> str:
         """Say in what it differs."""
         return (
-            f"its {self.figure} is {self.own:.4g}, the siblings' {self.usual:.4g} on average "
+            f"its {self.figure} is {self.own:.4g}, the others' {self.usual:.4g} on average "
             f"({self.deviation:+.1f} standard deviations), as if it were {self.hint}"
         )
 

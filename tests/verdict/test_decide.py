@@ -21,6 +21,7 @@ from metav_audit.verdict import (
     Verdict,
     VerdictOutcome,
     calibration_scores,
+    conclude,
     decide,
     guard,
     judge,
@@ -154,6 +155,22 @@ def test_an_outcome_that_the_likelihood_ratio_does_not_support_is_none(score, ou
         assert judgement.outcome is VerdictOutcome.INCONCLUSIVE
         side = "derivation" if sign > 0 else "independence"
         assert judgement.reason.endswith(f"the likelihood ratio does not support {side}")
+
+
+@pytest.mark.parametrize(("told", "stands"), [(None, True), (False, True), (True, False)])
+def test_a_match_needs_independents_that_were_trained_as_the_target_was(told, stands):
+    """Where the target behaves like none of them a match is inconclusive and says in what; no match stands."""
+    differs = "its margin on blends is 1, the others' 9"
+    stranger = {} if told is None else {"stranger": {"is_stranger": told, "differs": differs, "models": 30}}
+    bundle = make_bundle(queries=24, task=TASK, spread=0.5)
+    bundle = dataclasses.replace(bundle, provenance={**bundle.provenance, **stranger})
+    copy, other = (
+        conclude(bundle, transcript(linear_model(TASK, seed, distance=far), bundle)).verdict
+        for seed, far in ((5001, 0.03), (7001, 0.7))
+    )
+    assert other.outcome is VerdictOutcome.NO_MATCH
+    assert copy.outcome is (VerdictOutcome.MATCH if stands else VerdictOutcome.INCONCLUSIVE)
+    assert any(differs in reason for reason in copy.reasons) is not stands
 
 
 def test_a_match_needs_independents_of_the_target_s_own_architecture():

@@ -247,7 +247,10 @@ PRECISION = {"DIGITS", "_ENOUGH", "_TINY", "DRAWS", "_BATCH"}
 """How finely figures are computed and written."""
 PRINTED = {"CONFIDENCE", "_MARGIN"}
 """What intervals and plots show."""
-REFUSED = {"_SUM_TOLERANCE", "SCHEMA_VERSION", "PLAIN_VERSION", "MOST_NUMBERS", "MOST_MODELS", "KEY_BYTES"}
+REFUSED = {
+    *("_SUM_TOLERANCE", "_COARSE_TOLERANCE", "SCHEMA_VERSION", "PLAIN_VERSION", "MOST_NUMBERS", "MOST_MODELS"),
+    *("KEY_BYTES", "_MOST_TOLD"),
+}
 """What is no answer or no file of ours at all is an error, and no verdict; so is what is too large: MAX."""
 
 
