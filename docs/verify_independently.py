@@ -491,7 +491,7 @@ def follow(records):
 
 FIELDS = {
     "header": {"schema_version", "bundle_sha256", "endpoint", "software", "queries", "operator", "commitment_sha256",
-               "nonce"},
+               "nonce", "campaign"},
     "sent": {"request", "queries", "step", "attempt", "method", "url", "request_sha256", "body"},
     "received": {"request", "outcome", "elapsed_s", "status", "response_sha256", "headers", "body", "identity",
                  "server_date", "redacted_sha256", "error", "answers"},

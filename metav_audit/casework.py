@@ -16,6 +16,7 @@ from metav_audit.audit import (
     audit_side_by_side,
     control_names,
     control_record,
+    earlier_audits,
     gather_controls,
     prepare_folder,
     put_controls,
@@ -34,6 +35,7 @@ from metav_audit.evidence import (
 from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
 from metav_audit.report.coins import write_coin_reports
 from metav_audit.report.summary import write_summary
+from metav_audit.transcript import Campaign
 from metav_audit.verdict import AuditFolder, ControlRecord, Controls, Verdict
 from metav_audit.verdict.coin_folder import PLAN, CoinDecision, record_coins
 
@@ -99,6 +101,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     complain: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] | None = None,
     grant: Grant = Grant(),  # noqa: B008 - it is frozen
+    ledger: Path | None = None,
 ) -> Casework:
     """Audit endpoints side by side, each into ``out/NAME``: ask, decide, seal, report, list the hashes.
 
@@ -125,6 +128,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         complain: told why a blind control is missing.
         progress: told of every step of every audit.
         grant: what of this machine an endpoint file of blind controls may take, as a third party's.
+        ledger: the folder of all the auditor's audits, whose number each audit's first record holds; ``out`` if None.
 
     Raises:
         ConfigurationError: a budget is too small, a variable is not set (SecretError), a folder cannot be written or
@@ -146,7 +150,11 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         gathered(controls)
     # 3.
     desk = _Desk(control, sealer, paper, finish)
-    audit_side_by_side(bundle, endpoints, out, parallel=parallel, finish=desk.take, progress=progress)
+    own = [out / endpoint.name for endpoint in endpoints]
+    campaign = Campaign(len(endpoints) - (control is not None) or 1, earlier_audits(ledger or out, bundle, own))
+    audit_side_by_side(
+        bundle, endpoints, out, parallel=parallel, finish=desk.take, progress=progress, campaign=campaign
+    )
     # 4.
     if len(desk.results) > 1:
         write_summary([result.entry for result in desk.results], out, paper=paper)

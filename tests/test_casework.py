@@ -11,6 +11,8 @@ import pytest
 from metav_audit import audit_and_report
 from metav_audit.errors import ConfigurationError, RemoteError
 from metav_audit.evidence import AttestedStatus, Sealer
+from metav_audit.report.layout.cover import lay_out_cover
+from metav_audit.transcript import Campaign
 from metav_audit.verdict import AuditFolder, VerdictOutcome
 from metav_audit.verify import verify_folder
 from tests.audit.helpers import endpoint
@@ -49,6 +51,25 @@ def test_every_endpoint_has_a_result_and_a_folder_that_verifies(tmp_path):
         assert result.folder.verdict() == result.verdict
         assert all(step.passed for step in verify_folder(result.folder))
     assert {path.name for path in tmp_path.glob("summary.*")} == {"summary.csv", "summary.html", "summary.pdf"}
+
+
+def test_each_audit_s_first_record_says_among_how_many_it_was_begun(tmp_path):
+    """The run's endpoints but its control, and what stood there with the same bundle; to go on counts nothing, nor do
+    others. The cover corrects a match for them, and the script reads the record."""
+    other = make_siblings_bundle(queries=8, task=TASK)
+    with ModelServer(TARGET) as first, ModelServer(TARGET) as second, ModelServer(TARGET) as own:
+        audit_and_report(other, [named("a", first)], tmp_path / "run-0", ledger=tmp_path)
+        audit_and_report(BUNDLE, [named("a", first)], tmp_path / "run-1", ledger=tmp_path)
+        suspects = [named("a", first), named("b", second), named("own", own)]
+        for _ in range(2):
+            case = audit_and_report(BUNDLE, suspects, tmp_path / "run-2", control="own", ledger=tmp_path)
+    for result in case.results:
+        assert result.folder.transcript().campaign == Campaign(endpoints=2, earlier=1)
+        assert script.check(result.folder.path)
+    cover = dict(lay_out_cover(case.results[1].report).glance)["One of how many"]
+    p = case.results[1].verdict.p_value_match
+    assert cover.startswith("2 endpoints asked in this run, and when it began 1 earlier audit with this bundle in")
+    assert cover.endswith(f"Corrected for all 3 (Bonferroni) the match's p is at most {3 * p:.2g}.")
 
 
 @pytest.mark.parametrize(("model", "stands"), [(TARGET, True), (OTHER, False)])

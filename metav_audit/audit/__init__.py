@@ -9,7 +9,7 @@ from metav_audit.audit.endpoint.file import Endpoint, Limits, Operator, load_end
 from metav_audit.audit.endpoint.grant import Grant
 from metav_audit.audit.endpoint.tables import table_lines
 from metav_audit.audit.fleet import Audited, audit_side_by_side
-from metav_audit.audit.folder import audit_into_folder, prepare_folder
+from metav_audit.audit.folder import audit_into_folder, earlier_audits, prepare_folder
 from metav_audit.audit.wire.stamping import post_time_stamp_query
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "control_endpoints",
     "control_names",
     "control_record",
+    "earlier_audits",
     "gather_controls",
     "load_endpoints",
     "load_operator",

@@ -20,7 +20,7 @@ from metav_audit.audit.endpoint.credentials.base import RenewalError
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.grant import SCHEME
 from metav_audit.audit.endpoint.secrets import Secrets
-from metav_audit.audit.journal import Journal, Subject, check_resumable, draw_nonce
+from metav_audit.audit.journal import Journal, Subject, check_resumable, draw_nonce, stamp
 from metav_audit.audit.order import (
     Failure,
     answered_before,
@@ -36,7 +36,7 @@ from metav_audit.audit.wire.local import LocalTransport, find_function
 from metav_audit.audit.wire.transport import Transport
 from metav_audit.bundle import CLOSING, FingerprintBundle, Questions, Schedule, asked_inputs, planned_places
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
-from metav_audit.transcript import Finished, Resumed, Transcript, Unanswered
+from metav_audit.transcript import Campaign, Finished, Resumed, Transcript, Unanswered
 from metav_audit.verdict import calibration_scores, check_table, first_look
 from metav_audit.version import __version__
 
@@ -121,12 +121,14 @@ async def audit_endpoint_async(
     *,
     progress: ProgressCallback | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    campaign: Campaign | None = None,
 ) -> Transcript:
     """Do what ``audit_endpoint`` does, within a running event loop."""
     # 1. Whatever can be wrong on this side is found before anything is sent.
     secrets = check_ready(bundle, endpoint, folder)
     # 2. The journal opens, new or where it stopped.
-    with Journal(folder, subject_of(bundle, endpoint), lambda: _stamp(world.now()), secrets, world.draw) as journal:
+    subject = subject_of(bundle, endpoint, campaign)
+    with Journal(folder, subject, lambda: stamp(world.now()), secrets, world.draw) as journal:
         run = _Run(bundle, endpoint, journal, world, progress)
         if journal.transcript.finished:
             run.say("finished earlier, nothing was asked again", final=True)
@@ -143,11 +145,11 @@ async def audit_endpoint_async(
         return journal.transcript
 
 
-def subject_of(bundle: Questions, endpoint: Endpoint) -> Subject:
+def subject_of(bundle: Questions, endpoint: Endpoint, campaign: Campaign | None = None) -> Subject:
     """Say what a transcript of this audit is about."""
-    software = f"metav-audit {__version__}"
+    software, places = f"metav-audit {__version__}", planned_places(bundle)
     commitment = None if bundle.commitment is None else hashlib.sha256(bundle.commitment).hexdigest()
-    return Subject(bundle.sha256, endpoint.record(), software, planned_places(bundle), endpoint.operator, commitment)
+    return Subject(bundle.sha256, endpoint.record(), software, places, endpoint.operator, commitment, campaign)
 
 
 def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
@@ -314,7 +316,3 @@ class _Run:
 
     def _give_up(self, queries: Queries, reason: str) -> None:
         self._journal.append(Unanswered(at=self._journal.now(), queries=queries, reason=reason))
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -16,6 +16,7 @@ from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.pace.pacing import Hosts
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import MetavAuditError
+from metav_audit.transcript import Campaign
 from metav_audit.verdict import AuditFolder, Decision, Verdict
 
 
@@ -50,6 +51,7 @@ def audit_side_by_side(
     finish: Callable[[Audited], None],
     progress: ProgressCallback | None = None,
     seed: int = 0,
+    campaign: Campaign | None = None,
 ) -> None:
     """Audit every endpoint into ``folder/NAME``, and hand over what became of each, in the given order.
 
@@ -61,8 +63,9 @@ def audit_side_by_side(
         finish: told of each endpoint as soon as it and those before it are done; while it works, the others go on.
         progress: told of every step of every audit.
         seed: of the retries' jitter.
+        campaign: among how many audits with the bundle they are.
     """
-    asyncio.run(_all(bundle, endpoints, folder, parallel, finish, progress, seed))
+    asyncio.run(_all(bundle, endpoints, folder, parallel, finish, progress, seed, campaign))
 
 
 async def _all(
@@ -73,6 +76,7 @@ async def _all(
     finish: Callable[[Audited], None],
     progress: ProgressCallback | None,
     seed: int,
+    campaign: Campaign | None,
 ) -> None:
     places = asyncio.Semaphore(parallel)
     hosts = Hosts(time.monotonic, asyncio.sleep)
@@ -81,7 +85,7 @@ async def _all(
         rng = random.Random(seed + number)  # noqa: S311
         world = Surroundings(time.monotonic, lambda: datetime.now(UTC), asyncio.sleep, rng, hosts)
         async with places:
-            return await _one(bundle, endpoint, AuditFolder(folder / endpoint.name), world, progress)
+            return await _one(bundle, endpoint, AuditFolder(folder / endpoint.name), world, progress, campaign)
 
     under_way = [asyncio.create_task(one(number, endpoint)) for number, endpoint in enumerate(endpoints)]
     for task in under_way:
@@ -95,9 +99,12 @@ async def _one(
     folder: AuditFolder,
     world: Surroundings,
     progress: ProgressCallback | None,
+    campaign: Campaign | None,
 ) -> Audited:
     try:
-        transcript = await audit_endpoint_async(bundle, endpoint, folder.path, world, progress=progress)
+        transcript = await audit_endpoint_async(
+            bundle, endpoint, folder.path, world, progress=progress, campaign=campaign
+        )
         return Audited(endpoint, folder, folder.record(bundle, transcript), None)
     except MetavAuditError as error:
         return Audited(endpoint, folder, None, error)

@@ -10,6 +10,7 @@ import os
 import secrets as chance
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -21,6 +22,7 @@ from metav_audit.transcript import (
     BODIES,
     CHAIN_START,
     BodyWriter,
+    Campaign,
     EndpointRecord,
     Header,
     Place,
@@ -49,6 +51,7 @@ class Subject:
         queries: what is to be asked, place by place.
         operator: who asks and by what authority, in the operator's own words; ``key_id`` is the key that will seal it.
         commitment_sha256: of the bundle's commitment; None without one.
+        campaign: among how many audits it is begun, if that was counted; one that goes on keeps what its header says.
     """
 
     bundle_sha256: str
@@ -57,6 +60,12 @@ class Subject:
     queries: int
     operator: Mapping[str, str]
     commitment_sha256: str | None = None
+    campaign: Campaign | None = None
+
+
+def stamp(moment: datetime) -> str:
+    """Write a moment as a record does: ISO 8601, UTC, in milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def draw_nonce() -> str:

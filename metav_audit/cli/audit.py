@@ -111,7 +111,7 @@ def command(
             return 0
         case = audit_and_report(
             fingerprint, suspects, folder, control=name, blind=blind, sealer=sealer, paper=paper, parallel=parallel,
-            finish=lines.finish, gathered=_count, complain=complain, progress=_tell, grant=grant,
+            finish=lines.finish, gathered=_count, complain=complain, progress=_tell, grant=grant, ledger=out,
         )  # fmt: skip
     return outputs.write(case, fingerprint, run, _now(), exit_code(case))
 

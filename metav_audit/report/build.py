@@ -61,6 +61,7 @@ def build_report(decision: Decision, custody: Custody) -> EvidenceReport:
         spelling=spelling,
         requests=request_log_of(bundle, custody.operator),
         custody=custody,
+        campaign=transcript.campaign,
         started=transcript.started,
         finished=transcript.finished,
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from metav_audit.evidence import Custody
 from metav_audit.task import OutputKind
-from metav_audit.transcript import EndpointRecord
+from metav_audit.transcript import Campaign, EndpointRecord
 from metav_audit.verdict import Verdict
 
 
@@ -264,8 +264,7 @@ class EvidenceReport:
     Attributes:
         model_name: the owner's name for the protected model.
         method: the method that made the fingerprint.
-        kind: what an output is.
-        unit: in what distances between values are given.
+        kind, unit: what an output is, and in what distances between values are given.
         labels: the task's labels, or the names of a regression's quantities.
         verdict: what was decided, and from what.
         wording: the sentences.
@@ -287,8 +286,8 @@ class EvidenceReport:
         spelling: how well target bits are spelled; None where the fingerprint is not targeted, or there is no score.
         requests: the owner's request log; None where the queries are from none.
         custody: who vouches for the folder, and since when.
-        started: ISO 8601, UTC.
-        finished: the same; None where queries are still open.
+        campaign: among how many audits with the bundle this one was begun; None where that was not kept.
+        started, finished: ISO 8601, UTC; ``finished`` is None where queries are still open.
     """
 
     model_name: str
@@ -316,5 +315,6 @@ class EvidenceReport:
     spelling: Spelling | None
     requests: RequestLog | None
     custody: Custody
+    campaign: Campaign | None
     started: str
     finished: str | None

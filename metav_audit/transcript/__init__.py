@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metav_audit.transcript.bodies import BODIES, BodyReader, BodyWriter, Place
+from metav_audit.transcript.campaign import Campaign
 from metav_audit.transcript.endpoint import EndpointRecord
 from metav_audit.transcript.lines import CHAIN_START, parse_record, read_records, record_line
 from metav_audit.transcript.records import (
@@ -27,6 +28,7 @@ __all__ = [
     "Attempt",
     "BodyReader",
     "BodyWriter",
+    "Campaign",
     "EndpointRecord",
     "Exchange",
     "Finished",

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 from metav_audit.task import Answer
 from metav_audit.transcript import parts
 from metav_audit.transcript.bodies import Place
+from metav_audit.transcript.campaign import Campaign
 from metav_audit.transcript.endpoint import EndpointRecord
 
 SCHEMA_VERSION = 3
@@ -41,6 +42,7 @@ class Header:
         nonce: drawn by the auditor before the first request, 32 hexadecimal digits; the order follows from it.
         operator: who asks and by what authority, in the operator's own words.
         commitment_sha256: of the bundle's commitment; None without one.
+        campaign: among how many audits it was begun; None in records of before this was kept.
     """
 
     kind: ClassVar[str] = "header"
@@ -52,6 +54,7 @@ class Header:
     nonce: str
     operator: Mapping[str, str]
     commitment_sha256: str | None
+    campaign: Campaign | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Describe the record in JSON types, the chain aside."""
@@ -66,6 +69,7 @@ class Header:
             "nonce": self.nonce,
             "operator": dict(self.operator),
             "commitment_sha256": self.commitment_sha256,
+            **({} if self.campaign is None else {"campaign": self.campaign.to_json()}),
         }
 
     @classmethod
@@ -80,6 +84,7 @@ class Header:
             nonce=parts.nonce_of(fields, "nonce"),
             operator=parts.words_of(fields, "operator"),
             commitment_sha256=parts.perhaps_hash(fields, "commitment_sha256"),
+            campaign=Campaign.from_json(fields["campaign"]) if "campaign" in fields else None,
         )
 
 

@@ -123,6 +123,7 @@ class Replay:
             head=self.head,
             operator=header.operator,
             commitment_sha256=header.commitment_sha256,
+            campaign=header.campaign,
         )
 
     def _take(self, record: Record) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from metav_audit.task import Answer
+from metav_audit.transcript.campaign import Campaign
 from metav_audit.transcript.endpoint import EndpointRecord
 
 
@@ -64,6 +65,7 @@ class Transcript:
         head: SHA-256 of the last record, the chain's head.
         operator: who asked and by what authority, in the operator's own words; ``key_id`` is the key that seals it.
         commitment_sha256: of the bundle's commitment, as it was before the first query; None without one.
+        campaign: among how many audits with the bundle it was begun; None where that was not counted.
     """
 
     bundle_sha256: str
@@ -78,6 +80,7 @@ class Transcript:
     head: str
     operator: Mapping[str, str]
     commitment_sha256: str | None = None
+    campaign: Campaign | None = None
 
     def __repr__(self) -> str:
         """Name the transcript in short: asyncio writes a task's whole result in its own representation."""

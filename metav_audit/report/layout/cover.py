@@ -8,6 +8,7 @@ from metav_audit.report.layout.values import moment, number, p_share, p_value, r
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import shorten
 from metav_audit.report.wording import EVASION
+from metav_audit.transcript import Campaign
 from metav_audit.verdict import Verdict, VerdictOutcome
 
 RULER = "ruler.svg"
@@ -96,6 +97,21 @@ def _among_siblings(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
     return ((p_value(verdict.p_value_siblings), "p among siblings", words),)
 
 
+def _among(campaign: Campaign, verdict: Verdict) -> str:
+    """Say how many audits with the bundle there are, and what the match's p-value is worth among so many."""
+    told = f"{_count(campaign.endpoints, 'endpoint')} asked in this run, and when it began "
+    told += f"{_count(campaign.earlier, 'earlier audit')} with this bundle in the auditor's folder"
+    p = verdict.p_value_match
+    if verdict.outcome is not VerdictOutcome.MATCH or p is None or campaign.audits == 1:
+        return f"{told}."
+    worth = f"{min(1.0, campaign.audits * p):.2g}"
+    return f"{told}. Corrected for all {campaign.audits} (Bonferroni) the match's p is at most {worth}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
     custody, operator = report.custody, report.custody.operator
     who = ", ".join(operator[name] for name in ("name", "organisation") if operator.get(name))
@@ -104,6 +120,7 @@ def _glance(report: EvidenceReport) -> list[tuple[str, str]]:
         ("Authority", shorten(operator.get("authority") or "none is stated", 400)),
         ("First query", moment(report.started)),
         ("Last record", moment(report.finished)),
+        *([("One of how many", _among(report.campaign, report.verdict))] if report.campaign is not None else []),
         ("Seen of the model", report.verdict.view),
         ("Asked rightly?", f"{report.verdict.natural}."),
         *([("Evasion", EVASION)] if report.verdict.outcome is VerdictOutcome.NO_MATCH else []),
