@@ -26,6 +26,10 @@ from metav_audit.zoo.surrogates import SurrogateZoo
 LEAST_BESIDE = 19
 """Of fewer models none can be a stranger at 5 %."""
 
+FAR = 3.5
+"""Standard deviations that no figure of a target lies off which is no stranger: 2.4 at most on six digits targets, whose
+rivals are not accused, 4.1 at least on six of other tasks, whose rivals are."""
+
 CLAIMED = "claimed"
 """The status of a program whose target was not replayed."""
 
@@ -71,7 +75,9 @@ def compare_with_zoo(workshop: Workshop, zoo: SurrogateZoo) -> dict[str, Any] | 
     if len(beside) < LEAST_BESIDE:
         return None
     found = find_strangeness(workshop, [load_model(workshop, plan) for plan in beside])
-    return {"models": len(beside), "p_value": found.p_value, "is_stranger": found.is_stranger, "differs": str(found)}
+    # Makers of many habits are no exchangeable reruns: one oddball among them hides how far the target lies off.
+    is_stranger = found.is_stranger or abs(found.deviation) > FAR
+    return {"models": len(beside), "p_value": found.p_value, "is_stranger": is_stranger, "differs": str(found)}
 
 
 def replay_bundle(bundle: FingerprintBundle, workshop: Workshop) -> Replay:
