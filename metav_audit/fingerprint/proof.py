@@ -27,8 +27,8 @@ LEAST_BESIDE = 19
 """Of fewer models none can be a stranger at 5 %."""
 
 FAR = 3.5
-"""Standard deviations that no figure of a target lies off which is no stranger: 2.4 at most on six digits targets, whose
-rivals are not accused, 4.1 at least on six of other tasks, whose rivals are."""
+"""Standard deviations that a target's farthest figure may lie off: 2.4 at most on six targets whose rivals are not
+accused, 4.1 at least on six of other tasks, whose rivals are."""
 
 CLAIMED = "claimed"
 """The status of a program whose target was not replayed."""
