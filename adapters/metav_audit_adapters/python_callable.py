@@ -1,4 +1,4 @@
-"""A Python function of the auditing process itself, asked like any endpoint."""
+"""A Python function on this machine, asked like any endpoint."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PythonCallable(Adapter):
     """Hands inputs to a function, and reads the scores it returns."""
 
     name: ClassVar[str] = "python-callable"
-    summary: ClassVar[str] = "a Python function of yours, in this process: no server needed"
+    summary: ClassVar[str] = "a Python function of yours, in a process of its own: no server needed"
     Options: ClassVar[type[PythonCallableOptions]] = PythonCallableOptions
 
     def encode(self, inputs: Inputs) -> Request:

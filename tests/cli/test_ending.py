@@ -140,14 +140,15 @@ def test_a_full_disk_behind_stderr_is_no_verdict(audit, tmp_path):
 
 @pytest.mark.parametrize("where", ["import", "call"])
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_users_module_that_ends_python_ends_its_endpoint_alone(audit, tmp_path, where, code):
-    """sys.exit in a Python function or in its module is its own failure, and no end of the program."""
-    ends = f"import sys\nsys.exit({code})\n"
-    inside = f"def model(inputs):\n    import sys\n    sys.exit({code})\n"
+@pytest.mark.parametrize("way", ["sys.exit", "os._exit"])
+def test_a_users_module_that_ends_python_ends_its_endpoint_alone(audit, tmp_path, where, way, code):
+    """An exit in a Python function or in its module is its own failure, and no end of the program."""
+    ends = f"import sys, os\nprint('hello')\n{way}({code})\n"
+    inside = f"def model(inputs):\n    import sys, os\n    {way}({code})\n"
     (tmp_path / "rude.py").write_text(ends if where == "import" else inside)
     done = audit('[endpoints.a]\nadapter = "python-callable"\nurl = "python:rude:model"\n', "--allow-python")
-    assert done.returncode == {"import": 2, "call": 4}[where]
-    assert "SystemExit" in done.stderr
+    assert (done.returncode, done.stdout) == (4, "")
+    assert {"sys.exit": "SystemExit", "os._exit": f"exit status {code}"}[way] in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, ""], ids=["missing", "empty"])

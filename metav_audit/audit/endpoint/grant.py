@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from metav_audit.errors import ConfigurationError, SecretError
 
 SCHEME = "python:"
-"""Begins the address of a function of this very process."""
+"""Begins the address of a function on this machine."""
 
 
 @dataclass(frozen=True, slots=True)

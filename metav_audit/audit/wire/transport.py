@@ -54,7 +54,7 @@ class TransportError(Exception):
 
 
 class WayOut(Protocol):
-    """Where requests go: the network, or a function of this process."""
+    """Where requests go: the network, or a function on this machine."""
 
     async def send(self, request: Request, headers: Mapping[str, str], seconds: float) -> Response:
         """Send one request with ``headers`` on top of its own; raise TransportError if no usable response comes."""
