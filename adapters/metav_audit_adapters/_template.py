@@ -98,7 +98,9 @@ class TemplateAdapter(Adapter):
         if not self._many and len(inputs) != 1:
             raise ConfigurationError(f'adapter {self.name}: body: "{ONE}" takes one input a request, not {len(inputs)}')
         if options.upload is not None:
-            return form_request(self.address, options.upload, pictures(inputs, self.task)[0], options.body or {})
+            return form_request(
+                self.address, options.upload, pictures(inputs, options, self.task)[0], options.body or {}
+            )
         values = write_inputs(inputs, options, self.task)
         return json_request(self.address, fill(options.body, values if self._many else values[0]), self.headers)
 

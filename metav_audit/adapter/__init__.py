@@ -19,7 +19,16 @@ from metav_audit.adapter.discovery import InstalledAdapter, find_adapter, instal
 from metav_audit.adapter.flow import Flow, Step, classify
 from metav_audit.adapter.reading import flatten, parse, read_json, read_rows, read_scores, read_values
 from metav_audit.errors import AnswerError, ConfigurationError
-from metav_audit.task import Answer, GeneratedTensor, Inputs, OutputSpace, ScoreKind, TabularDomain, TaskSpec
+from metav_audit.task import (
+    Answer,
+    GeneratedTensor,
+    ImageDomain,
+    Inputs,
+    OutputSpace,
+    ScoreKind,
+    TabularDomain,
+    TaskSpec,
+)
 
 __all__ = [
     "Adapter",
@@ -32,6 +41,7 @@ __all__ = [
     "GeneratedTensor",
     "Guess",
     "Hints",
+    "ImageDomain",
     "Inputs",
     "InstalledAdapter",
     "Outcome",

@@ -240,7 +240,12 @@ def batch_described(seen):
 
 
 SHAPES = {
-    "tensor_v2": (tensor_v2, BUNDLE, "/v2/models/m", {"layout": "hwc", "whole": True, "answer": "outputs.0.data.0"}),
+    "tensor_v2": (
+        tensor_v2,
+        BUNDLE,
+        "/v2/models/m",
+        {"adapter": "open-inference-v2", "input_name": "pix", "datatype": "UINT8", "layout": "hwc", "scale": 255.0},
+    ),
     "grey_rows": (
         grey_rows,
         GREY_BUNDLE,

@@ -137,6 +137,7 @@ async def _probe(
         search = Search(plan.bundle.task, natural, plan.url, adapters, courier, Hints(documents))
         await search.run()
     arm = search.best()
+    _check_stated(plan, arm, adapters, documents)
     _check(plan, natural, arm, courier)
     assert arm is not None
     return _found(plan, arm, budget.spent)
@@ -187,6 +188,14 @@ async def _fetched(courier: Courier, address: str) -> dict[str, Any]:
         return {address: parse(response.content)} if response.status == 200 else {}
     except (BudgetSpentError, AnswerError, ValueError, RecursionError):
         return {}
+
+
+def _check_stated(plan: Plan, arm: Arm | None, adapters: Sequence[type[Adapter]], documents: dict[str, Any]) -> None:
+    """Raise RemoteError where nothing was found, and the API itself says why."""
+    for adapter in adapters if arm is None else ():
+        misfit = adapter.misfit(plan.bundle.task, documents)
+        if misfit:
+            raise RemoteError(f"{plan.url}: {printable(misfit)}: audit a model of this task, or write an adapter")
 
 
 def _check(plan: Plan, natural: NaturalInputs, arm: Arm | None, courier: Courier) -> None:

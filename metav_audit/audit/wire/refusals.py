@@ -44,7 +44,7 @@ def refusal(endpoint: Endpoint, outcome: Outcome, response: Response, now: datet
         return RemoteError(f"{message}: {_credentials(endpoint)}")
     if 300 <= response.status < 400:
         return RemoteError(f"{message}: redirects are not followed, give the address it leads to")
-    return RefusedError(f"{message}: the request is refused; check url, model and the adapter's options")
+    return RefusedError(f"{message}: the request is refused; {endpoint.adapter.advice}")
 
 
 def _credentials(endpoint: Endpoint) -> str:
