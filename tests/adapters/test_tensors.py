@@ -122,7 +122,13 @@ def test_a_probe_says_where_the_metadata_want_something_else():
     """A model of larger pictures, or of texts, is no model of this task."""
     bundle = with_natural(make_bundle(task=GREY, spread=0.2), mixed=True)
     for datatype, shape in (("FP32", (3, 224, 224)), ("BYTES", (1,))):
-        with strict(GREY, datatype, shape, None) as server, pytest.raises(RemoteError) as caught:
+        stated = reply({"inputs": [{"name": "pix", "datatype": datatype, "shape": [-1, *shape]}]})
+        refused = reply({"error": "unexpected input"}, 400)
+
+        def play(number, seen, stated=stated, refused=refused):
+            return refused if seen.body else stated
+
+        with ModelServer(None, fault=play) as server, pytest.raises(RemoteError) as caught:
             probe(Plan(bundle, f"{server.url}/v2/models/m"))
         assert f"the model takes {datatype} of shape (batch, {', '.join(map(str, shape))})" in str(caught.value)
         assert "shape (1, 6, 6) cannot be written as" in str(caught.value)
