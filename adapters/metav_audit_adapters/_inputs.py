@@ -40,6 +40,7 @@ class Encoding(StrEnum):
     NESTED = "nested"
     FLAT = "flat"
     PNG_BASE64 = "png_base64"
+    DATA_URI = "data_uri"
     ROWS = "rows"
     """An object of named cells: numbers and categories as the API's own users write them."""
     CELLS = "cells"
@@ -69,7 +70,8 @@ class InputOptions(TensorOptions):
 
     encoding: Encoding = Field(
         Encoding.NESTED,
-        description="nested or flat lists of numbers, or png_base64, or of a table rows (objects) or cells (lists)",
+        description="nested or flat lists of numbers; a PNG as png_base64 or data_uri; a table as rows (objects) or "
+        "cells (lists)",
     )
 
 
@@ -113,7 +115,7 @@ def check_pictures(option: str, task: TaskSpec, adapter: type[Adapter]) -> None:
 def check_inputs(options: InputOptions, task: TaskSpec, adapter: type[Adapter]) -> None:
     """Raise ConfigurationError where the task's inputs cannot be written as the options say."""
     check_tensor(options, task, adapter)
-    if options.encoding is Encoding.PNG_BASE64:
+    if options.encoding in (Encoding.PNG_BASE64, Encoding.DATA_URI):
         check_pictures("encoding", task, adapter)
     if options.encoding in (Encoding.ROWS, Encoding.CELLS) and not isinstance(task.domain, TabularDomain):
         raise refused(adapter, "encoding", f"'{options.encoding}' is for tables, this task's inputs are none")
@@ -155,8 +157,9 @@ def tensor(inputs: Inputs, options: TensorOptions) -> NDArray[Any]:
 
 def write_inputs(inputs: Inputs, options: InputOptions, task: TaskSpec) -> list[Any]:
     """Write each input as the options say: a JSON value apiece."""
-    if options.encoding is Encoding.PNG_BASE64:
-        return base64_pictures(inputs, options, task)
+    if options.encoding in (Encoding.PNG_BASE64, Encoding.DATA_URI):
+        prefix = "data:image/png;base64," if options.encoding is Encoding.DATA_URI else ""
+        return [prefix + picture for picture in base64_pictures(inputs, options, task)]
     if options.encoding in (Encoding.ROWS, Encoding.CELLS):
         rows = task.domain.rows(inputs) or []
         return list(rows) if options.encoding is Encoding.ROWS else [list(row.values()) for row in rows]
