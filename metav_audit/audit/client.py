@@ -119,7 +119,7 @@ async def audit_endpoint_async(
     # 1. Whatever can be wrong on this side is found before anything is sent.
     secrets = check_ready(bundle, endpoint, folder)
     # 2. The way out opens, and then the journal, new or where it stopped.
-    async with _way_out(endpoint, transport) as way_out:
+    async with _way_out(endpoint, secrets, transport) as way_out:
         with Journal(folder, subject_of(bundle, endpoint), lambda: _stamp(world.now()), secrets, world.draw) as journal:
             run = _Run(bundle, endpoint, journal, world, progress)
             if journal.transcript.finished:
@@ -170,10 +170,14 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
     return secrets
 
 
-def _way_out(endpoint: Endpoint, inner: httpx.AsyncBaseTransport | None) -> Transport | LocalTransport:
+def _way_out(
+    endpoint: Endpoint, secrets: Secrets, inner: httpx.AsyncBaseTransport | None
+) -> Transport | LocalTransport:
     if endpoint.url.startswith(SCHEME):
         return LocalTransport(endpoint.url, endpoint.limits)
-    return Transport(endpoint.url, endpoint.limits, inner)
+    password = endpoint.way.key_password
+    given = None if password is None else secrets.expand(password)
+    return Transport(endpoint.url, endpoint.limits, inner, endpoint.way, given)
 
 
 class _Run:

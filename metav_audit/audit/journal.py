@@ -288,6 +288,7 @@ def _lasting(endpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     options = dict(endpoint["options"])
     options.pop("limits", None)
     options.pop("credentials", None)
+    options.pop("way", None)
     headers = options.pop("headers", {})
     options["headers"] = {name: value for name, value in headers.items() if not VARIABLE.search(value)}
     return {**endpoint, "options": options}

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Self
 
 from metav_audit.adapter import Request, Response
-from metav_audit.audit.endpoint.file import Limits
+from metav_audit.audit.endpoint.limits import Limits
 from metav_audit.audit.wire import callee
 from metav_audit.audit.wire.callee import END_S, GOOD, RAISED, Frame, read_frame, write_frame
-from metav_audit.audit.wire.transport import FaultKind, TransportError
+from metav_audit.audit.wire.faults import FaultKind, TransportError
 from metav_audit.errors import ConfigurationError, RemoteError
 
 LEAST_START_S = 60.0

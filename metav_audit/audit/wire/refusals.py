@@ -9,9 +9,9 @@ from metav_audit.adapter import Outcome, Response
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.secrets import VARIABLE, name_of_dropped
 from metav_audit.audit.pace.retries import PassingError, RefusedError
+from metav_audit.audit.wire.faults import FaultKind, TransportError
 from metav_audit.audit.wire.hints import wished_pause
 from metav_audit.audit.wire.identity import explain
-from metav_audit.audit.wire.transport import FaultKind, TransportError
 from metav_audit.errors import AnswerError, RemoteError
 
 _CHECK_URL = "check that the URL is right and the service up, then run again"
@@ -19,7 +19,7 @@ _FAULT_ADVICE = {
     FaultKind.UNREACHABLE: _CHECK_URL,
     FaultKind.TIMEOUT: "raise limits.read_timeout_s and limits.total_s if the service is slow, then run again",
     FaultKind.RESET: _CHECK_URL,
-    FaultKind.TLS: "check the host name, and SSL_CERT_FILE if the authority is your own",
+    FaultKind.TLS: "check the host name, and name the authority's certificate in ca or SSL_CERT_FILE if it is your own",
     FaultKind.OVERSIZE: "check the URL, or raise limits.max_response_bytes",
     FaultKind.MALFORMED: "check the URL",
 }
@@ -27,7 +27,7 @@ _FAULT_ADVICE = {
 
 def no_response(endpoint: Endpoint, fault: TransportError) -> RemoteError:
     """Turn a transport's fault into an error, to be tried again where that may help."""
-    message, advice = f"{endpoint.url}: {fault}", _FAULT_ADVICE[fault.kind]
+    message, advice = f"{endpoint.url}: {fault}", fault.advice or _FAULT_ADVICE[fault.kind]
     return PassingError(message, advice) if fault.kind.passing else RemoteError(f"{message}: {advice}")
 
 
