@@ -137,8 +137,7 @@ class Asker:
         except BudgetSpentError:
             raise
         except PassingError as fault:
-            tried = f"{fault}; asked up to {self._endpoint.limits.attempts} times: {fault.advice}"
-            raise StuckError(self._worded(tried)) from None
+            raise StuckError(self._worded(fault.told)) from None
         except (AnswerError, RemoteError) as error:
             raise type(error)(self._worded(str(error))) from None
 
@@ -194,6 +193,7 @@ class Asker:
                 try:
                     return await self._send(request, about, number)
                 except PassingError as fault:
+                    fault.tries = number
                     if fault.repeats(earlier, others_answered=self._host.answers > answers):
                         raise StuckError(f"{fault}, and the same again: {fault.advice}") from None
                     earlier, answers = fault, self._host.answers

@@ -26,6 +26,7 @@ from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
 from metav_audit.audit.pace.retries import RefusedError, StuckError
 from metav_audit.audit.wire.local import LocalTransport
+from metav_audit.audit.wire.tls import open_tls
 from metav_audit.audit.wire.transport import Transport
 from metav_audit.bundle import CLOSING, FingerprintBundle, Questions, Schedule, asked_inputs, planned_places
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
@@ -158,6 +159,8 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
     if endpoint.credentials is not None:
         endpoint.credentials.load()
     secrets = Secrets.read(endpoint.variables(os.environ), os.environ)
+    if endpoint.way.files:
+        open_tls("https", endpoint.way, endpoint.password(secrets))
     places = planned_places(bundle)
     needed = endpoint.requests_needed(places)
     if endpoint.budget(places) < needed:
@@ -175,9 +178,7 @@ def _way_out(
 ) -> Transport | LocalTransport:
     if endpoint.url.startswith(SCHEME):
         return LocalTransport(endpoint.url, endpoint.limits)
-    password = endpoint.way.key_password
-    given = None if password is None else secrets.expand(password)
-    return Transport(endpoint.url, endpoint.limits, inner, endpoint.way, given)
+    return Transport(endpoint.url, endpoint.limits, inner, endpoint.way, endpoint.password(secrets))
 
 
 class _Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -72,6 +73,29 @@ def test_a_tracebacks_file_has_no_secret(ended, monkeypatch):
     path = Path(line.rpartition(" ")[2])
     assert "sk-very-secret-indeed" not in path.read_text() + line
     assert path.stat().st_mode & 0o077 == 0
+
+
+SHOWN = {
+    "base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "within base64": lambda secret: base64.b64encode(f"user:{secret}".encode()).decode(),
+    "hexadecimal": lambda secret: secret.encode().hex(),
+    "its beginning": lambda secret: f"{secret[:12]}...",
+    "its end": lambda secret: f"'...{secret[-10:]}'",
+    "in percent signs": lambda secret: "".join(f"%{ord(letter):02X}" for letter in secret),
+}
+
+
+@pytest.mark.parametrize("how", SHOWN)
+def test_a_tracebacks_file_has_no_secret_in_another_spelling(ended, monkeypatch, how):
+    """Encoded or shortened, it is taken out; the rest of the traceback stays."""
+    secret = "sk-very+secret/indeed-41"
+    monkeypatch.setenv("SUSPECT_TOKEN", secret)
+    shown = SHOWN[how](secret)
+    _, line = ended(raising(ValueError(f"refused with {shown} here")))
+    content = Path(line.rpartition(" ")[2]).read_text()
+    assert shown.strip(".'") not in content
+    assert "in fail" in content
+    assert "raise error" in content
 
 
 def test_a_traceback_that_cannot_be_written_is_still_a_fault(ended, monkeypatch):

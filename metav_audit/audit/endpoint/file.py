@@ -20,7 +20,7 @@ from metav_audit.audit.endpoint.credentials.base import Source
 from metav_audit.audit.endpoint.credentials.registry import open_source
 from metav_audit.audit.endpoint.grant import NOTHING, Grant
 from metav_audit.audit.endpoint.limits import DEFAULT_LIMITS, Limits
-from metav_audit.audit.endpoint.secrets import VARIABLE, refuse_literals
+from metav_audit.audit.endpoint.secrets import VARIABLE, Secrets, refuse_literals
 from metav_audit.audit.endpoint.signing import SigV4
 from metav_audit.audit.endpoint.way import USUAL, Way
 from metav_audit.bundle import CLOSING, LEAST_REQUESTS
@@ -134,6 +134,10 @@ class Endpoint:
         templates = (*self.headers.values(), *signing, self.way.key_password or "")
         return [name for template in templates for name in VARIABLE.findall(template)]
 
+    def password(self, secrets: Secrets) -> str:
+        """Return what the client certificate's key is encrypted with; empty for none."""
+        return secrets.expand(self.way.key_password or "")
+
     def takes(self, environment: Mapping[str, str]) -> list[str]:
         """Name what it takes of this machine: those variables, and its source of credentials."""
         return self.variables(environment) + ([] if self.credentials is None else [self.credentials.name])
@@ -246,6 +250,9 @@ def _files(operator: Operator) -> dict[str, str]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
+        if path.is_dir():
+            what = "a bundle" if (path / "manifest.json").exists() else "a folder"
+            raise ConfigurationError(f"{path} is {what}, no endpoint file: name the bundle first, then the file")
         return tomllib.loads(read_regular(path, _MAX_FILE_BYTES, follow=True).decode("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"cannot read the endpoint file {path}: {error.strerror}") from None

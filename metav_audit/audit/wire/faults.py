@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+PROXY_ADVICE = (
+    "the environment's proxy wants a user and a password: write them into HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, like "
+    "http://user:password@host:port"
+)
+
 
 class FaultKind(StrEnum):
     """In which way no response came."""
@@ -22,8 +27,9 @@ class FaultKind(StrEnum):
 
 
 class TransportError(Exception):
-    """No usable response came; ``kind`` says in which way, ``advice`` what to do where that is not the usual."""
+    """No usable response came; ``kind`` says in which way, ``advice`` what to do if not the usual; some never pass."""
 
-    def __init__(self, kind: FaultKind, detail: str, advice: str = "") -> None:
+    def __init__(self, kind: FaultKind, detail: str, advice: str = "", *, passing: bool = True) -> None:
         super().__init__(detail)
         self.kind, self.advice = kind, advice
+        self.passing = kind.passing and passing

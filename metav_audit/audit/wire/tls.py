@@ -68,7 +68,7 @@ class Tls:
         if found is None:
             # The connection broke where a refused client's would: the reason has not come through.
             return self._refused("") if self.wanted and not self.accepted else None
-        reason = found.reason or ""
+        reason = getattr(found, "reason", None) or ""
         if isinstance(found, ssl.SSLCertVerificationError):
             return TransportError(FaultKind.TLS, f"its TLS certificate is not trusted ({found.verify_message})")
         if "ALERT" in reason and (self.wanted or self.cert or reason.endswith("CERTIFICATE_REQUIRED")):
@@ -92,7 +92,7 @@ class Tls:
         )
 
 
-def open_tls(scheme: str, way: Way, password: str | None) -> Tls:
+def open_tls(scheme: str, way: Way, password: str) -> Tls:
     """Open TLS as an endpoint's options say; plain HTTP has none.
 
     It trusts the usual roots, or those of ``ca``, of ``SSL_CERT_FILE`` or of ``SSL_CERT_DIR``.
@@ -121,13 +121,13 @@ def _trust(ca: str | None) -> ssl.SSLContext:
         ) from None
 
 
-def _show(context: ssl.SSLContext, cert: str, key: str | None, password: str | None) -> None:
+def _show(context: ssl.SSLContext, cert: str, key: str | None, password: str) -> None:
     for name, path in (("cert", cert), ("key", key)):
         if path is not None and not Path(path).is_file():
             raise ConfigurationError(f"{name}: there is no file {path}")
     try:
         # An empty password, not none: for that OpenSSL would ask at the terminal.
-        context.load_cert_chain(cert, key, lambda: password or "")
+        context.load_cert_chain(cert, key, lambda: password)
     except ssl.SSLError as error:
         raise ConfigurationError(f"cert: {_why_not_shown(error, cert, key, password)}") from None
     except (OSError, ValueError) as error:
@@ -136,7 +136,7 @@ def _show(context: ssl.SSLContext, cert: str, key: str | None, password: str | N
     context.post_handshake_auth = True
 
 
-def _why_not_shown(error: ssl.SSLError, cert: str, key: str | None, password: str | None) -> str:
+def _why_not_shown(error: ssl.SSLError, cert: str, key: str | None, password: str) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return f"{cert} and the key in {key or cert} do not belong together"
     if b"ENCRYPTED" in Path(key or cert).read_bytes():

@@ -19,12 +19,13 @@ import httpx
 from metav_audit.adapter import Request, Response
 from metav_audit.audit.endpoint.limits import Limits
 from metav_audit.audit.endpoint.way import USUAL, Way
-from metav_audit.audit.wire.faults import FaultKind, TransportError
+from metav_audit.audit.wire.faults import PROXY_ADVICE, FaultKind, TransportError
 from metav_audit.audit.wire.tls import Tls, open_tls
 from metav_audit.errors import ConfigurationError
 
 _MOST_BEHIND = 1024
 """Bytes that may follow a compressed answer's end: some servers fill up with zeros."""
+_CHECK_PROXY = "check HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the host in NO_PROXY"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OWN_HEADERS = {"accept": "*/*", "connection": "keep-alive", "user-agent": f"python-httpx/{httpx.__version__}"}
 """An audit does not announce itself: a name of its own would let a suspect answer it otherwise than its customers."""
@@ -65,7 +66,7 @@ class Transport:
         limits: Limits,
         inner: httpx.AsyncBaseTransport | None = None,
         way: Way = USUAL,
-        password: str | None = None,
+        password: str = "",
     ) -> None:
         self._limits = limits
         self._tls = open_tls(urlsplit(url).scheme, way, password)
@@ -185,12 +186,10 @@ def _open(url: str, concurrency: int, tls: Tls, *, http2: bool) -> httpx.AsyncHT
 
 
 def _proxy_fault(error: httpx.ProxyError) -> TransportError:
-    advice = "check HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the host in NO_PROXY"
+    told, advice = "the environment's proxy refuses the connection", _CHECK_PROXY
     if str(error).startswith("407"):
-        told = "the environment's proxy wants a user and a password (HTTP 407)"
-        advice = "write them into HTTPS_PROXY, HTTP_PROXY or ALL_PROXY like http://user:password@host:port"
-        return TransportError(FaultKind.TLS, told, advice)
-    return TransportError(FaultKind.UNREACHABLE, "the environment's proxy refuses the connection", advice)
+        return TransportError(FaultKind.UNREACHABLE, f"{told} (HTTP 407)", PROXY_ADVICE, passing=False)
+    return TransportError(FaultKind.UNREACHABLE, told, advice)
 
 
 def _broken(error: Exception) -> TransportError:
