@@ -54,19 +54,25 @@ _ALONE = (Send.RAW, Send.BYTES)
 class SendOptions(InputOptions):
     """What the bodies of request and answer are."""
 
-    send: Send = Field(
-        Send.JSON,
-        description="json: body; raw: a PNG as it is; bytes: little-endian float32, or uint8 where whole = true; npy: "
-        "NumPy's file format; csv: a row an input, with the names first where encoding = rows",
+    send: Send | None = Field(
+        None,
+        description="json: body, as if absent; raw: a PNG as it is; bytes: little-endian float32, or uint8 where whole "
+        "= true; npy: NumPy's file format; csv: a row an input, with the names first where encoding = rows",
     )
     content_type: str | None = Field(
         None,
         description="the Content-Type of what is sent; the usual one if absent",
         pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w.+=-]+)?$",
     )
-    receive: Receive = Field(
-        Receive.JSON, description="json, or csv: a row of scores an input; csv is read as such wherever it says it is"
+    receive: Receive | None = Field(
+        None,
+        description="json, as if absent, or csv: a row of scores an input; csv is read as such wherever it says it is",
     )
+
+    @property
+    def body_kind(self) -> Send:
+        """What a request's body is."""
+        return self.send or Send.JSON
 
     def problem_of_body(self, beside: Iterable[str]) -> str:
         """Say what is wrong with a body that is no JSON; ``beside`` names other options that say what it is."""
@@ -95,8 +101,8 @@ def takes_many(send: Send) -> bool:
 def write_body(inputs: Inputs, options: SendOptions, task: TaskSpec) -> tuple[bytes, dict[str, str]]:
     """Write inputs as a body that is no JSON; return it and its headers."""
     writers = {Send.RAW: _picture, Send.BYTES: _bytes, Send.NPY: _npy, Send.CSV: _csv}
-    content = writers[options.send](inputs, options, task)
-    return content, {"Content-Type": options.content_type or _TYPES[options.send]}
+    content = writers[options.body_kind](inputs, options, task)
+    return content, {"Content-Type": options.content_type or _TYPES[options.body_kind]}
 
 
 def _picture(inputs: Inputs, options: SendOptions, task: TaskSpec) -> bytes:
@@ -142,7 +148,7 @@ def _csv(inputs: Inputs, options: SendOptions, task: TaskSpec) -> bytes:
     return file.getvalue().encode()
 
 
-def is_csv(response: Response, receive: Receive) -> bool:
+def is_csv(response: Response, receive: Receive | None) -> bool:
     """Whether an answer is CSV: by the option, or by its own word."""
     return receive is Receive.CSV or response.headers.get("content-type", "").lower().startswith(_CSV)
 

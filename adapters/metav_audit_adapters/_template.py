@@ -60,7 +60,7 @@ class TemplateOptions(SendOptions, LabelOptions):
     def _one_kind_of_slot(self) -> Self:
         if self.receive is Receive.CSV and self.answer:
             raise ValueError("answer: a path leads through JSON, and receive = csv has none: leave it out")
-        if self.send is not Send.JSON:
+        if self.body_kind is not Send.JSON:
             return self._no_json()
         slots = slots_of(self.body)
         if self.upload is not None:
@@ -103,8 +103,8 @@ class TemplateAdapter(Adapter):
         if options.upload is not None:
             check_pictures("upload", task, type(self))
         check_sending(options, task, type(self))
-        json_body = options.send is Send.JSON
-        self._many = MANY in slots_of(options.body) if json_body else takes_many(options.send)
+        json_body = options.body_kind is Send.JSON
+        self._many = MANY in slots_of(options.body) if json_body else takes_many(options.body_kind)
         self._rows = RowReader.open(type(self), task, options, options.label_key, options.score_key)
 
     @property
@@ -125,7 +125,7 @@ class TemplateAdapter(Adapter):
         if options.upload is not None:
             (picture,) = pictures(inputs, options, self.task)
             return form_request(self.address, options.upload, picture, options.body or {}, headers)
-        if options.send is not Send.JSON:
+        if options.body_kind is not Send.JSON:
             content, described = write_body(inputs, options, self.task)
             return Request(self.address, content, headers={**described, **headers})
         values = write_inputs(inputs, options, self.task)

@@ -75,8 +75,8 @@ class OpenInferenceV2(Adapter):
     def advice(self) -> str:
         """Where a refused request is to be compared with what the model wants."""
         return (
-            f"compare input_name, datatype, layout, flat and scale with the model's own metadata, {self._metadata}, or "
-            "let 'metav-audit probe' with that address find them out"
+            "check url and model; compare input_name, datatype, layout, flat and scale with the model's own metadata, "
+            f"{self._metadata}, or let 'metav-audit probe' with that address find them out"
         )
 
     def encode(self, inputs: Inputs) -> Request:
