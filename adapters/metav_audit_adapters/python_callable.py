@@ -36,6 +36,11 @@ class PythonCallable(Adapter):
     summary: ClassVar[str] = "a Python function of yours, in a process of its own: no server needed"
     Options: ClassVar[type[PythonCallableOptions]] = PythonCallableOptions
 
+    @property
+    def advice(self) -> str:
+        """Whose fault it is."""
+        return "it is the function's own fault: call it with a batch of such inputs, and mend it"
+
     def encode(self, inputs: Inputs) -> Request:
         """Write the inputs for the client's local transport."""
         return json_request(self.options.url, {"inputs": inputs.tolist()})

@@ -176,6 +176,27 @@ def test_a_server_s_certificate_that_is_not_trusted_is_said(audit, pki, server, 
     assert all(each in err for each in words), err
 
 
+def test_a_renewed_certificate_goes_on_where_the_old_one_stopped(audit, pki, tmp_path):
+    """Another file is no other endpoint, and the folder verifies."""
+    ours, _ = pki
+    refuses = [True]
+
+    def play(number, seen):
+        return Reply(401) if refuses[0] and number > 5 else None
+
+    with ModelServer(TARGET, tls=context(pki), fault=play) as server:
+        assert audit(server.url, ca=ours.ca, cert=ours.folder / "client.pem")[0] == 4
+        refuses.clear()
+        refuses.append(False)
+        code, err = audit(server.url, ca=ours.ca, cert=ours.folder / "server.pem")
+    assert code == 1, err
+    kinds = [record["kind"] for record in records(tmp_path / "out" / "a")]
+    assert "resumed" in kinds
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(tmp_path / "out" / "a")])
+    assert ended.value.code in (0, 6)
+
+
 def test_files_that_cannot_be_used_are_said_before_anything_is_sent(audit, pki, tmp_path):
     """Missing, no certificate, another's key, an encrypted key without its password; no folder is begun."""
     ours, foreign = pki
