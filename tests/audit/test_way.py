@@ -17,7 +17,7 @@ from metav_audit.audit import Grant, load_endpoints
 from metav_audit.cli import main
 from metav_audit.errors import ConfigurationError, SecretError
 from tests.audit.helpers import records
-from tests.builders import linear_model, make_bundle, make_task
+from tests.builders import linear_model, make_bundle, make_task, with_natural
 from tests.certificates import Authority
 from tests.servers import ModelServer, Reply, always
 
@@ -58,7 +58,7 @@ def audit(tmp_path, capfd):
     def call(url, *options, **fields):
         table = {"adapter": "open-inference-v2", "url": url, "model": "m", **{k: str(v) for k, v in fields.items()}}
         lines = [f"{name} = {value if value == 'true' else json.dumps(value)}" for name, value in table.items()]
-        text = "\n".join(["[endpoints.a]", *lines, "limits = { attempts = 2, total_s = 20 }"])
+        text = "\n".join(["[endpoints.a]", *lines, "limits = { attempts = 2, total_s = 20, concurrency = 1 }"])
         (tmp_path / "endpoints.toml").write_text(text)
         words = ["audit", str(tmp_path / "bundle"), str(tmp_path / "endpoints.toml"), "-o", str(tmp_path / "out")]
         with pytest.raises(SystemExit) as ended:
@@ -266,6 +266,21 @@ def test_bodies_go_out_compressed_where_the_endpoint_says_so(audit, tmp_path):
     with ModelServer(None, fault=always(500)) as server:
         code, err = audit(server.url, compress="brotli")
     assert (code, "compress" in err) == (2, True)
+
+
+def test_a_probe_shows_its_certificate_too(pki, tmp_path, capsys):
+    """And writes it into the endpoint file, with which an audit then runs."""
+    ours, _ = pki
+    with_natural(make_bundle(task=TASK, spread=0.2), mixed=True).save(tmp_path / "natural")
+    files = ["--ca", str(ours.ca), "--cert", str(ours.folder / "client.pem")]
+    with ModelServer(TARGET, tls=context(pki), fault=lambda number, seen: None if seen.body else Reply(404)) as server:
+        words = ["probe", f"{server.url}/v2/models/m", "-b", str(tmp_path / "natural"), "-o", str(tmp_path / "e.toml")]
+        for options, code in (([], 4), (files, None)):
+            with pytest.raises(SystemExit) as ended:
+                main([*words, *options])
+            assert ended.value.code == code, capsys.readouterr().err
+    (loaded,) = load_endpoints(tmp_path / "e.toml", TASK)
+    assert (loaded.way.ca, loaded.way.cert) == (str(ours.ca), str(ours.folder / "client.pem"))
 
 
 def test_http2_is_spoken_where_it_is_offered(audit, pki):
