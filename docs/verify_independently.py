@@ -478,7 +478,7 @@ def follow(records):
         elif kind == "resumed":
             told = [{**one["endpoint"], "options": {**one["endpoint"]["options"]}} for one in (header, record)]
             for one in told:
-                for name in ("limits", "headers", "credentials"):
+                for name in ("limits", "headers", "credentials", "way"):
                     one["options"].pop(name, None)
             need(line > 2 and told[0] == told[1], where + "it goes on with nothing, or with another endpoint")
             most = (record["endpoint"]["options"].get("limits") or {}).get("concurrency") or 1 << 30

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -81,17 +82,21 @@ class ModelServer:
         delay_s: float = 0.0,
         headers: Mapping[str, str] | None = None,
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.log: list[Seen] = []
         self.model, self.speak, self.fault, self.delay_s = model, PROTOCOLS[protocol], fault, delay_s
         self.headers = dict(headers or {})
-        self._lock = threading.Lock()
+        self._lock, self._scheme = threading.Lock(), "https" if tls else "http"
         self._server = _Server(("127.0.0.1", port), _handler(self))
+        if tls:
+            # Each connection's own thread shakes hands.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> ModelServer:
         self._thread.start()

@@ -51,7 +51,9 @@ def png_request(url: str, png: bytes) -> Request:
     return Request(url, png, headers={"Content-Type": "image/png"})
 
 
-def form_request(url: str, file_field: str, png: bytes, texts: Mapping[str, str]) -> Request:
+def form_request(
+    url: str, file_field: str, png: bytes, texts: Mapping[str, str], headers: Mapping[str, str] | None = None
+) -> Request:
     """Build a form upload (multipart/form-data, RFC 7578) of one PNG file and further text fields."""
     boundary = f"metav-audit-{hashlib.sha256(png).hexdigest()[:32]}"
     parts = [(f'name="{name}"', "", text.encode()) for name, text in texts.items()]
@@ -61,7 +63,9 @@ def form_request(url: str, file_field: str, png: bytes, texts: Mapping[str, str]
         for what, kind, value in parts
     )
     closed = content + f"--{boundary}--\r\n".encode()
-    return Request(url, closed, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"})
+    return Request(
+        url, closed, headers={"Content-Type": f"multipart/form-data; boundary={boundary}", **(headers or {})}
+    )
 
 
 def join(base: str, *parts: str) -> str:

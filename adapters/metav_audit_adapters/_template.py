@@ -17,14 +17,25 @@ from metav_audit.adapter import (
     Place,
     Request,
     Response,
+    ScoreKind,
     TaskSpec,
     read_json,
 )
 from metav_audit_adapters._batches import by_index, check_order
-from metav_audit_adapters._inputs import InputOptions, check_inputs, check_pictures, pictures, write_inputs
+from metav_audit_adapters._inputs import check_inputs, check_pictures, pictures, write_inputs
 from metav_audit_adapters._paths import check_path, walk
 from metav_audit_adapters._places import find_places
 from metav_audit_adapters._rows import LabelOptions, RowReader
+from metav_audit_adapters._sending import (
+    Receive,
+    Send,
+    SendOptions,
+    check_sending,
+    is_csv,
+    read_csv,
+    takes_many,
+    write_body,
+)
 from metav_audit_adapters._shared import form_request, json_request
 
 ONE, MANY = "{{input}}", "{{inputs}}"
@@ -32,7 +43,7 @@ JsonPath = Annotated[str, AfterValidator(check_path)]
 _THROTTLED = (b"ThrottlingException", b"TooManyRequestsException", b"ProvisionedThroughputExceededException")
 
 
-class TemplateOptions(InputOptions, LabelOptions):
+class TemplateOptions(SendOptions, LabelOptions):
     """What an API whose JSON is its owner's own business is told."""
 
     url: str = Field(description="the full address that takes the request", pattern=r"^https?://")
@@ -56,6 +67,10 @@ class TemplateOptions(InputOptions, LabelOptions):
 
     @model_validator(mode="after")
     def _one_kind_of_slot(self) -> Self:
+        if self.receive is Receive.CSV and self.answer:
+            raise ValueError("answer: a path leads through JSON, and receive = csv has none: leave it out")
+        if self.body_kind is not Send.JSON:
+            return self._no_json()
         slots = slots_of(self.body)
         if self.upload is not None:
             return self._form(slots)
@@ -67,6 +82,14 @@ class TemplateOptions(InputOptions, LabelOptions):
             raise ValueError(f'body: "{MANY}" is a list and stands alone: inside a longer text use "{ONE}"')
         if ONE in slots and self.batch != 1:
             raise ValueError(f'body: "{ONE}" takes one input a request: set batch = 1, or use "{MANY}"')
+        return self
+
+    def _no_json(self) -> Self:
+        usual = type(self).model_fields["body"].default
+        given = {"body": self.body if self.body != usual else None, "upload": self.upload}
+        problem = self.problem_of_body([name for name, value in given.items() if value is not None])
+        if problem:
+            raise ValueError(problem)
         return self
 
     def _form(self, slots: set[str]) -> Self:
@@ -88,7 +111,9 @@ class TemplateAdapter(Adapter):
         check_inputs(options, task, type(self))
         if options.upload is not None:
             check_pictures("upload", task, type(self))
-        self._many = MANY in slots_of(options.body)
+        check_sending(options, task, type(self))
+        json_body = options.body_kind is Send.JSON
+        self._many = MANY in slots_of(options.body) if json_body else takes_many(options.body_kind)
         self._rows = RowReader.open(type(self), task, options, options.label_key, options.score_key)
 
     @property
@@ -103,17 +128,23 @@ class TemplateAdapter(Adapter):
 
     def encode(self, inputs: Inputs) -> Request:
         """Fill the template."""
-        options = self.options
+        options, headers = self.options, {**self._accept, **self.headers}
         if not self._many and len(inputs) != 1:
-            raise ConfigurationError(f'adapter {self.name}: body: "{ONE}" takes one input a request, not {len(inputs)}')
+            raise ConfigurationError(f"adapter {self.name}: batch: it takes one input a request, not {len(inputs)}")
         if options.upload is not None:
-            return form_request(self.address, options.upload, pictures(inputs, self.task)[0], options.body or {})
+            (picture,) = pictures(inputs, options, self.task)
+            return form_request(self.address, options.upload, picture, options.body or {}, headers)
+        if options.body_kind is not Send.JSON:
+            content, described = write_body(inputs, options, self.task)
+            return Request(self.address, content, headers={**described, **headers})
         values = write_inputs(inputs, options, self.task)
-        return json_request(self.address, fill(options.body, values if self._many else values[0]), self.headers)
+        return json_request(self.address, fill(options.body, values if self._many else values[0]), headers)
 
     def decode(self, response: Response, count: int) -> list[Answer]:
         """Walk the path and read one row, or a list of rows where the template took a list of inputs."""
         options = self.options
+        if is_csv(response, options.receive):
+            return self._rows.read_all(read_csv(response, count, alone=options.scores is ScoreKind.LABEL), count)
         found = walk(self.body_of(response), options.answer, "answer")
         rows = found if self._many else [found]
         if options.index_key is not None:
@@ -123,6 +154,10 @@ class TemplateAdapter(Adapter):
         if options.each and isinstance(rows, list):
             rows = [walk(row, options.each, "each") for row in rows]
         return self._rows.read_all(rows, count)
+
+    @property
+    def _accept(self) -> dict[str, str]:
+        return {"Accept": "text/csv"} if self.options.receive is Receive.CSV else {}
 
     def body_of(self, response: Response) -> Any:
         """Parse the response's body; override it where the JSON is wrapped in something."""

@@ -53,7 +53,7 @@ def _numbers(task: TaskSpec) -> Iterator[Way]:
     grey = task.domain.shape[0] == 1
     depths = {Layout.CHW: 3, Layout.HWC: 3} | ({Layout.HW: 2} if grey else {})
     for colours in ({},) if grey else ({}, {"colours": Colours.BGR.value}):
-        for numbers in _ranges(*task.domain.bounds):
+        for numbers in ranges(*task.domain.bounds):
             for layout, depth in depths.items():
                 written = {"layout": layout.value, **numbers, **colours}
                 yield Way({"encoding": Encoding.NESTED.value, **written}, depth, "whole" in numbers)
@@ -65,7 +65,7 @@ def _numbers(task: TaskSpec) -> Iterator[Way]:
                 )
 
 
-def _ranges(low: float, high: float) -> Iterator[dict[str, Any]]:
+def ranges(low: float, high: float) -> Iterator[dict[str, Any]]:
     """Yield how numbers of a range are brought into the usual ones; nothing is said where it is one of them."""
     for least, most, whole in ((low, high, False), (0.0, 255.0, True), (0.0, 1.0, False), (-1.0, 1.0, False)):
         scale = (most - least) / (high - low)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from metav_audit.adapter import Adapter, Answer, Inputs, Request, Response, TaskSpec, read_json
-from metav_audit_adapters._inputs import base64_pictures, check_pictures, pictures
+from metav_audit_adapters._inputs import ColourOptions, base64_pictures, check_colours, check_pictures, pictures
 from metav_audit_adapters._rows import LabelOptions, RowReader
 from metav_audit_adapters._shared import json_request, png_request
 
@@ -20,7 +20,7 @@ class Send(StrEnum):
     IMAGE = "image"
 
 
-class HuggingFaceOptions(LabelOptions):
+class HuggingFaceOptions(ColourOptions, LabelOptions):
     """What a Hugging Face endpoint is told."""
 
     url: str = Field(description="the model's or the dedicated endpoint's address", pattern=r"^https?://")
@@ -44,15 +44,16 @@ class HuggingFace(Adapter):
     def __init__(self, task: TaskSpec, options: HuggingFaceOptions) -> None:
         super().__init__(task, options)
         check_pictures("send", task, type(self))
+        check_colours(options, task, type(self))
         self._rows = RowReader.open(type(self), task, options)
 
     def encode(self, inputs: Inputs) -> Request:
         """Write the picture, and ask for as many labels as the task has where the form allows it."""
         if self.options.send is Send.IMAGE:
-            return png_request(self.options.url, pictures(inputs, self.task)[0])
+            return png_request(self.options.url, pictures(inputs, self.options, self.task)[0])
         parameters = {"top_k": self.task.output.size, **self.options.parameters}
         return json_request(
-            self.options.url, {"inputs": base64_pictures(inputs, self.task)[0], "parameters": parameters}
+            self.options.url, {"inputs": base64_pictures(inputs, self.options, self.task)[0], "parameters": parameters}
         )
 
     def decode(self, response: Response, count: int) -> list[Answer]:

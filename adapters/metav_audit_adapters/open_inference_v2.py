@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
-from math import prod
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +11,6 @@ from pydantic import Field
 
 from metav_audit.adapter import (
     Adapter,
-    AdapterOptions,
     Answer,
     AnswerError,
     Guess,
@@ -22,22 +19,21 @@ from metav_audit.adapter import (
     Outcome,
     Request,
     Response,
+    ScoreKind,
     TaskSpec,
-    flatten,
-    read_json,
-    read_rows,
 )
-from metav_audit_adapters._shared import dumps, join, json_request, member, versions
+from metav_audit_adapters._inputs import TensorOptions, as_whole, check_tensor, check_whole, scaled, tensor
+from metav_audit_adapters._rows import LabelOptions, RowReader
+from metav_audit_adapters._shared import dumps, join, json_request, refused, versions
+from metav_audit_adapters._tensors import HEADER_LENGTH, Datatype, Stated, elements, outputs_of, split, to_bytes
 
 _CRASHES = (b"Internal Server Error", b"Traceback (most recent call last)")
 """How the page of a crash in MLServer begins: without and with its debug mode, which is on unless switched off."""
 _ADDRESS = re.compile(r"(https?://.*?)/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/infer)?/?")
 _USUAL_NAMES = ("input", "input-0", "input_0", "predict", "inputs", "x")
-_HEADER_LENGTH = "Inference-Header-Content-Length"
-_DTYPES = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
 
 
-class OpenInferenceV2Options(AdapterOptions):
+class OpenInferenceV2Options(TensorOptions, LabelOptions):
     """What an Open Inference endpoint is told."""
 
     url: str = Field(description="the server's base, such as http://host:8080", pattern=r"^https?://")
@@ -46,54 +42,78 @@ class OpenInferenceV2Options(AdapterOptions):
         None, description="the model's version; the server's own choice if absent", min_length=1
     )
     input_name: str = Field("input", description="the name of the input tensor", min_length=1)
-    output_name: str | None = Field(None, description="the name of the output tensor; the first one if absent")
+    output_name: str | None = Field(
+        None, description="the name of the output tensor; if absent the first of numbers, or of labels for labels alone"
+    )
+    datatype: Datatype = Field(
+        Datatype.FP32,
+        description="of the input tensor: FP32, FP16, FP64, BF16, UINT8 to UINT64, INT8 to INT64; INT... are whole",
+    )
+    flat: bool = Field(default=False, description="one row of numbers an input: a tensor of shape (batch, numbers)")
     binary: bool = Field(
         default=False, description="send and ask for tensors as bytes; KServe and Triton do, MLServer does not"
     )
 
 
 class OpenInferenceV2(Adapter):
-    """Sends an FP32 tensor of shape (batch, *domain.shape), reads an output tensor of shape (batch, classes)."""
+    """Sends a tensor of shape (batch, *domain.shape), or as the options say; reads scores or labels."""
 
     name: ClassVar[str] = "open-inference-v2"
-    summary: ClassVar[str] = "Open Inference Protocol v2 (KServe, MLServer, Triton): FP32 tensors as JSON or bytes"
-    Options: ClassVar[type[AdapterOptions]] = OpenInferenceV2Options
+    summary: ClassVar[str] = "Open Inference Protocol v2 (KServe, MLServer, Triton): tensors as JSON or bytes"
+    Options: ClassVar[type[OpenInferenceV2Options]] = OpenInferenceV2Options
     options: OpenInferenceV2Options
 
     def __init__(self, task: TaskSpec, options: OpenInferenceV2Options) -> None:
         super().__init__(task, options)
-        self._url = join(options.url, "v2", "models", options.model, *versions(options.version), "infer")
+        check_tensor(options, task, type(self))
+        self._check_datatype()
+        self._rows = RowReader.open(type(self), task, options)
+        self._metadata = join(options.url, "v2", "models", options.model, *versions(options.version))
+        self._url = f"{self._metadata}/infer"
+
+    @property
+    def advice(self) -> str:
+        """Where a refused request is to be compared with what the model wants."""
+        return (
+            "check url and model; compare input_name, datatype, layout, flat and scale with the model's own metadata, "
+            f"{self._metadata}, or let 'metav-audit probe' with that address find them out"
+        )
 
     def encode(self, inputs: Inputs) -> Request:
         """Write one tensor, its data flat; in binary the JSON goes first and the little-endian bytes after it."""
-        tensor: dict[str, Any] = {"name": self.options.input_name, "shape": list(inputs.shape), "datatype": "FP32"}
-        wanted = [] if self.options.output_name is None else [{"name": self.options.output_name}]
-        if not self.options.binary:
-            tensor["data"] = inputs.ravel().tolist()
-            return json_request(self._url, {"inputs": [tensor]} | ({"outputs": wanted} if wanted else {}))
-        values = inputs.astype("<f4").tobytes()
-        body: dict[str, Any] = {"inputs": [{**tensor, "parameters": {"binary_data_size": len(values)}}]}
+        options, values = self.options, tensor(inputs, self.options)
+        values = values.reshape(len(values), -1) if options.flat else values
+        numbers = as_whole(values) if options.datatype.whole or options.whole else values
+        written: dict[str, Any] = {
+            "name": options.input_name,
+            "shape": list(numbers.shape),
+            "datatype": options.datatype.value,
+        }
+        wanted = [] if options.output_name is None else [{"name": options.output_name}]
+        if not options.binary:
+            written["data"] = numbers.ravel().tolist()
+            return json_request(self._url, {"inputs": [written]} | ({"outputs": wanted} if wanted else {}))
+        content = to_bytes(numbers, options.datatype)
+        body: dict[str, Any] = {"inputs": [{**written, "parameters": {"binary_data_size": len(content)}}]}
         if wanted:
             body["outputs"] = [{**output, "parameters": {"binary_data": True}} for output in wanted]
         else:
             body["parameters"] = {"binary_data_output": True}
         head = dumps(body)
-        headers = {"Content-Type": "application/octet-stream", _HEADER_LENGTH: str(len(head))}
-        return Request(self._url, head + values, headers=headers)
+        headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
+        return Request(self._url, head + content, headers=headers)
 
     def decode(self, response: Response, count: int) -> list[Answer]:
         """Read the output tensor; its data may come as bytes, flat or nested, whatever was asked for."""
-        head, values = _split(response)
-        outputs = _outputs(head)
-        output = self._output(outputs)
-        data, shape = _data(output, outputs, values), member(output, "shape")
-        if not isinstance(shape, list) or not 1 <= len(shape) <= 8 or not all(_is_size(size) for size in shape):
-            raise AnswerError("an output's shape is not a list of sizes")
-        if prod(shape) != len(data):
-            raise AnswerError(f"an output's shape {shape} does not fit its {len(data)} elements")
-        rows = shape[0] if len(shape) > 1 or count > 1 else 1
+        head, values = split(response)
+        outputs = outputs_of(head)
+        data, shape = elements(self._output(outputs), outputs, values)
+        if self.options.scores is ScoreKind.LABEL:
+            # Of whatever shape: (n,), (n, 1) or, for one input, none at all.
+            return self._rows.read_all(data, count)
+        rows = shape[0] if len(shape) > 1 or (count > 1 and shape) else 1
         width = len(data) // max(rows, 1)
-        return read_rows([data[row * width : (row + 1) * width] for row in range(rows)], count, self.task.output)
+        return self._rows.read_all([data[row * width : (row + 1) * width] for row in range(rows)], count)
 
     def classify(self, response: Response) -> Outcome:
         """Tell MLServer's answer to a request it cannot digest, 500 in plain text, from a passing fault."""
@@ -114,14 +134,47 @@ class OpenInferenceV2(Adapter):
         if found is None:
             return
         given = {"url": found[1], "model": found[2]} | ({"version": found[3]} if found[3] else {})
-        stated = [names for document in hints.documents.values() for names in _input_names(document, task)]
-        for name in dict.fromkeys(stated) if hints.documents else _USUAL_NAMES:
-            yield Guess({**given, "input_name": name}, f"{cls.name} {name}")
+        if not hints.documents:
+            for name in _USUAL_NAMES:
+                yield Guess({**given, "input_name": name}, f"{cls.name} {name}")
+        for stated in filter(None, map(Stated.read, hints.documents.values())):
+            for options in stated.options(task):
+                yield Guess({**given, **options}, f"{cls.name} {stated.name}")
+
+    @classmethod
+    def misfit(cls, task: TaskSpec, documents: Mapping[str, Any]) -> str:
+        """Say where the model's metadata want a tensor that the task's inputs cannot become."""
+        for address, document in documents.items():
+            stated = Stated.read(document)
+            if stated is not None and not any(stated.options(task)):
+                shape = ", ".join(map(str, stated.shape))
+                return (
+                    f"by {address} the model takes {stated.datatype} of shape (batch, {shape}), which this task's "
+                    f"inputs of shape {task.domain.shape} cannot be written as"
+                )
+        return ""
+
+    def _check_datatype(self) -> None:
+        """Raise ConfigurationError where the task's numbers do not fit the datatype."""
+        options, task = self.options, self.task
+        if options.datatype.whole:
+            check_whole("datatype", options, task, type(self))
+        low, high = scaled(np.array(task.domain.bounds, np.float32), options).tolist()
+        least, most = options.datatype.bounds
+        if low < least or high > most:
+            raise refused(
+                type(self),
+                "datatype",
+                f"{options.datatype} holds {least:g} to {most:g}, the numbers lie between {low:g} and {high:g}: mend "
+                "scale and offset, or the datatype",
+            )
 
     def _output(self, outputs: list[dict[str, Any]]) -> dict[str, Any]:
         wanted = self.options.output_name
         if wanted is None:
-            return outputs[0]
+            labels = self.options.scores is ScoreKind.LABEL
+            fit = [each for each in outputs if _holds_labels(each) is labels]
+            return (fit or outputs)[0]
         for output in outputs:
             if output.get("name") == wanted:
                 return output
@@ -129,54 +182,6 @@ class OpenInferenceV2(Adapter):
         raise AnswerError(f"the response has no output {wanted!r}, only {found}: mend output_name")
 
 
-def _input_names(document: Any, task: TaskSpec) -> Iterator[str]:
-    """Yield the name of the one input tensor that metadata state, if it has the task's shape."""
-    inputs = document.get("inputs") if isinstance(document, dict) else None
-    if isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict):
-        name, shape = inputs[0].get("name"), inputs[0].get("shape")
-        if isinstance(name, str) and name and isinstance(shape, list) and shape[1:] == list(task.domain.shape):
-            yield name
-
-
-def _split(response: Response) -> tuple[Any, bytes]:
-    """Parse the JSON, which is the whole body or, by the header's word, its start; return it and the bytes after."""
-    text = response.headers.get(_HEADER_LENGTH.lower())
-    if text is None:
-        return read_json(response), b""
-    if not (text.isascii() and text.isdecimal() and len(text) < 12) or int(text) > len(response.content):
-        raise AnswerError(f"the response's header {_HEADER_LENGTH} does not fit its body")
-    length = int(text)
-    return read_json(replace(response, content=response.content[:length])), response.content[length:]
-
-
-def _outputs(head: Any) -> list[dict[str, Any]]:
-    outputs = member(head, "outputs")
-    if not isinstance(outputs, list) or not outputs or not all(isinstance(each, dict) for each in outputs):
-        raise AnswerError("the response's 'outputs' is not a list of tensors")
-    return outputs
-
-
-def _data(output: dict[str, Any], outputs: list[dict[str, Any]], values: bytes) -> list[Any]:
-    """Return a tensor's elements: from its own JSON, or from its share of the bytes, in the outputs' order."""
-    size = _binary_size(output)
-    if size is None:
-        return flatten(member(output, "data"))
-    sizes = [_binary_size(each) or 0 for each in outputs]
-    start = sum(sizes[: next(place for place, each in enumerate(outputs) if each is output)])
-    dtype = _DTYPES.get(str(output.get("datatype")))
-    if sum(sizes) != len(values) or dtype is None or size % np.dtype(dtype).itemsize:
-        raise AnswerError("an output's bytes do not fit what its JSON says: is it FP16, FP32 or FP64?")
-    elements: list[Any] = np.frombuffer(values[start : start + size], dtype).tolist()
-    return elements
-
-
-def _binary_size(output: dict[str, Any]) -> int | None:
-    parameters = output.get("parameters")
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
-    if size is not None and not _is_size(size):
-        raise AnswerError("an output's binary_data_size is no size")
-    return size
-
-
-def _is_size(size: Any) -> bool:
-    return isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 1 << 31
+def _holds_labels(output: dict[str, Any]) -> bool:
+    datatype = str(output.get("datatype"))
+    return datatype == "BYTES" or "INT" in datatype

@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 
 from metav_audit.adapter import (
     Adapter,
-    AdapterOptions,
     Answer,
     AnswerError,
     Inputs,
@@ -23,7 +22,7 @@ from metav_audit.adapter import (
     read_json,
     read_scores,
 )
-from metav_audit_adapters._inputs import base64_pictures, check_pictures
+from metav_audit_adapters._inputs import ColourOptions, base64_pictures, check_colours, check_pictures
 from metav_audit_adapters._paths import walk
 from metav_audit_adapters._rows import BLANKS
 from metav_audit_adapters._shared import join, json_request, member, read_mildly, refused
@@ -33,7 +32,7 @@ _SENTINEL = -9999.0
 """What servers write for a token whose log-probability they do not tell."""
 
 
-class OpenAILogprobsOptions(AdapterOptions):
+class OpenAILogprobsOptions(ColourOptions):
     """What a chat model is told."""
 
     url: str = Field(description="the API's base, such as https://api.openai.com/v1", pattern=r"^https?://")
@@ -73,6 +72,7 @@ class OpenAILogprobs(Adapter):
         super().__init__(task, options)
         if options.picture:
             check_pictures("picture", task, type(self))
+            check_colours(options, task, type(self))
         unknown = sorted(options.tokens.keys() - set(task.output.labels))
         if unknown:
             raise refused(type(self), "tokens", f"the task has no label {unknown[0]!r}")
@@ -118,7 +118,7 @@ class OpenAILogprobs(Adapter):
     def _content(self, inputs: Inputs) -> Any:
         if not self.options.picture:
             return fill(self.options.prompt, json.dumps(inputs[0].ravel().tolist(), separators=(",", ":")))
-        picture = {"url": f"data:image/png;base64,{base64_pictures(inputs, self.task)[0]}"}
+        picture = {"url": f"data:image/png;base64,{base64_pictures(inputs, self.options, self.task)[0]}"}
         return [{"type": "text", "text": self.options.prompt}, {"type": "image_url", "image_url": picture}]
 
 

@@ -1,4 +1,4 @@
-"""A Python function of the auditing process itself, asked like any endpoint."""
+"""A Python function on this machine, asked like any endpoint."""
 
 from __future__ import annotations
 
@@ -33,8 +33,13 @@ class PythonCallable(Adapter):
     """Hands inputs to a function, and reads the scores it returns."""
 
     name: ClassVar[str] = "python-callable"
-    summary: ClassVar[str] = "a Python function of yours, in this process: no server needed"
+    summary: ClassVar[str] = "a Python function of yours, in a process of its own: no server needed"
     Options: ClassVar[type[PythonCallableOptions]] = PythonCallableOptions
+
+    @property
+    def advice(self) -> str:
+        """Whose fault it is."""
+        return "it is the function's own fault: call it with a batch of such inputs, and mend it"
 
     def encode(self, inputs: Inputs) -> Request:
         """Write the inputs for the client's local transport."""

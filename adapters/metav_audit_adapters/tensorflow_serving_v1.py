@@ -22,14 +22,14 @@ from metav_audit.adapter import (
     read_json,
     read_rows,
 )
-from metav_audit_adapters._inputs import Layout, arrange, check_layout
+from metav_audit_adapters._inputs import Layout, TensorOptions, as_whole, check_tensor, tensor
 from metav_audit_adapters._paths import names
 from metav_audit_adapters._shared import join, json_request, member, versions
 
 _ADDRESS = re.compile(r"(https?://.*?)/v1/models/([^/:]+)(?:/versions/([^/:]+))?(?::predict)?/?")
 
 
-class TensorFlowServingV1Options(AdapterOptions):
+class TensorFlowServingV1Options(TensorOptions):
     """What a TensorFlow Serving endpoint is told."""
 
     url: str = Field(description="the server's base, such as http://host:8501", pattern=r"^https?://")
@@ -38,7 +38,6 @@ class TensorFlowServingV1Options(AdapterOptions):
         None, description="the model's version; the server's own choice if absent", min_length=1
     )
     signature_name: str | None = Field(None, description="the signature to call; the server's default if absent")
-    layout: Layout = Field(Layout.CHW, description="chw or hwc: where an image's channels stand")
     output: str | None = Field(None, description="which output holds the scores, where there are several")
 
 
@@ -52,12 +51,13 @@ class TensorFlowServingV1(Adapter):
 
     def __init__(self, task: TaskSpec, options: TensorFlowServingV1Options) -> None:
         super().__init__(task, options)
-        check_layout(options.layout, task, type(self))
+        check_tensor(options, task, type(self))
         self._url = join(options.url, "v1", "models", options.model, *versions(options.version)) + ":predict"
 
     def encode(self, inputs: Inputs) -> Request:
         """Write the inputs as instances."""
-        body: dict[str, Any] = {"instances": arrange(inputs, self.options.layout).tolist()}
+        values = tensor(inputs, self.options)
+        body: dict[str, Any] = {"instances": (as_whole(values) if self.options.whole else values).tolist()}
         if self.options.signature_name is not None:
             body["signature_name"] = self.options.signature_name
         return json_request(self._url, body)

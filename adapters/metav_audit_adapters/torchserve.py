@@ -59,7 +59,7 @@ class TorchServe(Adapter):
     def encode(self, inputs: Inputs) -> Request:
         """Write what the handler takes."""
         if self.options.send is Send.IMAGE:
-            return png_request(self._url, pictures(inputs, self.task)[0])
+            return png_request(self._url, pictures(inputs, self.options, self.task)[0])
         values = write_inputs(inputs, self.options, self.task)
         many = self.options.send is Send.INSTANCES
         return json_request(self._url, {self.options.send.value: values if many else values[0]})

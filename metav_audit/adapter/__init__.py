@@ -28,7 +28,16 @@ from metav_audit.adapter.reading import (
     said_in,
 )
 from metav_audit.errors import AnswerError, ConfigurationError
-from metav_audit.task import Answer, GeneratedTensor, Inputs, OutputSpace, ScoreKind, TabularDomain, TaskSpec
+from metav_audit.task import (
+    Answer,
+    GeneratedTensor,
+    ImageDomain,
+    Inputs,
+    OutputSpace,
+    ScoreKind,
+    TabularDomain,
+    TaskSpec,
+)
 
 __all__ = [
     "Adapter",
@@ -41,6 +50,7 @@ __all__ = [
     "GeneratedTensor",
     "Guess",
     "Hints",
+    "ImageDomain",
     "Inputs",
     "InstalledAdapter",
     "Outcome",

@@ -139,7 +139,7 @@ class Adapter(ABC):
 
     A subclass sets ``name`` and ``summary``, may set ``Options`` to a subclass of AdapterOptions, and is
     announced as an entry point of the group ``metav_audit.adapters``. With ``guesses``, and where need be
-    ``described_at``, ``places`` and ``follow``, ``metav-audit probe`` finds it; all four are pure, too.
+    ``described_at``, ``places``, ``follow`` and ``misfit``, ``metav-audit probe`` finds it; all five are pure, too.
     """
 
     name: ClassVar[str]
@@ -176,6 +176,11 @@ class Adapter(ABC):
     def steps(self) -> int:
         """Requests that one batch takes at most, retries aside; override it where ``flow`` sends several."""
         return 1
+
+    @property
+    def advice(self) -> str:
+        """What to do where the endpoint refuses a request for what it asks; override it to name what it may be."""
+        return "check url, model and the adapter's options"
 
     @abstractmethod
     def encode(self, inputs: Inputs) -> Request:
@@ -225,6 +230,15 @@ class Adapter(ABC):
         """
         del task, url, hints
         yield from ()
+
+    @classmethod
+    def misfit(cls, task: TaskSpec, documents: Mapping[str, Any]) -> str:
+        """Say why the task's inputs cannot be what an API's own descriptions want; by default nothing is known.
+
+        ``documents`` are those of ``Hints``.
+        """
+        del task, documents
+        return ""
 
     def places(self, response: Response, count: int) -> Iterator[Place]:
         """Yield places where a response may hold ``count`` answers; by default the one that the protocol knows."""

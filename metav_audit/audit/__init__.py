@@ -5,8 +5,9 @@ from __future__ import annotations
 from metav_audit.audit.blind import control_endpoints, control_names, gather_controls, put_controls, signed_beside
 from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
 from metav_audit.audit.control import control_record, with_control
-from metav_audit.audit.endpoint.file import Endpoint, Limits, Operator, load_endpoints, load_operator
+from metav_audit.audit.endpoint.file import Endpoint, Operator, load_endpoints, load_operator
 from metav_audit.audit.endpoint.grant import Grant
+from metav_audit.audit.endpoint.limits import Limits
 from metav_audit.audit.endpoint.tables import table_lines
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, earlier_audits, prepare_folder

@@ -18,11 +18,12 @@ from metav_audit.audit.journal import Journal, draw_nonce
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep, Window, backoff
 from metav_audit.audit.pace.retries import LONGEST_PAUSE_S, PassingError, StuckError, retrying
-from metav_audit.audit.wire.headers import headers_for
+from metav_audit.audit.wire.faults import TransportError
+from metav_audit.audit.wire.headers import headers_for, packed
 from metav_audit.audit.wire.hints import announced_rest
 from metav_audit.audit.wire.identity import explain, identify, words_of
 from metav_audit.audit.wire.refusals import check_kept, no_response, refusal
-from metav_audit.audit.wire.transport import TransportError, WayOut
+from metav_audit.audit.wire.transport import WayOut
 from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.task import Answer, Inputs
 from metav_audit.transcript import Received, Sent
@@ -136,8 +137,7 @@ class Asker:
         except BudgetSpentError:
             raise
         except PassingError as fault:
-            tried = f"{fault}; asked up to {self._endpoint.limits.attempts} times: {fault.advice}"
-            raise StuckError(self._worded(tried)) from None
+            raise StuckError(self._worded(fault.told)) from None
         except (AnswerError, RemoteError) as error:
             raise type(error)(self._worded(str(error))) from None
 
@@ -195,6 +195,7 @@ class Asker:
                 try:
                     return await self._send(request, about, number)
                 except PassingError as fault:
+                    fault.tries = number
                     if fault.repeats(earlier, others_answered=self._host.answers > answers):
                         raise StuckError(f"{fault}, and the same again: {fault.advice}") from None
                     earlier, answers = fault, self._host.answers
@@ -207,7 +208,8 @@ class Asker:
             await self._host.turn(self._budget.seconds_left)
             self._budget.check_time()
             lease = await self._leases.current(self._renewal_s)
-            headers = headers_for(self._endpoint, self._secrets, request, self._world.now(), lease)
+            wire = packed(request, self._endpoint)
+            headers = headers_for(self._endpoint, self._secrets, wire, self._world.now(), lease)
             self._budget.reserve(again=attempt > 1)
             serial = self._budget.spent
             digest = hashlib.sha256(request.content).hexdigest()
@@ -227,7 +229,7 @@ class Asker:
             )
             begun = self._world.clock()
             try:
-                raw: Response | TransportError = await self._transport.send(request, headers, self._budget.seconds_left)
+                raw: Response | TransportError = await self._transport.send(wire, headers, self._budget.seconds_left)
             except TransportError as fault:
                 raw = fault
             elapsed_s = max(0.0, self._world.clock() - begun)

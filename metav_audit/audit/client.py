@@ -32,7 +32,8 @@ from metav_audit.audit.order import (
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
 from metav_audit.audit.pace.retries import RefusedError, StuckError
-from metav_audit.audit.wire.local import LocalTransport, find_function
+from metav_audit.audit.wire.local import LocalTransport
+from metav_audit.audit.wire.tls import open_tls
 from metav_audit.audit.wire.transport import Transport
 from metav_audit.bundle import CLOSING, FingerprintBundle, Questions, Schedule, asked_inputs, planned_places
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
@@ -126,23 +127,23 @@ async def audit_endpoint_async(
     """Do what ``audit_endpoint`` does, within a running event loop."""
     # 1. Whatever can be wrong on this side is found before anything is sent.
     secrets = check_ready(bundle, endpoint, folder)
-    # 2. The journal opens, new or where it stopped.
     subject = subject_of(bundle, endpoint, campaign)
-    with Journal(folder, subject, lambda: stamp(world.now()), secrets, world.draw) as journal:
-        run = _Run(bundle, endpoint, journal, world, progress)
-        if journal.transcript.finished:
-            run.say("finished earlier, nothing was asked again", final=True)
-            return journal.transcript
-        if journal.begun:
-            journal.append(Resumed(at=journal.now(), endpoint=endpoint.record()))
-        # 3. What is open is asked.
-        async with _way_out(endpoint, transport) as way_out:
+    # 2. The way out opens, and then the journal, new or where it stopped.
+    async with _way_out(endpoint, secrets, transport) as way_out:
+        with Journal(folder, subject, lambda: stamp(world.now()), secrets, world.draw) as journal:
+            run = _Run(bundle, endpoint, journal, world, progress)
+            if journal.transcript.finished:
+                run.say("finished earlier, nothing was asked again", final=True)
+                return journal.transcript
+            if journal.begun:
+                journal.append(Resumed(at=journal.now(), endpoint=endpoint.record()))
+            # 3. What is open is asked.
             inputs = asked_inputs(bundle)[list(run.schedule.numbers)]
             asker = Asker(endpoint, inputs, journal, run.budget, secrets, way_out, world, run.say)
             await run.ask_all(asker)
-        # 4. Nothing is left to ask.
-        journal.append(Finished(at=journal.now()))
-        return journal.transcript
+            # 4. Nothing is left to ask.
+            journal.append(Finished(at=journal.now()))
+            return journal.transcript
 
 
 def subject_of(bundle: Questions, endpoint: Endpoint, campaign: Campaign | None = None) -> Subject:
@@ -157,18 +158,18 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
 
     Raises:
         SecretError: a variable is not set.
-        ConfigurationError: the budget is too small, the local function or the credentials' library cannot be imported,
-            or the folder holds the audit of something else.
+        ConfigurationError: the budget is too small, the credentials' library cannot be imported, or the folder holds
+            the audit of something else.
         TranscriptError: the transcript in the folder is damaged.
         BundleError: the bundle's table of likelihood ratios does not follow from its calibration.
     """
     if isinstance(bundle, FingerprintBundle):
         check_table(bundle, calibration_scores(bundle).fit_weight())
-    if endpoint.url.startswith(SCHEME):
-        find_function(endpoint.url)
     if endpoint.credentials is not None:
         endpoint.credentials.load()
     secrets = Secrets.read(endpoint.variables(os.environ), os.environ)
+    if endpoint.way.files:
+        open_tls("https", endpoint.way, endpoint.password(secrets))
     places = planned_places(bundle)
     needed = endpoint.requests_needed(places)
     if endpoint.budget(places) < needed:
@@ -181,10 +182,12 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
     return secrets
 
 
-def _way_out(endpoint: Endpoint, inner: httpx.AsyncBaseTransport | None) -> Transport | LocalTransport:
+def _way_out(
+    endpoint: Endpoint, secrets: Secrets, inner: httpx.AsyncBaseTransport | None
+) -> Transport | LocalTransport:
     if endpoint.url.startswith(SCHEME):
-        return LocalTransport(find_function(endpoint.url), endpoint.limits)
-    return Transport(endpoint.url, endpoint.limits, inner)
+        return LocalTransport(endpoint.url, endpoint.limits)
+    return Transport(endpoint.url, endpoint.limits, inner, endpoint.way, endpoint.password(secrets))
 
 
 class _Run:
@@ -224,8 +227,7 @@ class _Run:
         while self._waiting and not self._heard:
             await self._settle(asker, self._waiting.popleft())
         if self._heard:
-            seen = first_look(self._journal.transcript, self._bundle.task.output)
-            self.say(f"{seen}; {self._outlook(asker)}")
+            self.say(f"{first_look(self._journal.transcript, self._bundle.task.output)}; {self._outlook(asker)}")
         await self._ask_side_by_side(asker)
         # What failed last gets its second chance, too.
         self._sort_out()

@@ -110,7 +110,7 @@ class Journal:
         self._broken: OSError | None = None
         self._lock = _locked(folder)
         try:
-            if not self._path.exists():
+            if not self._path.exists() or _is_void(self._path, subject):
                 self._begin(subject)
             self._replay, torn = replay_file(self._path)
             _check_subject(self._path, self.transcript, subject)
@@ -239,7 +239,7 @@ class Journal:
 def check_resumable(folder: Path, subject: Subject) -> None:
     """Raise what ``Journal`` would raise over the transcript in ``folder``, without touching it."""
     path = folder / TRANSCRIPT
-    if path.exists():
+    if path.exists() and not _is_void(path, subject):
         _check_subject(path, replay_file(path)[0].transcript(), subject)
 
 
@@ -285,6 +285,17 @@ def _opened(path: Path, torn: int) -> IO[bytes]:
     return file
 
 
+def _is_void(path: Path, subject: Subject) -> bool:
+    """Say whether a transcript is of something else and holds no answer, so that a mended file begins anew."""
+    transcript = replay_file(path)[0].transcript()
+    return not _is_of(transcript, subject) and all(each.answer is None for each in transcript.exchanges)
+
+
+def _is_of(transcript: Transcript, subject: Subject) -> bool:
+    same_bundle = (transcript.bundle_sha256, len(transcript.exchanges)) == (subject.bundle_sha256, subject.queries)
+    return same_bundle and _lasting(transcript.endpoint.to_json()) == _lasting(subject.endpoint.to_json())
+
+
 def _check_subject(path: Path, transcript: Transcript, subject: Subject) -> None:
     if transcript.bundle_sha256 != subject.bundle_sha256 or len(transcript.exchanges) != subject.queries:
         raise ConfigurationError(f"{path} belongs to another bundle: choose another folder with -o")
@@ -297,6 +308,7 @@ def _lasting(endpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     options = dict(endpoint["options"])
     options.pop("limits", None)
     options.pop("credentials", None)
+    options.pop("way", None)
     headers = options.pop("headers", {})
     options["headers"] = {name: value for name, value in headers.items() if not VARIABLE.search(value)}
     return {**endpoint, "options": options}

@@ -23,6 +23,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from metav_audit.bundle.cards import Calibration, ErrorRates, ModelCard
+from metav_audit.bundle.guess import refuse_what_is_none
 from metav_audit.bundle.natural import NaturalInputs
 from metav_audit.bundle.verifier import MetaVerifier, VerifierKind
 from metav_audit.errors import BundleError, ConfigurationError
@@ -118,6 +119,7 @@ class FingerprintBundle:
 
         Raises:
             BundleError: it is missing, damaged, of another schema than this program's, oversized or foreign.
+            ConfigurationError: it is an endpoint file, a project or an audit's folder.
         """
         return load_bundle(Path(path))
 
@@ -179,6 +181,7 @@ def _check_verifier(bundle: FingerprintBundle) -> None:
 
 def load_bundle(path: Path) -> FingerprintBundle:
     """Read a bundle in numbered steps, each with its own refusal; see ``FingerprintBundle.load``."""
+    refuse_what_is_none(path)
     # 1. Both files are there and no larger than they may be.
     text = _read(path / MANIFEST, MAX_MANIFEST_BYTES)
     # 2. The manifest is ours, and of this make.

@@ -79,6 +79,7 @@ def _name_variables(command: click.Command, name: str) -> Iterator[str]:
             if option.envvar is None:
                 flag = max(option.opts, key=len).lstrip("-")
                 option.envvar = f"{_PREFIX}{name}_{flag}".upper().replace("-", "_")
+            option.show_envvar = True
             yield str(option.envvar)
     for below, each in command.commands.items() if isinstance(command, click.Group) else ():
         yield from _name_variables(each, f"{name}_{below}")

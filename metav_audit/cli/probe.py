@@ -28,6 +28,9 @@ if TYPE_CHECKING:
               help="Environment variable that may be sent, to HOST alone if named; repeatable.")  # fmt: skip
 @click.option("--describe", metavar="FILE|URL",
               help="OpenAPI description in JSON; by default /openapi.json is tried.")  # fmt: skip
+@click.option("--ca", metavar="FILE", type=click.Path(path_type=Path), help="Root certificates that TLS trusts, PEM.")
+@click.option("--cert", metavar="FILE", type=click.Path(path_type=Path), help="Client certificate to show, PEM.")
+@click.option("--key", metavar="FILE", type=click.Path(path_type=Path), help="Its private key, if not in that file.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent; send nothing.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How what was found is printed.")  # fmt: skip
@@ -40,6 +43,9 @@ def command(
     headers: tuple[str, ...],
     secrets: tuple[str, ...],
     describe: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
     dry_run: bool,
     form: str,
 ) -> None:
@@ -65,7 +71,10 @@ def command(
     from metav_audit.files import write_atomically
 
     given = dict(_header(each) for each in headers)
-    plan = Plan(FingerprintBundle.load(bundle), url, name, given, Grant(frozenset(secrets)), requests, describe)
+    # In the endpoint file they stand in full: there they would be looked for beside it.
+    way = {name: str(path.resolve()) for name, path in (("ca", ca), ("cert", cert), ("key", key)) if path is not None}
+    grant = Grant(frozenset(secrets))
+    plan = Plan(FingerprintBundle.load(bundle), url, name, given, grant, requests, describe, way)
     outlook = _outlook(plan, form)
     if dry_run:
         echo_table(outlook if form == "json" else f"{outlook}\n  nothing was sent")

@@ -6,6 +6,9 @@ The same values give the same bytes; colours are told apart by the colour-blind,
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -39,6 +42,20 @@ Form = Literal["svg", "png"]
 Values = NDArray[np.float64]
 
 
+@contextmanager
+def in_style() -> Iterator[None]:
+    """Have matplotlib draw in the reports' style while the block lasts, and say nothing of its caches and fonts.
+
+    Where HOME cannot be written it takes a temporary folder, and would tell of it in two lines on stderr.
+    """
+    quiet = logging.getLogger("matplotlib")
+    quiet.setLevel(max(quiet.level, logging.ERROR))
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        yield
+
+
 def tippett_plot(derived: Values, independent: Values, form: Form) -> bytes:
     """Draw, for every log10 LR, the share of each side's models that reach it.
 
@@ -47,9 +64,7 @@ def tippett_plot(derived: Values, independent: Values, form: Form) -> bytes:
         independent: log10 LRs of independent models, finite.
         form: the file format.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE):
+    with in_style():
         figure, axes = _canvas()
         low, high = _extent(derived, independent)
         for values, colour, line, name in (
@@ -71,9 +86,7 @@ def pav_plot(derived: Values, independent: Values, form: Form) -> bytes:
     Well calibrated LRs lie near the diagonal. Where one side is alone, the best fit is infinite, and drawn on the edge.
     The arguments are those of ``tippett_plot``.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE):
+    with in_style():
         figure, axes = _canvas()
         low, high = _extent(derived, independent)
         values, calibrated = pool_adjacent_violators(derived, independent)
@@ -101,9 +114,7 @@ def robustness_plot(derived: Values, independent: Values, form: Form) -> bytes:
         independent: scores of independent models, in [0, 1].
         form: the file format.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE):
+    with in_style():
         figure, axes = _canvas()
         edges = np.unique(np.concatenate([derived, independent, [0.0, 1.0]]))
         middles = (edges[1:] + edges[:-1]) / 2

@@ -43,6 +43,6 @@ class EndpointRecord:
 
     def lasting(self) -> dict[str, Any]:
         """Describe what cannot change while an audit goes on: all but limits, headers and source of credentials."""
-        changing = ("limits", "headers", "credentials")
+        changing = ("limits", "headers", "credentials", "way")
         options = {name: value for name, value in self.options.items() if name not in changing}
         return {**self.to_json(), "options": options}

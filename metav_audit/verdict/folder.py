@@ -143,7 +143,7 @@ class AuditFolder:
         """Say whether the copy of this bundle is there, with its commitment if it has one."""
         try:
             standing = self.bundle()
-        except BundleError:
+        except (BundleError, ConfigurationError):
             return False
         committed = standing.commitment is not None or bundle.commitment is None
         return standing.sha256 == bundle.sha256 and committed

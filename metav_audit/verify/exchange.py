@@ -19,7 +19,7 @@ from metav_audit.transcript import BODIES, BodyReader, EndpointRecord, Place, Re
 from metav_audit.verdict import AuditFolder
 from metav_audit.verify.checklist import Found
 
-_CLIENT_S = {"credentials", "headers", "limits", "signing"}
+_CLIENT_S = {"credentials", "headers", "limits", "signing", "way"}
 """Options of an endpoint that the client keeps for itself."""
 
 

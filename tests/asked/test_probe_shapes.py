@@ -264,7 +264,12 @@ def streamed(seen):
 SHAPES = {
     "paired": (paired, BUNDLE, "/ask", {"answer": "body.result"}),
     "streamed": (streamed, BUNDLE, "/ask", {"answer": "scores"}),
-    "tensor_v2": (tensor_v2, BUNDLE, "/v2/models/m", {"layout": "hwc", "whole": True, "answer": "outputs.0.data.0"}),
+    "tensor_v2": (
+        tensor_v2,
+        BUNDLE,
+        "/v2/models/m",
+        {"adapter": "open-inference-v2", "input_name": "pix", "datatype": "UINT8", "layout": "hwc", "scale": 255.0},
+    ),
     "grey_rows": (
         grey_rows,
         GREY_BUNDLE,

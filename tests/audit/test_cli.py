@@ -135,7 +135,7 @@ BAD_ANSWERS = {
     "classes": (ModelServer, {"model": lambda x: uniform(x)[:, :3]}, "3 scores, the task has 4"),
     "logits": (ModelServer, {"model": lambda x: uniform(x) * 40 - 3}, "scores = probability"),
     "401": (ModelServer, {"fault": always(401)}, "credentials"),
-    "404": (ModelServer, {"fault": always(404)}, "check url, model"),
+    "404": (ModelServer, {"fault": always(404)}, "check url and model"),
     "redirect": (ModelServer, {"fault": always(301)}, "redirect"),
     "crash": (ModelServer, {"fault": always(500, b"Internal Server Error")}, "HTTP 500"),
     "big": (ModelServer, {"fault": always(200, b"[" * 2_000_000)}, "max_response_bytes"),

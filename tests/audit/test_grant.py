@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
@@ -108,15 +107,17 @@ FUNCTION = '[endpoints.f]\nadapter = "python-callable"\nurl = "python:their_modu
 
 def test_a_file_runs_no_python_unless_that_is_allowed(run, tmp_path):
     """The module is not even imported; a third party's file may not at all."""
-    (tmp_path / "their_module.py").write_text("from tests.audit.test_cli import TARGET as predict\n")
+    ran = tmp_path / "ran"
+    text = f"open({str(ran)!r}, 'w').close()\nfrom tests.audit.test_cli import TARGET as predict\n"
+    (tmp_path / "their_module.py").write_text(text)
     code, _, err = run(FUNCTION)
     assert code == 2
     assert "--allow-python" in err
     with ModelServer(TARGET) as server:
         assert run(table("a", server.url), "--allow-python", *controls(tmp_path, FUNCTION))[0] == 2
-    assert "their_module" not in sys.modules
+    assert not ran.exists()
     assert run(FUNCTION, "--allow-python")[0] == 1
-    del sys.modules["their_module"]
+    assert ran.exists()
 
 
 def test_a_dry_run_says_which_variable_goes_where(run):

@@ -15,7 +15,8 @@ import pytest
 
 from metav_audit.adapter import Request
 from metav_audit.audit import Limits
-from metav_audit.audit.wire.transport import FaultKind, Transport, TransportError
+from metav_audit.audit.wire.faults import FaultKind, TransportError
+from metav_audit.audit.wire.transport import Transport
 from metav_audit.errors import ConfigurationError
 from tests.servers import ModelServer, Reply, always, free_port
 

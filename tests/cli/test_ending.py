@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -74,6 +75,29 @@ def test_a_tracebacks_file_has_no_secret(ended, monkeypatch):
     assert path.stat().st_mode & 0o077 == 0
 
 
+SHOWN = {
+    "base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "within base64": lambda secret: base64.b64encode(f"user:{secret}".encode()).decode(),
+    "hexadecimal": lambda secret: secret.encode().hex(),
+    "its beginning": lambda secret: f"{secret[:12]}...",
+    "its end": lambda secret: f"'...{secret[-10:]}'",
+    "in percent signs": lambda secret: "".join(f"%{ord(letter):02X}" for letter in secret),
+}
+
+
+@pytest.mark.parametrize("how", SHOWN)
+def test_a_tracebacks_file_has_no_secret_in_another_spelling(ended, monkeypatch, how):
+    """Encoded or shortened, it is taken out; the rest of the traceback stays."""
+    secret = "sk-very+secret/indeed-41"
+    monkeypatch.setenv("SUSPECT_TOKEN", secret)
+    shown = SHOWN[how](secret)
+    _, line = ended(raising(ValueError(f"refused with {shown} here")))
+    content = Path(line.rpartition(" ")[2]).read_text()
+    assert shown.strip(".'") not in content
+    assert "in fail" in content
+    assert "raise error" in content
+
+
 def test_a_traceback_that_cannot_be_written_is_still_a_fault(ended, monkeypatch):
     """Where the folder of temporary files is gone."""
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
@@ -140,14 +164,15 @@ def test_a_full_disk_behind_stderr_is_no_verdict(audit, tmp_path):
 
 @pytest.mark.parametrize("where", ["import", "call"])
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_users_module_that_ends_python_ends_its_endpoint_alone(audit, tmp_path, where, code):
-    """sys.exit in a Python function or in its module is its own failure, and no end of the program."""
-    ends = f"import sys\nsys.exit({code})\n"
-    inside = f"def model(inputs):\n    import sys\n    sys.exit({code})\n"
+@pytest.mark.parametrize("way", ["sys.exit", "os._exit"])
+def test_a_users_module_that_ends_python_ends_its_endpoint_alone(audit, tmp_path, where, way, code):
+    """An exit in a Python function or in its module is its own failure, and no end of the program."""
+    ends = f"import sys, os\nprint('hello')\n{way}({code})\n"
+    inside = f"def model(inputs):\n    import sys, os\n    {way}({code})\n"
     (tmp_path / "rude.py").write_text(ends if where == "import" else inside)
     done = audit('[endpoints.a]\nadapter = "python-callable"\nurl = "python:rude:model"\n', "--allow-python")
-    assert done.returncode == {"import": 2, "call": 4}[where]
-    assert "SystemExit" in done.stderr
+    assert (done.returncode, done.stdout) == (4, "")
+    assert {"sys.exit": "SystemExit", "os._exit": f"exit status {code}"}[way] in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, ""], ids=["missing", "empty"])

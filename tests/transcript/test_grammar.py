@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from metav_audit.adapter import Outcome
-from metav_audit.audit.wire.transport import FaultKind
+from metav_audit.audit.wire.faults import FaultKind
 from metav_audit.errors import TranscriptError
 from metav_audit.task import Answer, ScoreKind
 from metav_audit.transcript import (

@@ -19,8 +19,10 @@ from metav_audit.adapter import Adapter, find_adapter
 from metav_audit.audit.endpoint.credentials.base import Source
 from metav_audit.audit.endpoint.credentials.registry import open_source
 from metav_audit.audit.endpoint.grant import NOTHING, Grant
-from metav_audit.audit.endpoint.secrets import VARIABLE, refuse_literals
+from metav_audit.audit.endpoint.limits import DEFAULT_LIMITS, Limits
+from metav_audit.audit.endpoint.secrets import VARIABLE, Secrets, refuse_literals
 from metav_audit.audit.endpoint.signing import SigV4
+from metav_audit.audit.endpoint.way import USUAL, Way
 from metav_audit.bundle import CLOSING, LEAST_REQUESTS
 from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
@@ -31,43 +33,11 @@ from metav_audit.transcript import EndpointRecord
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = {"content-length", "transfer-encoding", "connection", "accept-encoding"}
-_BESIDE = ("adapter", "credentials", "headers", "limits", "not_secret", "signing")
+_BESIDE = ("adapter", "credentials", "headers", "limits", "not_secret", "signing", *Way.model_fields)
 """Keys of an endpoint's table that are no options of its adapter."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _MAX_FILE_BYTES = 1 << 20
 _Table = TypeVar("_Table", bound=BaseModel)
-
-
-class Limits(BaseModel):
-    """How hard and how long an endpoint may be asked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    concurrency: int = Field(default=4, ge=1, le=64, description="requests in flight at once, at most")
-    per_second: float | None = Field(
-        default=None, gt=0, le=1e6, description="requests a second at most; endpoints on one host share the lowest"
-    )
-    requests: int | None = Field(
-        default=None, ge=1, description="requests in all, retries included; 4 times the needed if absent"
-    )
-    attempts: int = Field(default=4, ge=1, le=20, description="attempts for one request")
-    connect_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds to connect")
-    read_timeout_s: float = Field(default=30, gt=0, le=3600, description="seconds of silence while reading")
-    total_s: float = Field(
-        default=60, gt=0, le=3600, description="seconds for one request, from connecting to the last byte"
-    )
-    wall_s: float = Field(default=14400, gt=0, le=30 * 86400, description="seconds for one run of the audit")
-    price: float | None = Field(default=None, ge=0, description="what one request costs, for --dry-run")
-    max_response_bytes: int = Field(
-        default=1 << 20, ge=1024, le=1 << 28, description="bytes of one response, after unpacking"
-    )
-
-    def budget(self, needed: int) -> int:
-        """Return the ceiling of requests where so many are needed at most, retries aside."""
-        return self.requests if self.requests is not None else 4 * needed
-
-
-DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +52,7 @@ class Endpoint:
         signer: signs each request just before it leaves, or None.
         credentials: gives what signs, or the bearer token that is sent; None where variables do.
         operator: who asks and by what authority, in their own words: the file's table ``[operator]``.
+        way: how requests travel: certificates, HTTP/2, compression.
     """
 
     name: str
@@ -91,6 +62,7 @@ class Endpoint:
     signer: SigV4 | None = None
     credentials: Source | None = None
     operator: Mapping[str, str] = field(default_factory=dict)
+    way: Way = USUAL
 
     @classmethod
     def open(cls, name: str, fields: Mapping[str, Any], task: TaskSpec) -> Endpoint:
@@ -108,6 +80,7 @@ class Endpoint:
         options = dict(fields)
         headers = _headers(where, options.pop("headers", {}))
         adapter, signing, credentials = (options.pop(each, None) for each in ("adapter", "signing", "credentials"))
+        way = _table(Way, "", {name: options.pop(name) for name in Way.model_fields if name in options}, where)
         declared = options.pop("not_secret", [])
         if not isinstance(declared, list) or not all(isinstance(each, str) for each in declared):
             raise ConfigurationError(f'{where}.not_secret is no list of places: write it like ["headers.X-Build"]')
@@ -122,7 +95,9 @@ class Endpoint:
             source = None if credentials is None else open_source(credentials)
             _check_source(source, signing, headers)
             source = source.near(signer.region) if source and signer else source
-            opened = cls(name, find_adapter(adapter).open(task, options, _BESIDE), headers, limits, signer, source)
+            codec = find_adapter(adapter).open(task, options, _BESIDE)
+            opened = cls(name, codec, headers, limits, signer, source, way=way)
+            way.check(opened.url)
             _check_way(opened)
             return opened
         except ConfigurationError as error:
@@ -156,7 +131,12 @@ class Endpoint:
     def variables(self, environment: Mapping[str, str]) -> list[str]:
         """Name the environment variables whose values are sent, or sign what is sent."""
         signing = [] if self.signer is None or self.credentials else self.signer.templates(environment)
-        return [name for template in (*self.headers.values(), *signing) for name in VARIABLE.findall(template)]
+        templates = (*self.headers.values(), *signing, self.way.key_password or "")
+        return [name for template in templates for name in VARIABLE.findall(template)]
+
+    def password(self, secrets: Secrets) -> str:
+        """Return what the client certificate's key is encrypted with; empty for none."""
+        return secrets.expand(self.way.key_password or "")
 
     def takes(self, environment: Mapping[str, str]) -> list[str]:
         """Name what it takes of this machine: those variables, and its source of credentials."""
@@ -174,6 +154,8 @@ class Endpoint:
             told["signing"] = self.signer.record()
         if self.credentials is not None:
             told["credentials"] = self.credentials.record()
+        if self.way != USUAL:
+            told["way"] = self.way.record()
         return EndpointRecord(self.name, self.adapter.name, self.url, self.adapter.options.scores, told)
 
 
@@ -189,7 +171,8 @@ def load_endpoints(path: Path, task: TaskSpec, grant: Grant = NOTHING) -> list[E
         SecretError: a secret stands as a literal, or a variable or a source of credentials is not granted.
         ConfigurationError: the file is missing, not TOML, or holds something unknown or out of range.
     """
-    content = _parse(Path(path))
+    path = Path(path)
+    content = _parse(path)
     unknown = sorted(content.keys() - {"endpoints", "operator"})
     if unknown:
         raise ConfigurationError(
@@ -200,17 +183,19 @@ def load_endpoints(path: Path, task: TaskSpec, grant: Grant = NOTHING) -> list[E
         raise ConfigurationError(f"{path} names no endpoint: add a table [endpoints.NAME]")
     try:
         operator = load_operator(path).words
-        opened = [replace(Endpoint.open(name, fields, task), operator=operator) for name, fields in tables.items()]
+        opened = [Endpoint.open(name, fields, task) for name, fields in tables.items()]
         for endpoint in opened:
             _check_grant(endpoint, grant)
+        # Its files are looked for beside the endpoint file.
+        return [replace(each, operator=operator, way=each.way.beside(path.parent)) for each in opened]
     except ConfigurationError as error:
         raise type(error)(f"{path}: {error}") from None
-    return opened
 
 
 def _check_grant(endpoint: Endpoint, grant: Grant) -> None:
     try:
         grant.check(endpoint.url, endpoint.takes(os.environ))
+        grant.check_files(endpoint.way.files)
     except ConfigurationError as error:
         raise type(error)(f"endpoints.{endpoint.name}: {error}") from None
 
@@ -265,6 +250,9 @@ def _files(operator: Operator) -> dict[str, str]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
+        if path.is_dir():
+            what = "a bundle" if (path / "manifest.json").exists() else "a folder"
+            raise ConfigurationError(f"{path} is {what}, no endpoint file: name the bundle first, then the file")
         return tomllib.loads(read_regular(path, _MAX_FILE_BYTES, follow=True).decode("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"cannot read the endpoint file {path}: {error.strerror}") from None
@@ -314,4 +302,4 @@ def _table(kind: type[_Table], name: str, fields: Any, where: str) -> _Table:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise ConfigurationError(f"{where}: {first_problem(error, name, model=kind)}") from None
+        raise ConfigurationError(f"{where}: {first_problem(error, *filter(None, [name]), model=kind)}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from metav_audit.errors import ConfigurationError, SecretError
 
 SCHEME = "python:"
-"""Begins the address of a function of this very process."""
+"""Begins the address of a function on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Grant:
         secrets: environment variables whose values may be sent, and sources of credentials (``aws-credentials``) that
             may be used: ``NAME``, or ``NAME@HOST`` for that host alone, with or without its port.
         functions: whether an endpoint may be a function, whose module is imported and so runs.
+        files: whether it may name certificates and keys of this machine, which prove to its host who asks.
 
     >>> grant = Grant(frozenset({"OURS", "THEIRS@models.example.org"}))
     >>> grant.covers("OURS", "https://any.example.com"), grant.for_strangers().covers("OURS", "https://any.example.com")
@@ -31,14 +32,20 @@ class Grant:
 
     secrets: frozenset[str] = frozenset()
     functions: bool = False
+    files: bool = True
 
     def for_strangers(self) -> Self:
-        """Return what a third party's file may take: variables that are bound to a host; no source, and no function."""
-        return type(self)(frozenset(name for name in self.secrets if "@" in name and _is_variable(name)))
+        """Return what a third party's file may take: variables bound to a host; no source, function or file."""
+        return type(self)(frozenset(name for name in self.secrets if "@" in name and _is_variable(name)), files=False)
 
     def covers(self, variable: str, url: str) -> bool:
         """Say whether a variable's value may be sent to an address."""
         return not {variable, *(f"{variable}@{host}" for host in _hosts(url))}.isdisjoint(self.secrets)
+
+    def check_files(self, files: Sequence[str]) -> None:
+        """Raise ConfigurationError where certificates or keys are named and may not be."""
+        if files and not self.files:
+            raise ConfigurationError(f"it would read {files[0]} on this machine, which a third party's file may not")
 
     def check(self, url: str, names: Iterable[str]) -> None:
         """Check what an endpoint would take.

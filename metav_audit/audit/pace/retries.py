@@ -41,6 +41,14 @@ class PassingError(RemoteError):
         self.after = after
         self.status = status
         self.body_sha256 = body_sha256
+        self.tries = 1
+        """Attempts so far, this one included."""
+
+    @property
+    def told(self) -> str:
+        """Say what happened, how often it was tried, and what to do."""
+        times = "once" if self.tries == 1 else f"{self.tries} times"
+        return f"{self}; asked {times}: {self.advice}"
 
     def repeats(self, earlier: PassingError, others_answered: bool) -> bool:
         """Say whether this is the same error again, and so not a passing one.

@@ -28,6 +28,8 @@ _WHY = {
     "url": "",
     "body": "the request; the slot is where the input goes",
     "encoding": "how an input is written",
+    "datatype": "of the input tensor",
+    "flat": "one row of numbers an input",
     "layout": "where an image's channels stand",
     "colours": "in which order they stand",
     "scale": "multiplied to the task's own numbers",
@@ -42,6 +44,8 @@ _WHY = {
     "label_map": "the API's labels -> the task's",
     "order": "the labels in the API's own order",
     "poll": "a request submits a job; its result is fetched so",
+    "ca": "the authority that TLS trusts",
+    "cert": "who asks",
     "headers": "secrets are environment variables, never values",
 }
 

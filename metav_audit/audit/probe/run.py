@@ -53,6 +53,7 @@ class Plan:
         grant: which of these may be sent.
         requests: how many requests may be sent in all.
         describe: an OpenAPI description: a file, or an address on the same host; None to look where it usually is.
+        way: files of certificates and of a key: ``ca``, ``cert``, ``key``.
     """
 
     bundle: FingerprintBundle
@@ -62,6 +63,7 @@ class Plan:
     grant: Grant = NOTHING
     requests: int = REQUESTS
     describe: str | None = None
+    way: Mapping[str, str] = field(default_factory=dict)
 
     def endpoint(self) -> Endpoint:
         """Return what is known of the endpoint: address, headers and limits.
@@ -71,7 +73,7 @@ class Plan:
             ConfigurationError: the address or a header is not valid.
         """
         probe = {"adapter": "json-template", "body": "{{input}}", "url": self.url, "headers": dict(self.headers)}
-        endpoint = Endpoint.open(self.name, {**probe, "limits": _LIMITS}, self.bundle.task)
+        endpoint = Endpoint.open(self.name, {**probe, **self.way, "limits": _LIMITS}, self.bundle.task)
         self.grant.check(self.url, endpoint.variables(os.environ))
         return endpoint
 
@@ -128,7 +130,7 @@ async def _probe(
     sleep: Sleep,
 ) -> Found:
     budget = QueryBudget(plan.requests, WALL_S, clock)
-    async with Transport(plan.url, endpoint.limits, transport) as way:
+    async with Transport(plan.url, endpoint.limits, transport, endpoint.way, endpoint.password(secrets)) as way:
         courier = Courier(endpoint, secrets, way, budget, sleep, now)
         adapters = probing()
         for address in _addresses(plan, adapters):
@@ -137,6 +139,7 @@ async def _probe(
         search = Search(plan.bundle.task, natural, plan.url, adapters, courier, Hints(documents))
         await search.run()
     arm = search.best()
+    _check_stated(plan, arm, adapters, documents)
     _check(plan, natural, arm, courier)
     assert arm is not None
     return _found(plan, arm, budget.spent)
@@ -187,6 +190,14 @@ async def _fetched(courier: Courier, address: str) -> dict[str, Any]:
         return {address: parse(response.content)} if response.status == 200 else {}
     except (BudgetSpentError, AnswerError, ValueError, RecursionError):
         return {}
+
+
+def _check_stated(plan: Plan, arm: Arm | None, adapters: Sequence[type[Adapter]], documents: dict[str, Any]) -> None:
+    """Raise RemoteError where nothing was found, and the API itself says why."""
+    for adapter in adapters if arm is None else ():
+        misfit = adapter.misfit(plan.bundle.task, documents)
+        if misfit:
+            raise RemoteError(f"{plan.url}: {printable(misfit)}: audit a model of this task, or write an adapter")
 
 
 def _check(plan: Plan, natural: NaturalInputs, arm: Arm | None, courier: Courier) -> None:
@@ -240,6 +251,7 @@ def _found(plan: Plan, arm: Arm, requests: int) -> Found:
     reading = arm.readings[0]
     written = {**arm.options, **reading.options}
     fields: dict[str, Any] = {"adapter": arm.adapter.name, "url": written.pop("url", plan.url), **_tidy(arm, written)}
+    fields |= plan.way
     if plan.headers:
         fields["headers"] = dict(plan.headers)
     natural = plan.natural()

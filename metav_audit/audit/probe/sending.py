@@ -12,11 +12,12 @@ from metav_audit.audit.endpoint.secrets import Secrets, name_of_dropped
 from metav_audit.audit.pace.budget import QueryBudget
 from metav_audit.audit.pace.pacing import Sleep
 from metav_audit.audit.pace.retries import PassingError
+from metav_audit.audit.wire.faults import TransportError
 from metav_audit.audit.wire.headers import headers_for
 from metav_audit.audit.wire.hints import wished_pause
 from metav_audit.audit.wire.identity import explain
 from metav_audit.audit.wire.refusals import no_response, refusal
-from metav_audit.audit.wire.transport import TransportError, WayOut
+from metav_audit.audit.wire.transport import WayOut
 from metav_audit.errors import AnswerError, RemoteError
 
 LONGEST_PAUSE_S = 20.0

@@ -7,8 +7,9 @@ import re
 from urllib.parse import urlsplit
 
 from metav_audit.adapter import Request, Response
-from metav_audit.audit.endpoint.file import Limits
-from metav_audit.audit.wire.transport import Transport, TransportError
+from metav_audit.audit.endpoint.limits import Limits
+from metav_audit.audit.wire.faults import TransportError
+from metav_audit.audit.wire.transport import Transport
 from metav_audit.errors import ConfigurationError, RemoteError
 
 _LIMITS = Limits(concurrency=1)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import ssl
 import zlib
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -19,42 +17,22 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from metav_audit.adapter import Request, Response
-from metav_audit.audit.endpoint.file import Limits
+from metav_audit.audit.endpoint.limits import Limits
+from metav_audit.audit.endpoint.way import USUAL, Way
+from metav_audit.audit.wire.faults import PROXY_ADVICE, FaultKind, TransportError
+from metav_audit.audit.wire.tls import Tls, open_tls
 from metav_audit.errors import ConfigurationError
 
 _MOST_BEHIND = 1024
 """Bytes that may follow a compressed answer's end: some servers fill up with zeros."""
+_CHECK_PROXY = "check HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the host in NO_PROXY"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OWN_HEADERS = {"accept": "*/*", "connection": "keep-alive", "user-agent": f"python-httpx/{httpx.__version__}"}
 """An audit does not announce itself: a name of its own would let a suspect answer it otherwise than its customers."""
 
 
-class FaultKind(StrEnum):
-    """In which way no response came."""
-
-    UNREACHABLE = "unreachable"
-    TLS = "tls"
-    TIMEOUT = "timeout"
-    RESET = "reset"
-    OVERSIZE = "oversize"
-    MALFORMED = "malformed"
-
-    @property
-    def passing(self) -> bool:
-        """Whether asking again may help."""
-        return self in (FaultKind.UNREACHABLE, FaultKind.TIMEOUT, FaultKind.RESET)
-
-
-class TransportError(Exception):
-    """No usable response came; ``kind`` says in which way."""
-
-    def __init__(self, kind: FaultKind, detail: str) -> None:
-        super().__init__(detail)
-        self.kind = kind
-
-
 class WayOut(Protocol):
-    """Where requests go: the network, or a function of this process."""
+    """Where requests go: the network, or a function on this machine."""
 
     async def send(self, request: Request, headers: Mapping[str, str], seconds: float) -> Response:
         """Send one request with ``headers`` on top of its own; raise TransportError if no usable response comes."""
@@ -75,15 +53,27 @@ class Transport:
         url: an address of the origin.
         limits: timeouts, concurrency and the size of a response.
         inner: stands in for httpx's own transport, such as ``httpx.MockTransport``.
+        way: certificates, and whether HTTP/2 is spoken.
+        password: of the client certificate's key.
 
     Raises:
-        ConfigurationError: the environment's proxy is none that can be used.
+        ConfigurationError: the environment's proxy is none that can be used, or certificates cannot be read.
     """
 
-    def __init__(self, url: str, limits: Limits, inner: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        limits: Limits,
+        inner: httpx.AsyncBaseTransport | None = None,
+        way: Way = USUAL,
+        password: str = "",
+    ) -> None:
         self._limits = limits
+        self._tls = open_tls(urlsplit(url).scheme, way, password)
+        # HTTP/2 has no such header, and a connection is kept in HTTP/1.1 without it, too.
+        self._headers = {name: value for name, value in _OWN_HEADERS.items() if name != "connection" or not way.http2}
         self._peers: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
-        self._inner = inner or _open(url, limits.concurrency)
+        self._inner = inner or _open(url, limits.concurrency, self._tls, http2=way.http2)
         read_s, connect_s = limits.read_timeout_s, limits.connect_timeout_s
         self._extensions = {"timeout": {"connect": connect_s, "read": read_s, "write": read_s, "pool": None}}
 
@@ -118,24 +108,20 @@ class Transport:
         except httpx.TimeoutException as error:
             what = "no connection" if isinstance(error, httpx.ConnectTimeout) else "no answer"
             raise TransportError(FaultKind.TIMEOUT, f"{what} within the timeout") from None
-        except httpx.ConnectError as error:
-            raise _connect_fault(error) from None
-        except httpx.ProxyError:
-            raise TransportError(FaultKind.UNREACHABLE, "the environment's proxy refuses the connection") from None
-        except ssl.SSLError as error:
-            # After the handshake: TLS 1.3 refuses a client, for the certificate that it lacks, in the first answer.
-            raise _tls_fault(error) from None
-        except (httpx.TransportError, OSError):
-            raise TransportError(FaultKind.RESET, "the connection broke before the answer was whole") from None
+        except httpx.ProxyError as error:
+            raise _proxy_fault(error) from None
+        except (httpx.TransportError, OSError) as error:
+            raise self._tls.fault(error) or _broken(error) from None
         except (httpx.InvalidURL, UnicodeError):
             raise TransportError(FaultKind.MALFORMED, "the address or a header is not valid HTTP") from None
 
     async def _exchange(self, request: Request, headers: Mapping[str, str]) -> Response:
-        merged = _OWN_HEADERS | merge_headers(request, headers) | {"accept-encoding": "gzip"}
+        merged = self._headers | merge_headers(request, headers) | {"accept-encoding": "gzip"}
         sent = httpx.Request(
             request.method, _parsed(request.url), headers=merged, content=request.content, extensions=self._extensions
         )
         response = await self._inner.handle_async_request(sent)
+        self._tls.accepted = True
         try:
             peer = self._peer_of(response.extensions.get("network_stream"))
             content = await self._read(response)
@@ -181,16 +167,16 @@ def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
-def _open(url: str, concurrency: int) -> httpx.AsyncHTTPTransport:
+def _open(url: str, concurrency: int, tls: Tls, *, http2: bool) -> httpx.AsyncHTTPTransport:
     """Open httpx's transport, through the environment's proxy if it names one and the address is not exempt."""
     parts = urlsplit(url)
     host, proxies = parts.hostname or "", getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    trust, most = _trust(parts.scheme), httpx.Limits(max_connections=concurrency)
+    most = httpx.Limits(max_connections=concurrency)
     if proxy is None or host in _LOOPBACK or proxy_bypass(parts.netloc):
-        return httpx.AsyncHTTPTransport(verify=trust, limits=most)
+        return httpx.AsyncHTTPTransport(verify=tls.context, limits=most, http2=http2)
     try:
-        return httpx.AsyncHTTPTransport(verify=trust, limits=most, proxy=proxy)
+        return httpx.AsyncHTTPTransport(verify=tls.context, limits=most, http2=http2, proxy=proxy)
     except (httpx.InvalidURL, ValueError, ImportError):
         # The proxy's address may hold a password: it is not repeated.
         raise ConfigurationError(
@@ -199,21 +185,17 @@ def _open(url: str, concurrency: int) -> httpx.AsyncHTTPTransport:
         ) from None
 
 
-def _trust(scheme: str) -> ssl.SSLContext:
-    """Return whom TLS trusts: the usual roots, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``; plain HTTP has none.
+def _proxy_fault(error: httpx.ProxyError) -> TransportError:
+    told, advice = "the environment's proxy refuses the connection", _CHECK_PROXY
+    if str(error).startswith("407"):
+        return TransportError(FaultKind.UNREACHABLE, f"{told} (HTTP 407)", PROXY_ADVICE, passing=False)
+    return TransportError(FaultKind.UNREACHABLE, told, advice)
 
-    Raises:
-        ConfigurationError: the variable leads to no certificates.
-    """
-    if scheme == "http":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read the root certificates of TLS ({error.strerror or error}): SSL_CERT_FILE must name a file of "
-            "certificates in PEM, SSL_CERT_DIR a folder; unset both for the usual ones"
-        ) from None
+
+def _broken(error: Exception) -> TransportError:
+    if isinstance(error, httpx.ConnectError):
+        return TransportError(FaultKind.UNREACHABLE, "no connection: the host is unknown, down, or refuses")
+    return TransportError(FaultKind.RESET, "the connection broke before the answer was whole")
 
 
 class _Body:
@@ -248,19 +230,3 @@ class _Body:
         if self._inflater is not None and self._content and not self._inflater.eof:
             raise TransportError(FaultKind.RESET, "the answer's compression ends too early")
         return bytes(self._content)
-
-
-def _tls_fault(error: ssl.SSLError) -> TransportError:
-    told = (getattr(error, "reason", None) or "").replace("_", " ").lower()
-    if "certificate required" in told:
-        return TransportError(FaultKind.TLS, "it asks for a client certificate, which the endpoint file does not name")
-    return TransportError(FaultKind.TLS, f"its TLS certificate or handshake is not valid{f' ({told})' if told else ''}")
-
-
-def _connect_fault(error: httpx.ConnectError) -> TransportError:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return _tls_fault(cause)
-        cause = cause.__cause__ or cause.__context__
-    return TransportError(FaultKind.UNREACHABLE, "no connection: the host is unknown, down, or refuses")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from metav_audit.statistics import STYLE
+from metav_audit.statistics import in_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[Figure]:
     """Give an empty figure of that size in inches, while the block lasts in the reports' style."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    with in_style():
+        from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
         yield Figure(figsize=(width, height))
 
 

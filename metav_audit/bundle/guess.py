@@ -1,0 +1,27 @@
+"""What was named in the place of a bundle, where it is plainly something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metav_audit.errors import ConfigurationError
+
+_PROJECT, _MANIFEST = "project.toml", "manifest.json"
+
+
+def refuse_what_is_none(path: Path) -> None:
+    """Raise ConfigurationError, with the likely mistake, where a path is an endpoint file, a project or an audit."""
+    if path.is_file():
+        if path.name == _PROJECT:
+            raise _project(path)
+        if path.suffix == ".toml":
+            raise ConfigurationError(f"{path} is an endpoint file, no bundle: name the bundle first, then the file")
+    if not (path / _MANIFEST).exists():
+        if (path / _PROJECT).exists():
+            raise _project(path)
+        if (path / "transcript.jsonl").exists() and (path / "bundle").is_dir():
+            raise ConfigurationError(f"{path} is an audit's folder, no bundle: its bundle is {path / 'bundle'}")
+
+
+def _project(path: Path) -> ConfigurationError:
+    return ConfigurationError(f"{path} is a project, no bundle: 'metav-audit fit {path} -o BUNDLE' makes one of it")
