@@ -286,20 +286,24 @@ def _opened(path: Path, torn: int) -> IO[bytes]:
 
 
 def _is_void(path: Path, subject: Subject) -> bool:
-    """Say whether a transcript is of something else and holds no answer, so that a mended file begins anew."""
+    """Say whether a transcript is of another endpoint and holds no answer, so that a mended file begins anew."""
     transcript = replay_file(path)[0].transcript()
-    return not _is_of(transcript, subject) and all(each.answer is None for each in transcript.exchanges)
+    unheard = all(each.answer is None for each in transcript.exchanges)
+    return unheard and _is_of_bundle(transcript, subject) and not _is_of_endpoint(transcript, subject)
 
 
-def _is_of(transcript: Transcript, subject: Subject) -> bool:
-    same_bundle = (transcript.bundle_sha256, len(transcript.exchanges)) == (subject.bundle_sha256, subject.queries)
-    return same_bundle and _lasting(transcript.endpoint.to_json()) == _lasting(subject.endpoint.to_json())
+def _is_of_bundle(transcript: Transcript, subject: Subject) -> bool:
+    return (transcript.bundle_sha256, len(transcript.exchanges)) == (subject.bundle_sha256, subject.queries)
+
+
+def _is_of_endpoint(transcript: Transcript, subject: Subject) -> bool:
+    return _lasting(transcript.endpoint.to_json()) == _lasting(subject.endpoint.to_json())
 
 
 def _check_subject(path: Path, transcript: Transcript, subject: Subject) -> None:
-    if transcript.bundle_sha256 != subject.bundle_sha256 or len(transcript.exchanges) != subject.queries:
+    if not _is_of_bundle(transcript, subject):
         raise ConfigurationError(f"{path} belongs to another bundle: choose another folder with -o")
-    if _lasting(transcript.endpoint.to_json()) != _lasting(subject.endpoint.to_json()):
+    if not _is_of_endpoint(transcript, subject):
         raise ConfigurationError(f"{path} belongs to another endpoint or other options: choose another folder with -o")
 
 
