@@ -33,12 +33,12 @@ class LabelOptions(AdapterOptions):
     order: tuple[str, ...] | None = Field(
         None, description="the task's labels in the order of a bare list of scores; the task's own order if absent"
     )
-    ignore: tuple[StrictStr | StrictInt, ...] = Field(
-        (), description="classes that the task lacks: labels, or places in a bare list, from 0"
+    ignore: tuple[StrictStr | StrictInt, ...] | None = Field(
+        None, description="classes that the task lacks: labels, or places in a bare list, from 0"
     )
     positive: str | None = Field(None, description="of two labels the one whose score is the only one that is shown")
-    decimal_comma: bool = Field(
-        default=False, description="numbers in texts have a decimal comma; shares and percents are read so anyway"
+    decimal_comma: bool | None = Field(
+        None, description="numbers in texts have a decimal comma; shares and percents are read so anyway"
     )
 
 
@@ -88,7 +88,7 @@ class RowReader:
             raise refused(adapter, "label_map", f"the task has no label {unknown[0]!r}")
         if options.order is not None and sorted(options.order) != sorted(known):
             raise refused(adapter, "order", "it must name each of the task's labels once")
-        if wanted := sorted({options.label_map.get(str(each), each) for each in options.ignore} & set(known)):
+        if wanted := sorted({options.label_map.get(str(each), each) for each in options.ignore or ()} & set(known)):
             raise refused(adapter, "ignore", f"{wanted[0]!r} is one of the task's labels")
         if options.positive is not None and (len(known) != 2 or options.positive not in known):
             raise refused(adapter, "positive", "the task must have two labels, and this must be one of them")
@@ -153,7 +153,7 @@ class RowReader:
         if len(self.labels) == 2 and isinstance(row, int | float) and not isinstance(row, bool):
             raise AnswerError("an answer is a single number: declare which label it is the score of (positive = ...)")
         answer = read_scores([self._number(part) for part in row] if isinstance(row, list) else row)
-        places = {each for each in self.options.ignore if isinstance(each, int)}
+        places = {each for each in self.options.ignore or () if isinstance(each, int)}
         dropped = [score for at, score in enumerate(answer.scores) if at in places]
         kept = Answer(tuple(score for at, score in enumerate(answer.scores) if at not in places))
         answer = share_out(kept, dropped, self.options.scores)
@@ -177,13 +177,13 @@ class RowReader:
         return [(labels, scores)]
 
     def _number(self, value: Any) -> Any:
-        return read_number(value, self.options.scores, comma=self.options.decimal_comma)
+        return read_number(value, self.options.scores, comma=bool(self.options.decimal_comma))
 
     def _labelled(self, pairs: Iterable[tuple[Any, Any]]) -> Answer:
         scores: dict[str, Any] = {}
         ignored = []
         for remote, score in pairs:
-            if remote in self.options.ignore and isinstance(remote, str):
+            if isinstance(remote, str) and remote in (self.options.ignore or ()):
                 ignored.append(self._number(score))
                 continue
             label = self._label(remote)

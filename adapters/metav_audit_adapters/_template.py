@@ -58,7 +58,9 @@ class TemplateOptions(SendOptions, LabelOptions):
     answer: JsonPath = Field(
         "", description='path to the answer, dotted ("result.0.scores") or JMESPath ("result[0].scores"); empty for all'
     )
-    each: JsonPath = Field("", description="path to the scores within each answer of a batch; empty for all of it")
+    each: JsonPath | None = Field(
+        None, description="path to the scores within each answer of a batch; the answer itself if absent"
+    )
     index_key: str | None = Field(
         None, description="the key, in each answer of a batch, of its input's number; without it they come in order"
     )
