@@ -9,6 +9,7 @@ from metav_audit.statistics.error_rates import (
     clopper_pearson,
     conformal_tail,
     holm,
+    most_by_chance,
     rare_boundary,
     tolerance_limit,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "in_style",
     "log_odds",
     "mean_interval",
+    "most_by_chance",
     "pav_plot",
     "rare_boundary",
     "ratio_text",

@@ -27,6 +27,17 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> t
     return low, high
 
 
+def most_by_chance(trials: int, rate: float, chance: float) -> int:
+    """Return how many of ``trials`` may be hits before a rate of hits of at most ``rate`` is beyond belief.
+
+    So many or more come about with a probability above ``chance``; one more does not.
+
+    >>> most_by_chance(99, 0.05, 0.001), most_by_chance(99, 0.01, 0.001), most_by_chance(0, 0.05, 0.001)
+    (12, 5, 0)
+    """
+    return next(hits for hits in range(trials + 1) if hits == trials or 1 - _at_most(hits, trials, rate) <= chance)
+
+
 def conformal_tail(hits: int, trials: int, calibration: int, rate: float) -> float:
     """Return the probability that at least ``hits`` of ``trials`` get a conformal p-value of at most ``rate``.
 

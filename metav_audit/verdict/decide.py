@@ -60,7 +60,9 @@ def decide(
     # 5.
     seed, promised = sanity_seed(bundle.sha256, reading.transcript_sha256), bundle.rates.false_match
     shuffles = rules.sanity_shuffles
-    sanity = run_sanity_controls(shown, bundle.reference, space, view, rule, promised, seed, shuffles)
+    sanity = run_sanity_controls(
+        shown, bundle.reference, space, view, rule, promised, seed, shuffles, rules.sanity_chance
+    )
     blind = None
     if controls is not None:
         lineages = len(rule.held_out.lineage_scores(derived=False))

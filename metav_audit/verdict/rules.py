@@ -50,6 +50,8 @@ class Rules:
         below_derived: a match lies below the lowest derived lineage by at most this share of how far the median one
             lies above it, in log-odds.
         sanity_shuffles: orders in which the suspect's own answers are judged.
+        sanity_chance: shufflings contradict the promise if so many matches among them come about in at most this share
+            of audits where no more match on average than was promised.
         minimum_blind_controls: where blind controls were asked for, no verdict is given with fewer. With 20 of them and
             no match, the false-positive rate lies below 17 % (95 % Clopper-Pearson interval); with ten, not even 30 %
             could be ruled out. 73 are needed to show that it lies below 5 %.
@@ -87,6 +89,7 @@ class Rules:
     card_deviations: float = 4.0
     below_derived: float = 0.5
     sanity_shuffles: int = 99
+    sanity_chance: float = 0.001
     minimum_blind_controls: int = 20
     same_control: float = 1e-3
     blind_chance: float = 0.01

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from metav_audit.statistics import most_by_chance
 from metav_audit.task import Features, FloatArray, OutputSpace, OutputView
 
 Judge = Callable[[Features], str]
@@ -26,6 +27,7 @@ class SanityControls:
         shuffles: orders tried; 0 where one answer alone cannot be shuffled.
         shuffled_matches: how many of them came out as a match.
         promised: the share of them that may, the bundle's promised rate of false matches.
+        most: so many may by chance where that share does.
         uniform: the outcome of uniform answers.
         target: the outcome of the target's own answers, seen through the suspect's view.
     """
@@ -33,6 +35,7 @@ class SanityControls:
     shuffles: int
     shuffled_matches: int
     promised: float
+    most: int
     uniform: str
     target: str
 
@@ -42,10 +45,10 @@ class SanityControls:
         return tuple(self._failures())
 
     def _failures(self) -> Iterator[str]:
-        if self.shuffled_matches > self.promised * self.shuffles:
+        if self.shuffled_matches > self.most:
             yield (
                 f"sanity control failed: {self.shuffled_matches} of {self.shuffles} shufflings of the endpoint's "
-                f"answers over the queries would be a match, {self.promised:.0%} may"
+                f"answers over the queries would be a match, where {self.promised:.0%} may, {self.most} by chance"
             )
         if self.uniform == "match":
             yield "sanity control failed: uniform answers, which tell of no model, would be a match"
@@ -55,7 +58,7 @@ class SanityControls:
     def __str__(self) -> str:
         """Say what was seen in one line."""
         return (
-            f"{self.shuffled_matches} of {self.shuffles} shufflings match ({self.promised:.0%} may), "
+            f"{self.shuffled_matches} of {self.shuffles} shufflings match ({self.promised:.0%} may, {self.most} by chance), "
             f"uniform answers: {self.uniform}, "
             f"the target's own answers: {self.target}"
         )
@@ -70,6 +73,7 @@ def run_sanity_controls(
     promised: float,
     seed: int,
     shuffles: int,
+    chance: float,
 ) -> SanityControls:
     """Judge shuffled, uniform and the target's own answers as if the suspect had given them.
 
@@ -82,6 +86,7 @@ def run_sanity_controls(
         promised: the rate of false matches that the bundle promises.
         seed: of the shufflings; see ``sanity_seed``.
         shuffles: orders in which the suspect's own answers are judged.
+        chance: that more of them match than may, where no more do on average.
     """
     rows = np.flatnonzero(shown.answered)
     rng = np.random.default_rng(seed)
@@ -94,6 +99,7 @@ def run_sanity_controls(
         shuffles=shuffles,
         shuffled_matches=outcomes.count("match"),
         promised=promised,
+        most=most_by_chance(shuffles, promised, chance),
         uniform=judge(_seen(uniform, shown, view, space)),
         target=judge(_seen(reference, shown, view, space)),
     )

@@ -195,6 +195,7 @@ CHANGES = {
     "card_deviations": (natural, Rules(card_deviations=-9.0)),
     "below_derived": (sound, Rules(below_derived=-9.0)),
     "sanity_shuffles": (but_one, Rules(sanity_shuffles=9)),
+    "sanity_chance": (but_one, Rules(sanity_chance=1.0)),
     "minimum_blind_controls": (few_controls, Rules(minimum_blind_controls=5)),
     "same_control": (matching_controls, Rules(same_control=10.0)),
     "blind_chance": (matching_controls, Rules(blind_chance=0.0)),

@@ -6,7 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
+from metav_audit.statistics import most_by_chance
 from metav_audit.task import FULL_VIEW, Features, OutputView
 from metav_audit.verdict import RULES, VerdictOutcome, decide, read
 from metav_audit.verdict.sanity import SanityControls, run_sanity_controls, sanity_seed
@@ -21,9 +23,8 @@ SHOWN = Features(VALUES, np.ones(VALUES.shape, bool))
 
 
 def run(judge, shown=SHOWN, view=FULL_VIEW, seed=0):
-    return run_sanity_controls(
-        shown, BUNDLE.reference, BUNDLE.task.output, view, judge, 0.05, seed, RULES.sanity_shuffles
-    )
+    rules = RULES.sanity_shuffles, RULES.sanity_chance
+    return run_sanity_controls(shown, BUNDLE.reference, BUNDLE.task.output, view, judge, 0.05, seed, *rules)
 
 
 def never(_):
@@ -97,8 +98,12 @@ def test_one_answer_cannot_be_shuffled():
     assert (controls.shuffles, controls.shuffled_matches) == (0, 0)
 
 
-def test_the_promised_share_of_shufflings_may_match():
-    """Four of 99 are within a promise of 5 %, five are not."""
-    four = SanityControls(99, 4, 0.05, "no_match", "match")
-    assert four.failures == ()
-    assert len(dataclasses.replace(four, shuffled_matches=5).failures) == 1
+def test_the_promised_share_of_shufflings_may_match_and_what_chance_adds():
+    """Twelve of 99 come about at a promise of 5 % in one audit of a thousand; thirteen do not, nor do six at 1 %."""
+    assert RULES.sanity_chance == 0.001
+    for promised, most in ((0.05, 12), (0.01, 5)):
+        seen = SanityControls(99, most, promised, most_by_chance(99, promised, 0.001), "no_match", "match")
+        assert seen.failures == ()
+        assert len(dataclasses.replace(seen, shuffled_matches=most + 1).failures) == 1
+    tail = binom.sf(np.arange(99), 99, 0.05)
+    assert most_by_chance(99, 0.05, 0.001) == np.flatnonzero(tail <= 0.001)[0]
