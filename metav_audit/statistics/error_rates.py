@@ -33,7 +33,7 @@ def most_by_chance(trials: int, rate: float, chance: float) -> int:
     So many or more come about with a probability above ``chance``; one more does not.
 
     >>> most_by_chance(99, 0.05, 0.001), most_by_chance(99, 0.01, 0.001), most_by_chance(0, 0.05, 0.001)
-    (12, 5, 0)
+    (13, 5, 0)
     """
     return next(hits for hits in range(trials + 1) if hits == trials or 1 - _at_most(hits, trials, rate) <= chance)
 

@@ -58,8 +58,8 @@ class SanityControls:
     def __str__(self) -> str:
         """Say what was seen in one line."""
         return (
-            f"{self.shuffled_matches} of {self.shuffles} shufflings match ({self.promised:.0%} may, {self.most} by chance), "
-            f"uniform answers: {self.uniform}, "
+            f"{self.shuffled_matches} of {self.shuffles} shufflings match "
+            f"({self.promised:.0%} may, {self.most} by chance), uniform answers: {self.uniform}, "
             f"the target's own answers: {self.target}"
         )
 

@@ -12,6 +12,7 @@ from metav_audit.adapter import Request
 from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.audit.endpoint.signing import SigV4
 from metav_audit.bundle import Schedule, asked_inputs, planned_places
+from metav_audit.cli import main
 from tests.builders import NONCE
 from tests.peers.digits import TRUTHS
 from tests.peers.environments import SERVED, run_in, variables
@@ -90,10 +91,16 @@ def _post(url, body, headers):
         return response.read()
 
 
-def test_moto_s_sagemaker(audit, url, monkeypatch):
+def test_moto_s_sagemaker(audit, url, monkeypatch, capsys):
     """Signed for the region, which moto reads from the signature: right verdicts, and the variant is recorded."""
+
+    def in_this_process(*words):
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
     # What moto was told beforehand is what will be asked, batch by batch.
     monkeypatch.setattr("metav_audit.audit.journal.chance.token_hex", lambda _: NONCE)
+    monkeypatch.setattr("tests.peers.auditing.command", in_this_process)
     for name, found in audit(TABLE, dict.fromkeys(TRUTHS, url)).items():
         assert [each["x-amzn-invoked-production-variant"] for each in found.transcript.identities] == [name]
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.peers.digits import TRUTHS
@@ -42,12 +43,13 @@ def test_kserve(audit, url, table):
 
 
 def test_kserve_binary(audit, digits, environment, folder, url):
-    """So it is through binary tensors; Triton's own client reads the same numbers, to the last bit, from the server."""
+    """So it is through binary tensors; Triton's own client reads the same numbers from the server."""
     told = {"host": url.removeprefix("http://"), "name": "input", "output": None, "binary": True, "batch": 8}
     for name, found in audit(BINARY, dict.fromkeys(TRUTHS, url)).items():
         asked = json.dumps({**told, "model": name, "values": digits.bundle.inputs.tolist()})
         theirs = run_in(environment("tritonclient"), folder, "python", SERVED / "triton.py", "ask", told=asked)
-        assert found.scores().tolist() == json.loads(theirs)["scores"]
+        # Batches in another order may differ in a last bit.
+        assert np.allclose(found.scores(), json.loads(theirs)["scores"], rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(

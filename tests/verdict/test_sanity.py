@@ -99,9 +99,9 @@ def test_one_answer_cannot_be_shuffled():
 
 
 def test_the_promised_share_of_shufflings_may_match_and_what_chance_adds():
-    """Twelve of 99 come about at a promise of 5 % in one audit of a thousand; thirteen do not, nor do six at 1 %."""
+    """Up to 13 of 99 where 5 % were promised, up to 5 where 1 % were: more come about in one audit of a thousand."""
     assert RULES.sanity_chance == 0.001
-    for promised, most in ((0.05, 12), (0.01, 5)):
+    for promised, most in ((0.05, 13), (0.01, 5)):
         seen = SanityControls(99, most, promised, most_by_chance(99, promised, 0.001), "no_match", "match")
         assert seen.failures == ()
         assert len(dataclasses.replace(seen, shuffled_matches=most + 1).failures) == 1
