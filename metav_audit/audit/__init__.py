@@ -7,9 +7,11 @@ from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_as
 from metav_audit.audit.control import control_record, with_control
 from metav_audit.audit.endpoint.file import Endpoint, Limits, Operator, load_endpoints, load_operator
 from metav_audit.audit.endpoint.grant import Grant
+from metav_audit.audit.endpoint.secrets import fill_in, variables_in
 from metav_audit.audit.endpoint.tables import table_lines
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, prepare_folder
+from metav_audit.audit.wire.posting import host_to_post_to, post
 from metav_audit.audit.wire.stamping import post_time_stamp_query
 
 __all__ = [
@@ -26,13 +28,17 @@ __all__ = [
     "control_endpoints",
     "control_names",
     "control_record",
+    "fill_in",
     "gather_controls",
+    "host_to_post_to",
     "load_endpoints",
     "load_operator",
+    "post",
     "post_time_stamp_query",
     "prepare_folder",
     "put_controls",
     "signed_beside",
     "table_lines",
+    "variables_in",
     "with_control",
 ]
