@@ -33,6 +33,7 @@ COMMANDS = {
     "watch": "Audit a fleet's endpoints that are due, once; for schedules.",
     "history": "Show an endpoint over time.",
     "compare": "Say what differs between two audits.",
+    "page": "Write the history as a site of plain files.",
     "verify": "Recompute an audit's verdict offline, step by step.",
     "pack": "Pack an audit's folder into one file.",
     "report": "Write an audit's report again, from its folder.",

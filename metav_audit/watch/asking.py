@@ -56,7 +56,7 @@ def open_fleet(fleet: Fleet, grant: Grant, today: date) -> Opened:
         SecretError: a secret stands as a literal, or a variable is not granted.
         ConfigurationError: an endpoint file is wrong, a name is used twice, no bundle can be read.
     """
-    bundles, outdated = _bundles(fleet, today)
+    bundles, outdated = read_bundles(fleet, today)
     if not bundles:
         raise ConfigurationError(f"{fleet.path}: no bundle can be read: {next(iter(outdated.values()))}")
     plans: dict[str, Plan] = {}
@@ -75,7 +75,7 @@ def open_fleet(fleet: Fleet, grant: Grant, today: date) -> Opened:
     return Opened(tuple(plans.values()), endpoints, sources, bundles, outdated)
 
 
-def _bundles(fleet: Fleet, today: date) -> tuple[dict[str, FingerprintBundle], dict[str, str]]:
+def read_bundles(fleet: Fleet, today: date) -> tuple[dict[str, FingerprintBundle], dict[str, str]]:
     """Open the bundles; return them, and why some are outdated."""
     bundles: dict[str, FingerprintBundle] = {}
     outdated: dict[str, str] = {}

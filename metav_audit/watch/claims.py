@@ -83,21 +83,31 @@ class Claim:
 
 def enrol(history: History, plans: Sequence[Plan], now: float) -> None:
     """Put targets that are new into the history, due at once, and keep the addresses of the others up to date."""
+    with history.reading() as connection:
+        if not _strange(connection, plans):
+            return
     with history.writing() as connection:
-        query = sa.select(TARGETS.c.endpoint, TARGETS.c.bundle, TARGETS.c.url)
-        known = {(endpoint, bundle): url for endpoint, bundle, url in connection.execute(query)}
-        fresh = {"slot": now, "number": 0, "failures": 0, "lost": False, "unsteady": 0}
-        added = [
-            {"endpoint": each.endpoint, "bundle": each.bundle, "url": each.url, "host": each.host, **fresh}
-            for each in plans
-            if (each.endpoint, each.bundle) not in known
-        ]
-        if added:
-            connection.execute(TARGETS.insert(), added)
-        for each in plans:
-            if known.get((each.endpoint, each.bundle), each.url) != each.url:
-                here = _is(each)
-                connection.execute(TARGETS.update().where(here).values(url=each.url, host=each.host))
+        known = _known(connection)
+        for plan in _strange(connection, plans):
+            where = {"url": plan.url, "host": plan.host}
+            if (plan.endpoint, plan.bundle) in known:
+                connection.execute(TARGETS.update().where(_is(plan)).values(where))
+                continue
+            named = {"endpoint": plan.endpoint, "bundle": plan.bundle, **where}
+            fresh = {"slot": now, "number": 0, "failures": 0, "lost": False, "unsteady": 0}
+            connection.execute(TARGETS.insert().values({**named, **fresh}))
+
+
+def _known(connection: sa.Connection) -> dict[tuple[str, str], str]:
+    """Return every target's address."""
+    query = sa.select(TARGETS.c.endpoint, TARGETS.c.bundle, TARGETS.c.url)
+    return {(endpoint, bundle): url for endpoint, bundle, url in connection.execute(query)}
+
+
+def _strange(connection: sa.Connection, plans: Sequence[Plan]) -> list[Plan]:
+    """Return the plans that the history does not know, or knows at another address."""
+    known = _known(connection)
+    return [each for each in plans if known.get((each.endpoint, each.bundle)) != each.url]
 
 
 def waiting(history: History, plans: Sequence[Plan], now: float) -> list[Plan]:

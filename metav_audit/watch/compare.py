@@ -17,10 +17,10 @@ LEAST_SHARED = 4
 """Fewer inputs that both answered tell nothing."""
 _FEWEST, _LEAST_SHARE = 3, 0.05
 """So many inputs, and such a share of them, are answered otherwise by another model at least."""
-_FAR = 5.0
+_FAR = 6.0
 """Standard deviations of two answers' noise that a single answer does not move by chance."""
-_SWOLLEN = 2.5
-"""So many times the noise's variance is more than noise: it is known to a fifth or so."""
+_SWOLLEN = 4.0
+"""So many times the variance of noise is more than noise: its deviation is known to a tenth or two."""
 _LEAST_NUMBERS = 20
 _SLOWER = 2.0
 _SCORE_STEP = 1e-3

@@ -242,8 +242,13 @@ def quiet_of(fleet: Fleet, hours: tuple[str, ...]) -> QuietHours:
 
 def budgets_of(fleet: Fleet, host: str, bundle: str) -> Mapping[str, Budget]:
     """Return the budgets that an audit of a bundle at a host is paid from, by scope."""
+    budgets = all_budgets(fleet)
+    return {scope: budgets.get(scope, Budget()) for scope in ("fleet", f"host:{host}", f"bundle:{bundle}")}
+
+
+def all_budgets(fleet: Fleet) -> dict[str, Budget]:
+    """Return every budget of a fleet, by scope."""
     budgets = fleet.file.budgets
     found = {"fleet": Budget(requests=budgets.requests, cost=budgets.cost)}
-    for scope, each in ((f"host:{host}", budgets.hosts.get(host)), (f"bundle:{bundle}", budgets.bundles.get(bundle))):
-        found[scope] = each or Budget()
-    return found
+    found |= {f"host:{name}": each for name, each in budgets.hosts.items()}
+    return found | {f"bundle:{name}": each for name, each in budgets.bundles.items()}

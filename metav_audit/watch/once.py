@@ -15,7 +15,7 @@ from metav_audit.watch.budgets import month_of, spent_in
 from metav_audit.watch.channels import kinds_of, open_channels
 from metav_audit.watch.database import History, open_history
 from metav_audit.watch.events import QUERY, Event, Teller
-from metav_audit.watch.fleet import Fleet
+from metav_audit.watch.fleet import Fleet, all_budgets
 from metav_audit.watch.gauges import write_gauge_file
 from metav_audit.watch.history import standings
 from metav_audit.watch.outbox import deliver
@@ -100,7 +100,7 @@ def watch_once(
         tidy(history, fleet.file.retention, auditor.evidence, fleet.file.archive, hands.now(), hands.complain)
         # 4.
         deliver(history, channels, hands.now, hands.draw, hands.complain)
-        _write_gauges(fleet, opened, history, hands.now())
+        _write_gauges(fleet, history, hands.now())
         return _since(history, before), done
 
 
@@ -119,11 +119,11 @@ def _since(history: History, event: int) -> list[Event]:
         return [Event.of(row) for row in connection.execute(QUERY.where(EVENTS.c.id > event)).mappings()]
 
 
-def _write_gauges(fleet: Fleet, opened: Opened, history: History, now: float) -> None:
+def _write_gauges(fleet: Fleet, history: History, now: float) -> None:
     paths = [fleet.place(each.path) for each in fleet.file.notify.values() if each.kind == "prometheus" and each.path]
     if not paths:
         return
-    budgets = {scope: each for plan in opened.plans for scope, each in plan.budgets.items()}
+    budgets = all_budgets(fleet)
     with history.reading() as connection:
         spent = spent_in(connection, month_of(now), budgets)
     for path in paths:
