@@ -27,48 +27,45 @@ def audit(number: int, at: float, outcome: str | None, score: float | None, nth:
     )  # fmt: skip
 
 
+def make_target(index: int, audits: int, rng: random.Random) -> tuple[Standing, list[Event]]:
+    """An endpoint that is swapped, or lost, or neither; every 25th becomes a copy of the target."""
+    name, url = f"vendor-{index:03}.classify", f"https://api.vendor-{index}.example/v1/classify"
+    swap = rng.randrange(10, audits - 5) if index % 6 == 0 else audits
+    before, after = (0.2, 0.93) if index % 25 in (0, 12) else (0.15, 0.35)
+    gone = audits - 3 if index in (7, 32, 57) else audits
+    rows: list[AuditRow] = []
+    for week in range(audits):
+        score = min(max((after if week >= swap else before) + rng.gauss(0, 0.01), 0.0), 1.0)
+        outcome = "inconclusive" if rng.random() < 0.02 else ("match" if score > 0.8 else "no_match")
+        told = (None, None) if week >= gone else (outcome, score)
+        rows.append(audit(index * audits + week + 1, START + (week + rng.random() / 7) * WEEK, *told, week + 1, name))
+    events: list[Event] = []
+
+    def tell(kind: str, week: int, words: str, before: int | None = None) -> None:
+        row = rows[week]
+        events.append(Event(f"{kind}{row.id}", kind, row.ended, name, "digits", url, row.id, before, words))
+
+    if swap < audits:
+        tell("change", swap, "44 of 48 inputs are answered otherwise (by 0.31 in the median, 0.92 at most)", rows[0].id)
+        if after > 0.8:
+            tell("match", swap, "the endpoint matches the target (score 0.9312, p = 0.0244)")
+    if gone < audits:
+        tell("lost", gone + 1, "2 audits in a row could not be made; the last: HTTP 503")
+    counts = {kind: sum(event.kind == kind for event in events) for kind in {event.kind for event in events}}
+    due = START + audits * WEEK + 3600
+    return Standing(index + 1, name, "digits", url, due, audits, "no_match", gone < audits, tuple(rows), counts), events
+
+
 def make_site(endpoints: int = 200, audits: int = 50) -> Site:
     """A site of endpoints with so many audits each."""
-    rng, targets, events, number = random.Random(4), [], [], 0
-    now = START + audits * WEEK
-    for index in range(endpoints):
-        name = f"vendor-{index:03}.classify"
-        kind, swap = index % 25, rng.randrange(10, audits - 5) if index % 6 == 0 else audits
-        rows: list[AuditRow] = []
-        for week in range(audits):
-            number += 1
-            base = (0.93 if week >= swap else 0.2) if kind in (0, 12) else (0.35 if week >= swap else 0.15)
-            score = min(max(base + rng.gauss(0, 0.01), 0.0), 1.0)
-            outcome = "match" if score > 0.8 else "no_match"
-            if rng.random() < 0.02:
-                outcome = "inconclusive"
-            gone = kind == 7 and week > audits - 4 and index < 60
-            rows.append(audit(number, START + week * WEEK + rng.random() * 86400, None if gone else outcome,
-                              None if gone else score, week + 1, name))  # fmt: skip
-            at, uid = rows[-1].ended or 0.0, f"{index:04}{week:04}"
-            told = {"endpoint": name, "bundle": "digits", "url": f"https://api.vendor-{index}.example/v1/classify"}
-            if week == swap:
-                words = "44 of 48 inputs are answered otherwise (by 0.31 in the median, 0.92 at most)"
-                events.append(Event(uid, "change", at, audit=number, before=number - 1, words=words, **told))
-                if outcome == "match":
-                    words = "the endpoint matches the target (score 0.9312, p = 0.0244)"
-                    events.append(Event(uid, "match", at, audit=number, before=None, words=words, **told))
-            if gone and week == audits - 2:
-                words = "2 audits in a row could not be made; the last: HTTP 503"
-                events.append(Event(uid, "lost", at, audit=number, before=None, words=words, **told))
-        counts: dict[str, int] = {}
-        for event in events:
-            if event.endpoint == name:
-                counts[event.kind] = counts.get(event.kind, 0) + 1
-        lost, url = bool(counts.get("lost")), f"https://api.vendor-{index}.example/v1/classify"
-        targets.append(
-            Standing(index + 1, name, "digits", url, now + 3600, audits, "no_match", lost, tuple(rows), counts)
-        )
-    events.sort(key=lambda event: event.at)
+    rng = random.Random(4)
+    made = [make_target(index, audits, rng) for index in range(endpoints)]
+    events = sorted((event for _, told in made for event in told), key=lambda event: event.at)
     spent = [Spent("fleet", "2026-12", 10431, 52_155_000), Spent("host:api.vendor-3.example", "2026-12", 188, 0)]
     budgets = {"fleet": Budget(requests=12000, cost=80.0), "host:api.vendor-3.example": Budget(requests=200)}
     outdated = {"lesions": "the bundle was good until 2026-06-30: fit it again"}
-    return Site("Watched endpoints", now, targets, events, {"digits": make_bundle()}, outdated, spent, budgets)
+    targets, bundles = [target for target, _ in made], {"digits": make_bundle()}
+    return Site("Watched endpoints", START + audits * WEEK, targets, events, bundles, outdated, spent, budgets)
 
 
 def link(row: AuditRow) -> str:

@@ -27,9 +27,11 @@ from metav_audit.watch.hours import QuietHours
 from metav_audit.watch.outbox import Manners, Message, deliver
 from metav_audit.watch.run import World, run_due
 from metav_audit.watch.sighting import Sighting
+from tests.scale import at_scale
 from tests.watch.fleets import DAY, PATIENCE, START, WEEK, plan, sighting
 
-STEP = DAY / 2
+STEP = DAY / at_scale(1, 2)
+AHEAD = 40 * DAY
 VIEWS = [OutputView(), OutputView(noise=0.01), OutputView(decimals=2), OutputView(top=3), OutputView(label_only=True)]
 POOR = Budget(requests=130)
 """Of the host whose budget binds: two audits of 50 requests a month, and never a third."""
@@ -146,7 +148,7 @@ def clock_of(true_now: float, which: int, week: int) -> float:
     if week % 13 == 6:
         return true_now - 3 * DAY
     if week % 26 == 20 and which == 1:
-        return true_now + 40 * DAY
+        return true_now + AHEAD
     return true_now
 
 
