@@ -54,14 +54,14 @@ class Webhook:
     Attributes:
         name: its name in the fleet file.
         url: the address.
-        slack: whether the body is what Slack takes, and not the events themselves.
         key: what signs; None for no signature.
+        slack: whether the body is what Slack takes, and not the events themselves.
     """
 
     name: str
     url: str
-    slack: bool
     key: bytes | None
+    slack: bool = False
 
     def send(self, message: Message, now: float) -> None:
         """Post a message; any status of 2xx takes it.
@@ -182,7 +182,7 @@ def _open(name: str, table: NotifyTable, grant: Grant, environment: Mapping[str,
     host_to_post_to(url, _WEBHOOK)
     # What signs is not sent: nobody has to grant it.
     secret = None if table.secret is None else fill_in(table.secret, environment)
-    return Webhook(name, url, table.shape == "slack", None if secret is None else _key(secret))
+    return Webhook(name, url, None if secret is None else _key(secret), table.shape == "slack")
 
 
 def _filled(template: str, host: str, grant: Grant, environment: Mapping[str, str]) -> str:

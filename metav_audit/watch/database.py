@@ -24,6 +24,7 @@ _WAIT_S = 60.0
 """Seconds that a writer waits for its turn."""
 _MIGRATING = 8_311_009
 """The number of PostgreSQL's advisory lock under which tables are made."""
+_KINDS = ("sqlite", "postgresql", "postgres")
 _BEGIN = {True: "BEGIN", False: "BEGIN IMMEDIATE"}
 
 
@@ -91,13 +92,16 @@ def open_history(address: str, beside: Path, environment: Mapping[str, str] = os
         engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", **_options(url))
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
-            f"the history's driver {url.drivername} is not installed: pip install 'metav-audit[postgresql]' for "
-            "PostgreSQL; others are not tried"
+            f"the history's driver {url.drivername} is not installed: pip install 'metav-audit[postgresql]'"
         ) from error
     if engine.dialect.name == "sqlite":
         _take_over_transactions(engine)
     history = History(engine, url.render_as_string(hide_password=True).removeprefix("sqlite:///"))
-    _migrate(history)
+    try:
+        _migrate(history)
+    except BaseException:
+        engine.dispose()
+        raise
     return history
 
 
@@ -120,6 +124,10 @@ def _url(address: str, beside: Path, environment: Mapping[str, str]) -> sa.URL:
         raise ConfigurationError(
             "the history's address is none: write a file's name, or postgresql://user@host/name"
         ) from None
+    if url.get_backend_name() not in _KINDS:
+        raise ConfigurationError(
+            f"the history's address begins with {url.drivername[:20]!r}: it may be a file's name, or postgresql://"
+        )
     return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgresql", "postgres") else url
 
 

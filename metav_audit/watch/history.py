@@ -37,7 +37,7 @@ class AuditRow:
         view: what was shown, in words.
         error: why there is no verdict; None if there is one.
         folder: of its evidence, below the folder of all evidence.
-        evidence: "folder", "packed", or "thinned" where it is kept no more.
+        evidence: "folder", "packed", or "thinned" where it is kept no more; "going" while it is removed.
         bundle_sha256: the bundle's hash.
     """
 

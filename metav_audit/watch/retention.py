@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from metav_audit.watch.fleet import RetentionTable
 
 _TELLING = ("match", "change", "lost", "recovered")
+_GOING = "going"
 _COPY_BYTES = 1 << 20
 
 
@@ -32,7 +33,7 @@ class Kept:
         target: its target's.
         ended: in seconds since 1970.
         folder: of its evidence, below the folder of all evidence.
-        evidence: "folder", "packed" or "thinned".
+        evidence: "folder", "packed", "going" while it is removed, or "thinned".
         precious: whether it is evidence of a match or a change, or what that is told from.
     """
 
@@ -54,7 +55,7 @@ def tidy(
 ) -> None:
     """Pack what is old enough, and remove what need not be kept; one audit's trouble is no other's.
 
-    An audit's files go before its row says so: whoever is killed in between does it again.
+    Whoever is killed in the midst of it is followed by the next run. Evidence that is not on this machine is left alone.
 
     Args:
         history: the database.
@@ -71,7 +72,8 @@ def tidy(
     gone = set(thinned(audits, rules, now))
     for audit in audits:
         try:
-            if audit.id in gone:
+            if audit.evidence == _GOING or (audit.id in gone and _is_here(audit, evidence, archive)):
+                _note(history, audit.id, _GOING)
                 _remove(audit, evidence, archive)
                 _note(history, audit.id, "thinned")
             elif _is_loose(audit, rules, now) and _pack(audit, evidence, archive):
@@ -136,24 +138,43 @@ def _is_loose(audit: Kept, rules: RetentionTable, now: float) -> bool:
 
 
 def _note(history: History, audit: int, evidence: str) -> None:
-    values = {"evidence": evidence} | ({"answers": None} if evidence == "thinned" else {})
+    values = {"evidence": evidence} | ({"answers": None} if evidence == _GOING else {})
     with history.writing() as connection:
         connection.execute(AUDITS.update().where(AUDITS.c.id == audit).values(values))
 
 
 def _pack(audit: Kept, evidence: Path, archive: str | None) -> bool:
     """Put an audit's folder into its archive, and remove it; False where it is not on this machine."""
-    folder = evidence / audit.folder
-    if not folder.is_dir():
+    folder, local = evidence / audit.folder, evidence / packed_name(audit.folder)
+    place = archive_place(evidence, archive, audit.folder)
+    if folder.is_dir():
+        pack_folder(folder, local)
+        if place != str(local):
+            _send(local, place)
+            local.unlink()
+    elif not _is_here(audit, evidence, archive):
         return False
-    local, place = evidence / packed_name(audit.folder), archive_place(evidence, archive, audit.folder)
-    local.parent.mkdir(parents=True, exist_ok=True)
-    pack_folder(folder, local)
-    if place != str(local):
-        _send(local, place)
-        local.unlink()
-    shutil.rmtree(folder.parent)
+    _drop(folder.parent)
     return True
+
+
+def _drop(folder: Path) -> None:
+    """Remove a folder; half of one is never taken for a whole one."""
+    aside = folder.with_name(f".{folder.name}")
+    if folder.is_dir():
+        folder.rename(aside)
+    if aside.is_dir():
+        shutil.rmtree(aside)
+
+
+def _is_here(audit: Kept, evidence: Path, archive: str | None) -> bool:
+    """Say whether an audit's folder, or its archive, can be reached from here."""
+    if (evidence / audit.folder).is_dir() or (evidence / packed_name(audit.folder)).exists():
+        return True
+    if archive is None:
+        return False
+    system, path = _fsspec().core.url_to_fs(archive_place(evidence, archive, audit.folder))
+    return bool(system.exists(path))
 
 
 def _send(local: Path, place: str) -> None:
@@ -166,9 +187,8 @@ def _send(local: Path, place: str) -> None:
 
 
 def _remove(audit: Kept, evidence: Path, archive: str | None) -> None:
-    folder, place = evidence / audit.folder, archive_place(evidence, archive, audit.folder)
-    if folder.is_dir():
-        shutil.rmtree(folder.parent)
+    place = archive_place(evidence, archive, audit.folder)
+    _drop((evidence / audit.folder).parent)
     (evidence / packed_name(audit.folder)).unlink(missing_ok=True)
     if archive is not None:
         system, path = _fsspec().core.url_to_fs(place)

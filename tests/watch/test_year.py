@@ -75,7 +75,7 @@ def test_no_audit_is_doubled(year):
 
 
 def test_no_audit_is_lost(year):
-    """From audit to audit passes a week, a day of jitter and three runs at most, twice as much where a clock was wrong."""
+    """From one to the next passes a week, a day of jitter and three runs at most; twice that if a clock was wrong."""
     begun = defaultdict(list)
     for each in year.asked:
         if each["host"] != "poor" and each["first"]:

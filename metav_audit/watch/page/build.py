@@ -108,7 +108,7 @@ def links_into(evidence: Path, pages_folder: Path, archive: str | None) -> Link:
     def link(audit: AuditRow) -> str | None:
         report = evidence / audit.folder / "report.html"
         place = report if audit.evidence == "folder" else evidence / packed_name(audit.folder)
-        if audit.evidence == "thinned" or (archive is not None and audit.evidence == "packed"):
+        if audit.evidence in ("going", "thinned") or (archive is not None and audit.evidence == "packed"):
             return None
         return os.path.relpath(place, pages_folder) if place.exists() else None
 
