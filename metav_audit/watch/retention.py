@@ -55,7 +55,7 @@ def tidy(
 ) -> None:
     """Pack what is old enough, and remove what need not be kept; one audit's trouble is no other's.
 
-    Whoever is killed in the midst of it is followed by the next run. Evidence that is not on this machine is left alone.
+    Whoever is killed in the midst of it is followed by the next run. What is not on this machine is left alone.
 
     Args:
         history: the database.
