@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from metav_audit.cli.echo import ascii_json, echo
+from metav_audit.cli.echo import echo, echo_json
 
 if TYPE_CHECKING:
     from metav_audit.watch.events import Event
@@ -41,7 +41,7 @@ def command(fleet: Path, endpoint: str | None, bundle: str | None, last: int, fo
     for each in found:
         mine = [event for event in events if (event.endpoint, event.bundle) == (each.endpoint, each.bundle)]
         if form == "json":
-            click.echo(ascii_json(_json(each, mine, last)))
+            echo_json(_json(each, mine, last))
         elif endpoint is None:
             echo(_line(each))
         else:

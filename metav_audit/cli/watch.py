@@ -76,7 +76,7 @@ def command(
             for line in outlook_lines(found):
                 echo(line)
         return 0
-    hands = Hands(time.time, lambda: chance.token_hex(16), click.echo, _tell, complain, sealer_of)
+    hands = Hands(time.time, lambda: chance.token_hex(16), echo, _tell, complain, sealer_of)
     happened, done = watch_once(laid, opened, grant, os.environ, hands, parallel=parallel, paper=paper)
     return _exit_code(done, any(event.kind in alarms for event in happened))
 

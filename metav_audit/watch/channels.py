@@ -44,7 +44,7 @@ class Lines:
         """Print the events of a message."""
         del now
         for event in message.events:
-            self.write(json.dumps(event.to_json()).replace("\x7f", "\\u007f"))
+            self.write(json.dumps(event.to_json()))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -135,7 +135,7 @@ def signature(key: bytes, uid: str, timestamp: str, body: bytes) -> str:
     """Sign a message as Standard Webhooks say: HMAC-SHA256 of id, time and body.
 
     >>> signature(b"key", "1", "2", b"{}")
-    'v1,/jbIkBPCzx0hE8wl1iH0ssX1cRwKHNPbGPYxW3zTm0c='
+    'v1,9iXOMau8MQvofxZwGPd/aC/ZrwvhfkmpWBMiycRwdZ0='
     """
     mac = hmac.digest(key, f"{uid}.{timestamp}.".encode() + body, hashlib.sha256)
     return "v1," + base64.b64encode(mac).decode()
