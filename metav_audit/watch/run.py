@@ -5,11 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from metav_audit.errors import ConfigurationError, MetavAuditError
-from metav_audit.watch.claims import Claim, Plan, enrol, release, renew, take, waiting
+from metav_audit.watch.claims import Claim, Plan, enrol, give_up, release, renew, take, waiting
 from metav_audit.watch.database import History
 from metav_audit.watch.events import Teller
 from metav_audit.watch.outcomes import fail, finish
@@ -119,7 +119,7 @@ def _one(
 
 
 class _Keeper:
-    """Renews this run's claims while it lasts, in a thread of its own."""
+    """Renews this run's claims while it lasts, in a thread of its own, and gives them back where it is interrupted."""
 
     def __init__(self, history: History, lease: float, now: Callable[[], float]) -> None:
         self._history, self._lease, self._now = history, lease, now
@@ -131,20 +131,21 @@ class _Keeper:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._end.set()
         self._thread.join()
+        if kind is not None:
+            with self._guard, suppress(MetavAuditError):
+                give_up(self._history, sorted(self._tokens), self._now())
 
     @contextmanager
     def keeps(self, token: str) -> Iterator[None]:
         """Renew a claim while the block lasts."""
         with self._guard:
             self._tokens.add(token)
-        try:
-            yield
-        finally:
-            with self._guard:
-                self._tokens.discard(token)
+        yield
+        with self._guard:
+            self._tokens.discard(token)
 
     def _work(self) -> None:
         while not self._end.wait(self._lease / 3):

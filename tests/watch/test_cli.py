@@ -181,6 +181,30 @@ def test_a_watch_that_was_killed_goes_on_where_it_stopped(run, tmp_path):
     assert len(list(tmp_path.glob("evidence/a/*"))) == 1
 
 
+def test_a_watch_that_is_interrupted_gives_its_audits_back(run, tmp_path):
+    """The next run goes on at once, and asks again no more than was in flight."""
+    with ModelServer(FAR, delay_s=0.05) as one, ModelServer(FAR, delay_s=0.05) as other:
+        (tmp_path / "endpoints.toml").write_text(table("a", one.url) + table("b", other.url))
+        child = subprocess.Popen(
+            [sys.executable, "-m", "metav_audit", "watch", "fleet.toml"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while len(one.log) < 3 or len(other.log) < 3:
+            assert child.poll() is None
+        child.send_signal(signal.SIGINT)
+        told = child.communicate()[1]
+        assert (child.returncode, told.strip()) == (
+            130,
+            "metav-audit: interrupted; run the same command again to go on",
+        )
+        code, _, told = run("watch", "fleet.toml")
+    assert (code, told.count("no_match (8 of 8 queries answered")) == (0, 2)
+    assert max(len(one.log), len(other.log)) <= needed(8) + 4
+    assert len(list(tmp_path.glob("evidence/*/*"))) == 2
+
+
 def test_history_and_page_need_a_history(run):
     """There is none before the first run."""
     for words in (("history", "fleet.toml"), ("page", "fleet.toml"), ("compare", "1", "2", "--fleet", "fleet.toml")):

@@ -75,8 +75,8 @@ def test_a_stranger_s_words_are_no_markup(site):
     audits = tuple(replace(audit, error=evil, outcome=None, status="failed") for audit in target.audits)
     events = [replace(event, words=evil) for event in site.events]
     bad = replace(site, title=evil, events=events, targets=[replace(target, url=evil, audits=audits)])
-    for _, content in pages(bad, link):
-        assert b"<script" not in content
+    for _, render in pages(bad, link):
+        assert b"<script" not in render()
 
 
 def test_the_same_history_gives_the_same_pages(site, folder):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -68,8 +69,8 @@ def write_site(site: Site, out: Path, link: Link) -> list[Path]:
     if out.exists() and any(out.iterdir()) and not (out / STYLE).exists():
         raise ConfigurationError(f"{out} holds something else than a page: choose another folder")
     written = []
-    for name, content in pages(site, link):
-        path = out / name
+    for name, render in pages(site, link):
+        path, content = out / name, render()
         written.append(path)
         if not path.exists() or path.read_bytes() != content:
             write_atomically(path, content)
@@ -79,22 +80,26 @@ def write_site(site: Site, out: Path, link: Link) -> list[Path]:
     return written
 
 
-def pages(site: Site, link: Link) -> Iterator[tuple[str, bytes]]:
-    """Yield every file of the site, with its name."""
+def pages(site: Site, link: Link) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield the name of every file of the site, with what makes it."""
     environment = _environment()
     by_target: dict[tuple[str | None, str | None], list[Event]] = {}
     for event in site.events:
         by_target.setdefault((event.endpoint, event.bundle), []).append(event)
-    yield STYLE, _read(STYLE).encode()
-    fleet = environment.get_template("fleet.html.jinja")
-    yield "index.html", fleet.render(root="", page="fleet", **_fleet(site)).encode()
-    bundles = environment.get_template("bundles.html.jinja")
-    yield "bundles.html", bundles.render(root="", page="bundles", **_bundles(site)).encode()
-    endpoint = environment.get_template("endpoint.html.jinja")
-    for target in site.targets:
+
+    def render(template: str, values: Mapping[str, object], root: str = "") -> bytes:
+        made = environment.get_template(f"{template}.html.jinja")
+        return made.render(site=site, root=root, page=template, **values).encode()
+
+    def endpoint(target: Standing) -> bytes:
         told = by_target.get((target.endpoint, target.bundle), [])
-        shown = endpoint.render(root="../", page="endpoint", site=site, **_endpoint(target, told, link))
-        yield f"endpoints/{file_name(target)}", shown.encode()
+        return render("endpoint", _endpoint(target, told, link), "../")
+
+    yield STYLE, lambda: _read(STYLE).encode()
+    yield "index.html", lambda: render("fleet", _fleet(site))
+    yield "bundles.html", lambda: render("bundles", _bundles(site))
+    for target in site.targets:
+        yield f"endpoints/{file_name(target)}", partial(endpoint, target)
 
 
 def file_name(target: Standing) -> str:
@@ -155,7 +160,6 @@ def _fleet(site: Site) -> dict[str, object]:
     odd = [row for row in rows if row["state"] != "no_match" or row["changed"]]
     counts = {name: sum(row["state"] == name for row in rows) for name in _GRAVITY}
     return {
-        "site": site,
         "odd": odd,
         "calm": [row for row in rows if row not in odd],
         "counts": counts,
@@ -207,7 +211,7 @@ def _bundles(site: Site) -> dict[str, object]:
              "siblings": bundle.verifier.siblings,
              "endpoints": sum(target.bundle == name for target in site.targets)}
         )  # fmt: skip
-    return {"site": site, "rows": rows}
+    return {"rows": rows}
 
 
 def _read(name: str) -> str:

@@ -72,8 +72,8 @@ def _handler(site: Callable[[], Site], evidence: Path) -> type[BaseHTTPRequestHa
 def _find(name: str, site: Site, evidence: Path) -> tuple[str, bytes] | None:
     if name.startswith("evidence/"):
         return _evidence(name.removeprefix("evidence/"), site, evidence)
-    content = next((content for each, content in pages(site, link_of) if each == name), None)
-    return None if content is None else (Path(name).suffix, content)
+    render = dict(pages(site, link_of)).get(name)
+    return None if render is None else (Path(name).suffix, render())
 
 
 def _evidence(number: str, site: Site, evidence: Path) -> tuple[str, bytes] | None:
