@@ -55,8 +55,9 @@ test-watch:  ## the watch on PostgreSQL, a year of it, and its page in Chromium;
 	ls /usr/lib/postgresql/*/bin/initdb && command -v chromium || { apt-get update -q && apt-get install -qy chromium postgresql; }
 	test -x $(WATCH)/bin/python || $(PYTHON) -m venv $(WATCH)
 	$(WATCH)/bin/python -m pip install -q --disable-pip-version-check -c tests/watch/constraints.txt -e '.[watch,postgresql]' \
-	  axe-playwright-python check-jsonschema hypothesis jsonschema kubernetes-validate playwright prometheus-client pytest pytest-timeout pytest-xdist
-	SOAK=1 PYTHONPATH=.:adapters $(WATCH)/bin/python -m pytest -n auto --dist loadscope tests/watch
+	  axe-playwright-python check-jsonschema hypothesis jsonschema kubernetes-validate playwright prometheus-client \
+	  pytest pytest-timeout pytest-xdist
+	SOAK=1 WHOLE_YEAR=1 PYTHONPATH=.:adapters $(WATCH)/bin/python -m pytest -n auto --dist loadscope tests/watch
 
 check: lint types floors docs  ## exactly what CI runs: all of these, make test with its coverage, the soak
 	$(MAKE) test COVER="--cov --cov-report=term:skip-covered"

