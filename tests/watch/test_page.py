@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from metav_audit.watch.page.build import pages, write_site
+from metav_audit.watch.retention import packed_name
 from tests.watch.browsers import CHROMIUM, NO_BROWSER, WINDOWS, axe
 from tests.watch.sites import link, make_site
 
@@ -140,3 +141,41 @@ def test_a_keyboard_reaches_everything(folder):
         browser.close()
     assert reached[:3] == ["To the content", "Fleet", "Bundles"]
     assert re.match(r"audit \d+", next(each for each in reached if each.startswith("audit")))
+
+
+def test_a_server_gives_pages_and_evidence_and_nothing_else(site, tmp_path):
+    """To whoever asks for this machine by its name."""
+    import threading
+    import urllib.error
+    import urllib.request
+    from http.server import ThreadingHTTPServer
+
+    from metav_audit.watch.page.serve import _handler
+
+    row = site.targets[0].audits[0]
+    archive = tmp_path / packed_name(row.folder)
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"PK")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(lambda: site, tmp_path))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+
+    def get(path, host="localhost"):
+        request = urllib.request.Request(f"http://127.0.0.1:{server.server_address[1]}{path}", headers={"Host": host})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, None, b""
+
+    try:
+        assert b"Watched endpoints" in get("/")[2]
+        assert get("/style.css")[1] == "text/css; charset=utf-8"
+        assert get(f"/evidence/{row.id}") == (200, "application/zip", b"PK")
+        assert [get(path)[0] for path in (f"/evidence/{row.id + 1}", "/evidence/x", "/../x", "/x.html")] == [404] * 4
+        assert get("/", "evil.example:80")[0] == 403
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
