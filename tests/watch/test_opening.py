@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -11,6 +12,7 @@ from datetime import date
 import pytest
 
 from metav_audit.audit import Grant
+from metav_audit.config import PASSPHRASE
 from metav_audit.errors import ConfigurationError, RemoteError
 from metav_audit.evidence import make_key
 from metav_audit.verdict import AuditFolder
@@ -90,9 +92,10 @@ def test_requests_are_counted_from_the_transcript(opened, tmp_path):
     assert auditor.sent("a/x/a") is None
 
 
-def test_audits_are_sealed_as_the_endpoint_file_says(run, tmp_path):  # noqa: F811
+def test_audits_are_sealed_as_the_endpoint_file_says(run, tmp_path, monkeypatch):  # noqa: F811
     """By the key of its table [operator]."""
-    key = make_key(tmp_path / "key.pem", {})
+    monkeypatch.setenv(PASSPHRASE, "correct horse")
+    key = make_key(tmp_path / "key.pem", os.environ)
     with ModelServer(FAR) as server:
         (tmp_path / "endpoints.toml").write_text('[operator]\nkey = "key.pem"\n' + table("a", server.url))
         assert run("watch", "fleet.toml")[0] == 0
