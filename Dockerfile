@@ -7,7 +7,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY metav_audit metav_audit
 COPY adapters adapters
 RUN python -m venv /opt/metav-audit \
- && /opt/metav-audit/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt .
+ && /opt/metav-audit/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt '.[watch,postgresql]'
 
 FROM python:${PYTHON}-slim
 COPY --from=build /opt/metav-audit /opt/metav-audit

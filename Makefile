@@ -16,9 +16,10 @@ STRANGERS ?= adult-3 digits-1 warfarin-1
 COVER ?=
 LOWEST := .venv-lowest
 CLOUDS := .venv-clouds
+WATCH := .venv-watch
 DATA ?= ../shared/data
 
-.PHONY: help fix docs test-lowest demo test test-soak test-peers test-clouds check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-program bench-client bench-verify fuzz fixtures clean
+.PHONY: help fix docs test-lowest demo test test-soak test-peers test-clouds test-watch check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-program bench-client bench-verify fuzz fixtures clean
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -49,6 +50,14 @@ test-clouds:  ## credentials by botocore, google-auth and azure-identity, agains
 	$(CLOUDS)/bin/python -m pip install -q --disable-pip-version-check -c tests/clouds/constraints.txt -e '.[aws,gcp,azure]' \
 	  'moto[server]' pytest pytest-timeout hypothesis securesystemslib
 	PYTHONPATH=.:adapters $(CLOUDS)/bin/python -m pytest -o addopts=-q tests/clouds tests/audit/test_credentials.py tests/audit/test_signing.py
+
+test-watch:  ## the watch on PostgreSQL, a year of it, and its page in Chromium; what is missing is installed (apt-get)
+	ls /usr/lib/postgresql/*/bin/initdb && command -v chromium || { apt-get update -q && apt-get install -qy chromium postgresql; }
+	test -x $(WATCH)/bin/python || $(PYTHON) -m venv $(WATCH)
+	$(WATCH)/bin/python -m pip install -q --disable-pip-version-check -c tests/watch/constraints.txt -e '.[watch,postgresql]' \
+	  axe-playwright-python check-jsonschema hypothesis jsonschema kubernetes-validate playwright prometheus-client \
+	  pytest pytest-timeout pytest-xdist
+	SOAK=1 WHOLE_YEAR=1 PYTHONPATH=.:adapters $(WATCH)/bin/python -m pytest -n auto --dist loadscope tests/watch
 
 check: lint types floors docs  ## exactly what CI runs: all of these, make test with its coverage, the soak
 	$(MAKE) test COVER="--cov --cov-report=term:skip-covered"
@@ -169,4 +178,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:  ## remove the environments and what was built
-	rm -rf $(VENV) $(FOREIGN) $(LOWEST) $(CLOUDS) build dist site *.egg-info
+	rm -rf $(VENV) $(FOREIGN) $(LOWEST) $(CLOUDS) $(WATCH) build dist site *.egg-info

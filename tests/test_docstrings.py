@@ -22,6 +22,7 @@ OF_THE_AUDITOR = (
     "transcript",
     "verdict",
     "verify",
+    "watch",
 )
 MODULES = [
     name

@@ -91,7 +91,13 @@ def test_the_wheel_holds_code_and_nothing_else(wheel):
     """Both packages with templates and type markers; neither tests nor fixtures."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"metav_audit", "metav_audit_adapters"}
-    for name in ("report/report.typ", "cli/project.toml", "py.typed"):
+    for name in (
+        "report/report.typ",
+        "cli/project.toml",
+        "watch/page/style.css",
+        "watch/page/fleet.html.jinja",
+        "py.typed",
+    ):
         assert f"metav_audit/{name}" in names
     assert "metav_audit_adapters/py.typed" in names
     in_source = {str(path.relative_to(SOURCE)) for path in (SOURCE / "metav_audit").rglob("*.py")}

@@ -49,7 +49,7 @@ def test_the_image_is_an_auditor_s():
         "FROM python:${PYTHON}-slim",
     ]
     install = next(line for line in lines if " install " in line and "/pip" in line)
-    assert install.split()[-1] == "."
+    assert install.split()[-1] == "'.[watch,postgresql]'"
     assert "USER 10001:10001" in lines
     assert 'ENTRYPOINT ["metav-audit"]' in lines
     assert not any("[train]" in line for line in lines)

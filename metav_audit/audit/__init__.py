@@ -8,9 +8,11 @@ from metav_audit.audit.control import control_record, with_control
 from metav_audit.audit.endpoint.file import Endpoint, Operator, load_endpoints, load_operator
 from metav_audit.audit.endpoint.grant import Grant
 from metav_audit.audit.endpoint.limits import Limits
+from metav_audit.audit.endpoint.secrets import fill_in, variables_in
 from metav_audit.audit.endpoint.tables import table_lines
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, earlier_audits, prepare_folder
+from metav_audit.audit.wire.posting import host_to_post_to, post
 from metav_audit.audit.wire.stamping import post_time_stamp_query
 
 __all__ = [
@@ -28,13 +30,17 @@ __all__ = [
     "control_names",
     "control_record",
     "earlier_audits",
+    "fill_in",
     "gather_controls",
+    "host_to_post_to",
     "load_endpoints",
     "load_operator",
+    "post",
     "post_time_stamp_query",
     "prepare_folder",
     "put_controls",
     "signed_beside",
     "table_lines",
+    "variables_in",
     "with_control",
 ]

@@ -30,6 +30,10 @@ COMMANDS = {
     "dither": "Serve with coins, and ask whose coins a suspect learned.",
     "probe": "Find out how an API wants to be asked; write its endpoint file.",
     "audit": "Query endpoints, journal, decide and report; resumes by itself.",
+    "watch": "Audit a fleet's endpoints that are due, once; for schedules.",
+    "history": "Show an endpoint over time.",
+    "compare": "Say what differs between two audits.",
+    "page": "Write the history as a site of plain files.",
     "verify": "Recompute an audit's verdict offline, step by step.",
     "pack": "Pack an audit's folder into one file.",
     "report": "Write an audit's report again, from its folder.",
@@ -40,8 +44,10 @@ COMMANDS = {
 }
 
 _PREFIX = "METAV_AUDIT_"
-_OF_THE_OWNER = ("torch", "joblib", "sklearn")
-"""What the owner's commands need and an auditor's machine lacks: the extra "train"."""
+_EXTRAS = {name: extra for extra, names in {
+    "train": ("torch", "joblib", "sklearn"), "watch": ("sqlalchemy", "alembic", "fsspec"),
+}.items() for name in names}  # fmt: skip
+"""What some commands need and not every machine has, with the extra that brings it."""
 
 
 class LazyGroup(click.Group):
@@ -144,8 +150,9 @@ def main(arguments: list[str] | None = None) -> Any:
 
 def _end(error: BaseException) -> NoReturn:
     """End by what nobody raised on purpose."""
-    if isinstance(error, ModuleNotFoundError) and error.name in _OF_THE_OWNER:
-        fail(f"{error.name} is not installed, and this command needs it: pip install 'metav-audit[train]'", 2)
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        extra = _EXTRAS[error.name]
+        fail(f"{error.name} is not installed, and this command needs it: pip install 'metav-audit[{extra}]'", 2)
     if isinstance(error, MemoryError):
         end_of_memory()
     if is_output(error):

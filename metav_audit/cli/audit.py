@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metav_audit.audit import Progress
-    from metav_audit.evidence import Sealer
     from metav_audit.report import Paper
     from metav_audit.verdict import Controls
 
@@ -92,10 +91,11 @@ def command(
     from metav_audit.bundle import FingerprintBundle, planned_places
     from metav_audit.casework import audit_and_report
     from metav_audit.cli.outputs import Outputs
+    from metav_audit.cli.stamping import sealer_of
 
     outputs = Outputs(files, endpoints)
     fingerprint, grant = FingerprintBundle.load(bundle), Grant(frozenset(secrets), allow_python)
-    suspects, sealer = load_endpoints(endpoints, fingerprint.task, grant), _sealer(endpoints)
+    suspects, sealer = load_endpoints(endpoints, fingerprint.task, grant), sealer_of(endpoints)
     outputs.locate(suspects)
     run = _now().strftime("%Y-%m-%dT%H-%M-%S.%fZ")
     folder = out / run if new_run else out
@@ -114,21 +114,6 @@ def command(
             finish=lines.finish, gathered=_count, complain=complain, progress=_tell, grant=grant, ledger=out,
         )  # fmt: skip
     return outputs.write(case, fingerprint, run, _now(), exit_code(case))
-
-
-def _sealer(endpoints: Path) -> Sealer | None:
-    """Take the key from the file's table [operator], if it names one."""
-    import os
-
-    from metav_audit.audit import load_operator
-
-    operator = load_operator(endpoints)
-    if operator.key is None:
-        return None
-    from metav_audit.cli.stamping import stamper_of
-    from metav_audit.evidence import Sealer, read_key
-
-    return Sealer(read_key(operator.key, os.environ), stamper_of(operator.tsa, operator.tsa_cert))
 
 
 def _now() -> datetime:

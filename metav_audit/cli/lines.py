@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from metav_audit.cli.echo import ascii_json, clear, complain, echo, echo_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from metav_audit.audit import Endpoint
     from metav_audit.casework import Casework, Result
+    from metav_audit.errors import MetavAuditError
     from metav_audit.verdict import Verdict
 
 _EXIT_CODES = {"match": 1, "no_match": 0, "inconclusive": 3}
@@ -127,8 +128,13 @@ def exit_code(case: Casework) -> int:
         complain(case.control.complaint)
         return _CONTROL_FAILED
     suspects = [result for result in case.results if not result.is_control]
-    codes = [_EXIT_CODES[each.verdict.outcome.value] for each in suspects if each.verdict is not None]
-    errors = [each.error.exit_code for each in suspects if each.error is not None]
+    outcomes = [each.verdict.outcome.value for each in suspects if each.verdict is not None]
+    return gravest(outcomes, [each.error for each in suspects if each.error is not None], len(suspects))
+
+
+def gravest(outcomes: Sequence[str], errors: Sequence[MetavAuditError], asked: int) -> int:
+    """Return the exit code of so many endpoints that were asked, from their verdicts' outcomes and their errors."""
+    codes = [_EXIT_CODES[each] for each in outcomes]
     if errors and 1 not in codes:
-        return errors[0] if len(suspects) == 1 else _SOME_FAILED
+        return errors[0].exit_code if asked == 1 else _SOME_FAILED
     return max(codes, default=0, key=_GRAVITY.index)

@@ -1,4 +1,4 @@
-"""The options by which a signed statement gets a time stamp."""
+"""Who seals an audit, and the options by which a signed statement gets a time stamp."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from metav_audit.evidence import Stamper
+    from metav_audit.evidence import Sealer, Stamper
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,3 +36,17 @@ def stamper_of(url: str | None, certificate: Path | str | None) -> Stamper | Non
         raise click.UsageError("--tsa and --tsa-cert go together: a stamp is checked before it is kept.")
     roots = read_certificates(Path(certificate))
     return partial(fetch_time_stamp, url=url, certificates=roots, post=post_time_stamp_query)
+
+
+def sealer_of(endpoints: Path) -> Sealer | None:
+    """Take the key that seals audits from the table [operator] of an endpoint file, if it names one."""
+    import os
+
+    from metav_audit.audit import load_operator
+
+    operator = load_operator(endpoints)
+    if operator.key is None:
+        return None
+    from metav_audit.evidence import Sealer, read_key
+
+    return Sealer(read_key(operator.key, os.environ), stamper_of(operator.tsa, operator.tsa_cert))

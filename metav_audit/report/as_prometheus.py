@@ -5,7 +5,7 @@ All are gauges: a file says what the last run found, and the next one takes its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from metav_audit.report.run import Run, Standing, Told
@@ -35,8 +35,13 @@ Sample = tuple[str, dict[str, str], float]
 def render_prometheus(run: Run) -> bytes:
     """Write a run as metrics, UTF-8, each family together."""
     samples = [*_of_the_run(run), *(sample for told in run.told for sample in _of_an_endpoint(run, told))]
+    return write_gauges(METRICS, samples)
+
+
+def write_gauges(metrics: Mapping[str, str], samples: Sequence[Sample]) -> bytes:
+    """Write samples as gauges, UTF-8, each family together, in the order of ``metrics``: what each means, by name."""
     lines = []
-    for name, meaning in METRICS.items():
+    for name, meaning in metrics.items():
         family = [sample for sample in samples if sample[0] == name]
         if family:
             lines += [f"# HELP metav_audit_{name} {meaning}", f"# TYPE metav_audit_{name} gauge"]

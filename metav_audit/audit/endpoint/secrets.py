@@ -140,6 +140,23 @@ class Secrets:
         return value
 
 
+def variables_in(template: str) -> list[str]:
+    """Name the variables that a template holds as ``${NAME}``, in order."""
+    return VARIABLE.findall(template)
+
+
+def fill_in(template: str, environment: Mapping[str, str]) -> str:
+    """Write the variables' values in the places of their names, anywhere but in a header.
+
+    Raises:
+        SecretError: a variable is not set or empty.
+    """
+    for name in variables_in(template):
+        if not environment.get(name):
+            raise SecretError(f"the environment variable {name} is not set or empty: export it and run again")
+    return VARIABLE.sub(lambda match: environment[match[1]], template)
+
+
 def dropped(name: str) -> str:
     """Return what is kept in the place of a text that shows a secret in a spelling of its own."""
     return f"{_DROPPED}{name}]"

@@ -1,0 +1,100 @@
+"""``metav-audit watch``: audit what is due, once, and tell what happened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from metav_audit.cli.echo import complain, echo
+
+if TYPE_CHECKING:
+    from metav_audit.report import Paper
+    from metav_audit.watch.run import Done
+
+
+@click.command()
+@click.argument("fleet", type=click.Path(path_type=Path))
+@click.option("--secret", "secrets", metavar="NAME[@HOST]", multiple=True,
+              help="Variable that may be sent, or a cloud's credentials that may be used; repeatable.")  # fmt: skip
+@click.option("--allow-python", is_flag=True, help="Endpoints may be Python functions, which run here.")
+@click.option("--parallel", type=click.IntRange(1, 64), default=4, show_default=True, help="Hosts asked at once.")
+@click.option("--dry-run", is_flag=True, help="Print what is due and what a month costs; send nothing.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How --dry-run prints.")  # fmt: skip
+@click.option("--alarm", "alarms", multiple=True,
+              type=click.Choice(["change", "lost", "recovered", "budget", "outdated"]),
+              help="An event for which the exit code is 1, as for a match; repeatable.")  # fmt: skip
+@click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True, help="The PDFs' paper.")
+def command(
+    fleet: Path,
+    secrets: tuple[str, ...],
+    allow_python: bool,
+    parallel: int,
+    dry_run: bool,
+    form: str,
+    alarms: tuple[str, ...],
+    paper: Paper,
+) -> int:
+    """Audit the endpoints of FLEET that are due, tell what happened, and end.
+
+    FLEET is a TOML file: tables [watches.NAME] name endpoint files, bundles and
+    how often; [budgets] what a month may cost; [notify.NAME] who is told. Run it
+    from cron, a systemd timer or any other scheduler, as often as you like: what
+    is not due is not asked. Two at once share the work, and one that was killed
+    is followed by the next, which goes on where it stopped.
+
+    Each event is a line of JSON on stdout: match, change, lost, recovered,
+    budget, outdated. What became of each audit is a line on stderr.
+
+    Exit code: 1 an audit of this run matched, or an event of --alarm happened;
+    4 an endpoint could not be asked; 5 some of several could not, and none
+    matched; 3 inconclusive; 0 no match, or nothing was due.
+    """
+    import secrets as chance
+    import time
+    from datetime import UTC, datetime
+
+    from metav_audit.audit import Grant
+    from metav_audit.cli.stamping import sealer_of
+    from metav_audit.watch.asking import open_fleet
+    from metav_audit.watch.fleet import load_fleet
+    from metav_audit.watch.once import Hands, watch_once
+    from metav_audit.watch.outlook import outlook, outlook_lines
+
+    laid, grant = load_fleet(fleet), Grant(frozenset(secrets), allow_python)
+    opened = open_fleet(laid, grant, datetime.now(UTC).date())
+    if dry_run:
+        from metav_audit.cli.echo import echo_json
+
+        found = outlook(laid, opened, time.time())
+        if form == "json":
+            echo_json(found.to_json())
+        else:
+            for line in outlook_lines(found):
+                echo(line)
+        return 0
+    hands = Hands(time.time, lambda: chance.token_hex(16), echo, _tell, complain, sealer_of)
+    happened, done = watch_once(laid, opened, grant, os.environ, hands, parallel=parallel, paper=paper)
+    return _exit_code(done, any(event.kind in alarms for event in happened))
+
+
+def _tell(done: Done) -> None:
+    """Say what became of an audit."""
+    plan, what = done.claim.plan, "another watcher's by now"
+    if done.error is not None:
+        what = str(done.error)
+    elif done.seen is not None:
+        score = "" if done.seen.score is None else f", score {done.seen.score:.4f}"
+        what = f"{done.seen.outcome.value} ({done.seen.answered} of {done.seen.queries} queries answered{score})"
+    echo(f"{plan.endpoint} ({plan.bundle}): {what}; audit {done.claim.audit}", err=True)
+
+
+def _exit_code(done: list[Done], alarmed: bool) -> int:
+    from metav_audit.cli.lines import gravest
+
+    outcomes = [each.seen.outcome.value for each in done if each.seen is not None]
+    errors = [each.error for each in done if each.error is not None]
+    return 1 if alarmed else gravest(outcomes, errors, len(done))

@@ -1,0 +1,169 @@
+"""The fleet file's plans, opened; and the way from a claim to an audit's folder and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from metav_audit.audit import Endpoint, Grant, load_endpoints
+from metav_audit.bundle import FingerprintBundle, planned_places
+from metav_audit.casework import audit_and_report
+from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
+from metav_audit.transcript import replay_file
+from metav_audit.verdict import TRANSCRIPT, AuditFolder
+from metav_audit.watch.budgets import price_of
+from metav_audit.watch.claims import Claim, Plan
+from metav_audit.watch.fleet import Fleet, WatchTable, budgets_of, quiet_of
+from metav_audit.watch.sighting import Sighting
+
+if TYPE_CHECKING:
+    from metav_audit.evidence import Sealer
+    from metav_audit.report import Paper
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A fleet, opened.
+
+    Attributes:
+        plans: one an endpoint and bundle, in the file's order.
+        endpoints: each plan's endpoint, by ``Plan.key``.
+        sources: the endpoint file of each, likewise.
+        bundles: by their names in the fleet file.
+        outdated: why a bundle should be made anew, by its name.
+    """
+
+    plans: tuple[Plan, ...]
+    endpoints: Mapping[str, Endpoint]
+    sources: Mapping[str, Path]
+    bundles: Mapping[str, FingerprintBundle]
+    outdated: Mapping[str, str]
+
+
+def open_fleet(fleet: Fleet, grant: Grant, today: date) -> Opened:
+    """Open every bundle and every endpoint of a fleet; a bundle that cannot be read is outdated, and its plans wait.
+
+    Args:
+        fleet: the fleet file.
+        grant: what of this machine its endpoint files may take.
+        today: decides which bundles are outdated.
+
+    Raises:
+        SecretError: a secret stands as a literal, or a variable is not granted.
+        ConfigurationError: an endpoint file is wrong, a name is used twice, no bundle can be read.
+    """
+    bundles, outdated = read_bundles(fleet, today)
+    if not bundles:
+        raise ConfigurationError(f"{fleet.path}: no bundle can be read: {next(iter(outdated.values()))}")
+    plans: dict[str, Plan] = {}
+    endpoints: dict[str, Endpoint] = {}
+    sources: dict[str, Path] = {}
+    for label, watch, name in _pairs(fleet, bundles):
+        source = fleet.place(watch.endpoints)
+        for endpoint in _endpoints(source, watch, label, bundles[name], grant):
+            plan = _plan(fleet, watch, endpoint, name, bundles[name])
+            if plan.key in plans:
+                raise ConfigurationError(
+                    f"{fleet.path}: watches.{label}: endpoint {endpoint.name!r} is asked bundle {name!r} twice: give "
+                    "endpoints names of their own"
+                )
+            plans[plan.key], endpoints[plan.key], sources[plan.key] = plan, endpoint, source
+    return Opened(tuple(plans.values()), endpoints, sources, bundles, outdated)
+
+
+def read_bundles(fleet: Fleet, today: date) -> tuple[dict[str, FingerprintBundle], dict[str, str]]:
+    """Open the bundles; return them, and why some are outdated."""
+    bundles: dict[str, FingerprintBundle] = {}
+    outdated: dict[str, str] = {}
+    for name, table in fleet.bundles.items():
+        try:
+            bundles[name] = FingerprintBundle.load(fleet.place(table.path))
+        except BundleError as error:
+            outdated[name] = str(error)
+            continue
+        if table.good_until is not None and today > table.good_until:
+            outdated[name] = f"the bundle was good until {table.good_until}: fit it again"
+    return bundles, outdated
+
+
+def _pairs(fleet: Fleet, bundles: Mapping[str, FingerprintBundle]) -> Iterator[tuple[str, WatchTable, str]]:
+    """Yield every watch with each of its bundles that can be read."""
+    for label, watch in fleet.file.watches.items():
+        for named in watch.bundles:
+            name, _ = fleet.bundle_of(named)
+            if name in bundles:
+                yield label, watch, name
+
+
+def _endpoints(
+    source: Path, watch: WatchTable, label: str, bundle: FingerprintBundle, grant: Grant
+) -> Sequence[Endpoint]:
+    found = load_endpoints(source, bundle.task, grant)
+    missing = set(watch.only) - {each.name for each in found}
+    if missing:
+        raise ConfigurationError(f"watches.{label}.only: {source} has no endpoint {min(missing)!r}")
+    return [each for each in found if not watch.only or each.name in watch.only]
+
+
+def _plan(fleet: Fleet, watch: WatchTable, endpoint: Endpoint, name: str, bundle: FingerprintBundle) -> Plan:
+    places, host = planned_places(bundle), urlsplit(endpoint.url).netloc.lower() or "this process"
+    needed = endpoint.requests_needed(places) * endpoint.adapter.steps
+    return Plan(
+        endpoint=endpoint.name,
+        bundle=name,
+        bundle_sha256=bundle.sha256,
+        url=endpoint.url,
+        host=host,
+        rhythm=watch.rhythm,
+        quiet=quiet_of(fleet, watch.quiet),
+        needed=needed,
+        ceiling=max(needed, endpoint.budget(places)),
+        price=price_of(endpoint.limits.price),
+        budgets=budgets_of(fleet, host, name),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """Makes the audits of an opened fleet.
+
+    Attributes:
+        opened: the fleet.
+        evidence: the folder of all evidence.
+        sealer: gives what seals the audits of an endpoint file; None for nothing.
+        paper: the PDFs'.
+    """
+
+    opened: Opened
+    evidence: Path
+    sealer: Callable[[Path], Sealer | None]
+    paper: Paper = "a4"
+
+    def ask(self, claim: Claim) -> Sighting:
+        """Make an audit, or go on with it, within what was granted; see ``audit_and_report`` for what it raises."""
+        plan, folder = claim.plan, self.evidence / claim.folder
+        endpoint = self.opened.endpoints[plan.key]
+        endpoint = replace(endpoint, limits=endpoint.limits.model_copy(update={"requests": claim.granted}))
+        sealer = self.sealer(self.opened.sources[plan.key])
+        bundle = self.opened.bundles[plan.bundle]
+        (result,) = audit_and_report(bundle, [endpoint], folder.parent, sealer=sealer, paper=self.paper).results
+        if result.error is not None:
+            raise result.error
+        return Sighting.of(result.folder.decide())
+
+    def sent(self, folder: str) -> int | None:
+        """Return how many requests the audit in a folder has sent; None where no transcript tells."""
+        path = AuditFolder(self.evidence / folder) / TRANSCRIPT
+        if not path.parent.is_dir():
+            return None
+        if not path.exists():
+            return 0
+        try:
+            replay, _ = replay_file(path)
+            return replay.transcript().requests if replay.records else 0
+        except TranscriptError:
+            return None

@@ -1,0 +1,130 @@
+"""A whole run of a fleet: open, audit what is due, thin what is old, tell what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from metav_audit.audit import Grant
+from metav_audit.watch.asking import Auditor, Opened
+from metav_audit.watch.budgets import month_of, spent_in
+from metav_audit.watch.channels import kinds_of, open_channels
+from metav_audit.watch.database import History, open_history
+from metav_audit.watch.events import QUERY, Event, Teller
+from metav_audit.watch.fleet import Fleet, all_budgets
+from metav_audit.watch.gauges import write_gauge_file
+from metav_audit.watch.history import standings
+from metav_audit.watch.outbox import deliver
+from metav_audit.watch.patience import Patience
+from metav_audit.watch.retention import tidy
+from metav_audit.watch.run import Done, World, run_due
+from metav_audit.watch.tables import EVENTS
+
+if TYPE_CHECKING:
+    from metav_audit.evidence import Sealer
+    from metav_audit.report import Paper
+
+LEASE_S = 600.0
+"""Seconds after which the audit of a watcher that was killed is taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a run has of the program that calls it.
+
+    Attributes:
+        now: seconds since 1970.
+        draw: gives 32 hexadecimal digits that nobody can foresee.
+        write: prints a line of data.
+        told: told of each audit as it is done.
+        complain: told what could not be done, in a line.
+        sealer: gives what seals the audits of an endpoint file; None for nothing.
+    """
+
+    now: Callable[[], float]
+    draw: Callable[[], str]
+    write: Callable[[str], None]
+    told: Callable[[Done], None]
+    complain: Callable[[str], None]
+    sealer: Callable[[Path], Sealer | None]
+
+
+def watch_once(
+    fleet: Fleet,
+    opened: Opened,
+    grant: Grant,
+    environment: Mapping[str, str],
+    hands: Hands,
+    *,
+    parallel: int = 4,
+    paper: Paper = "a4",
+) -> tuple[list[Event], list[Done]]:
+    """Audit what is due, once; return what happened since this run began, and what became of each audit.
+
+    1. Whatever is wrong on this side stops everything before anything is sent.
+    2. What is due is audited.
+    3. Evidence that is old is packed and thinned.
+    4. Everybody is told what happened, now or before, and was not told yet.
+
+    Args:
+        fleet: the fleet file.
+        opened: its bundles and endpoints.
+        grant: what of this machine they may take.
+        environment: where variables are looked up.
+        hands: the program that calls.
+        parallel: hosts asked at once.
+        paper: the PDFs'.
+
+    Raises:
+        ConfigurationError: an address is wrong, or a variable is not set (SecretError).
+        EvidenceError: the history is a newer program's.
+        RemoteError: the history cannot be reached.
+    """
+    # 1.
+    channels = open_channels(fleet, grant, environment, hands.write)
+    teller = Teller(kinds_of(fleet))
+    auditor = Auditor(opened, fleet.place(fleet.file.evidence), hands.sealer, paper)
+    with open_history(fleet.file.database, fleet.path.parent, environment) as history:
+        before = _last_event(history)
+        for name, why in opened.outdated.items():
+            with history.writing() as connection:
+                teller.tell_once(connection, f"outdated {name} {why}", "outdated", f"{name}: {why}", hands.now())
+        # 2.
+        world = World(hands.now, hands.draw, auditor.ask, auditor.sent)
+        done = run_due(history, opened.plans, world, _patience(fleet), teller, parallel=parallel, told=hands.told)
+        # 3.
+        tidy(history, fleet.file.retention, auditor.evidence, fleet.file.archive, hands.now(), hands.complain)
+        # 4.
+        deliver(history, channels, hands.now, hands.draw, hands.complain)
+        _write_gauges(fleet, history, hands.now())
+        return _since(history, before), done
+
+
+def _patience(fleet: Fleet) -> Patience:
+    file = fleet.file
+    return Patience(LEASE_S, file.retry, file.tries, file.lost_after, file.budgets.warn)
+
+
+def _last_event(history: History) -> int:
+    with history.reading() as connection:
+        return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(EVENTS.c.id), 0))).scalar_one())
+
+
+def _since(history: History, event: int) -> list[Event]:
+    with history.reading() as connection:
+        return [Event.of(row) for row in connection.execute(QUERY.where(EVENTS.c.id > event)).mappings()]
+
+
+def _write_gauges(fleet: Fleet, history: History, now: float) -> None:
+    paths = [fleet.place(each.path) for each in fleet.file.notify.values() if each.kind == "prometheus" and each.path]
+    if not paths:
+        return
+    budgets = all_budgets(fleet)
+    with history.reading() as connection:
+        spent = spent_in(connection, month_of(now), budgets)
+    for path in paths:
+        write_gauge_file(path, standings(history), spent, budgets, now)
