@@ -101,7 +101,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     complain: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] | None = None,
     grant: Grant = Grant(),  # noqa: B008 - it is frozen
-    ledger: Path | None = None,
+    earlier: int | None = None,
 ) -> Casework:
     """Audit endpoints side by side, each into ``out/NAME``: ask, decide, seal, report, list the hashes.
 
@@ -128,7 +128,8 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         complain: told why a blind control is missing.
         progress: told of every step of every audit.
         grant: what of this machine an endpoint file of blind controls may take, as a third party's.
-        ledger: the folder of all the auditor's audits, whose number each audit's first record holds; ``out`` if None.
+        earlier: audits with the bundle that were begun before, as each audit's first record says; those in ``out`` if
+            None.
 
     Raises:
         ConfigurationError: a budget is too small, a variable is not set (SecretError), a folder cannot be written or
@@ -150,8 +151,9 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         gathered(controls)
     # 3.
     desk = _Desk(control, sealer, paper, finish)
-    own = [out / endpoint.name for endpoint in endpoints]
-    campaign = Campaign(len(endpoints) - (control is not None) or 1, earlier_audits(ledger or out, bundle, own))
+    if earlier is None:
+        earlier = earlier_audits(out, bundle, [out / endpoint.name for endpoint in endpoints])
+    campaign = Campaign(len(endpoints) - (control is not None) or 1, earlier)
     audit_side_by_side(
         bundle, endpoints, out, parallel=parallel, finish=desk.take, progress=progress, campaign=campaign
     )

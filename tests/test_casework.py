@@ -58,11 +58,11 @@ def test_each_audit_s_first_record_says_among_how_many_it_was_begun(tmp_path):
     others. The cover corrects a match for them, and the script reads the record."""
     other = make_siblings_bundle(queries=8, task=TASK)
     with ModelServer(TARGET) as first, ModelServer(TARGET) as second, ModelServer(TARGET) as own:
-        audit_and_report(other, [named("a", first)], tmp_path / "run-0", ledger=tmp_path)
-        audit_and_report(BUNDLE, [named("a", first)], tmp_path / "run-1", ledger=tmp_path)
+        audit_and_report(other, [named("c", first)], tmp_path)
+        audit_and_report(BUNDLE, [named("d", first)], tmp_path)
         suspects = [named("a", first), named("b", second), named("own", own)]
         for _ in range(2):
-            case = audit_and_report(BUNDLE, suspects, tmp_path / "run-2", control="own", ledger=tmp_path)
+            case = audit_and_report(BUNDLE, suspects, tmp_path, control="own")
     for result in case.results:
         assert result.folder.transcript().campaign == Campaign(endpoints=2, earlier=1)
         assert script.check(result.folder.path)

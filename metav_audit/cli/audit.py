@@ -87,7 +87,7 @@ def command(
     asked, or the control failed; 5 some of several endpoints failed and none is
     a match; 3 inconclusive; 0 no match. A control that matches does not count.
     """
-    from metav_audit.audit import Grant, control_endpoints, load_endpoints, with_control
+    from metav_audit.audit import Grant, control_endpoints, earlier_audits, load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle, planned_places
     from metav_audit.casework import audit_and_report
     from metav_audit.cli.outputs import Outputs
@@ -111,7 +111,8 @@ def command(
             return 0
         case = audit_and_report(
             fingerprint, suspects, folder, control=name, blind=blind, sealer=sealer, paper=paper, parallel=parallel,
-            finish=lines.finish, gathered=_count, complain=complain, progress=_tell, grant=grant, ledger=out,
+            finish=lines.finish, gathered=_count, complain=complain, progress=_tell, grant=grant,
+            earlier=earlier_audits(out, fingerprint, [folder / each.name for each in suspects]),
         )  # fmt: skip
     return outputs.write(case, fingerprint, run, _now(), exit_code(case))
 

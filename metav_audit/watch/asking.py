@@ -150,7 +150,9 @@ class Auditor:
         endpoint = replace(endpoint, limits=endpoint.limits.model_copy(update={"requests": claim.granted}))
         sealer = self.sealer(self.opened.sources[plan.key])
         bundle = self.opened.bundles[plan.bundle]
-        (result,) = audit_and_report(bundle, [endpoint], folder.parent, sealer=sealer, paper=self.paper).results
+        (result,) = audit_and_report(
+            bundle, [endpoint], folder.parent, sealer=sealer, paper=self.paper, earlier=claim.earlier
+        ).results
         if result.error is not None:
             raise result.error
         return Sighting.of(result.folder.decide())

@@ -71,6 +71,7 @@ class Claim:
         folder: of its evidence, below the folder of all evidence.
         granted: requests that it may send at most, over all runs.
         plan: what is audited.
+        earlier: audits with its bundle that stand before it in the history.
     """
 
     audit: int
@@ -79,6 +80,7 @@ class Claim:
     folder: str
     granted: int
     plan: Plan
+    earlier: int
 
 
 def enrol(history: History, plans: Sequence[Plan], now: float) -> None:
@@ -235,7 +237,7 @@ def _go_on(
         put_by(connection, audit, month, plan.budgets, rest, begun["price"])
     mine = AUDITS.update().where(AUDITS.c.id == audit)
     connection.execute(mine.values(token=token, until=now + patience.lease))
-    return Claim(audit, begun["target"], token, begun["folder"], granted, plan)
+    return Claim(audit, begun["target"], token, begun["folder"], granted, plan, _earlier(connection, plan, audit))
 
 
 def _begin(
@@ -265,7 +267,12 @@ def _begin(
     after = plan.rhythm.slot_after(target["slot"], now)
     connection.execute(TARGETS.update().where(TARGETS.c.id == target["id"]).values(number=number, slot=after))
     put_by(connection, audit, month, plan.budgets, granted, plan.price)
-    return Claim(audit, target["id"], token, folder, granted, plan)
+    return Claim(audit, target["id"], token, folder, granted, plan, _earlier(connection, plan, audit))
+
+
+def _earlier(connection: sa.Connection, plan: Plan, audit: int) -> int:
+    before = sa.and_(AUDITS.c.bundle_sha256 == plan.bundle_sha256, AUDITS.c.id < audit)
+    return int(connection.execute(sa.select(sa.func.count()).select_from(AUDITS).where(before)).scalar_one())
 
 
 def _tell_spent(connection: sa.Connection, plan: Plan, month: str, now: float, teller: Teller) -> None:
