@@ -68,7 +68,9 @@ def test_each_audit_s_first_record_says_among_how_many_it_was_begun(tmp_path):
         assert script.check(result.folder.path)
     cover = dict(lay_out_cover(case.results[1].report).glance)["One of how many"]
     p = case.results[1].verdict.p_value_match
-    assert cover.startswith("2 endpoints asked in this run, and when it began 1 earlier audit with this bundle in")
+    assert cover.startswith(
+        "2 endpoints asked in this run, after 1 earlier audit with this bundle in the auditor's rec"
+    )
     assert cover.endswith(f"Corrected for all 3 (Bonferroni) the match's p is at most {3 * p:.2g}.")
 
 
