@@ -99,8 +99,8 @@ def _among_siblings(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
 
 def _among(campaign: Campaign, verdict: Verdict) -> str:
     """Say how many audits with the bundle there are, and what the match's p-value is worth among so many."""
-    told = f"{_count(campaign.endpoints, 'endpoint')} asked in this run, after {_count(campaign.earlier, 'earlier audit')} "
-    told += "with this bundle in the auditor's records"
+    asked = f"{_count(campaign.endpoints, 'endpoint')} asked in this run"
+    told = f"{asked}, after {_count(campaign.earlier, 'earlier audit')} with this bundle in the auditor's records"
     p = verdict.p_value_match
     if verdict.outcome is not VerdictOutcome.MATCH or p is None or campaign.audits == 1:
         return f"{told}."
