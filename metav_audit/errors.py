@@ -9,6 +9,7 @@
     ├── BundleError            4   a fingerprint bundle is damaged, of another schema, oversized or foreign
     ├── TranscriptError        4   a transcript is damaged, or belongs to another bundle
     ├── EvidenceError          4   a signature, time stamp, commitment or control does not hold
+    ├── FaultError            70   a fault of ours, told beside what became of the other endpoints
     ├── AnswerError            4   an answer of the endpoint does not fit the task
     └── RemoteError            4   the endpoint could not be asked: dead, refused, out of budget
 
@@ -55,6 +56,12 @@ class TranscriptError(MetavAuditError):
 
 class EvidenceError(MetavAuditError):
     """A signature, a time stamp, a commitment, a seal or a control does not hold, or is damaged."""
+
+
+class FaultError(MetavAuditError):
+    """A fault of ours, or of code that we called, in the midst of others' work; its cause says what."""
+
+    exit_code = 70
 
 
 class AnswerError(MetavAuditError):

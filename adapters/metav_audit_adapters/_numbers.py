@@ -12,6 +12,8 @@ from metav_audit.adapter import Answer, AnswerError, ScoreKind
 NUMBER = re.compile(r"\s*([+-]?(?:\d{1,40}(?:[.,]\d{0,40})?|[.,]\d{1,40})(?:[eE][+-]?\d{1,3})?)\s*(%?)\s*")
 _SHARES = (ScoreKind.PROBABILITY, ScoreKind.PERCENT)
 _NEXT_TO_NOTHING = 1e-3
+_UNEVEN = 0.05
+"""By so much rounded shares add up to more than 1."""
 
 
 def read_number(value: Any, kind: ScoreKind, *, comma: bool) -> Any:
@@ -48,20 +50,30 @@ def other_of_two(shown: float, kind: ScoreKind) -> float:
     return {ScoreKind.PROBABILITY: 1 - shown, ScoreKind.PERCENT: 100 - shown}.get(kind, 0.0)
 
 
-def share_out(answer: Answer, ignored: Sequence[float | None], kind: ScoreKind) -> Answer:
+def share_out(answer: Answer, ignored: Sequence[Any], kind: ScoreKind) -> Answer:
     """Share out among the task's classes what was given to those that the task lacks.
 
-    A network with a class more would answer so were that class left out of its softmax. Where they got all, the answer
-    shows nothing.
+    A network with a class more would answer so were that class left out of its softmax. What is no share beside these
+    shares, such as a time or a number of the request, is left out alone. Where all was given to other classes, the
+    answer shows nothing.
     """
     if kind not in (*_SHARES, ScoreKind.LOG_PROBABILITY):
         return answer
     logs, whole = kind is ScoreKind.LOG_PROBABILITY, 100.0 if kind is ScoreKind.PERCENT else 1.0
-    given = sum(math.exp(min(score, 0.0)) if logs else score / whole for score in ignored if score is not None)
-    if not given > _NEXT_TO_NOTHING:
+
+    def share(score: float) -> float:
+        return math.exp(min(score, 0.0)) if logs else score / whole
+
+    numbers = [score for score in ignored if isinstance(score, int | float) and not isinstance(score, bool)]
+    given = sum(share(score) for score in numbers if not logs or score <= 0)
+    kept = sum(share(score) for score in answer.scores if score is not None)
+    complete = None not in answer.scores
+    if not _NEXT_TO_NOTHING < given <= 1 + _NEXT_TO_NOTHING or kept + given > 1 + _UNEVEN:
+        return answer
+    if complete and abs(kept - 1) <= abs(kept + given - 1):
         return answer
     left = 1 - given
     if left < _NEXT_TO_NOTHING:
         return Answer((None,) * len(answer.scores))
-    kept = (None if one is None else one - math.log(left) if logs else one / left for one in answer.scores)
-    return Answer(tuple(kept))
+    shared = (None if one is None else one - math.log(left) if logs else one / left for one in answer.scores)
+    return Answer(tuple(shared))

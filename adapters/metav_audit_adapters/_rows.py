@@ -191,7 +191,7 @@ class RowReader:
                 raise AnswerError(f"an answer names the label {label!r} twice")
             scores[label] = self._number(score)
         answer = read_scores([scores.get(label) for label in self.labels])
-        return share_out(answer, read_scores(ignored).scores, self.options.scores)
+        return share_out(answer, ignored, self.options.scores)
 
     def _pair(self, part: Any) -> tuple[Any, Any]:
         if not isinstance(part, dict) or self.label_key not in part or self.score_key not in part:

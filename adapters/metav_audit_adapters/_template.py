@@ -40,7 +40,12 @@ from metav_audit_adapters._shared import form_request, json_request
 
 ONE, MANY = "{{input}}", "{{inputs}}"
 JsonPath = Annotated[str, AfterValidator(check_path)]
-_THROTTLED = (b"ThrottlingException", b"TooManyRequestsException", b"ProvisionedThroughputExceededException")
+_THROTTLED = (
+    b"ThrottlingException",
+    b"TooManyRequestsException",
+    b"ProvisionedThroughputExceededException",
+    b"ThrottledException",
+)
 
 
 class TemplateOptions(SendOptions, LabelOptions):

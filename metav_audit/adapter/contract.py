@@ -20,7 +20,8 @@ from metav_audit.task import Answer, Inputs, ScoreKind, TaskSpec
 
 _READ_BYTES = 4096
 _NOT_YET = re.compile(
-    rb"(?i)\b(?:not (?:yet |currently )?(?:ready|loaded|warm|running)|(?:still|currently|being) (?:loading|starting|"
+    rb"(?i)\b(?:not (?:yet |currently )?(?:ready|loaded|warm|running)|not available yet|initiali[sz]ing|waking up|"
+    rb"load(?:ing)? in progress|default backend|(?:still|currently|being) (?:loading|starting|"
     rb"loaded|started|deployed|scaled|provisioned|warming)|(?:is|are) (?:loading|starting|warming|scaling|waking)|"
     rb"cold.?start|scaled? (?:up )?from zero|scaled to (?:zero|0)|warming up|try again (?:later|shortly|in a|soon))\b"
 )
@@ -199,15 +200,15 @@ class Adapter(ABC):
         status = response.status
         if 200 <= status < 300:
             return Outcome.OK
+        # Who scales from zero may refuse whatever comes first, in words alone.
+        if 400 <= status < 500 and status != 401 and _NOT_YET.search(response.content[:_READ_BYTES]):
+            return Outcome.TRANSIENT
         if status in (401, 403, 407):
             return Outcome.AUTH
-        if status == 429:
+        if status in (420, 429):
             return Outcome.THROTTLED
         # Gateways have numbers of their own between 500 and 599; but 501, 505 and 511 say that this never works.
         if status in (408, 425) or (500 <= status < 600 and status not in (501, 505, 511)):
-            return Outcome.TRANSIENT
-        # Who scales from zero may refuse whatever comes first, in words alone.
-        if 400 <= status < 500 and _NOT_YET.search(response.content[:_READ_BYTES]):
             return Outcome.TRANSIENT
         return Outcome.FATAL
 

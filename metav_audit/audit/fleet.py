@@ -15,7 +15,7 @@ from metav_audit.audit.client import ProgressCallback, audit_endpoint_async
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.pace.pacing import Hosts
 from metav_audit.bundle import FingerprintBundle
-from metav_audit.errors import MetavAuditError
+from metav_audit.errors import FaultError, MetavAuditError
 from metav_audit.transcript import Campaign
 from metav_audit.verdict import AuditFolder, Decision, Verdict
 
@@ -108,3 +108,9 @@ async def _one(
         return Audited(endpoint, folder, folder.record(bundle, transcript), None)
     except MetavAuditError as error:
         return Audited(endpoint, folder, None, error)
+    except Exception as error:
+        fault = FaultError(
+            f"endpoint {endpoint.name}: {type(error).__name__}, a fault of metav-audit: please report it"
+        )
+        fault.__cause__ = error
+        return Audited(endpoint, folder, None, fault)

@@ -90,8 +90,10 @@ def command(
     from metav_audit.audit import Grant, control_endpoints, earlier_audits, load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle, planned_places
     from metav_audit.casework import audit_and_report
+    from metav_audit.cli.ending import leave_traceback
     from metav_audit.cli.outputs import Outputs
     from metav_audit.cli.stamping import sealer_of
+    from metav_audit.errors import FaultError
 
     outputs = Outputs(files, endpoints)
     fingerprint, grant = FingerprintBundle.load(bundle), Grant(frozenset(secrets), allow_python)
@@ -114,7 +116,11 @@ def command(
             finish=lines.finish, gathered=_count, complain=complain, progress=_tell, grant=grant,
             earlier=earlier_audits(out, fingerprint, [folder / each.name for each in suspects]),
         )  # fmt: skip
-    return outputs.write(case, fingerprint, run, _now(), exit_code(case))
+    code = outputs.write(case, fingerprint, run, _now(), exit_code(case))
+    faults = [each.error for each in case.results if isinstance(each.error, FaultError)]
+    if faults:
+        leave_traceback(faults[0])
+    return code
 
 
 def _now() -> datetime:

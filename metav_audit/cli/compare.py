@@ -54,7 +54,7 @@ def _seen(one: str, other: str, fleet: Path | None) -> tuple[Sighting, Sighting]
     from metav_audit.watch.fleet import load_fleet
     from metav_audit.watch.history import audit_seen
 
-    if not (one.isascii() and one.isdigit() and other.isascii() and other.isdigit()):
+    if not all(each.isascii() and each.isdigit() and len(each) < 19 for each in (one, other)):
         raise click.UsageError("with --fleet, A and B are numbers of audits, as 'metav-audit history' shows them.")
     with open_standing(load_fleet(fleet)) as history:
         return audit_seen(history, int(one))[1], audit_seen(history, int(other))[1]

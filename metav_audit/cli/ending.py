@@ -73,6 +73,12 @@ def end_by_a_fault(error: BaseException) -> NoReturn:
     fail(f"{told}: please report it with {path}", FAULT)
 
 
+def leave_traceback(error: BaseException) -> None:
+    """Say where the traceback of a fault beside which others' work went on stands."""
+    with suppress(SystemExit):
+        end_by_a_fault(error.__cause__ or error)
+
+
 def is_output(error: BaseException) -> bool:
     """Say whether it is click that failed: it wrote where nothing can be written, or ends since a reader has left."""
     last = traceback.extract_tb(error.__traceback__)[-1:]

@@ -72,6 +72,13 @@ def open_fleet(fleet: Fleet, grant: Grant, today: date) -> Opened:
                     "endpoints names of their own"
                 )
             plans[plan.key], endpoints[plan.key], sources[plan.key] = plan, endpoint, source
+    nobodys = sorted(fleet.file.budgets.hosts.keys() - {plan.host for plan in plans.values()})
+    if nobodys and not outdated:
+        asked = ", ".join(sorted({plan.host for plan in plans.values()})[:8])
+        raise ConfigurationError(
+            f"{fleet.path}: budgets.hosts.{nobodys[0]}: no endpoint is asked there, but at {asked}: name a host as it "
+            "stands in the address, with its port where there is one"
+        )
     return Opened(tuple(plans.values()), endpoints, sources, bundles, outdated)
 
 

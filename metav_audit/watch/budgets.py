@@ -74,9 +74,11 @@ def spent_in(
     return [found.get(scope, Spent(scope, month, 0, 0)) for scope in named]
 
 
-def left_in(connection: sa.Connection, month: str, budgets: Mapping[str, Budget], price: int) -> int | None:
-    """Return how many requests all budgets together leave in a month; None for any number."""
-    spent = {each.scope: each for each in spent_in(connection, month, budgets)}
+def left_in(
+    connection: sa.Connection, month: str, budgets: Mapping[str, Budget], price: int, *, closed: bool = False
+) -> int | None:
+    """Return how many requests all budgets together leave in a month; None for any number. ``closed``: see above."""
+    spent = {each.scope: each for each in spent_in(connection, month, budgets, closed=closed)}
     left = [_left(spent[scope], budget, price) for scope, budget in budgets.items()]
     return min((each for each in left if each is not None), default=None)
 

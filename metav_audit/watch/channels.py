@@ -100,8 +100,9 @@ class Mail:
             RemoteError: the server did not take it.
         """
         table = self.table
-        host, mail = table.host or "", self._mail(message, now)
+        host = table.host or ""
         try:
+            mail = self._mail(message, now)
             context = ssl.create_default_context()
             if table.tls == "tls":
                 server: smtplib.SMTP = smtplib.SMTP_SSL(host, table.port, timeout=_MAIL_S, context=context)
@@ -115,7 +116,7 @@ class Mail:
                 server.send_message(mail)
         except smtplib.SMTPAuthenticationError:
             raise RemoteError(f"the mail server {host} refuses the user or the password") from None
-        except (smtplib.SMTPException, OSError) as error:
+        except (smtplib.SMTPException, OSError, ValueError, LookupError) as error:
             kind = type(error).__name__
             raise RemoteError(f"the mail server {host}:{table.port} did not take a message ({kind})") from None
 

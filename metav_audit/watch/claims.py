@@ -276,9 +276,12 @@ def _earlier(connection: sa.Connection, plan: Plan, audit: int) -> int:
 
 
 def _tell_spent(connection: sa.Connection, plan: Plan, month: str, now: float, teller: Teller) -> None:
-    """Say of each budget that cannot pay for an audit that it is spent, once a month."""
+    """Say of each budget that cannot pay for an audit that it is spent, once a month.
+
+    What is put by for audits under way may come back, and is not spent.
+    """
     for spent in spent_in(connection, month, plan.budgets):
-        left = left_in(connection, month, {spent.scope: plan.budgets[spent.scope]}, plan.price)
+        left = left_in(connection, month, {spent.scope: plan.budgets[spent.scope]}, plan.price, closed=True)
         if left is not None and left < plan.needed:
             words = (
                 f"the budget of {month} for {spent.scope} cannot pay for an audit any more: {left} requests are left"

@@ -19,6 +19,8 @@ from metav_audit.files import read_regular
 from metav_audit.watch.due import Rhythm
 from metav_audit.watch.hours import QuietHours, seconds_of
 
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|\[?[0-9A-Fa-f:.]{2,45}\]?")
+_ADDRESS = re.compile(r"[^@\s<>,;:\"\\]{1,64}@[A-Za-z0-9.-]{1,253}")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _MAX_FILE_BYTES = 1 << 20
@@ -109,6 +111,27 @@ class NotifyTable(_Table):
     sender: str | None = Field(default=None, description="the address that mail comes from")
     to: tuple[str, ...] = Field(default=(), description="the addresses that mail goes to")
     path: str | None = Field(default=None, description="of the Prometheus text file")
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, host: str | None) -> str | None:
+        if host is not None and not _HOST.fullmatch(host):
+            raise ValueError("it is no host: write its name alone, like mail.example.com")
+        return host
+
+    @field_validator("sender")
+    @classmethod
+    def _is_an_address(cls, address: str | None) -> str | None:
+        if address is not None and not _ADDRESS.fullmatch(address):
+            raise ValueError("it is no mail address: write it like ops@example.com")
+        return address
+
+    @field_validator("to")
+    @classmethod
+    def _are_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            cls._is_an_address(address)
+        return addresses
 
     @field_validator("secret", "password")
     @classmethod

@@ -91,6 +91,7 @@ def watch_once(
     with open_history(fleet.file.database, fleet.path.parent, environment) as history:
         before = _last_event(history)
         for name, why in opened.outdated.items():
+            hands.complain(f"bundles.{name}: {why}")
             with history.writing() as connection:
                 teller.tell_once(connection, f"outdated {name} {why}", "outdated", f"{name}: {why}", hands.now())
         # 2.
@@ -99,8 +100,8 @@ def watch_once(
         # 3.
         tidy(history, fleet.file.retention, auditor.evidence, fleet.file.archive, hands.now(), hands.complain)
         # 4.
-        deliver(history, channels, hands.now, hands.draw, hands.complain)
         _write_gauges(fleet, history, hands.now())
+        deliver(history, channels, hands.now, hands.draw, hands.complain)
         return _since(history, before), done
 
 

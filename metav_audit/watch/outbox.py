@@ -97,7 +97,9 @@ def deliver(
 
     Raises:
         RemoteError: the database cannot be reached.
+        OSError: a channel is standard output, which takes no more; the others have been told.
     """
+    broken: OSError | None = None
     for channel, manners in channels:
         _gather(history, channel.name, manners, now(), draw)
         while (held := _hold(history, channel.name, now())) is not None:
@@ -107,8 +109,14 @@ def deliver(
             except MetavAuditError as error:
                 complain(f"notify.{channel.name}: {error}; it is told again later")
                 _put_back(history, number, tries, now(), str(error))
+            except OSError as error:
+                broken = error
+                _put_back(history, number, tries, now(), str(error))
+                break
             else:
                 _taken(history, number, now())
+    if broken is not None:
+        raise broken
 
 
 def _gather(history: History, channel: str, manners: Manners, now: float, draw: Callable[[], str]) -> None:

@@ -93,6 +93,14 @@ def test_each_form_of_the_same_scores_is_read_as_the_same(form):
 
 
 @pytest.mark.parametrize(
+    "beside", [{"latency": 0.031}, {"latency": 12.3}, {"count": 1}, {"threshold": 0.25}, {"id": "a1b2"}, {"at": None}]
+)
+def test_what_is_no_share_is_left_out_and_shared_out_to_nobody(beside):
+    """A time, a number of the request, a text: the classes' own shares stay as they are."""
+    assert read_as({**SHOWN, **beside}, ignore=list(beside)) == [SCORES]
+
+
+@pytest.mark.parametrize(
     ("body", "options", "expected"),
     [
         (0.97, {"positive": "class 1"}, (0.03, 0.97)),

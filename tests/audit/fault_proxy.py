@@ -150,6 +150,7 @@ class FaultProxy:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._held: socket.socket | None = None
         self.port = 0
 
     def __enter__(self) -> FaultProxy:
@@ -162,6 +163,8 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self._held is not None:
+            self._held.close()
 
     @property
     def url(self) -> str:
@@ -175,8 +178,13 @@ class FaultProxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=1 << 20)
-        self.port = self._server.sockets[0].getsockname()[1]
+        if self._held is None:
+            # Held while nobody listens, too: another audit's proxy would get this port, and its requests.
+            self._held = socket.socket()
+            self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            self._held.bind(("127.0.0.1", 0))
+            self.port = self._held.getsockname()[1]
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=1 << 20, reuse_port=True)
 
     async def _close(self) -> None:
         if self._server is not None:

@@ -96,6 +96,45 @@ def test_a_byte_order_mark_and_line_ends_of_other_systems_are_no_mistake(tmp_pat
     assert [each.name for each in load_endpoints(tmp_path / "e.toml", TASK)] == ["one"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f'headers = {{ "{name}" = "hunter2-Pa55w0rd" }}' for name in
+          ("X-Model-Key", "X-Endpoint-Token", "X-Request-Token", "X-ID-Token", "X-Hash-Key", "X-Variant-Secret",
+           "X-JWT", "X-Passphrase", "Private-Key")),
+        *(f'body = {{ {name} = "hunter2-Pa55w0rd" }}' for name in
+          ("endpoint_token", "id_token", "model_api_key", "model_password", "password_hash", "private_key")),
+        'body = { note = "glpat-abcdefgh12345678" }', 'body = { note = "sk_live_abcdefgh12345678" }',
+    ],
+)  # fmt: skip
+def test_a_credential_is_one_whatever_ordinary_word_stands_in_its_name(tmp_path, line):
+    """Refused before anything is sent, and not repeated."""
+    (tmp_path / "e.toml").write_text(
+        f'[endpoints.one]\nadapter = "json-template"\nurl = "http://localhost:1"\n{line}\n'
+        + ("" if line.startswith("body") else 'body = { x = "{{input}}" }\n')
+    )
+    with pytest.raises(SecretError) as caught:
+        load_endpoints(tmp_path / "e.toml", TASK)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'token = "[MASK]"', 'auth = "none"', 'pad_token = "<pad>"', 'token_count = "12"', 'secret_name = "blue"',
+        'text = "the ring bearer of basic clothing"', 'cache_key = "eu"',
+    ],
+)  # fmt: skip
+def test_ordinary_words_are_no_credentials(tmp_path, body):
+    """Whatever they sound like."""
+    (tmp_path / "e.toml").write_text(
+        '[endpoints.one]\nadapter = "json-template"\nurl = "http://localhost:1"\n'
+        f'body = {{ x = "{{{{input}}}}", {body} }}\nheaders = {{ Idempotency-Key = "audit-1" }}\n'
+        'label_map = { "ring bearer" = "class 0", "basic clothing" = "class 1" }\n'
+    )
+    assert load_endpoints(tmp_path / "e.toml", TASK)
+
+
 VALUE = 'Key a"b/c+d=e?12345678'
 HUSH = "q8ZrT2mVx7LbN4kWc9YpD3sF"
 

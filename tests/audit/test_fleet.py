@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from metav_audit.audit import audit_side_by_side, load_endpoints
+from metav_audit.audit import audit_side_by_side, client, load_endpoints
 from tests.audit.test_cli import BUNDLE, TARGET, TASK, run, table
 from tests.servers import ModelServer, always
 
@@ -44,6 +44,28 @@ def test_endpoints_are_asked_side_by_side_and_handed_over_in_the_file_s_order(tm
         audit_side_by_side(BUNDLE, endpoints, tmp_path / "out", parallel=2, finish=done.append)
     assert [audited.endpoint.name for audited in done] == ["first", "second"]
     assert all(audited.error is None for audited in done)
+
+
+@pytest.mark.parametrize(("model", "code"), [(TARGET, 1), (None, 5)])
+def test_a_fault_in_one_endpoint_s_audit_takes_no_verdict_of_another_along(run, tmp_path, monkeypatch, model, code):
+    """Its traceback stands in a file, the match beside it is told, and every line and file is written."""
+    honest = client.audit_endpoint_async
+
+    async def broken(bundle, endpoint, *given, **more):
+        if endpoint.name == "odd":
+            raise OverflowError("nobody foresaw it")
+        return await honest(bundle, endpoint, *given, **more)
+
+    monkeypatch.setattr("metav_audit.audit.fleet.audit_endpoint_async", broken)
+    with ModelServer(model or TARGET, fault=None if model else always(404)) as server:
+        text = table("odd", server.url) + table("fine", server.url)
+        ended, out, err = run(text, "--format", "json", "--write", str(tmp_path / "run.prom"))
+    assert ended == code
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [each["endpoint"] for each in lines] == ["odd", "fine"]
+    assert "OverflowError, a fault of metav-audit" in lines[0]["error"]
+    assert "please report it with" in err
+    assert (tmp_path / "run.prom").exists()
 
 
 def test_a_new_run_asks_everything_anew_in_a_folder_of_its_own(run, tmp_path):

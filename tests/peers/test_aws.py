@@ -95,8 +95,9 @@ def test_moto_s_sagemaker(audit, url, monkeypatch, capsys):
     """Signed for the region, which moto reads from the signature: right verdicts, and the variant is recorded."""
 
     def in_this_process(*words):
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        return ended.value.code, *capsys.readouterr()
 
     # What moto was told beforehand is what will be asked, batch by batch.
     monkeypatch.setattr("metav_audit.audit.journal.chance.token_hex", lambda _: NONCE)

@@ -223,17 +223,24 @@ def test_requests_are_put_by_before_they_are_sent_and_settled_after(history):
 
 @pytest.mark.parametrize("scope", ["of_fleet", "of_host", "of_bundle"])
 def test_an_audit_takes_no_more_than_every_budget_leaves(history, scope):
-    """What is left is its ceiling; what does not pay for all of it pays for none, and is told once a month."""
+    """What is left is its ceiling; what does not pay for all of it pays for none, and is told once a month.
+
+    What is put by for an audit under way may come back: it is not told as spent.
+    """
     fleet = [plan(f"e{number}", **{scope: Budget(requests=120)}) for number in range(3)]
     enrol(history, fleet, START)
     first = claim(history, fleet[0], START)
     assert first.granted == 120
     assert claim(history, fleet[1], START) is None
     done(history, first, START, requests=60)
-    assert claim(history, fleet[1], START).granted == 60
+    second = claim(history, fleet[1], START)
+    assert second.granted == 60
+    assert claim(history, fleet[2], START) is None
+    assert kinds(history) == []
+    done(history, second, START, requests=60)
     for _ in range(2):
         assert claim(history, fleet[2], START) is None
-    assert kinds(history) == ["budget"]
+    assert kinds(history) == ["budget", "budget"]  # All of it is spent; and it pays for no audit any more.
     assert claim(history, fleet[2], START + 31 * DAY) is not None
 
 

@@ -27,16 +27,26 @@ _SENSITIVE_NAME = re.compile(
     r"|subscription-key|functions-key|(^|[-_])(auth|pass|pwd|access)$|-key$",
     re.IGNORECASE,
 )
+_SURELY_SENSITIVE = re.compile(
+    r"passw(or)?d|passphrase|secret(?![-_]?(names?|ids?|version))|(?<!pad[-_])(?<!bos[-_])(?<!eos[-_])(?<!sep[-_])(?<!cls[-_])"
+    r"(?<!mask[-_])(?<!unk[-_])(?<!stop[-_])(?<!start[-_])token$|(^|[-_])jwt$|api[-_]?key$"
+    r"|(auth|private|license|account|user|model|endpoint|hash|master|admin|shared|access)[-_]?key$",
+    re.IGNORECASE,
+)
+"""Names of credentials, whatever ordinary words stand in them as well."""
 _PERHAPS_SENSITIVE = re.compile(r"^(key|sig|code)$", re.IGNORECASE)
 """Names of credentials, of ordinary things as well: they are the former where a digit stands in the value, or much."""
 _ORDINARY_NAME = re.compile(
-    r"version|revision|deployment|traceparent|(^|[-_.])(ids?|name|model|endpoint|variant|stage|trace|request|hash|sha\d*|digest"
-    r"|limit|type)([-_.]|$)|tokens$|(pad|bos|eos|sep|cls|mask|unk|stop|start|end)_token$",
+    r"(idempotency|partition|cache|sort|routing)[-_]?key$|version|revision|deployment|traceparent|(^|[-_.])(ids?|name|model|endpoint|variant|stage|trace|request|hash|sha\d*|digest"
+    r"|limit|type)([-_.]|$)|tokens$|tokens?[-_](count|limit|type|budget)|(pad|bos|eos|sep|cls|mask|unk|stop|start|end)_token$",
     re.IGNORECASE,
 )
 """Names whose values are long and look random, and are no secrets."""
+_NO_CREDENTIAL = re.compile(r"\[[A-Z]+\]|<\w+>|true|false|none|null|yes|no|off|on|", re.IGNORECASE)
+"""Values that are none, under whatever name."""
 _TOKEN = re.compile(
-    r"\bbearer\s+[^\s$]|\bbasic\s+[a-z0-9+/=]{6,}|(?-i:\bsk-[A-Za-z0-9_-]{8,}|\b(AKIA|ASIA)[0-9A-Z]{12,}|\beyJ[\w-]{8,}\.[\w-]+"
+    r"\bbearer\s+(?=\S*\d)[^\s$]{4,}|\bbearer\s+[^\s$]{20,}|\bbasic\s+(?=\S*[\d=+/])[a-z0-9+/=]{6,}"
+    r"|\b(glpat-|nvapi-|gsk_|r8_|npm_|dop_v1_|sk_live_)\w{8,}|\bSG\.[\w-]{8,}\.|(?-i:\bsk-[A-Za-z0-9_-]{8,}|\b(AKIA|ASIA)[0-9A-Z]{12,}|\beyJ[\w-]{8,}\.[\w-]+"
     r"|\bgh[pousr]_\w{16,}|\bgithub_pat_|\bhf_[A-Za-z0-9]{16,}|\bxox[abprs]-|\bAIza[\w-]{20,}|\bya29\.|-----BEGIN )",
     re.IGNORECASE,
 )
@@ -237,6 +247,10 @@ def _declare(place: str) -> str:
 
 
 def _names_credential(name: str, value: str) -> bool:
+    if _NO_CREDENTIAL.fullmatch(value):
+        return False
+    if _SURELY_SENSITIVE.search(name):
+        return True
     if _ORDINARY_NAME.search(name):
         return False
     if _SENSITIVE_NAME.search(name):

@@ -30,6 +30,7 @@ _TONES = {"match": "bad", "lost": "bad", "inconclusive": "odd", "failed": "odd",
           "new": "odd"}  # fmt: skip
 _GRAVITY = ("match", "lost", "failed", "inconclusive", "dropped", "new", "no_match")
 STYLE = "style.css"
+_MADE_BY = b'<meta name="generator" content="metav-audit page">'
 
 Link = Callable[[AuditRow], str | None]
 """Gives where an audit's report or archive can be opened from an endpoint's page; None where it is kept no more."""
@@ -66,8 +67,8 @@ def write_site(site: Site, out: Path, link: Link) -> list[Path]:
     Raises:
         ConfigurationError: the folder cannot be written, or holds something else.
     """
-    if out.exists() and any(out.iterdir()) and not (out / STYLE).exists():
-        raise ConfigurationError(f"{out} holds something else than a page: choose another folder")
+    if out.exists() and not _may_be_written(out):
+        raise ConfigurationError(f"{out} holds something else than a page of ours: choose another folder")
     written = []
     for name, render in pages(site, link):
         path, content = out / name, render()
@@ -78,6 +79,14 @@ def write_site(site: Site, out: Path, link: Link) -> list[Path]:
         if path not in written:
             path.unlink()
     return written
+
+
+def _may_be_written(out: Path) -> bool:
+    """Say whether a folder is empty, or holds a page that this program wrote."""
+    if not out.is_dir():
+        return False
+    front = out / "index.html"
+    return not any(out.iterdir()) or (front.is_file() and _MADE_BY in front.read_bytes()[:4096])
 
 
 def pages(site: Site, link: Link) -> Iterator[tuple[str, Callable[[], bytes]]]:

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from metav_audit.errors import MetavAuditError
+from metav_audit.errors import ConfigurationError, MetavAuditError
 from metav_audit.files import read_regular
 from metav_audit.watch.history import AuditRow
 from metav_audit.watch.page.build import Site, pages
@@ -26,8 +26,15 @@ def serve(site: Callable[[], Site], evidence: Path, port: int, ready: Callable[[
         evidence: the folder of all evidence.
         port: on the loopback; 0 for any that is free.
         ready: told the address.
+
+    Raises:
+        ConfigurationError: the port cannot be had.
     """
-    with ThreadingHTTPServer(("127.0.0.1", port), _handler(site, evidence)) as server:
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), _handler(site, evidence))
+    except OSError as error:
+        raise ConfigurationError(f"cannot serve on port {port}: {error.strerror}; choose another with --port") from None
+    with server:
         ready(f"http://127.0.0.1:{server.server_address[1]}/")
         server.serve_forever()
 
