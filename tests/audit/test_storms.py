@@ -35,7 +35,7 @@ from tests.servers import FIELDS, ModelServer
 
 AUDITS = at_scale(50, 250)
 SHARDS = AUDITS // 50
-RUNS = 6
+RUNS = 8
 """So often the same command is given before an audit is left unfinished."""
 
 TASK = make_task(classes=4)
@@ -45,7 +45,7 @@ SUSPECTS = {
     VerdictOutcome.NO_MATCH: linear_model(TASK, 7001, distance=0.7),
 }
 REQUESTS = 900
-LIMITS = {"connect_timeout_s": 0.5, "read_timeout_s": 0.15, "total_s": 0.3, "max_response_bytes": 65536}
+LIMITS = {"connect_timeout_s": 0.5, "read_timeout_s": 0.6, "total_s": 0.9, "max_response_bytes": 65536}
 SLACK_S = 5.0
 """Seconds of a busy machine."""
 
@@ -126,9 +126,9 @@ def run(endpoint: Endpoint, folder: Path, seed: int) -> str:
 
 
 def audited(endpoint: Endpoint, proxy: FaultProxy, folder: Path, seed: int) -> str:
-    """Give the same command again and again, as a schedule would, and twice more when the storm is over."""
+    """Give the same command again and again, as a schedule would, and four times more when the storm is over."""
     for number in range(RUNS):
-        if number == RUNS - 2:
+        if number == RUNS - 4:
             proxy.calm()
         unfinished = run(endpoint, folder, RUNS * seed + number)
         if not unfinished:
@@ -205,8 +205,7 @@ def test_no_storm_changes_a_verdict_or_asks_twice(shard, tmp_path):
     each = AUDITS // SHARDS
     ends, faults = storm(range(shard * each, (shard + 1) * each), tmp_path)
     assert sum(ends.values()) == each
-    # About a fifth, more where a busy machine lets honest answers run into the timeouts, too.
-    assert sum(count for end, count in ends.items() if "unfinished" in end) <= each // 2
+    assert sum(count for end, count in ends.items() if "unfinished" in end) <= each // 4
     assert set(faults) == set(Fault), "every kind of fault was met"
     gc.collect()  # So that they are spoken of in this test and in no other.
 
