@@ -130,10 +130,15 @@ def target_bits(provenance, shape):
     return 2.0 * drawn.reshape(queries, per_query) - 1, np.array(splits)
 
 
+def filled_in(values, mask):
+    """Hidden classes share what is left of the probability."""
+    rest = 1 - np.where(mask, np.exp(np.where(mask, values, 0)), 0).sum(2, keepdims=True)
+    return np.where(mask, values, np.log(np.maximum(rest / np.maximum((~mask).sum(2, keepdims=True), 1), 1e-6)))
+
+
 def share_of_bits(part, values, mask):
     """The share of bits right: the mean log-probability on each side of the split, hidden classes sharing the rest."""
-    rest = 1 - np.where(mask, np.exp(np.where(mask, values, 0)), 0).sum(2, keepdims=True)
-    logs = np.where(mask, values, np.log(np.maximum(rest / np.maximum((~mask).sum(2, keepdims=True), 1), 1e-6)))
+    logs = filled_in(values, mask)
     plus = part["splits"] > 0
     weights = plus / plus.sum(2, keepdims=True) - ~plus / (~plus).sum(2, keepdims=True)
     right = part["bits"] * np.einsum("mnc,nkc->mnk", logs, weights) > 1e-6
@@ -167,8 +172,7 @@ def nearness_of_correlations(part, values, mask):
         unit = outputs / np.linalg.norm(outputs, axis=-1, keepdims=True)
         return unit @ np.swapaxes(unit, -1, -2)
 
-    rest = 1 - np.where(mask, np.exp(np.where(mask, values, 0)), 0).sum(2, keepdims=True)
-    logs = np.where(mask, values, np.log(np.maximum(rest / np.maximum((~mask).sum(2, keepdims=True), 1), 1e-6)))
+    logs = filled_in(values, mask)
     shown = mask.any(2)
     pairs = shown[:, :, None] & shown[:, None, :] & ~np.eye(shown.shape[1], dtype=bool)
     apart = np.abs(cosines(np.exp(logs)) - cosines(np.exp(part["reference"]))) * pairs
@@ -217,12 +221,6 @@ def committee(part, values, mask):
     weights = np.stack([counted[name] * lines[name][2] for name in votes], 1)
     total = weights.sum(1)
     return np.where(total > 0, sigmoid((odds * weights).sum(1) / np.where(total > 0, total, 1)), 0)
-
-
-def filled_in(values, mask):
-    """Hidden classes share what is left of the probability."""
-    rest = 1 - np.where(mask, np.exp(np.where(mask, values, 0)), 0).sum(2, keepdims=True)
-    return np.where(mask, values, np.log(np.maximum(rest / np.maximum((~mask).sum(2, keepdims=True), 1), 1e-6)))
 
 
 def likeness(part, values, mask, verdict, output):
@@ -310,11 +308,9 @@ def check_log(log, inputs, owners):
 def score(kind, tensors, values, mask, verdict=None, output=None):  # noqa: PLR0911
     """The meta-verifier: a perceptron on all answers at once, the share of labels that agree, or of bits right, ..."""
     part = {name[9:]: array.astype(float) for name, array in tensors.items() if name.startswith("verifier.")}
-    if kind == "siblings":
-        near = likeness(part, values, mask, verdict, output)
-        return sigmoid((near[:, 0] - near[:, 1:].mean(1)) / (near[:, 1:].std(1) + 1e-9))
-    if kind == "accounts":
-        near = nearness_by_account(part, values, mask, verdict, output).max(1)
+    if kind in ("siblings", "accounts"):
+        near = (likeness if kind == "siblings" else nearness_by_account)(part, values, mask, verdict, output)
+        near = near.max(1) if kind == "accounts" else near
         return sigmoid((near[:, 0] - near[:, 1:].mean(1)) / (near[:, 1:].std(1) + 1e-9))
     if kind == "committee":
         return committee(part, values, mask)
@@ -322,10 +318,14 @@ def score(kind, tensors, values, mask, verdict=None, output=None):  # noqa: PLR0
         return nearness_of_correlations(part, values, mask)
     if kind == "local":
         return mean_of_lines(part, np.where(mask, (values - part["reference"]) / part["scale"], 0), mask.any(2))
-    if kind == "agreement":
+    if kind in ("agreement", "composite"):
         shown = mask.any(2)
         agrees = (np.where(mask, values, -np.inf).argmax(2) == part["labels"]) & shown
-        return agrees.sum(1) / np.maximum(shown.sum(1), 1)
+        if kind == "agreement":
+            return agrees.sum(1) / np.maximum(shown.sum(1), 1)
+        groups = [part["groups"] == group for group in range(len(part["thresholds"]))]
+        asked, agreed = (np.stack([each[:, group].sum(1) for group in groups], 1) for each in (shown, agrees))
+        return ((agreed >= part["thresholds"] * asked - 1e-6) & (asked > 0)).sum(1) / np.maximum((asked > 0).sum(1), 1)
     if kind == "bits":
         return share_of_bits(part, values, mask)
     relative = np.where(mask, (values - part["reference"]) / part["scale"], 0).reshape(len(values), -1)

@@ -9,7 +9,17 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle.forms import accounts, agreement, bits, committee, correlation, joint, local, siblings
+from metav_audit.bundle.forms import (
+    accounts,
+    agreement,
+    bits,
+    committee,
+    composite,
+    correlation,
+    joint,
+    local,
+    siblings,
+)
 from metav_audit.bundle.forms.base import Form, Tensors
 from metav_audit.task import BoolArray, FloatArray, OutputSpace, OutputView
 
@@ -21,6 +31,8 @@ class VerifierKind(StrEnum):
     """A two-layer perceptron on all answers at once (MetaV, KDD 2022, section 4)."""
     AGREEMENT = "agreement"
     """The share of queries on which the suspect's label is the target's (IPGuard, AsiaCCS 2021)."""
+    COMPOSITE = "composite"
+    """The share of groups of queries with which the labels agree (IrisFP, CVPR 2026)."""
     BITS = "bits"
     """The share of target bits that the answers spell (after FIT-Print); see ``metav_audit.bundle.target_bits``."""
     LOCAL = "local"
@@ -104,6 +116,7 @@ class MetaVerifier:
 
 VERIFIER_LIMITS: Mapping[str, float] = {
     "tie_nats": bits.TIE,
+    "group_equal": composite.EXACT,
     "coarse_floor": committee.COARSE_FLOOR,
     "most_sharpened": committee.MOST_SHARPENED,
     "least_sharpness": committee.LEAST_SHARPNESS,
@@ -121,6 +134,7 @@ VERIFIER_LIMITS: Mapping[str, float] = {
 _FORMS: Mapping[VerifierKind, Form] = {
     VerifierKind.JOINT: Form(joint.score, size=joint.size),
     VerifierKind.AGREEMENT: Form(agreement.score),
+    VerifierKind.COMPOSITE: Form(composite.score),
     VerifierKind.BITS: Form(bits.score, size=bits.size),
     VerifierKind.LOCAL: Form(local.score),
     VerifierKind.CORRELATION: Form(correlation.score, size=correlation.size),

@@ -71,10 +71,10 @@ def command(
     independents of the owner's data, and of other. Bare is that rate if a match
     needed no independents of the target's own architecture in the calibration.
 
-    Methods: committee, metav, local, fitprint, and the baselines ipguard, akh,
-    sac and random. For fitprint the bit-error rates follow, of derived (+) and of
-    independent models (-): their mean, and the rate of the model nearest the
-    other side. The figures are Tippett and PAV plots, and robustness with
+    Methods: committee, metav, local, fitprint, siblings, and the baselines
+    ipguard, irisfp, anafp, akh, sac and random. For fitprint the bit-error rates
+    follow, of derived (+) and of independent models (-): their mean, and the rate
+    of the model nearest the other side. The figures are Tippett and PAV plots, and robustness with
     uniqueness.
     """
     from dataclasses import asdict

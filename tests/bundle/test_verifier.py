@@ -93,6 +93,21 @@ def test_agreement_is_taken_over_what_was_shown():
     assert scores.tolist() == [1.0, 0.5, 0.0]
 
 
+def test_a_group_agrees_where_as_many_of_its_labels_do_as_it_asks_for():
+    """Of two groups of two labels, by thresholds of a half and of all; what was not answered is not asked for."""
+    tensors = {"labels": [0, 1, 1, 0], "groups": [0, 0, 1, 1], "thresholds": [0.5, 1.0]}
+    verifier = MetaVerifier(
+        VerifierKind.COMPOSITE, {name: np.array(each, np.float32) for name, each in tensors.items()}
+    )
+    same, half, none = [0, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1]
+    values = np.log(np.eye(2)[[same, half, none]] * 0.8 + 0.1).astype(np.float32)
+    mask = np.ones(values.shape, bool)
+    assert verifier.scores(values, mask).tolist() == [1.0, 0.5, 0.0]
+    mask[1, 3] = False
+    mask[2] = False
+    assert verifier.scores(values, mask).tolist() == [1.0, 1.0, 0.0]
+
+
 def speller(bits, splits):
     tensors = {"bits": np.array(bits, np.float32), "splits": np.array(splits, np.float32)}
     return MetaVerifier(VerifierKind.BITS, tensors)

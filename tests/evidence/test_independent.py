@@ -188,6 +188,9 @@ def verifier_of(kind: VerifierKind, seed: int) -> MetaVerifier:
         return random_committee(5, 4, seed, labelled=bool(seed % 2))[3]
     tensors = {
         VerifierKind.AGREEMENT: {"labels": rng.integers(0, 4, 5)},
+        VerifierKind.COMPOSITE: {
+            "labels": rng.integers(0, 4, 5), "groups": [0, 0, 1, 1, 1], "thresholds": [0.5, 2 / 3],
+        },
         VerifierKind.CORRELATION: {"reference": reference},
         VerifierKind.ACCOUNTS: {
             "models": np.log(rng.dirichlet(np.ones(4), (12, 5))),

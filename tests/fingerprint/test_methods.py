@@ -14,10 +14,13 @@ from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.fit import make_bundle
 from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.methods import registry as methods
+from metav_audit.fingerprint.methods.anafp import StretchSettings, ways_over
+from metav_audit.fingerprint.methods.base import Materials
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.methods.local import LocalSettings, local_loss, optimise_locally
 from metav_audit.fingerprint.methods.natural import choose_mistakes, choose_undecided
 from metav_audit.fingerprint.methods.registry import METHODS, USUAL, default_method, find_method
+from metav_audit.progress import silent
 from metav_audit.task import OutputKind
 from metav_audit.zoo.data import LabelledData, OwnerData
 from tests.fingerprint.test_metav import DOMAIN, SPACE, STARTS, TARGET, TASK, ZOO, model
@@ -48,6 +51,37 @@ def test_the_settings_of_a_method_decide_its_bundle_and_no_other(toy, monkeypatc
     after = {name: Making.of(toy.workshop, toy.zoo, name, seed=7).address for name in ("metav", "local")}
     assert after["metav"] == before["metav"]
     assert after["local"] != before["local"]
+
+
+@pytest.mark.parametrize("name", ["irisfp", "anafp"])
+def test_restated_baselines_tell_copies_from_strangers_by_labels_alone(name):
+    """Fresh derived models score above fresh independent ones; the inputs are valid; the seed decides."""
+    torch.set_num_threads(1)
+    chance, starts = np.random.default_rng(1), DOMAIN.sample(12, np.random.default_rng(0))
+    pool = LabelledData(DOMAIN.sample(60, chance), np.zeros(60, np.int64))
+    given = Materials(ZOO, starts, OwnerData(pool, pool, pool), (), (), 0, silent)
+    method = METHODS[name]
+    inputs, verifier = method.optimise(given, method.settings(None))
+    assert inputs.shape == starts.shape
+    assert np.array_equal(DOMAIN.project(inputs), inputs)
+    fresh = [TARGET, *(model(seed, distance=0.1) for seed in range(20, 28))]
+    strangers = [model(seed, distance=3.0) for seed in range(200, 208)]
+    sides = [features_of_all(side, inputs, SPACE) for side in (fresh, strangers)]
+    scores = [verifier.scores(side, np.ones(side.shape, bool)) for side in sides]
+    assert scores[0][0] == 1.0
+    assert scores[0].mean() > scores[1].max()
+    assert np.array_equal(method.optimise(given, method.settings(None))[0], inputs)
+
+
+def test_points_stretched_over_the_boundary_have_another_label():
+    """Every point lies on the far side of the target's boundary, and the way back to the start's side is short."""
+    anchors = DOMAIN.sample(9, np.random.default_rng(5))
+    settings = StretchSettings()
+    over = ways_over(TARGET, DOMAIN, anchors, settings)
+    labels = [features_of_all([TARGET], each, SPACE)[0].argmax(axis=1) for each in (anchors, over)]
+    assert (labels[0] != labels[1]).all()
+    before = features_of_all([TARGET], (anchors + 0.999 * (over - anchors)).astype(np.float32), SPACE)[0]
+    assert (before.argmax(axis=1) == labels[0]).all()
 
 
 def test_the_local_loss_weighs_its_three_terms():

@@ -6,14 +6,17 @@ wrong, compare labels. SAC (NeurIPS 2022) compares how the outputs to wrongly cl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from metav_audit.bundle import MetaVerifier, VerifierKind
+from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.fingerprint.methods.features import features_of_all
-from metav_audit.task import Inputs, TaskSpec
+from metav_audit.task import BoolArray, Inputs, TaskSpec
 from metav_audit.zoo.data import LabelledData, OwnerData
 
 
@@ -45,6 +48,21 @@ def choose_undecided(target: nn.Module, task: TaskSpec, pool: Inputs, count: int
     undecided = np.argsort((first - second).numpy(), kind="stable")[: 2 * count]
     chosen = pool[rng.permutation(undecided)[:count]]
     return task.domain.project(np.concatenate([chosen, task.domain.sample(count - len(chosen), rng)]))
+
+
+@torch.no_grad()
+def choose_surest(target: nn.Module, task: TaskSpec, pool: Inputs, least: int, most: int) -> Inputs:
+    """Return the inputs whose likeliest class leads by most, ``most`` of them; noise fills up to ``least``."""
+    first, second = target(torch.from_numpy(pool)).topk(2, dim=1).values.T
+    chosen = pool[np.argsort((second - first).numpy(), kind="stable")[:most]]
+    noise = task.domain.sample(max(least - len(chosen), 0), np.random.default_rng(0))
+    return task.domain.project(np.concatenate([chosen, noise]))
+
+
+def labels_alike(zoo: Zoo, models: Sequence[nn.Module], inputs: Inputs) -> BoolArray:
+    """Say of which of N inputs each of M models gives the target's label, of shape (M, N)."""
+    labels = features_of_all([zoo.target, *models], inputs, zoo.task.output).argmax(axis=2)
+    return np.asarray(labels[1:] == labels[0])
 
 
 @torch.no_grad()

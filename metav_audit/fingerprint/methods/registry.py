@@ -7,12 +7,27 @@ from types import MappingProxyType
 
 from metav_audit.config import nearest
 from metav_audit.errors import ConfigurationError
-from metav_audit.fingerprint.methods import akh, committee, fitprint, ipguard, local, metav, random, sac, siblings
+from metav_audit.fingerprint.methods import (
+    akh,
+    anafp,
+    committee,
+    fitprint,
+    ipguard,
+    irisfp,
+    local,
+    metav,
+    random,
+    sac,
+    siblings,
+)
 from metav_audit.fingerprint.methods.base import Method
 from metav_audit.task import OutputKind
 
 METHODS: Mapping[str, Method] = MappingProxyType(
-    {each.METHOD.name: each.METHOD for each in (metav, ipguard, fitprint, committee, local, akh, sac, random, siblings)}
+    {
+        each.METHOD.name: each.METHOD
+        for each in (metav, ipguard, fitprint, committee, local, akh, sac, random, siblings, irisfp, anafp)
+    }
 )
 """Methods by name."""
 
