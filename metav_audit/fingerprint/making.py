@@ -22,7 +22,7 @@ from metav_audit.zoo.siblings import siblings_address
 from metav_audit.zoo.store import content_address
 from metav_audit.zoo.surrogates import SurrogateZoo
 
-FIT_VERSION = 5
+FIT_VERSION = 6
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
 
 FEW_LINEAGES = 4
