@@ -23,6 +23,10 @@ _CLAIMED = (
     "program's reruns, and would miss undeclared data, or a target picked from several runs"
 )
 _IF = " that came to be without the target, if the siblings are true reruns of the target's training"
+_TAIL = (
+    "siblings share the target's run up to a checkpoint, so that it is told from what else might have come of that "
+    "checkpoint"
+)
 _UNSTATED = "the owner does not state whether the target was tuned from an older model"
 
 
@@ -35,4 +39,5 @@ def guarantee_of(bundle: FingerprintBundle) -> str:
     ancestor = told.get("ancestor")
     how = "trained from random weights" if ancestor == "none" else f"tuned from the weights {str(ancestor)[:64]}"
     lineage = f"the target was {how}, says the owner"
-    return f"{EXACT}{_IF}; {_PROVEN.get(str(told.get('status')), _CLAIMED)}; {lineage if ancestor else _UNSTATED}"
+    parts = [f"{EXACT}{_IF}", _PROVEN.get(str(told.get("status")), _CLAIMED), lineage if ancestor else _UNSTATED]
+    return "; ".join([*parts, _TAIL] if told.get("checkpoint") else parts)

@@ -47,7 +47,8 @@ def run_program(workshop: Workshop, seed: int) -> nn.Module:
         if training.program == BUILT_IN_PROGRAM:
             model = train_by_habits(TrainingHabits.read(training.habits), workshop.target, workshop.data, seed)
         else:
-            model = call_function(training.program, _WHAT, seed, workshop.data.train)
+            further = [] if training.checkpoint is None else [workshop.project.folder / training.checkpoint]
+            model = call_function(training.program, _WHAT, seed, workshop.data.train, *further)
     if not isinstance(model, nn.Module):
         raise ConfigurationError(f"{_WHAT} {training.program!r} gives {type(model).__name__}, not a torch.nn.Module")
     return in_form_of(workshop.target, model, f"{_WHAT} {training.program!r}")
@@ -73,24 +74,24 @@ def describe_program(workshop: Workshop) -> dict[str, Any]:
         "sources": dict(sorted(sources.items())),
         "libraries": dict(sorted(libraries.items())),
         "data_sha256": workshop.data.train.sha256(),
-        "ancestor": _ancestor(workshop),
+        "ancestor": _weights_named(workshop, training.ancestor),
+        **({} if training.checkpoint is None else {"checkpoint": _weights_named(workshop, training.checkpoint)}),
         "target_sha256": workshop.target.sha256 if training.program == BUILT_IN_PROGRAM else None,
     }
 
 
-def _ancestor(workshop: Workshop) -> str | None:
-    """Name the ancestor: by the SHA-256 of its weights, as "none", or not at all."""
-    training = workshop.project.settings.training
-    if training is None or training.ancestor in (None, "none"):
-        return None if training is None else training.ancestor
-    path = workshop.project.folder / training.ancestor
+def _weights_named(workshop: Workshop, file: str | None) -> str | None:
+    """Return the SHA-256 of a file that runs start from; "none" and None as they are."""
+    if file in (None, "none"):
+        return file
+    path = workshop.project.folder / file
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise ConfigurationError(
-            f'cannot read the ancestor\'s weights {path}: {error.strerror}; write ancestor = "none" below [training] '
-            "where the target was trained from random weights"
+            f"cannot read the weights {path} that runs start from: {error.strerror}; name the file as ancestor or "
+            'checkpoint below [training], and write ancestor = "none" where the target was trained from random weights'
         ) from error
 
 
@@ -159,7 +160,14 @@ def check_program(workshop: Workshop) -> None:
         )
     if training.program == BUILT_IN_PROGRAM:
         TrainingHabits.read(training.habits)
+        if training.checkpoint is not None:
+            raise ConfigurationError(
+                "[training] checkpoint: the built-in program starts anew. Name a program of your own, which takes "
+                "(seed, data, checkpoint) and goes on from there"
+            )
     elif training.habits:
         raise ConfigurationError('[training] habits are those of the built-in program: write program = "built-in"')
     else:
         import_function(training.program, _WHAT)
+    for file in (training.ancestor, training.checkpoint):
+        _weights_named(workshop, file)

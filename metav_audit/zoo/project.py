@@ -78,6 +78,8 @@ class TrainingSection(_Section):
         siblings: how many are trained.
         seed: the target's own, where it is known: with it the program can be replayed.
         ancestor: the file of the weights that every run starts from, or "none"; not stated by default.
+        checkpoint: a file that the target's own run left on its way, and from which siblings go on: the program takes
+            its path as a third argument. What siblings then vary is the run's tail alone.
     """
 
     program: str = Field(pattern=r"^(built-in|[^:\s]+:[^:\s]+)$")
@@ -85,6 +87,7 @@ class TrainingSection(_Section):
     siblings: int = Field(default=39, ge=9, le=9999)
     seed: int | None = Field(default=None, ge=0, lt=2**31)
     ancestor: str | None = None
+    checkpoint: str | None = None
 
 
 class NaturalSection(_Section):

@@ -49,3 +49,8 @@ def test_the_ancestor_is_named():
     assert told(ancestor="none").endswith("; the target was trained from random weights, says the owner")
     assert told(ancestor="ab" * 32).endswith(f"tuned from the weights {'ab' * 32}, says the owner")
     assert len(told(ancestor="x" * 10_000)) < 600
+
+
+def test_a_shared_start_of_the_run_is_named():
+    """The promise is then about what came after it."""
+    assert told(ancestor="none", checkpoint="cd" * 32).endswith("from what else might have come of that checkpoint")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
@@ -10,14 +11,18 @@ import torch
 from torch import nn
 
 from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.zoo.program import check_program, describe_program
 from metav_audit.zoo.project import load_project, open_workshop
 from metav_audit.zoo.replay import ReplayStatus, replay_target
 from metav_audit.zoo.siblings import load_siblings, make_siblings, sibling_address
 from metav_audit.zoo.strangers import check_no_stranger, strangeness_of
+from metav_audit.zoo.training import descend, seeded
 from tests.toy import TASK, TRAINING, network, train, write_toy
 
 UNSEEDED = TRAINING.replace("tests.toy:train", "tests.zoo.test_siblings:same")
 OTHER = TRAINING.replace("tests.toy:train", "tests.zoo.test_siblings:other")
+TAIL = TRAINING.replace("tests.toy:train", "tests.zoo.test_siblings:tail") + 'checkpoint = "checkpoint.pt"\n'
+BUILT_IN_TAIL = TRAINING.replace("tests.toy:train", "built-in") + 'checkpoint = "checkpoint.pt"\n'
 LONGER = TRAINING.replace("tests.toy:train", "tests.zoo.test_siblings:brief").replace("siblings = 9", "siblings = 19")
 BUILT_IN = TRAINING.replace('"tests.toy:train"', '"built-in"') + "[training.habits]\nrate = 5e-3\nepochs = 20\n"
 
@@ -46,6 +51,16 @@ def brief(seed, data):
         nn.functional.cross_entropy(model(inputs), labels).backward()
         optimizer.step()
     return model.eval()
+
+
+def tail(seed, data, checkpoint):
+    """A program that goes on from a checkpoint of the target's run."""
+    model = network()
+    model.load_state_dict(torch.load(checkpoint, weights_only=True))
+    pairs = (torch.from_numpy(data.inputs), torch.from_numpy(data.labels))
+    loss, parameters = nn.functional.cross_entropy, list(model.parameters())
+    descend(model, parameters, pairs, loss, epochs=4, rate=5e-3, generator=seeded(seed))
+    return model
 
 
 def workshop_of(folder, training=TRAINING, **changes):
@@ -183,3 +198,30 @@ def test_the_built_in_program_trains_the_target_s_structure_by_its_habits(tmp_pa
     assert tuple(siblings[0](torch.from_numpy(workshop.data.validation.inputs[:2])).shape) == (2, TASK.output.size)
     with pytest.raises(ConfigurationError, match=r"\[training\.habits\]"):
         make_siblings(workshop_of(tmp_path / "odd", BUILT_IN.replace("epochs = 20", "epoch = 20")), jobs=1)
+
+
+def test_siblings_may_share_the_run_up_to_a_checkpoint(tmp_path):
+    """The program goes on from it, and the manifest names its hash; another one makes other siblings."""
+    write_toy(tmp_path)
+    torch.save(network().state_dict(), tmp_path / "checkpoint.pt")
+    workshop = workshop_of(tmp_path, TAIL)
+    make_siblings(workshop, jobs=1)
+    seed = workshop.project.sibling_seeds[0]
+    again = tail(seed, workshop.data.train, tmp_path / "checkpoint.pt")
+    assert torch.equal(weights(load_siblings(workshop)[0]), weights(again))
+    content = (tmp_path / "checkpoint.pt").read_bytes()
+    assert describe_program(workshop)["checkpoint"] == hashlib.sha256(content).hexdigest()
+    before = sibling_address(workshop, seed)
+    torch.save(network().state_dict(), tmp_path / "checkpoint.pt")
+    open_workshop.cache_clear()
+    assert sibling_address(open_workshop(workshop.project), seed) != before
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [(TAIL, "that runs start from: No such file"), (BUILT_IN_TAIL, "starts anew")],
+)
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_refused(tmp_path, training, said):
+    """It is missing, or the built-in program was asked to."""
+    with pytest.raises(ConfigurationError, match=said):
+        check_program(workshop_of(tmp_path, training))
