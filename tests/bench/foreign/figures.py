@@ -16,13 +16,14 @@ from metav_audit.fingerprint.methods.registry import METHODS
 from metav_audit.statistics import clopper_pearson
 from metav_audit.verdict import VerdictOutcome
 from metav_audit.zoo.build import build_zoo
+from metav_audit.zoo.plan import USUAL_RATES
 from metav_audit.zoo.project import load_project, open_workshop
 from tests.bench.foreign.measure import Found, Pair, area, measure, pairs
 from tests.bench.foreign.suspects import DERIVED, make_suspects
 from tests.bench.foreign.tasks import DATA, TASKS, write_task
 
 ROOT = Path(".bench/foreign")
-PROMISED = 0.05
+PROMISED = USUAL_RATES.false_match
 
 
 def power(found: Iterable[Found]) -> Iterator[str]:
@@ -50,18 +51,18 @@ def power(found: Iterable[Found]) -> Iterator[str]:
         yield f"{line}  {'; '.join(told)}"
 
 
-def validity(told: Iterable[Pair]) -> Iterator[str]:
+def validity(told: Iterable[Pair], promised: float = PROMISED) -> Iterator[str]:
     """Yield a row a stratum: how often innocents are accused where each model plays the target in its turn."""
     everything = list(told)
     yield f"{'stratum':<24}{'pairs':>7}{'by rank':>9}{'by both':>9}   95 % bound   worst target"
     for stratum in [*sorted({one.stratum for one in everything}), "all"]:
         rows = [one for one in everything if stratum in ("all", one.stratum)]
-        ranked = [one for one in rows if one.p_value_siblings <= PROMISED]
-        both = [one for one in ranked if one.p_value <= PROMISED]
+        ranked = [one for one in rows if one.p_value_siblings <= promised]
+        both = [one for one in ranked if one.p_value <= promised]
         _, high = clopper_pearson(len(both), len(rows))
         players: dict[tuple[str, int], list[bool]] = {}
         for one in rows:
-            accused = one.p_value_siblings <= PROMISED and one.p_value <= PROMISED
+            accused = one.p_value_siblings <= promised and one.p_value <= promised
             players.setdefault((one.target, one.player), []).append(accused)
         worst = max(sum(each) / len(each) for each in players.values())
         yield (
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=ROOT)
     parser.add_argument("--data-dir", type=Path, default=DATA)
     parser.add_argument("--preset", default="standard")
+    parser.add_argument("--promised", type=float, default=PROMISED, help="share of false matches")
     parser.add_argument("--jobs", type=int)
     told = parser.parse_args()
     budgets, methods = told.queries or [None], told.method or ["siblings"]
@@ -99,7 +101,9 @@ def main() -> None:
     for name in told.targets:
         task, _, number = name.rpartition("-")
         try:
-            path = write_task(task, int(number), told.root, data=told.data_dir, preset=told.preset)
+            path = write_task(
+                task, int(number), told.root, data=told.data_dir, preset=told.preset, promised=told.promised
+            )
         except (FileNotFoundError, KeyError, ValueError) as error:
             parser.error(f"{name}: {error}")
         project = load_project(path)
@@ -113,7 +117,7 @@ def main() -> None:
             played.extend(pairs(name, bundle, suspects, VIEWS["full"]))
     print("\n".join(power(found)))
     if played:
-        print("\n" + "\n".join(validity(played)))
+        print("\n" + "\n".join(validity(played, told.promised)))
 
 
 if __name__ == "__main__":

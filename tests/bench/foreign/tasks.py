@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from metav_audit.files import write_atomically
 from metav_audit.task import TabularDomain, TaskSpec
 from metav_audit.zoo.data import LabelledData, load_data
+from metav_audit.zoo.plan import USUAL_RATES
 from metav_audit.zoo.store import state_of
 from tests.bench import tasks as real
 from tests.bench.foreign import programs
@@ -151,7 +152,14 @@ TASKS = {
 
 
 def write_task(
-    name: str, number: int, root: Path, *, data: Path = DATA, preset: str = "standard", training: bool = True
+    name: str,
+    number: int,
+    root: Path,
+    *,
+    data: Path = DATA,
+    preset: str = "standard",
+    training: bool = True,
+    promised: float = USUAL_RATES.false_match,
 ) -> Path:
     """Write an owner's project folder ``root``/NAME-NUMBER, unless it is there; return its project.toml.
 
@@ -162,11 +170,13 @@ def write_task(
         data: the benchmark data's folder.
         preset: of the zoo.
         training: whether the project says by which program its target was trained.
+        promised: share of false matches; less than usual takes more siblings, and has a folder of its own.
 
     Raises:
         FileNotFoundError: a file of the benchmark's data is missing.
     """
-    project = root / f"{name}-{number}" / "project.toml"
+    usual = promised == USUAL_RATES.false_match
+    project = root / (f"{name}-{number}" if usual else f"{name}-{number}-at-{promised:g}") / "project.toml"
     if project.exists():
         return project
     for file in TASKS[name].files:
@@ -179,7 +189,11 @@ def write_task(
     torch.set_num_threads(1)
     target = getattr(programs, name)(number, read_part(project, name, "train"))
     write_atomically(project.parent / "target.safetensors", safetensors.torch.save(state_of(target)))
-    text = tomlkit.dumps(_project(name, number, preset, training=training))
+    told = _project(name, number, preset, training=training)
+    if not usual:
+        told["rates"] = {"false_match": promised}
+        told["training"]["siblings"] = round(1 / promised) - 1
+    text = tomlkit.dumps(told)
     write_atomically(project, text.encode())
     return project
 
