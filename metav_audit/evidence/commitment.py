@@ -218,6 +218,7 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
         "task": bundle.task.to_json(),
         "inputs": _array(bundle.inputs),
         "reference": _array(bundle.reference),
+        **({} if bundle.ancestor is None else {"ancestor": _array(bundle.ancestor)}),
         "verifier": {
             "kind": bundle.verifier.kind.value,
             "tensors": {name: _array(tensor) for name, tensor in sorted(bundle.verifier.tensors.items())},
@@ -225,7 +226,7 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
         "rates": asdict(bundle.rates),
         "calibration": {
             "answers": _array(bundle.calibration.features),
-            "models": [asdict(card) for card in bundle.calibration.models],
+            "models": [card.to_json() for card in bundle.calibration.models],
         },
         "weight": asdict(bundle.weight),
         "provenance": dict(bundle.provenance),

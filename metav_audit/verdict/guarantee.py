@@ -23,16 +23,18 @@ _CLAIMED = (
     "program's reruns, and would miss undeclared data, or a target picked from several runs"
 )
 _IF = " that came to be without the target, if the siblings are true reruns of the target's training"
+_TUNED = "tuned from the weights {}"
 _UNSTATED = "the owner does not state whether the target was tuned from an older model"
 
 
 def guarantee_of(bundle: FingerprintBundle) -> str:
     """Name the guarantee in one sentence's words, and what is proven of it."""
     if bundle.verifier.siblings is None:
-        return ZOO
+        named = bundle.provenance.get("ancestor")
+        return ZOO if named is None else f"{ZOO}; the target was {_TUNED.format(str(named)[:64])}, says the owner"
     training = bundle.provenance.get("training")
     told = training if isinstance(training, dict) else {}
     ancestor = told.get("ancestor")
-    how = "trained from random weights" if ancestor == "none" else f"tuned from the weights {str(ancestor)[:64]}"
+    how = "trained from random weights" if ancestor == "none" else _TUNED.format(str(ancestor)[:64])
     lineage = f"the target was {how}, says the owner"
     return f"{EXACT}{_IF}; {_PROVEN.get(str(told.get('status')), _CLAIMED)}; {lineage if ancestor else _UNSTATED}"

@@ -20,6 +20,7 @@ from torch import nn
 
 from metav_audit.errors import ConfigurationError
 from metav_audit.version import __version__
+from metav_audit.zoo.ancestor import ancestor_sha256, load_ancestor
 from metav_audit.zoo.architectures import call_function, import_function
 from metav_audit.zoo.habits import BUILT_IN_PROGRAM, TrainingHabits, train_by_habits
 from metav_audit.zoo.project import Workshop
@@ -41,11 +42,13 @@ def run_program(workshop: Workshop, seed: int) -> nn.Module:
         ConfigurationError: the program cannot be found.
         DataError: it fails, or its model is not built like the target.
     """
-    training = workshop.project.settings.training
+    training = workshop.project.training
     assert training is not None
+    assert training.program is not None
     with _seeded(seed):
         if training.program == BUILT_IN_PROGRAM:
-            model = train_by_habits(TrainingHabits.read(training.habits), workshop.target, workshop.data, seed)
+            habits, ancestor = TrainingHabits.read(training.habits), load_ancestor(workshop)
+            model = train_by_habits(habits, workshop.target, workshop.data, seed, ancestor)
         else:
             model = call_function(training.program, _WHAT, seed, workshop.data.train)
     if not isinstance(model, nn.Module):
@@ -59,8 +62,9 @@ def describe_program(workshop: Workshop) -> dict[str, Any]:
     Sources are the module that the program stands in and what it imports, by name and SHA-256, as far as they are no
     installed packages; of those stand the versions.
     """
-    training = workshop.project.settings.training
+    training = workshop.project.training
     assert training is not None
+    assert training.program is not None
     sources: dict[str, str] = {}
     libraries = {_OURS: __version__, "torch": torch.__version__, "numpy": np.__version__}
     if training.program != BUILT_IN_PROGRAM:
@@ -73,25 +77,9 @@ def describe_program(workshop: Workshop) -> dict[str, Any]:
         "sources": dict(sorted(sources.items())),
         "libraries": dict(sorted(libraries.items())),
         "data_sha256": workshop.data.train.sha256(),
-        "ancestor": _ancestor(workshop),
+        "ancestor": ancestor_sha256(workshop.project),
         "target_sha256": workshop.target.sha256 if training.program == BUILT_IN_PROGRAM else None,
     }
-
-
-def _ancestor(workshop: Workshop) -> str | None:
-    """Name the ancestor: by the SHA-256 of its weights, as "none", or not at all."""
-    training = workshop.project.settings.training
-    if training is None or training.ancestor in (None, "none"):
-        return None if training is None else training.ancestor
-    path = workshop.project.folder / training.ancestor
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigurationError(
-            f'cannot read the ancestor\'s weights {path}: {error.strerror}; write ancestor = "none" below [training] '
-            "where the target was trained from random weights"
-        ) from error
 
 
 @contextmanager
@@ -148,8 +136,8 @@ def _installed(path: Path) -> bool:
 
 def check_program(workshop: Workshop) -> None:
     """Raise ConfigurationError if the program cannot be found, or its siblings are too few for what is promised."""
-    training, promised = workshop.project.settings.training, workshop.project.rates.false_match
-    if training is None:
+    training, promised = workshop.project.training, workshop.project.rates.false_match
+    if training is None or training.program is None:
         return
     needed = math.ceil(1 / promised - 1e-9) - 1
     if training.siblings < needed:
