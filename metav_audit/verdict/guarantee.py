@@ -27,6 +27,12 @@ _TUNED = "tuned from the weights {}"
 _UNSTATED = "the owner does not state whether the target was tuned from an older model"
 
 
+def states_ancestor(bundle: FingerprintBundle) -> bool:
+    """Say whether the bundle states what the target was tuned from, or that it was tuned from nothing."""
+    training = bundle.provenance.get("training")
+    return isinstance(training, dict) and bool(training.get("ancestor"))
+
+
 def guarantee_of(bundle: FingerprintBundle) -> str:
     """Name the guarantee in one sentence's words, and what is proven of it."""
     if bundle.verifier.siblings is None:

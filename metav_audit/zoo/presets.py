@@ -168,6 +168,8 @@ def _twin(root: Plan, number: int, recipes: Sequence[str], architectures: Sequen
     return _made(root.lineage, root.split, recipe, architecture, _seed(root.seed, "twin"), root)
 
 
+OF_ANCESTOR = "tune-ancestor"
+"""How independents start from the ancestor."""
 _STUDENTS = ("distill", "extract-hard")
 """How thieves steal who start from the ancestor."""
 _STARTS_FRESH = (*_STUDENTS, "distill-adversarial", "extract-ood")
@@ -183,7 +185,7 @@ def _kin(
     count = (sizes.independent[split] + 1) // 2
     if split is Split.CALIBRATION:
         count = max(count, math.ceil(1.2 / rate))
-    recipe = RECIPES["tune-ancestor"]
+    recipe = RECIPES[OF_ANCESTOR]
     for number in range(count):
         lineage = f"kin-{split}-{number}"
         own_seed = _seed(seed, lineage)

@@ -124,7 +124,9 @@ def look(troupe: Troupe, number: int, bundle: FingerprintBundle, view: str) -> I
     suspects = troupe.suspects(number)
     if troupe.head == "own":
         predict = Network(troupe.ancestor, classes=True)
-        suspects.append(Suspect("ancestor", "ancestor", False, troupe.performance(predict), predict))
+        suspects.append(
+            Suspect("ancestor", "ancestor", derived=False, performance=troupe.performance(predict), predict=predict)
+        )
     rule = Rule.through(bundle, VIEWS[view])
     for suspect, scored in zip(suspects, rule.score_all(shown_by(suspects, bundle, VIEWS[view])), strict=True):
         judged = rule.conclude(scored)
