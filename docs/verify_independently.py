@@ -593,7 +593,7 @@ def score_of(verdict, manifest, tensors, given, kind):
             p = (1 + int((near[1:] >= row[0] - 1e-9).sum())) / len(near)
             need(abs(p - account["p_value"]) < 1e-9, f"p by the requests of {account['name']} is {p}")
         told["p_value_siblings"] = (1 + int((near[1:] >= near[0] - 1e-9).sum())) / len(near)
-        if "kin" in part:
+        if "kin" in part and verdict["view"] != "the label alone":
             like, usual = (family(part, *each, verdict, output) for each in (given[1:3], (others, shown)))
             strange = [not card["derived"] and not card.get("of_ancestor") for card in cards]
             told["p_value_family"], _ = rarity(itertools.compress(cards, strange), like[0], usual[strange], len)

@@ -9,7 +9,7 @@ import pytest
 
 from metav_audit.bundle import Calibration, FingerprintBundle
 from metav_audit.errors import BundleError
-from metav_audit.task import Features, ScoreKind
+from metav_audit.task import Features, OutputView, ScoreKind
 from metav_audit.task.outputs.scores import clipped_log_probabilities
 from metav_audit.verdict import Rule, Verdict, VerdictOutcome, decide, read
 from metav_audit.verdict.guarantee import guarantee_of
@@ -65,6 +65,16 @@ def test_an_inconclusive_verdict_names_the_family():
         named = one.outcome is VerdictOutcome.INCONCLUSIVE and one.p_value_family <= 0.05
         assert one.reason.startswith(FAMILY) is named
     assert any(one.reason.startswith(FAMILY) for one in told[:40])
+
+
+def test_labels_alone_do_not_tell_the_family():
+    """A good model's labels are the truth, and so are the family's; the rank among siblings is told all the same."""
+    view, values = OutputView(label_only=True), BUNDLE.reference[None]
+    rule = Rule.through(BUNDLE, view)
+    (scored,) = rule.score_all(view.apply(Features(values, np.ones(values.shape, bool)), BUNDLE.task.output))
+    assert scored.family is None
+    assert scored.p_value_siblings is not None
+    assert rule.conclude(scored).p_value_family is None
 
 
 def test_without_an_ancestor_there_is_no_family():

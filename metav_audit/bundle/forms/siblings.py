@@ -21,7 +21,8 @@ Behind labels alone ``shares`` are the models' probabilities, of the shape of ``
 
 Where all models start from one public ancestor, ``kin``, of shape (R,), is 1 for references that start from it, too.
 Then the family can be told beside the child: F is the cosine of the suspect's deviations and the models' mean's, both
-from the mean of the other references, in their standard deviations, held within ``CLIP``.
+from the mean of the other references, in their standard deviations, held within ``CLIP``. Labels alone do not tell it:
+a good model's are the truth, and so are the family's.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def likeness_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) 
 
 
 def family_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> Numbers | None:
-    """Return F of M suspects, how like each is to the ancestor's family, in [-1, 1]; None where none is known of.
+    """Return F of M suspects, how like each is to the ancestor's family, in [-1, 1]; None where it cannot be told.
 
     >>> rng = np.random.default_rng(0)
     >>> models = 3 + rng.normal(size=(20, 16, 1))
@@ -125,7 +126,7 @@ def family_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) ->
     >>> family_of(tensors, np.stack([models[7], rng.normal(size=(16, 1))]), np.ones((2, 16, 1), bool)).round(1).tolist()
     [1.0, -0.4]
     """
-    if KIN not in tensors:
+    if KIN not in tensors or SHARES in tensors:
         return None
     answers = with_hidden_classes(values, mask) if LEAST in tensors else np.where(mask, values, 0.0)
     models, others = tensors[MODELS], tensors[REFERENCES][tensors[KIN] == 0]
@@ -133,7 +134,7 @@ def family_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) ->
         models, others, answers = (np.maximum(each, tensors[LEAST]) for each in (models, others, answers))
     likeness = np.zeros(len(values))
     for rows, suspects in _alike(np.asarray(mask.any(axis=2))):
-        seen_as = _deviations(others[:, rows], plain=SHARES in tensors)
+        seen_as = _deviations(others[:, rows], plain=False)
         own = seen_as(models[:, rows]).mean(axis=0, keepdims=True)
         likeness[suspects] = (_unit(seen_as(answers[suspects][:, rows])) @ _unit(own).T)[:, 0]
     return likeness

@@ -50,7 +50,7 @@ class Found:
         derived: whether it is derived from the target.
         score: the meta-verifier's.
         rank: its p-value among siblings.
-        family: its p-value among independents that do not start from the ancestor.
+        family: its p-value among independents that do not start from the ancestor; None behind labels alone.
         outcome: the verdict's.
         told: whether the verdict tells the family alone.
     """
@@ -60,7 +60,7 @@ class Found:
     derived: bool
     score: float
     rank: float
-    family: float
+    family: float | None
     outcome: VerdictOutcome
     told: bool
 
@@ -133,7 +133,6 @@ def look(troupe: Troupe, number: int, bundle: FingerprintBundle, view: str) -> I
         stratum = "thief" if suspect.stratum in DERIVED[1:] else suspect.stratum
         rank, family = scored.p_value_siblings, judged.p_value_family
         assert rank is not None
-        assert family is not None
         told = judged.reason.startswith(FAMILY)
         yield Found(number, stratum, suspect.derived, scored.score, rank, family, judged.outcome, told)
 
@@ -152,7 +151,7 @@ def table(title: str, found: Sequence[Found]) -> Iterator[str]:
         matches, none = (
             sum(one.outcome is each for one in rows) for each in (VerdictOutcome.MATCH, VerdictOutcome.NO_MATCH)
         )
-        told, family = sum(one.told for one in rows), sum(one.family <= PROMISED for one in rows)
+        told, family = sum(one.told for one in rows), sum((one.family or 1) <= PROMISED for one in rows)
         line += f" | {ranked:>3}{matches:>4}{none:>4}{told:>4}{family:>4} of {len(rows):<3}"
     yield line
 
