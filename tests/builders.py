@@ -182,9 +182,58 @@ def make_siblings_bundle(seed: int = 0, siblings: int = 39, spread: float = 3.0,
         "references": np.stack(list(map(answers, references))),
         "least": np.log(np.array([1e-4], np.float32)),
     }
-    provenance = {**bundle.provenance, "training": {"program": "ours:train", "status": "reproduced"}}
+    provenance = {
+        **bundle.provenance,
+        "training": {"program": "ours:train", "status": "reproduced", "ancestor": "none"},
+    }
     verifier = MetaVerifier(VerifierKind.SIBLINGS, tensors)
     return weighed(replace(bundle, method="siblings", verifier=verifier, provenance=provenance))
+
+
+ANCESTOR = "ab" * 32
+
+
+def make_ancestor_bundle(seed: int = 0, kin: int = 24, spread: float = 3.0, **given) -> FingerprintBundle:
+    """A bundle of ``make_siblings_bundle`` whose target was tuned from ``linear_model(task, 7000, distance=0.5)``.
+
+    So many independents start from it, too: they lie ``distance`` 0.5 away from the target, as siblings do.
+    """
+    bundle = make_siblings_bundle(seed, spread=spread, **given)
+
+    def answers(seeds):
+        models = [linear_model(bundle.task, seed, distance=0.5) for seed in seeds]
+        shown = [clipped_log_probabilities(model(bundle.inputs), ScoreKind.PROBABILITY) for model in models]
+        return np.array(shown, np.float32).reshape(-1, *bundle.reference.shape)
+
+    tensors = dict(bundle.verifier.tensors)
+    known = len(tensors["references"])
+    tensors["references"] = np.concatenate([tensors["references"], answers(range(6000, 6004))])
+    tensors["kin"] = np.repeat([0.0, 1.0], [known, 4]).astype(np.float32)
+    cards = tuple(
+        ModelCard(
+            lineage=f"kin-{at}",
+            derived=False,
+            recipe="tune-ancestor",
+            architecture=OWN_ARCHITECTURE,
+            data="heldout",
+            performance=0.9,
+            family="tune-ancestor",
+            of_ancestor=True,
+        )
+        for at in range(kin)
+    )
+    old = bundle.calibration
+    features = np.concatenate([old.features, answers(range(6100, 6100 + kin))])
+    training = {**bundle.provenance["training"], "ancestor": ANCESTOR}
+    return weighed(
+        replace(
+            bundle,
+            verifier=replace(bundle.verifier, tensors=tensors),
+            calibration=Calibration(features, old.models + cards),
+            provenance={**bundle.provenance, "ancestor": ANCESTOR, "training": training},
+            ancestor=answers([7000])[0],
+        )
+    )
 
 
 MARK = OwnerMark("Toy & Sons Ltd", "00" * 31 + "2a")

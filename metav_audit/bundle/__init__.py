@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from metav_audit.bundle.cards import OWN_ARCHITECTURE, Calibration, ErrorRates, ModelCard
 from metav_audit.bundle.coins import CoinPlan, CoinQuery
-from metav_audit.bundle.folder import COMMITMENT, MANIFEST, REBUILD, REPLAY, FingerprintBundle, check_place
+from metav_audit.bundle.folder import COMMITMENT, REBUILD, REPLAY, FingerprintBundle
 from metav_audit.bundle.forms.committee import COARSE_FLOOR, LEAST_SHARPNESS, MOST_SHARPENED
 from metav_audit.bundle.natural import SOURCES, NaturalInputs
+from metav_audit.bundle.place import MANIFEST, check_place
 from metav_audit.bundle.questions import Questions
 from metav_audit.bundle.schedule import (
     CLOSING,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from metav_audit.errors import ConfigurationError
 from metav_audit.task import FloatArray
@@ -24,6 +25,8 @@ class ModelCard:
         performance: its own performance at the task; see ``training.performance``.
         family: of its recipe; what is left out together when it is measured what families unknown to a zoo do.
         twin_of: the recipe that it is the twin of, the same modification of an independent model; None for others.
+        of_ancestor: whether the public model that the target was tuned from is among its own ancestors otherwise than
+            through the target.
     """
 
     lineage: str
@@ -34,6 +37,12 @@ class ModelCard:
     performance: float
     family: str
     twin_of: str | None = None
+    of_ancestor: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the card in JSON types; without an ancestor there is no such field."""
+        told = asdict(self)
+        return told if self.of_ancestor else {name: each for name, each in told.items() if name != "of_ancestor"}
 
 
 @dataclass(frozen=True, slots=True)

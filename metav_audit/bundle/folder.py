@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from metav_audit.bundle.cards import Calibration, ErrorRates, ModelCard
 from metav_audit.bundle.guess import refuse_what_is_none
 from metav_audit.bundle.natural import NaturalInputs
+from metav_audit.bundle.place import MANIFEST, swap, write_synced
 from metav_audit.bundle.verifier import MetaVerifier, VerifierKind
 from metav_audit.errors import BundleError, ConfigurationError
 from metav_audit.files import read_regular, strict_json
@@ -35,7 +36,6 @@ FORMAT = "metav-audit-bundle"
 SCHEMA_VERSION = 4
 PLAIN_VERSION = 3
 """The version of bundles without natural inputs, which are as they ever were."""
-MANIFEST = "manifest.json"
 TENSORS = "tensors.safetensors"
 COMMITMENT = "commitment.json"
 REBUILD = "rebuild.json"
@@ -46,6 +46,7 @@ MAX_COMMITMENT_BYTES = 32 << 20
 MOST_NUMBERS = 1 << 25
 """No array that scoring the calibration makes has more, 256 MiB, unless the bundle itself is so large."""
 MOST_MODELS = 20_000
+_ANCESTOR = "ancestor.features"
 _FIELDS = {
     "format", "schema_version", "name", "method", "task", "verifier", "rates", "calibration", "weight", "provenance",
 }  # fmt: skip
@@ -66,6 +67,8 @@ class FingerprintBundle:
         weight: the likelihood ratio of a score, where all is shown and answered.
         rates: the error rates a verdict promises.
         provenance: target hash, zoo hash, seed, versions; JSON types.
+        ancestor: the features, of the same shape, of the public model that the target was tuned from; None where there
+            is none, or its last layer is another.
         natural: natural inputs, which tell whether an endpoint was asked rightly; None where the owner gave none.
         commitment: what ``commitment.json`` holds, unread; None where there is none.
         rebuild: what ``rebuild.json`` holds, unread; None where there is none.
@@ -84,6 +87,7 @@ class FingerprintBundle:
     rates: ErrorRates
     provenance: Mapping[str, Any]
     natural: NaturalInputs | None = None
+    ancestor: FloatArray | None = None
     commitment: bytes | None = field(default=None, compare=False, repr=False)
     rebuild: bytes | None = field(default=None, compare=False, repr=False)
     replay: bytes | None = field(default=None, compare=False, repr=False)
@@ -103,12 +107,12 @@ class FingerprintBundle:
             with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
                 fresh = Path(aside) / "fresh"
                 fresh.mkdir()
-                _write_synced(fresh / TENSORS, tensors)
-                _write_synced(fresh / MANIFEST, text.encode() + b"\n")
+                write_synced(fresh / TENSORS, tensors)
+                write_synced(fresh / MANIFEST, text.encode() + b"\n")
                 for name, content in ((COMMITMENT, self.commitment), (REBUILD, self.rebuild), (REPLAY, self.replay)):
                     if content is not None:
-                        _write_synced(fresh / name, content)
-                _swap(fresh, path)
+                        write_synced(fresh / name, content)
+                swap(fresh, path)
         except OSError as error:
             raise ConfigurationError(f"cannot write the bundle {path}: {error.strerror}") from error
         return str(manifest["sha256"])
@@ -131,6 +135,7 @@ def check_bundle(bundle: FingerprintBundle) -> None:
     expected = {
         "fingerprint.inputs": (bundle.inputs, (count, *bundle.task.domain.shape)),
         "target.features": (bundle.reference, (count, width)),
+        _ANCESTOR: (bundle.reference if bundle.ancestor is None else bundle.ancestor, (count, width)),
         "calibration.features": (bundle.calibration.features, (len(models), count, width)),
     }
     if count == 0:
@@ -251,6 +256,7 @@ def _build(
         rates=ErrorRates(**manifest["rates"]),
         provenance=manifest["provenance"],
         natural=NaturalInputs.read(manifest["natural"], tensors) if "natural" in manifest else None,
+        ancestor=tensors.get(_ANCESTOR),
         **attested,
     )
 
@@ -264,7 +270,7 @@ def _manifest(bundle: FingerprintBundle, tensors: bytes) -> dict[str, Any]:
         "task": bundle.task.to_json(),
         "verifier": bundle.verifier.kind.value,
         "rates": asdict(bundle.rates),
-        "calibration": [asdict(card) for card in bundle.calibration.models],
+        "calibration": [card.to_json() for card in bundle.calibration.models],
         "weight": asdict(bundle.weight),
         "provenance": dict(bundle.provenance),
         "tensors_sha256": hashlib.sha256(tensors).hexdigest(),
@@ -280,14 +286,9 @@ def _tensor_bytes(bundle: FingerprintBundle) -> bytes:
     arrays["target.features"] = bundle.reference
     arrays["calibration.features"] = bundle.calibration.features
     arrays |= {} if bundle.natural is None else bundle.natural.tensors()
+    arrays |= {} if bundle.ancestor is None else {_ANCESTOR: bundle.ancestor}
     contiguous = {name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in sorted(arrays)}
     return bytes(safetensors.numpy.save(contiguous))
-
-
-def check_place(path: Path) -> None:
-    """Raise ConfigurationError if something that is no bundle stands at ``path``."""
-    if path.exists() and not (path / MANIFEST).is_file():
-        raise ConfigurationError(f"{path} exists and is no bundle: choose another place for it")
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -295,24 +296,3 @@ def _read(path: Path, limit: int) -> bytes:
         return read_regular(path, limit)
     except OSError as error:
         raise BundleError(f"cannot read the bundle's {path}: {error.strerror}") from error
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _swap(fresh: Path, path: Path) -> None:
-    """Put the folder ``fresh`` in the place of ``path``; a folder of another make is never removed."""
-    check_place(path)
-    old = fresh.with_name("old")
-    if path.exists():
-        path.rename(old)
-    try:
-        fresh.rename(path)
-    except BaseException:
-        if old.exists():
-            old.rename(path)
-        raise

@@ -91,6 +91,14 @@ class MetaVerifier:
         split = _FORMS[self.kind].by_account
         return None if split is None else split(self._exact, np.asarray(values, np.float64), mask)
 
+    def family(self, values: FloatArray, mask: BoolArray) -> NDArray[np.float64] | None:
+        """Return how like M models are to the family of the target's ancestor; None where nothing is known of one.
+
+        The arguments are those of ``scores``; what is returned is float64 of shape (M,), in [-1, 1].
+        """
+        family = _FORMS[self.kind].family
+        return None if family is None else family(self._exact, np.asarray(values, np.float64), mask)
+
     def through(self, view: OutputView, space: OutputSpace) -> MetaVerifier:
         """Return the verifier for suspects that are seen through a view."""
         seen = _FORMS[self.kind].seen

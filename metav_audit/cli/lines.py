@@ -107,6 +107,8 @@ class Lines:
             numbers = [f"score {verdict.score:.4f}", ratio, f"p = {verdict.p_value:.4f}", *numbers]
             if verdict.p_value_siblings is not None:
                 numbers.insert(3, f"among siblings {verdict.p_value_siblings:.4f}")
+            if verdict.p_value_family is not None:
+                numbers.insert(4, f"if not of the family {verdict.p_value_family:.4f}")
         if verdict.natural == NOT_ASKED:
             numbers.append("no natural inputs asked")
         if verdict.view not in ("all classes", "all values"):

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metav_audit.bundle import FingerprintBundle, NaturalInputs
-from metav_audit.errors import EvidenceError
+from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
 from metav_audit.evidence.custody import Attested, AttestedStatus
@@ -29,7 +29,7 @@ from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.register import Place, Register, check_register
 from metav_audit.evidence.source import program
 from metav_audit.evidence.timestamp import Stamper
-from metav_audit.verdict import RULES
+from metav_audit.verdict import RULES, states_ancestor
 
 PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
 
@@ -52,9 +52,15 @@ def make_commitment(
         register: the key's, from which the commitment gets its number, and into which it is entered; None for none.
 
     Raises:
+        ConfigurationError: the bundle has siblings and does not state what the target was tuned from.
         EvidenceError: the bundle holds numbers that cannot be stated, or the authority's answer is refused.
         RemoteError: the authority could not be asked.
     """
+    if bundle.verifier.siblings is not None and not states_ancestor(bundle):
+        raise ConfigurationError(
+            "the bundle does not state what the target was tuned from, as evidence has to: set ancestor below "
+            '[training] to "none" or to the file of the weights, and fit again'
+        )
     claimed = claimed_at.astimezone(UTC).isoformat()
     predicate = {
         "claimed_at": claimed,
@@ -218,6 +224,7 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
         "task": bundle.task.to_json(),
         "inputs": _array(bundle.inputs),
         "reference": _array(bundle.reference),
+        **({} if bundle.ancestor is None else {"ancestor": _array(bundle.ancestor)}),
         "verifier": {
             "kind": bundle.verifier.kind.value,
             "tensors": {name: _array(tensor) for name, tensor in sorted(bundle.verifier.tensors.items())},
@@ -225,7 +232,7 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
         "rates": asdict(bundle.rates),
         "calibration": {
             "answers": _array(bundle.calibration.features),
-            "models": [asdict(card) for card in bundle.calibration.models],
+            "models": [card.to_json() for card in bundle.calibration.models],
         },
         "weight": asdict(bundle.weight),
         "provenance": dict(bundle.provenance),

@@ -28,6 +28,7 @@ from metav_audit.fingerprint.weight import fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, Inputs
 from metav_audit.verdict import Judgement, Rule, VerdictOutcome, calibration_doubts, scores_in_full, stranger_in
+from metav_audit.zoo.ancestor import load_ancestor, whole_ancestor
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.learners import fit_learners
 from metav_audit.zoo.plan import Split
@@ -98,6 +99,8 @@ def seal_bundle(
 ) -> FingerprintBundle:
     """Calibrate fingerprint and verifier on the calibration split, and put all together with what was proven."""
     target, project = making.workshop.target, making.workshop.project
+    tuned_from, ancestor = load_ancestor(making.workshop), whole_ancestor(making.workshop)
+    named = {} if tuned_from is None else {"ancestor": tuned_from.sha256}
     held_out = _of(making.zoo, Split.CALIBRATION, derived=True) + _of(making.zoo, Split.CALIBRATION, derived=False)
     models = models_of(making.workshop, held_out)
     answers = features_of_all(models, inputs, target.task.output)
@@ -112,8 +115,9 @@ def seal_bundle(
         calibration=calibration,
         weight=fit_table(scores_in_full(verifier, calibration)),
         rates=project.rates,
-        provenance={**making.provenance, **proven},
+        provenance={**making.provenance, **named, **proven},
         natural=choose_natural(making.workshop, models, inputs, making.seed),
+        ancestor=None if ancestor is None else features_of_all([ancestor], inputs, target.task.output)[0],
     )
 
 
@@ -180,9 +184,9 @@ def _optimise(
 ) -> tuple[Inputs, MetaVerifier]:
     workshop, zoo, method = making.workshop, making.zoo, making.method
     target = workshop.target
-    sides = [
-        models_of(workshop, _of(zoo, Split.FIT, derived=side)) if method.uses_zoo else [] for side in (True, False)
-    ]
+    used = [_of(zoo, Split.FIT, derived=side) if method.uses_zoo else () for side in (True, False)]
+    sides = [models_of(workshop, each) for each in used]
+    kin = [one.plan.of_ancestor for one in used[1]] if load_ancestor(workshop) is not None else ()
     given = Materials(
         zoo=Zoo(target.network, sides[0], sides[1], target.task, is_scarce(zoo)),
         starts=choose_starts(workshop, making.seed, making.queries) if queries is None else queries.inputs,
@@ -192,6 +196,7 @@ def _optimise(
         seed=making.seed,
         progress=progress,
         owners=() if queries is None else queries.owners,
+        kin=kin,
     )
     return method.optimise(given, method.settings(workshop))
 

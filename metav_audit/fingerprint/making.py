@@ -67,7 +67,7 @@ class Making:
                 none; or it takes its queries from elsewhere than the log that was given.
         """
         kind, settings = workshop.target.task.output.kind, workshop.project.settings
-        usual = default_method(kind, siblings=settings.training is not None, scarce=is_scarce(zoo))
+        usual = default_method(kind, siblings=workshop.project.training is not None, scarce=is_scarce(zoo))
         if requests is not None and method not in (None, accounts.METHOD.name):
             raise ConfigurationError(f"the method {method} makes its own queries: leave it out, or the request log")
         found = accounts.METHOD if requests is not None else find_method(method or usual, kind)
@@ -132,7 +132,7 @@ class Making:
 
 def check_siblings(workshop: Workshop) -> None:
     """Raise ConfigurationError unless the project names a training program."""
-    if workshop.project.settings.training is None:
+    if workshop.project.training is None:
         raise ConfigurationError(
             "siblings are reruns of the target's own training: name its program below [training] in "
             f'{workshop.project.path}: program = "module:function", taking (seed, data) and returning the model'

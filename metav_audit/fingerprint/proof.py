@@ -15,6 +15,7 @@ from torch import nn
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import BundleError
 from metav_audit.fingerprint.methods.features import features_of_all
+from metav_audit.zoo.ancestor import load_ancestor
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.plan import TARGET, Split
 from metav_audit.zoo.program import describe_program
@@ -45,7 +46,7 @@ def prove_training(workshop: Workshop, siblings: Sequence[nn.Module]) -> dict[st
         DataError: the target is a stranger among its siblings, or its own seed does not give it again.
     """
     found = check_no_stranger(workshop, siblings)
-    training, seeds = workshop.project.settings.training, workshop.project.sibling_seeds
+    training, seeds = workshop.project.training, workshop.project.sibling_seeds
     replay = None
     if training is not None and training.seed is not None:
         replay = replay_target(workshop, siblings)
@@ -64,13 +65,17 @@ def prove_training(workshop: Workshop, siblings: Sequence[nn.Module]) -> dict[st
 def compare_with_zoo(workshop: Workshop, zoo: SurrogateZoo) -> dict[str, Any] | None:
     """Hold the target against the independents of its own architecture that it is fitted and calibrated beside.
 
+    Where it was tuned from an ancestor they are those that start from it.
+
     Returns:
         In JSON types: how many there are, the p-value of the target's rank, whether it is a stranger among them, and in
         what it differs most. None where they are too few to tell: fewer than ``LEAST_BESIDE``.
     """
+    tuned = load_ancestor(workshop) is not None
     beside = [
         each.plan for each in zoo.surrogates
         if each.plan.from_scratch and each.plan.architecture == TARGET and each.plan.split is not Split.TEST
+        and each.plan.of_ancestor is tuned
     ]  # fmt: skip
     if len(beside) < LEAST_BESIDE:
         return None

@@ -111,7 +111,7 @@ def _differences(shown: FingerprintBundle, rebuilt: FingerprintBundle) -> Iterat
 
 
 def _parts(bundle: FingerprintBundle) -> dict[str, Any]:
-    calibration = [asdict(card) for card in bundle.calibration.models]
+    calibration = [card.to_json() for card in bundle.calibration.models]
     tensors = {f"verifier.{name}": tensor for name, tensor in bundle.verifier.tensors.items()}
     provenance = {f"provenance.{name}": value for name, value in bundle.provenance.items()}
     return {
@@ -120,6 +120,7 @@ def _parts(bundle: FingerprintBundle) -> dict[str, Any]:
         "task": bundle.task.to_json(),
         "inputs": bundle.inputs,
         "reference": bundle.reference,
+        **({} if bundle.ancestor is None else {"ancestor": bundle.ancestor}),
         "verifier": bundle.verifier.kind.value,
         **tensors,
         "calibration.models": calibration,
@@ -132,7 +133,7 @@ def _parts(bundle: FingerprintBundle) -> dict[str, Any]:
 
 
 _ORDER = ("provenance.platform", "provenance.versions", "name", "method", "task", "provenance", "inputs", "reference",
-          "verifier", "calibration", "weight", "rates", "natural")  # fmt: skip
+          "ancestor",          "verifier", "calibration", "weight", "rates", "natural")  # fmt: skip
 """What explains the rest comes first: another platform or version gives other bits."""
 
 

@@ -39,6 +39,9 @@ EVASION = (
     "it knew the inputs themselves cannot be seen."
 )
 
+FAMILY = "family: the ancestor and all that was tuned from it, rivals' models too; it makes no match"
+"""What the family's p-value is of."""
+
 _HEADLINES = {
     VerdictOutcome.MATCH: (
         "The answers of {endpoint} are what one expects of a model derived from {model}, and are rare among "
@@ -107,6 +110,7 @@ def _weight(model: str, verdict: Verdict, ratios: RatioCheck | None) -> Iterator
         f"calibration's own rate lies below {limit:.3g} with a confidence of {CONFIDENCE:.0%}."
     )
     yield from _siblings(model, verdict)
+    yield from _family(model, verdict)
     yield from account_sentences(model, verdict)
 
 
@@ -119,6 +123,19 @@ def _siblings(model: str, verdict: Verdict) -> Iterator[str]:
         f"The endpoint is at least as near to {nearer} of {count} siblings as to {model}: p = {nearer + 1}/{count + 1} "
         f"= {verdict.p_value_siblings:.3g}, and it could not have been finer than 1/{count + 1} = {finest:.3g}. "
         f"This holds whoever made the endpoint's model and from what, if the siblings were trained as {model} was."
+    )
+
+
+def _family(model: str, verdict: Verdict) -> Iterator[str]:
+    p_value = verdict.p_value_family
+    if p_value is None:
+        return
+    rare = p_value <= verdict.false_match_rate
+    found = "rare among them: its model is of the ancestor's family" if rare else "not rare among them"
+    yield (
+        f"{model} was tuned from an ancestor, which others may have tuned. Held against independent models that do "
+        f"not start from it, the endpoint's likeness to that family is {found} (p = {p_value:.3g}). This tells the "
+        "family and not whose child it is: whatever starts from the ancestor may answer so."
     )
 
 

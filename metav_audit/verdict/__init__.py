@@ -27,6 +27,7 @@ from metav_audit.verdict.folder import (
     conclude,
     place_beside,
 )
+from metav_audit.verdict.guarantee import states_ancestor
 from metav_audit.verdict.positive import ControlRecord
 from metav_audit.verdict.reading import Reading, read
 from metav_audit.verdict.rightness import least_rightness, rightness, strangeness
@@ -85,6 +86,7 @@ __all__ = [
     "read",
     "rightness",
     "scores_in_full",
+    "states_ancestor",
     "strangeness",
     "stranger_in",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from metav_audit.bundle import OWN_ARCHITECTURE, Calibration, FingerprintBundle,
 from metav_audit.statistics import USUAL_RATIOS, RatioRules, WeightTable, fit_weight
 from metav_audit.task import FULL_VIEW, BoolArray, Features, OutputView
 
+Numbers = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -19,17 +22,20 @@ class Scored:
     Attributes:
         score: the meta-verifier's, in [0, 1].
         p_value_siblings: of the model's rank among the target's siblings, in (0, 1]; None without siblings.
+        family: how like it is to the family of the target's ancestor, in [-1, 1]; None where nothing is known of one.
     """
 
     score: float
     p_value_siblings: float | None = None
+    family: float | None = None
 
 
 def scored_through(verifier: MetaVerifier, shown: Features) -> tuple[Scored, ...]:
     """Score the answers of M models, of shape (M, N, D); the verifier is the one for such a view."""
     scores, ranks = verifier.ranked(shown.values, shown.mask)
-    others = [None] * len(scores) if ranks is None else ranks.tolist()
-    return tuple(Scored(score, rank) for score, rank in zip(scores.tolist(), others, strict=True))
+    family = verifier.family(shown.values, shown.mask)
+    others = [[None] * len(scores) if each is None else each.tolist() for each in (ranks, family)]
+    return tuple(Scored(*told) for told in zip(scores.tolist(), *others, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +51,33 @@ class CalibrationScores:
     scored: tuple[Scored, ...]
 
     @property
-    def scores(self) -> NDArray[np.float64]:
+    def scores(self) -> Numbers:
         """The scores, float64 of shape (M,)."""
         return np.array([one.score for one in self.scored], dtype=np.float64)
 
-    def lineage_scores(self, derived: bool) -> NDArray[np.float64]:
+    def lineage_scores(self, derived: bool) -> Numbers:
         """One score a lineage of that side, sorted: its highest for independents, its lowest for derived ones.
 
         Models of one lineage are no independent witnesses, so each lineage counts once, by the member that speaks
         most against the verdict that the side guards.
         """
-        by_lineage: dict[str, float] = {}
-        worst = min if derived else max
-        for card, score in zip(self.models, self.scores.tolist(), strict=True):
-            if card.derived == derived:
-                by_lineage[card.lineage] = worst(score, by_lineage.get(card.lineage, score))
-        return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
+        rows = zip(self.models, self.scores.tolist(), strict=True)
+        return _one_a_lineage(
+            ((card, score) for card, score in rows if card.derived == derived), min if derived else max
+        )
+
+    @property
+    def kin_scores(self) -> Numbers:
+        """The highest score of each independent lineage that starts from the target's ancestor, sorted."""
+        rows = zip(self.models, self.scores.tolist(), strict=True)
+        return _one_a_lineage(((card, score) for card, score in rows if not card.derived and card.of_ancestor), max)
+
+    @property
+    def strangers_to_family(self) -> Numbers:
+        """How like to the ancestor's family independent lineages are that do not start from it, sorted."""
+        rows = zip(self.models, self.scored, strict=True)
+        known = [(card, one.family) for card, one in rows if not card.derived and not card.of_ancestor]
+        return _one_a_lineage(((card, one) for card, one in known if one is not None), max)
 
     @property
     def lowest_independent(self) -> float:
@@ -88,6 +105,14 @@ class CalibrationScores:
         rows = zip(self.models, self.scored, strict=True)
         kept = [row for row in rows if row[0].lineage != lineage]
         return CalibrationScores(tuple(card for card, _ in kept), tuple(scored for _, scored in kept))
+
+
+def _one_a_lineage(rows: Iterable[tuple[ModelCard, float]], worst: Callable[[float, float], float]) -> Numbers:
+    """Return one number a lineage, sorted."""
+    by_lineage: dict[str, float] = {}
+    for card, number in rows:
+        by_lineage[card.lineage] = worst(number, by_lineage.get(card.lineage, number))
+    return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
 
 
 def scores_in_full(verifier: MetaVerifier, calibration: Calibration) -> CalibrationScores:

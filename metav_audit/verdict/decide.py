@@ -14,7 +14,7 @@ from metav_audit.verdict.guarantee import guarantee_of
 from metav_audit.verdict.reading import Reading, doubts
 from metav_audit.verdict.rule import Judgement, Rule
 from metav_audit.verdict.rules import RULES, Rules
-from metav_audit.verdict.sanity import run_sanity_controls, sanity_seed
+from metav_audit.verdict.sanity import run_sanity_controls, sanity_seed, with_ancestor
 from metav_audit.verdict.soundness import calibration_doubts
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
 
@@ -63,6 +63,8 @@ def decide(
     sanity = run_sanity_controls(
         shown, bundle.reference, space, view, rule, promised, seed, shuffles, rules.sanity_chance
     )
+    if bundle.ancestor is not None:
+        sanity = with_ancestor(sanity, bundle.ancestor, shown, space, view, rule)
     blind = None
     if controls is not None:
         lineages = len(rule.held_out.lineage_scores(derived=False))
@@ -107,4 +109,5 @@ def _verdict(
         url=reading.endpoint.url,
         view=reading.view.words(bundle.task.output),
         natural=reading.natural,
+        p_value_family=judgement.p_value_family if judgement else None,
     )

@@ -27,17 +27,25 @@ _TAIL = (
     "siblings share the target's run up to a checkpoint, so that it is told from what else might have come of that "
     "checkpoint"
 )
+_TUNED = "tuned from the weights {}"
 _UNSTATED = "the owner does not state whether the target was tuned from an older model"
+
+
+def states_ancestor(bundle: FingerprintBundle) -> bool:
+    """Say whether the bundle states what the target was tuned from, or that it was tuned from nothing."""
+    training = bundle.provenance.get("training")
+    return isinstance(training, dict) and bool(training.get("ancestor"))
 
 
 def guarantee_of(bundle: FingerprintBundle) -> str:
     """Name the guarantee in one sentence's words, and what is proven of it."""
     if bundle.verifier.siblings is None:
-        return ZOO
+        named = bundle.provenance.get("ancestor")
+        return ZOO if named is None else f"{ZOO}; the target was {_TUNED.format(str(named)[:64])}, says the owner"
     training = bundle.provenance.get("training")
     told = training if isinstance(training, dict) else {}
     ancestor = told.get("ancestor")
-    how = "trained from random weights" if ancestor == "none" else f"tuned from the weights {str(ancestor)[:64]}"
+    how = "trained from random weights" if ancestor == "none" else _TUNED.format(str(ancestor)[:64])
     lineage = f"the target was {how}, says the owner"
     parts = [f"{EXACT}{_IF}", _PROVEN.get(str(told.get("status")), _CLAIMED), lineage if ancestor else _UNSTATED]
     return "; ".join([*parts, _TAIL] if told.get("checkpoint") else parts)

@@ -30,6 +30,7 @@ class Judgement:
     log10_lr: float
     log10_lr_bounds: tuple[float, float]
     p_value_siblings: float | None
+    p_value_family: float | None
     reason: str
 
 
@@ -42,7 +43,9 @@ def conformal_p_value(score: float, others: NDArray[np.float64]) -> float:
     return (1 + int((others >= score).sum())) / (len(others) + 1)
 
 
-def guard(judgement: Judgement, held_out: CalibrationScores, stranger: str | None = None) -> Judgement:
+def guard(
+    judgement: Judgement, held_out: CalibrationScores, stranger: str | None = None, *, unknown_kin: bool = False
+) -> Judgement:
     """Let a match stand only where some independent models have the target's own architecture, trained as it was.
 
     They are the ones that come near it, and what others score promises nothing of them: without them the observed rate
@@ -53,11 +56,21 @@ def guard(judgement: Judgement, held_out: CalibrationScores, stranger: str | Non
         judgement: what the figures give.
         held_out: the calibration.
         stranger: what ``stranger_in`` says of the bundle.
+        unknown_kin: whether the target was tuned from an ancestor, and there are neither siblings nor independents that
+            start from it: 14 of 14 rivals that did were accused.
     """
-    if judgement.outcome is not VerdictOutcome.MATCH or (held_out.knows_own_architecture and stranger is None):
+    known = held_out.knows_own_architecture and not unknown_kin
+    if judgement.outcome is not VerdictOutcome.MATCH or (known and stranger is None):
         return judgement
-    why = _UNKNOWN_ARCHITECTURE if stranger is None else f"{_STRANGER}: {stranger}"
+    why = _UNKNOWN_KIN if unknown_kin else _UNKNOWN_ARCHITECTURE
+    why = why if stranger is None else f"{_STRANGER}: {stranger}"
     return replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=f"{judgement.reason}, but {why}")
+
+
+def ancestor_of(bundle: FingerprintBundle) -> str | None:
+    """Return the SHA-256 of the weights that the target was tuned from; None where none are named."""
+    stated = bundle.provenance.get("ancestor")
+    return None if stated is None else str(stated)[:64]
 
 
 def stranger_in(bundle: FingerprintBundle) -> str | None:
@@ -75,6 +88,10 @@ _MOST_TOLD = 400
 _STRANGER = (
     "the target behaves like none of the independent models of its architecture, so that rivals who train as its owner "
     "does may come as near: the promised rate of false matches does not hold for them"
+)
+_UNKNOWN_KIN = (
+    "none of these independent models starts from the target's ancestor, and those that do come nearest: the promised "
+    "rate of false matches does not hold for them"
 )
 _UNKNOWN_ARCHITECTURE = (
     "none of these independent models has the target's own architecture, and those that have it come nearest: the "
@@ -95,16 +112,22 @@ def judge(
     score, rank = scored.score, scored.p_value_siblings
     p_value = conformal_p_value(score, held_out.lineage_scores(derived=False))
     p_value_derived = conformal_p_value(-score, -held_out.lineage_scores(derived=True))
+    p_value_family = None if scored.family is None else conformal_p_value(scored.family, held_out.strangers_to_family)
     outcome, reason = _JUDGEMENTS[p_value <= rates.false_match, p_value_derived <= rates.false_no_match]
     log10_lr = float(weight.weigh(score))
     objection = _objection(outcome, log10_lr, rank, rates, rules)
+    if objection is None and outcome is VerdictOutcome.MATCH:
+        objection = _usual_among_kin(score, held_out, rates)
     if objection is None and outcome is VerdictOutcome.NO_MATCH and score < held_out.lowest_independent:
         objection = _BELOW_ALL
     if objection is None and outcome is VerdictOutcome.MATCH and _far_below(score, held_out, rules):
         objection = _BELOW_DERIVED
     if objection is not None:
         outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {objection}"
-    return Judgement(outcome, score, p_value, p_value_derived, log10_lr, (weight.low, weight.high), rank, reason)
+    if outcome is VerdictOutcome.INCONCLUSIVE and p_value_family is not None and p_value_family <= rates.false_match:
+        reason = f"{FAMILY}: {reason}"
+    bounds = weight.low, weight.high
+    return Judgement(outcome, score, p_value, p_value_derived, log10_lr, bounds, rank, p_value_family, reason)
 
 
 _JUDGEMENTS = {
@@ -153,6 +176,21 @@ def _objection(
         )
     return None
 
+
+def _usual_among_kin(score: float, held_out: CalibrationScores, rates: ErrorRates) -> str | None:
+    """Say that a score is usual among independents that start from the target's ancestor; None where it is rare."""
+    kin = held_out.kin_scores
+    p_value = conformal_p_value(score, kin) if len(kin) else 0.0
+    if p_value <= rates.false_match:
+        return None
+    return (
+        "it is not rare among independent models that start from the target's ancestor, as rivals may "
+        f"(p = {p_value:.3g} among {len(kin)} of them)"
+    )
+
+
+FAMILY = "derived from the ancestor's family, whose child can't be told"
+"""What an inconclusive verdict says where the family is certain."""
 
 _BELOW_ALL = (
     "it lies below that of every independent model: an endpoint that is asked wrongly, or that does another "
@@ -235,7 +273,9 @@ class Rule:
 
     def conclude(self, scored: Scored) -> Judgement:
         """Judge a suspect: like ``judge``, and a match needs independents of the target's own architecture and make."""
-        return guard(self.judge(scored), self.held_out, stranger_in(self.bundle))
+        rivals = self.held_out.kin_scores
+        unknown_kin = self.verifier.siblings is None and ancestor_of(self.bundle) is not None and not len(rivals)
+        return guard(self.judge(scored), self.held_out, stranger_in(self.bundle), unknown_kin=unknown_kin)
 
     def judge(self, scored: Scored) -> Judgement:
         """Judge a model; behind noise an outcome has to be that of a calibration without noise, too."""

@@ -30,6 +30,8 @@ class SanityControls:
         most: so many may by chance where that share does.
         uniform: the outcome of uniform answers.
         target: the outcome of the target's own answers, seen through the suspect's view.
+        ancestor: the outcome of the answers of the public model that the target was tuned from, likewise; None where
+            there is none of the task.
     """
 
     shuffles: int
@@ -38,6 +40,7 @@ class SanityControls:
     most: int
     uniform: str
     target: str
+    ancestor: str | None = None
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -54,6 +57,8 @@ class SanityControls:
             yield "sanity control failed: uniform answers, which tell of no model, would be a match"
         if self.target == "no_match":
             yield "sanity control failed: the protected model's own answers, seen the same way, would be no match"
+        if self.ancestor == "match":
+            yield "sanity control failed: the answers of the ancestor that the target was tuned from would be a match"
 
     def __str__(self) -> str:
         """Say what was seen in one line."""
@@ -61,6 +66,7 @@ class SanityControls:
             f"{self.shuffled_matches} of {self.shuffles} shufflings match "
             f"({self.promised:.0%} may, {self.most} by chance), uniform answers: {self.uniform}, "
             f"the target's own answers: {self.target}"
+            + ("" if self.ancestor is None else f", its ancestor's: {self.ancestor}")
         )
 
 
@@ -103,6 +109,14 @@ def run_sanity_controls(
         uniform=judge(_seen(uniform, shown, view, space)),
         target=judge(_seen(reference, shown, view, space)),
     )
+
+
+def with_ancestor(
+    controls: SanityControls, ancestor: FloatArray, shown: Features, space: OutputSpace, view: OutputView, judge: Judge
+) -> SanityControls:
+    """Judge the answers of the target's ancestor, float32 of shape (N, D), as if the suspect had given them."""
+    view = replace(view, seed=view.seed + 1)
+    return replace(controls, ancestor=judge(_seen(ancestor, shown, view, space)))
 
 
 def sanity_seed(bundle_sha256: str, transcript_sha256: str) -> int:

@@ -33,6 +33,9 @@ class Verdict:
         p_value_siblings: exact p-value of "independent of the target": the share of models, the target counted among
             them, that the suspect is at least as like as the target, where the others are reruns of its training. It
             holds for any suspect, and is never finer than 1 / (siblings + 1). None without siblings.
+        p_value_family: conformal p-value of "not of the ancestor's family": the share of independent lineages that do
+            not start from the target's ancestor, the suspect counted among them, that are at least as like to it and to
+            what else was tuned from it. It never makes a match. None without an ancestor, and behind labels alone.
         log10_lr: common logarithm of the likelihood ratio, how much more probable such a score is under "derived" than
             under "independent"; None where there is no score.
         log10_lr_bounds: what the calibration can bear, at least and at most; ``log10_lr`` never leaves them.
@@ -86,6 +89,7 @@ class Verdict:
     sanity: SanityControls | None = None
     controls: BlindControls | None = None
     accounts: tuple[AccountFinding, ...] | None = None
+    p_value_family: float | None = None
 
     @property
     def p_value_match(self) -> float | None:
@@ -98,8 +102,11 @@ class Verdict:
         bounds = list(self.log10_lr_bounds) if self.log10_lr_bounds else None
         words = {"outcome": self.outcome.value, "reasons": list(self.reasons)}
         told = {**asdict(self), **words, "log10_lr_bounds": bounds}
-        # Without a request log there is no such field.
-        accounts = told.pop("accounts")
+        # Without a request log, or an ancestor, there is no such field.
+        accounts, family = told.pop("accounts"), told.pop("p_value_family")
+        if told["sanity"] is not None and told["sanity"]["ancestor"] is None:
+            del told["sanity"]["ancestor"]
+        told |= {} if family is None else {"p_value_family": family}
         return told if accounts is None else {**told, "accounts": list(accounts)}
 
     @classmethod

@@ -90,7 +90,8 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     10. First requests follow the order of the nonce up to the first trouble, and the last place is asked last.
     11. The answers fit the task.
     12. The verdict is decided anew, with the blind controls of blind-controls.json where there are any.
-    13. The sanity controls hold: shuffled and uniform answers are no match, the target's own not called independent.
+    13. The sanity controls hold: shuffled, uniform and the ancestor's answers are no match, the target's own not called
+        independent.
     14. The calibration's models are models of the task, that answer what they are asked and perform as their cards say.
     15. The blind controls do not contradict the promised rate of false matches.
     16. The positive control, if the run had one, is a match again, from its own transcript, and so are its bodies.

@@ -14,6 +14,7 @@ from torch import nn
 from metav_audit.errors import DataError
 from metav_audit.files import write_atomically
 from metav_audit.progress import Progress, silent
+from metav_audit.zoo.ancestor import load_ancestor
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import performance_on
 from metav_audit.zoo.outputs.registry import trained
@@ -43,8 +44,7 @@ def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress =
         ConfigurationError, DataError: the project, its model or its data do not fit.
     """
     workshop = open_workshop(project)
-    settings = project.settings
-    plans = plan_zoo(settings.zoo.preset, project.architectures, settings.seed, project.task.output.kind, project.rates)
+    plans = plans_of(workshop)
     _check_ready(workshop)
     make_models(workshop, plans, jobs=jobs, progress=progress)
     make_siblings(workshop, jobs=jobs, progress=progress)
@@ -52,6 +52,14 @@ def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress =
     text = json.dumps(zoo.to_json(), indent=1, sort_keys=True)
     write_atomically(project.store / "zoo.json", text.encode() + b"\n")
     return zoo
+
+
+def plans_of(workshop: Workshop) -> tuple[Plan, ...]:
+    """Lay out the zoo of a project; the errors are those of ``plan_zoo`` and ``load_ancestor``."""
+    project, ancestor = workshop.project, load_ancestor(workshop)
+    settings, kind = project.settings, project.task.output.kind
+    sha256 = None if ancestor is None else ancestor.sha256
+    return plan_zoo(settings.zoo.preset, project.architectures, settings.seed, kind, project.rates, sha256)
 
 
 def _check_ready(workshop: Workshop) -> None:
@@ -116,7 +124,7 @@ def _make_one(project: Project, plan: Plan) -> None:
     target, data = workshop.target, workshop.data
     parent = load_model(workshop, plan.parent) if plan.parent else target.network
     try:
-        model = registry.make_surrogate(plan, parent, target.network, target.task, data)
+        model = registry.make_surrogate(plan, parent, target.network, target.task, data, load_ancestor(workshop))
         performance = performance_of(model, workshop)
     except DataError:
         # One diverged training is no reason to lose the zoo: an untrained model is useless, and so left out.

@@ -1,4 +1,4 @@
-"""The built-in training program: the target's own structure, trained from random weights by stated habits."""
+"""The built-in training program: the target's structure, from random weights or its ancestor's, by stated habits."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
+from metav_audit.zoo.ancestor import Ancestor
 from metav_audit.zoo.data import LabelledData, OwnerData, performance_on
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import TARGET
@@ -64,8 +65,10 @@ class TrainingHabits(BaseModel):
             raise ConfigurationError(f"[training.habits] of the project: {first_problem(error, model=cls)}") from None
 
 
-def train_by_habits(habits: TrainingHabits, target: TargetModel, data: OwnerData, seed: int) -> nn.Module:
-    """Train the target's structure anew from random weights.
+def train_by_habits(
+    habits: TrainingHabits, target: TargetModel, data: OwnerData, seed: int, ancestor: Ancestor | None = None
+) -> nn.Module:
+    """Train the target's structure anew, from random weights or from its ancestor's.
 
     Raises:
         ConfigurationError: the habits do not suit the task.
@@ -73,13 +76,17 @@ def train_by_habits(habits: TrainingHabits, target: TargetModel, data: OwnerData
     """
     if trained(target.task.output).adversarial:
         raise ConfigurationError("the built-in program trains no generator: name a program of your own as program")
-    runs = [_one_run(habits, target, data.train, seed + run) for run in range(habits.best_of)]
+    runs = [_one_run(habits, target, data.train, seed + run, ancestor) for run in range(habits.best_of)]
     return max(runs, key=lambda model: performance_on(data.validation, model, target.task.output))
 
 
-def _one_run(habits: TrainingHabits, target: TargetModel, data: LabelledData, seed: int) -> nn.Module:
+def _one_run(
+    habits: TrainingHabits, target: TargetModel, data: LabelledData, seed: int, ancestor: Ancestor | None
+) -> nn.Module:
     task, generator = target.task, seeded(seed)
     model = fresh_model(TARGET, target.network, task, seed)
+    if ancestor is not None:
+        ancestor.put_into(model)
     loss = trained(task.output).loss()
     if habits.label_smoothing and task.output.labelled:
         loss = nn.CrossEntropyLoss(label_smoothing=habits.label_smoothing)

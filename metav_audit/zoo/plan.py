@@ -44,8 +44,9 @@ class Plan:
         seed: of all its randomness.
         settings: the recipe's settings.
         parent: the model it is made from; None where that is the target itself, or for a training from scratch.
-        from_scratch: whether it starts from no other model's weights or answers.
+        from_scratch: whether it starts from no other model's weights or answers, a public ancestor's aside.
         family: its recipe's.
+        ancestor: the SHA-256 of the ancestor's weights that it starts from; None for random ones, or a parent's.
     """
 
     lineage: str
@@ -58,11 +59,17 @@ class Plan:
     parent: Plan | None = None
     from_scratch: bool = False
     family: str = ""
+    ancestor: str | None = None
 
     @property
     def derived(self) -> bool:
         """Whether the target is among its ancestors."""
         return self.parent.derived if self.parent else not self.from_scratch
+
+    @property
+    def of_ancestor(self) -> bool:
+        """Whether the target's ancestor, not through the target, is among its own."""
+        return self.ancestor is not None or (self.parent is not None and self.parent.of_ancestor)
 
     @property
     def depth(self) -> int:
@@ -78,4 +85,5 @@ class Plan:
             "seed": self.seed,
             "settings": dict(self.settings),
             "parent": self.parent.making() if self.parent else None,
+            **({"ancestor": self.ancestor} if self.ancestor else {}),
         }

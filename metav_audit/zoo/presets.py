@@ -85,6 +85,7 @@ def plan_zoo(
     seed: int,
     kind: OutputKind = OutputKind.CLASSIFICATION,
     rates: ErrorRates = USUAL_RATES,
+    ancestor: str | None = None,
 ) -> tuple[Plan, ...]:
     """Lay out a whole zoo; the same arguments give the same plans.
 
@@ -94,6 +95,7 @@ def plan_zoo(
         seed: of every choice made here and of every model's training.
         kind: of the task, which not every recipe suits.
         rates: that verdicts will promise; the calibration split is made large enough for them.
+        ancestor: the SHA-256 of the weights that the target was tuned from: then further lineages start from them.
 
     Raises:
         ConfigurationError: the preset is unknown, or there is no architecture.
@@ -118,6 +120,8 @@ def plan_zoo(
         twins = [_twin(root, number, sizes.recipes, architectures) for number, root in enumerate(roots)]
         plans += [*itertools.chain.from_iterable(derived), *roots]
         plans += itertools.chain.from_iterable(twins[: round(len(roots) * sizes.twins[split])])
+        if ancestor is not None:
+            plans += _kin(split, sizes, architectures, seed, ancestor, rates.false_match)
     return tuple(plans + [early for plan in plans for early in _checkpoints(plan, sizes.checkpoints)])
 
 
@@ -162,6 +166,48 @@ def _twin(root: Plan, number: int, recipes: Sequence[str], architectures: Sequen
     others = [name for name in (TARGET, *architectures) if name != root.architecture]
     architecture = others[number % len(others)] if _entry(recipe)[1] else root.architecture
     return _made(root.lineage, root.split, recipe, architecture, _seed(root.seed, "twin"), root)
+
+
+OF_ANCESTOR = "tune-ancestor"
+"""How independents start from the ancestor."""
+_STUDENTS = ("distill", "extract-hard")
+"""How thieves steal who start from the ancestor."""
+_STARTS_FRESH = (*_STUDENTS, "distill-adversarial", "extract-ood")
+
+
+def _kin(
+    split: Split, sizes: Preset, architectures: Sequence[str], seed: int, ancestor: str, rate: float
+) -> Iterator[Plan]:
+    """Yield what starts from the target's ancestor: half as many independents as from random weights, and thieves.
+
+    The calibration has so many of these independents that a promise holds among them alone.
+    """
+    count = (sizes.independent[split] + 1) // 2
+    if split is Split.CALIBRATION:
+        count = max(count, math.ceil(1.2 / rate))
+    recipe = RECIPES[OF_ANCESTOR]
+    for number in range(count):
+        lineage = f"kin-{split}-{number}"
+        own_seed = _seed(seed, lineage)
+        settings, data = recipe.settings(np.random.default_rng(own_seed)), ("train", "heldout")[number % 2]
+        root = Plan(
+            lineage, split, recipe.name, TARGET, data, own_seed, settings, None, recipe.from_scratch, recipe.family,
+            ancestor,
+        )  # fmt: skip
+        yield root
+        if number < round(count * sizes.twins[split]):
+            yield from (_started(plan, ancestor) for plan in _twin(root, number, sizes.recipes, architectures))
+    students = [name for name in _STUDENTS if name in sizes.recipes]
+    for number, name in zip(range(math.ceil(sizes.derived[split] / 4)), itertools.cycle(students), strict=False):
+        lineage = f"kin-derived-{split}-{number}"
+        plan = _modified(lineage, split, RECIPES[name], TARGET, _seed(seed, lineage), None)
+        yield _started(plan, ancestor)
+
+
+def _started(plan: Plan, ancestor: str) -> Plan:
+    """Let a student of the target's own architecture start from the ancestor."""
+    starts = plan.recipe in _STARTS_FRESH and plan.architecture == TARGET
+    return replace(plan, ancestor=ancestor) if starts else plan
 
 
 _DESCENDANTS = ("fine-tune-all", "prune-tune", "distill", "retrain-last")

@@ -20,6 +20,7 @@ from torch import nn
 
 from metav_audit.errors import ConfigurationError
 from metav_audit.version import __version__
+from metav_audit.zoo.ancestor import ancestor_sha256, checkpoint_sha256, load_ancestor
 from metav_audit.zoo.architectures import call_function, import_function
 from metav_audit.zoo.habits import BUILT_IN_PROGRAM, TrainingHabits, train_by_habits
 from metav_audit.zoo.project import Workshop
@@ -41,11 +42,13 @@ def run_program(workshop: Workshop, seed: int) -> nn.Module:
         ConfigurationError: the program cannot be found.
         DataError: it fails, or its model is not built like the target.
     """
-    training = workshop.project.settings.training
+    training = workshop.project.training
     assert training is not None
+    assert training.program is not None
     with _seeded(seed):
         if training.program == BUILT_IN_PROGRAM:
-            model = train_by_habits(TrainingHabits.read(training.habits), workshop.target, workshop.data, seed)
+            habits, ancestor = TrainingHabits.read(training.habits), load_ancestor(workshop)
+            model = train_by_habits(habits, workshop.target, workshop.data, seed, ancestor)
         else:
             further = [] if training.checkpoint is None else [workshop.project.folder / training.checkpoint]
             model = call_function(training.program, _WHAT, seed, workshop.data.train, *further)
@@ -60,8 +63,9 @@ def describe_program(workshop: Workshop) -> dict[str, Any]:
     Sources are the module that the program stands in and what it imports, by name and SHA-256, as far as they are no
     installed packages; of those stand the versions.
     """
-    training = workshop.project.settings.training
+    training = workshop.project.training
     assert training is not None
+    assert training.program is not None
     sources: dict[str, str] = {}
     libraries = {_OURS: __version__, "torch": torch.__version__, "numpy": np.__version__}
     if training.program != BUILT_IN_PROGRAM:
@@ -74,25 +78,10 @@ def describe_program(workshop: Workshop) -> dict[str, Any]:
         "sources": dict(sorted(sources.items())),
         "libraries": dict(sorted(libraries.items())),
         "data_sha256": workshop.data.train.sha256(),
-        "ancestor": _weights_named(workshop, training.ancestor),
-        **({} if training.checkpoint is None else {"checkpoint": _weights_named(workshop, training.checkpoint)}),
+        "ancestor": ancestor_sha256(workshop.project),
+        **({} if training.checkpoint is None else {"checkpoint": checkpoint_sha256(workshop.project)}),
         "target_sha256": workshop.target.sha256 if training.program == BUILT_IN_PROGRAM else None,
     }
-
-
-def _weights_named(workshop: Workshop, file: str | None) -> str | None:
-    """Return the SHA-256 of a file that runs start from; "none" and None as they are."""
-    if file in (None, "none"):
-        return file
-    path = workshop.project.folder / file
-    try:
-        with path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read the weights {path} that runs start from: {error.strerror}; name the file as ancestor or "
-            'checkpoint below [training], and write ancestor = "none" where the target was trained from random weights'
-        ) from error
 
 
 @contextmanager
@@ -149,8 +138,8 @@ def _installed(path: Path) -> bool:
 
 def check_program(workshop: Workshop) -> None:
     """Raise ConfigurationError if the program cannot be found, or its siblings are too few for what is promised."""
-    training, promised = workshop.project.settings.training, workshop.project.rates.false_match
-    if training is None:
+    training, promised = workshop.project.training, workshop.project.rates.false_match
+    if training is None or training.program is None:
         return
     needed = math.ceil(1 / promised - 1e-9) - 1
     if training.siblings < needed:
@@ -169,5 +158,5 @@ def check_program(workshop: Workshop) -> None:
         raise ConfigurationError('[training] habits are those of the built-in program: write program = "built-in"')
     else:
         import_function(training.program, _WHAT)
-    for file in (training.ancestor, training.checkpoint):
-        _weights_named(workshop, file)
+    ancestor_sha256(workshop.project)
+    checkpoint_sha256(workshop.project)

@@ -97,7 +97,7 @@ def seed_of(workshop: Workshop) -> int:
     Raises:
         ConfigurationError: the project names none.
     """
-    training = workshop.project.settings.training
+    training = workshop.project.training
     if training is None or training.seed is None:
         raise ConfigurationError(
             f"no training seed is named in {workshop.project.path}: set seed below [training] to the target's own"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from metav_audit.bundle import ModelCard
@@ -37,8 +37,9 @@ class Surrogate:
         elif plan.parent:
             recipe, twin_of = f"{plan.recipe} of an independent", plan.recipe
         return ModelCard(
-            plan.lineage, plan.derived, recipe, plan.architecture, plan.data, self.performance, family, twin_of
-        )
+            plan.lineage, plan.derived, recipe, plan.architecture, plan.data, self.performance, family, twin_of,
+            plan.of_ancestor,
+        )  # fmt: skip
 
     @property
     def families(self) -> frozenset[str]:
@@ -69,7 +70,7 @@ class SurrogateZoo:
     def to_json(self) -> dict[str, Any]:
         """Describe the zoo in JSON types."""
         rows = [
-            {"address": one.address, "split": one.plan.split.value, **asdict(one.card), "seed": one.plan.seed,
+            {"address": one.address, "split": one.plan.split.value, **one.card.to_json(), "seed": one.plan.seed,
              "settings": dict(one.plan.settings)}
             for one in self.surrogates
         ]  # fmt: skip

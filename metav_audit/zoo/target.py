@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,16 @@ def _try_out(network: nn.Module, task: TaskSpec, model: str, count: int) -> None
         raise DataError(f"target model {model} gives NaN or infinite values")
 
 
+def prefix_for(form: Iterable[str], own: Iterable[str]) -> str:
+    """Return what stands before a state's names in the target's: what wraps it, or has exported it, may put a word.
+
+    >>> prefix_for(["model.0.weight", "model.0.bias"], ["0.weight", "0.bias"])
+    'model.'
+    """
+    first = next(iter(own), "")
+    return next((name.removesuffix(first) for name in form if name.endswith(first)), "")
+
+
 def in_form_of(target: TargetModel, model: nn.Module, what: str) -> nn.Module:
     """Return a model of the owner's training program in the form of the target: its structure, frozen, giving logits.
 
@@ -146,9 +157,7 @@ def in_form_of(target: TargetModel, model: nn.Module, what: str) -> nn.Module:
         DataError: it is built otherwise.
     """
     form, own = copy.deepcopy(target.network), model.state_dict()
-    # What wraps the target, or has exported it, may have put a word before all names.
-    first = next(iter(own), "")
-    prefix = next((name.removesuffix(first) for name in form.state_dict() if name.endswith(first)), "")
+    prefix = prefix_for(form.state_dict(), own)
     try:
         form.load_state_dict({prefix + name: tensor for name, tensor in own.items()})
     except RuntimeError as error:

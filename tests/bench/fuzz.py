@@ -35,8 +35,8 @@ from metav_audit.adapter import Response
 from metav_audit.audit import Grant, load_endpoints
 from metav_audit.audit.wire.hints import announced_rest, wished_pause
 from metav_audit.audit.wire.identity import explain, identify
-from metav_audit.bundle import FingerprintBundle
-from metav_audit.bundle.folder import MANIFEST, TENSORS, seal
+from metav_audit.bundle import MANIFEST, FingerprintBundle
+from metav_audit.bundle.folder import TENSORS, seal
 from metav_audit.errors import AnswerError, BundleError, ConfigurationError, MetavAuditError
 from metav_audit.evidence import custody_of, pack_folder, unpacked
 from metav_audit.verdict import AuditFolder

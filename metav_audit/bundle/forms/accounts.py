@@ -139,4 +139,4 @@ def _standard(likeness: Likeness) -> Likeness:
     return np.asarray(apart / (likeness.std(axis=1, keepdims=True) + EQUAL), dtype=np.float64)
 
 
-FORM = Form(score, rank, siblings.seen, size, by_account)
+FORM = Form(score, rank, siblings.seen, size, by_account, siblings.family_of)

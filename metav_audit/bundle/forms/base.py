@@ -50,6 +50,8 @@ class Form:
         size: of the largest array that scoring makes.
         by_account: how near models are to the target by each account's queries, and the p-values of that; None where
             the queries are no account's.
+        family: how like models are to the family of the target's ancestor, or None where nothing is known of one; None
+            where the form has no siblings.
     """
 
     score: Reader
@@ -57,6 +59,7 @@ class Form:
     seen: Callable[[Mapping[str, FloatArray], OutputView, OutputSpace], dict[str, FloatArray]] | None = None
     size: Size = as_large_as_asked
     by_account: Splitter | None = None
+    family: Callable[[Tensors, NDArray[np.float64], BoolArray], Numbers | None] | None = None
 
 
 def with_hidden_classes(values: NDArray[np.float64], mask: BoolArray) -> NDArray[np.float64]:

@@ -18,6 +18,11 @@ models by their order of training (arXiv 2510.19796) and of weights (arXiv 2502.
 The tensors: ``models``, of shape (K + 1, N, D), the target first; ``references``, (R, N, D); of classifications
 ``least``, of shape (1,): log-probabilities below it count as it, since an API shows them as 0 or leaves them out.
 Behind labels alone ``shares`` are the models' probabilities, of the shape of ``models``.
+
+Where all models start from one public ancestor, ``kin``, of shape (R,), is 1 for references that start from it, too.
+Then the family can be told beside the child: F is the cosine of the suspect's deviations and the models' mean's, both
+from the mean of the other references, in their standard deviations, held within ``CLIP``. Labels alone do not tell it:
+a good model's are the truth, and so are the family's.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ from numpy.typing import NDArray
 from metav_audit.bundle.forms.base import Form, Numbers, Tensors, sigmoid, with_hidden_classes
 from metav_audit.task import BoolArray, Features, FloatArray, OutputSpace, OutputView
 
-MODELS, REFERENCES, LEAST, SHARES = "models", "references", "least", "shares"
+MODELS, REFERENCES, LEAST, SHARES, KIN = "models", "references", "least", "shares", "kin"
 """The tensors' names."""
 
 CLIP = 3.0
@@ -112,6 +117,29 @@ def likeness_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) 
     return likeness
 
 
+def family_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> Numbers | None:
+    """Return F of M suspects, how like each is to the ancestor's family, in [-1, 1]; None where it cannot be told.
+
+    >>> rng = np.random.default_rng(0)
+    >>> models = 3 + rng.normal(size=(20, 16, 1))
+    >>> tensors = {"models": models, "references": rng.normal(size=(5, 16, 1)), "kin": np.zeros(5)}
+    >>> family_of(tensors, np.stack([models[7], rng.normal(size=(16, 1))]), np.ones((2, 16, 1), bool)).round(1).tolist()
+    [1.0, -0.4]
+    """
+    if KIN not in tensors or SHARES in tensors:
+        return None
+    answers = with_hidden_classes(values, mask) if LEAST in tensors else np.where(mask, values, 0.0)
+    models, others = tensors[MODELS], tensors[REFERENCES][tensors[KIN] == 0]
+    if LEAST in tensors:
+        models, others, answers = (np.maximum(each, tensors[LEAST]) for each in (models, others, answers))
+    likeness = np.zeros(len(values))
+    for rows, suspects in _alike(np.asarray(mask.any(axis=2))):
+        seen_as = _deviations(others[:, rows], plain=False)
+        own = seen_as(models[:, rows]).mean(axis=0, keepdims=True)
+        likeness[suspects] = (_unit(seen_as(answers[suspects][:, rows])) @ _unit(own).T)[:, 0]
+    return likeness
+
+
 def _deviations(models: NDArray[np.float64], *, plain: bool) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """Return what takes answers of shape (S, n, D) as deviations from the models', of shape (S, n D)."""
     mean, spread = models.mean(axis=0), models.std(axis=0)
@@ -146,4 +174,4 @@ def _shown(tensor: FloatArray, view: OutputView, space: OutputSpace) -> FloatArr
     return with_hidden_classes(shown.values.astype(np.float64), shown.mask).astype(np.float32)
 
 
-FORM = Form(score, rank, seen, size)
+FORM = Form(score, rank, seen, size, family=family_of)

@@ -34,6 +34,8 @@ class Materials:
         seed: of all chance.
         progress: told of every step.
         owners: where the starts are inputs of the request log, the number of each one's account.
+        kin: of each independent model of the zoo, whether it starts from the target's ancestor; empty where no ancestor
+            is named.
     """
 
     zoo: Zoo
@@ -44,6 +46,7 @@ class Materials:
     seed: int
     progress: Progress
     owners: Sequence[int] = ()
+    kin: Sequence[bool] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,8 @@ def sibling_tensors(given: Materials, inputs: Inputs) -> dict[str, FloatArray]:
         "models": features_of_all(models, inputs, task.output),
         "references": np.concatenate([networks, *(predict(inputs)[None] for predict in given.learners)]),
     }
+    if given.kin:
+        tensors["kin"] = np.array([*given.kin, *[False] * len(given.learners)], dtype=np.float32)
     if task.output.labelled:
         tensors["least"] = np.log(np.array([LEAST], dtype=np.float32))
     return tensors

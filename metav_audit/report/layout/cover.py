@@ -7,7 +7,7 @@ from metav_audit.report.document import Cover
 from metav_audit.report.layout.values import moment, number, p_share, p_value, ratio, short_hashes
 from metav_audit.report.model import EvidenceReport
 from metav_audit.report.text import shorten
-from metav_audit.report.wording import EVASION
+from metav_audit.report.wording import EVASION, FAMILY
 from metav_audit.transcript import Campaign
 from metav_audit.verdict import Verdict, VerdictOutcome
 
@@ -81,6 +81,7 @@ def _figures(report: EvidenceReport) -> tuple[tuple[str, str, str], ...]:
             f"{verdict.false_no_match_rate:g}",
         ),
         *_among_siblings(verdict),
+        *_of_family(verdict),
         (
             f"{verdict.answered} of {verdict.queries}",
             "queries answered",
@@ -95,6 +96,12 @@ def _among_siblings(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
     share = p_share(verdict.p_value_siblings, verdict.siblings)
     words = f"{share}; exact for any suspect; a match needs {verdict.false_match_rate:g} or less"
     return ((p_value(verdict.p_value_siblings), "p among siblings", words),)
+
+
+def _of_family(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
+    if verdict.p_value_family is None:
+        return ()
+    return ((p_value(verdict.p_value_family), "p if not of the family", FAMILY),)
 
 
 def _among(campaign: Campaign, verdict: Verdict) -> str:

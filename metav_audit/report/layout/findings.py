@@ -9,6 +9,7 @@ from metav_audit.report.document import Section
 from metav_audit.report.layout.values import DASH, number, p_share, p_value, percents, ratio
 from metav_audit.report.model import EvidenceReport, Spelling, Stratum
 from metav_audit.report.text import shorten
+from metav_audit.report.wording import FAMILY
 from metav_audit.task import OutputKind
 
 SCORES = "scores.svg"
@@ -76,6 +77,8 @@ def _figures(report: EvidenceReport) -> Iterator[tuple[str, str, str]]:
             f"{p_value(verdict.p_value_siblings)} ({p_share(verdict.p_value_siblings, verdict.siblings)})",
             f"a match needs {match} or less; exact for any suspect",
         )
+    if verdict.p_value_family is not None:
+        yield "p if not of the family", p_value(verdict.p_value_family), FAMILY
     yield "Rare among independents", _beyond("above", independent), f"scores for which the first p is {match} or less"
     yield "Rare among derived", _beyond("below", derived), f"scores for which the second p is {no_match} or less"
     yield (

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metav_audit.errors import ConfigurationError
 from metav_audit.task import OutputKind, TaskSpec
 from metav_audit.zoo import training
+from metav_audit.zoo.ancestor import Ancestor
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import LabelledData
 from metav_audit.zoo.generative import descend_against
@@ -68,7 +70,7 @@ class Recipe:
         make: carries out a plan.
         draws: what its maker chooses beside the usual habits, in the order in which it is drawn.
         habits: how its maker trains; None where nothing is trained.
-        from_scratch: whether it starts from no other model.
+        from_scratch: whether it starts from no other model, a public ancestor aside.
         other_architecture: whether the model has another architecture than its parent wherever it stands in a preset;
             a preset asks the same of any other student by "-other" behind its name.
         suits: kinds of output that it makes sense for.
@@ -118,6 +120,7 @@ class Bench:
         parent: the parent's model; the target for a plan without a parent.
         target: whose structure the architecture "target" stands for.
         hardens: whether models are trained on adversarial inputs.
+        ancestor: the public model that some plans start from; None without one.
     """
 
     plan: Plan
@@ -126,6 +129,7 @@ class Bench:
     parent: nn.Module
     target: nn.Module
     hardens: bool = False
+    ancestor: Ancestor | None = None
 
     @property
     def pairs(self) -> tuple[Tensor, Tensor]:
@@ -143,8 +147,17 @@ class Bench:
         return seeded(self.plan.seed)
 
     def fresh(self) -> nn.Module:
-        """Build a model of the plan's architecture with random weights."""
-        return fresh_model(self.plan.architecture, self.target, self.task, self.plan.seed)
+        """Build a model of the plan's architecture with random weights, or the ancestor's where the plan says so.
+
+        Raises:
+            ConfigurationError: the plan starts from an ancestor, and there is none.
+        """
+        model = fresh_model(self.plan.architecture, self.target, self.task, self.plan.seed)
+        if self.plan.ancestor is None:
+            return model
+        if self.ancestor is None:
+            raise ConfigurationError("this zoo's plans start from an ancestor: name its weights below [training]")
+        return self.ancestor.put_into(model)
 
     def copy(self) -> nn.Module:
         """Copy the parent."""

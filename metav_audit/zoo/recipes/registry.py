@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from metav_audit.task import TaskSpec
+from metav_audit.zoo.ancestor import Ancestor
 from metav_audit.zoo.data import LabelledData, OwnerData
 from metav_audit.zoo.plan import Plan
 from metav_audit.zoo.recipes import (
@@ -30,6 +31,7 @@ from metav_audit.zoo.recipes import (
     retrain_all,
     retrain_last,
     train,
+    tune_ancestor,
 )
 from metav_audit.zoo.recipes.base import Bench, Recipe
 from metav_audit.zoo.training import seeded
@@ -42,6 +44,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         each.RECIPE.name: each.RECIPE
         for each in (
             train,
+            tune_ancestor,
             adversarial_train,
             fine_tune_all,
             fine_tune_last,
@@ -65,7 +68,14 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 """Recipes by name."""
 
 
-def make_surrogate(plan: Plan, parent: nn.Module, target: nn.Module, task: TaskSpec, data: OwnerData) -> nn.Module:
+def make_surrogate(
+    plan: Plan,
+    parent: nn.Module,
+    target: nn.Module,
+    task: TaskSpec,
+    data: OwnerData,
+    ancestor: Ancestor | None = None,
+) -> nn.Module:
     """Carry out one plan; deterministic for one torch thread.
 
     Args:
@@ -74,11 +84,13 @@ def make_surrogate(plan: Plan, parent: nn.Module, target: nn.Module, task: TaskS
         target: the target, whose structure "target" stands for.
         task: the task of all of them.
         data: the owner's data.
+        ancestor: of the target, which some plans start from.
 
     Raises:
+        ConfigurationError: the plan starts from an ancestor, and there is none.
         DataError: the training diverged.
     """
-    bench = Bench(plan, task, _sample(plan, data), parent, target)
+    bench = Bench(plan, task, _sample(plan, data), parent, target, ancestor=ancestor)
     return RECIPES[plan.recipe].make(bench)
 
 
