@@ -67,7 +67,7 @@ def test_another_last_layer_stays_behind(tmp_path):
 @pytest.mark.parametrize(
     ("state", "error", "said"),
     [
-        (None, ConfigurationError, r"cannot read the ancestor's weights .*ancestor = \"none\""),
+        (None, ConfigurationError, r"cannot read the weights .*ancestor = \"none\""),
         ({**weights(), "4.weight": torch.zeros(8, 96)}, DataError, r"lack '4.weight' in its shape, \(16, 96\)"),
         ({name: each for name, each in weights().items() if name != "0.bias"}, DataError, "lack '0.bias'"),
         ({"other": torch.zeros(2)}, DataError, "only the last layer may be another"),
