@@ -18,6 +18,7 @@ from metav_audit.bundle.schedule import (
     Schedule,
     asked_inputs,
     planned_places,
+    usual_looks,
 )
 from metav_audit.bundle.target_bits import (
     FITPRINT,
@@ -70,4 +71,5 @@ __all__ = [
     "nonce_of",
     "planned_places",
     "target_bits",
+    "usual_looks",
 ]

@@ -13,6 +13,7 @@ from metav_audit.statistics.error_rates import (
     rare_boundary,
     tolerance_limit,
 )
+from metav_audit.statistics.looks import place_over, quota_of
 from metav_audit.statistics.plots import (
     DERIVED,
     INDEPENDENT,
@@ -65,6 +66,8 @@ __all__ = [
     "mean_interval",
     "most_by_chance",
     "pav_plot",
+    "place_over",
+    "quota_of",
     "rare_boundary",
     "ratio_text",
     "robustness_plot",

@@ -55,12 +55,16 @@ class CalibrationScores:
         Models of one lineage are no independent witnesses, so each lineage counts once, by the member that speaks
         most against the verdict that the side guards.
         """
-        by_lineage: dict[str, float] = {}
+        return np.sort(self.by_lineage(derived))
+
+    def by_lineage(self, derived: bool) -> NDArray[np.float64]:
+        """Return what ``lineage_scores`` does, in the order of the lineages' first models."""
+        found: dict[str, float] = {}
         worst = min if derived else max
         for card, score in zip(self.models, self.scores.tolist(), strict=True):
             if card.derived == derived:
-                by_lineage[card.lineage] = worst(score, by_lineage.get(card.lineage, score))
-        return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
+                found[card.lineage] = worst(score, found.get(card.lineage, score))
+        return np.array(list(found.values()), dtype=np.float64)
 
     @property
     def lowest_independent(self) -> float:

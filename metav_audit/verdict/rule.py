@@ -82,8 +82,17 @@ _UNKNOWN_ARCHITECTURE = (
 )
 
 
+PValues = tuple[float, float]
+"""Of "independent of the target" and of "derived from it"."""
+
+
 def judge(
-    scored: Scored, held_out: CalibrationScores, rates: ErrorRates, weight: WeightTable, rules: Rules = RULES
+    scored: Scored,
+    held_out: CalibrationScores,
+    rates: ErrorRates,
+    weight: WeightTable,
+    rules: Rules = RULES,
+    p_values: PValues | None = None,
 ) -> Judgement:
     """Judge one model: a match is rare among independents and usual among derived models; a no-match the reverse.
 
@@ -91,10 +100,13 @@ def judge(
     Where the target has siblings, a match is rare among
     them, too, for this suspect, and a no-match is usual. Either stands only where the likelihood ratio supports the
     same proposition, and strongly enough: what one figure says and another does not is no conclusion.
+    ``p_values`` stand in for those of the score alone, where there were several looks.
     """
     score, rank = scored.score, scored.p_value_siblings
-    p_value = conformal_p_value(score, held_out.lineage_scores(derived=False))
-    p_value_derived = conformal_p_value(-score, -held_out.lineage_scores(derived=True))
+    p_value, p_value_derived = p_values or (
+        conformal_p_value(score, held_out.lineage_scores(derived=False)),
+        conformal_p_value(-score, -held_out.lineage_scores(derived=True)),
+    )
     outcome, reason = _JUDGEMENTS[p_value <= rates.false_match, p_value_derived <= rates.false_no_match]
     log10_lr = float(weight.weigh(score))
     objection = _objection(outcome, log10_lr, rank, rates, rules)
@@ -239,15 +251,28 @@ class Rule:
 
     def judge(self, scored: Scored) -> Judgement:
         """Judge a model; behind noise an outcome has to be that of a calibration without noise, too."""
-        judgement = judge(scored, self.held_out, self.bundle.rates, self.weight, self.rules)
-        if self.still is None or self.still.judge(scored).outcome is judgement.outcome:
-            return judgement
-        reason = f"{judgement.reason}, but not so beside calibration models without the noise"
-        return replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=reason)
+        judgement = self.judge_plainly(scored)
+        return judgement if self.still is None else agreed(judgement, self.still.judge(scored))
+
+    def judge_plainly(self, scored: Scored, p_values: PValues | None = None) -> Judgement:
+        """Judge a model beside this calibration alone; see ``judge``."""
+        return judge(scored, self.held_out, self.bundle.rates, self.weight, self.rules, p_values)
+
+    def weighed(self, shown: Features) -> Judgement:
+        """Judge a suspect's answers; see ``conclude``."""
+        return self.conclude(self.score(shown))
 
     def __call__(self, shown: Features) -> str:
         """Return the outcome of one control's answers; what blunts matches must not blunt the controls."""
         return self.judge(self.score(shown)).outcome
+
+
+def agreed(judgement: Judgement, still: Judgement) -> Judgement:
+    """Let an outcome stand where it is that of the calibration without noise, too."""
+    if still.outcome is judgement.outcome:
+        return judgement
+    reason = f"{judgement.reason}, but not so beside calibration models without the noise"
+    return replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=reason)
 
 
 def check_table(bundle: FingerprintBundle, fitted: WeightTable, rules: Rules = RULES) -> None:
