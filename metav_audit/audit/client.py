@@ -128,6 +128,7 @@ def subject_of(
 ) -> Subject:
     """Say what a transcript of this audit is about."""
     looks = usual_looks(len(bundle.inputs)) if stop_early else ()
+    looks = looks if len(looks) > 1 else ()  # So few queries are all asked anyway.
     software, places = f"metav-audit {__version__}", planned_places(bundle)
     commitment = None if bundle.commitment is None else hashlib.sha256(bundle.commitment).hexdigest()
     return Subject(bundle.sha256, endpoint.record(), software, places, endpoint.operator, commitment, campaign, looks)

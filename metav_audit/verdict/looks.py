@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from metav_audit.bundle import FingerprintBundle, MetaVerifier
 from metav_audit.statistics import log_odds, place_over, quota_of
-from metav_audit.task import BoolArray, Features
+from metav_audit.task import BoolArray, Features, OutputView
 from metav_audit.verdict.calibration import CalibrationScores, Scored
 from metav_audit.verdict.reading import Reading
 from metav_audit.verdict.rule import Judgement, PValues, Rule, agreed, guard, stranger_in
@@ -29,14 +29,20 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """One look: the queries answered up to it, and the rule by these."""
+class Look:
+    """One look.
+
+    Attributes:
+        answered: the queries answered up to it, bool of shape (N,).
+        rule: the rule by these.
+    """
 
     answered: BoolArray
     rule: Rule
 
     @property
     def still(self) -> Rule:
+        """The rule without noise on the calibration."""
         return self.rule.still or self.rule
 
 
@@ -57,14 +63,14 @@ class OverLooks:
         last: whether that was the last look of all.
     """
 
-    looks: tuple[_Look, ...]
+    looks: tuple[Look, ...]
     last: bool
 
     @classmethod
     def of(cls, bundle: FingerprintBundle, reading: Reading, rules: Rules = RULES) -> Self:
         """Return the rule for a suspect that was read; for the errors see ``Rule.through``."""
         taken = [*(each for each in reading.earlier if each.enough), reading]
-        looks = tuple(_Look(each.shown.answered, Rule.of(bundle, each, rules)) for each in taken)
+        looks = tuple(Look(each.shown.answered, Rule.of(bundle, each, rules)) for each in taken)
         return cls(looks, reading.looks is None or not reading.looks.early)
 
     @property
@@ -76,6 +82,11 @@ class OverLooks:
     def verifier(self) -> MetaVerifier:
         """The bundle's, for suspects that are seen so."""
         return self._now.verifier
+
+    @classmethod
+    def through(cls, bundle: FingerprintBundle, view: OutputView, answered: Sequence[BoolArray], *, last: bool) -> Self:
+        """Return the rule for a suspect seen through a view that answered so many queries up to each look."""
+        return cls(tuple(Look(each, Rule.through(bundle, view, each)) for each in answered), last)
 
     def weighed(self, shown: Features) -> Judgement:
         """Judge a suspect's answers at the last look taken."""
@@ -111,7 +122,7 @@ class OverLooks:
         judgement = self._beside(seen, lambda each: each.rule)
         return judgement if look.rule.still is None else agreed(judgement, self._beside(seen, lambda each: each.still))
 
-    def _beside(self, seen: Sequence[_Seen], rule_of: Callable[[_Look], Rule]) -> Judgement:
+    def _beside(self, seen: Sequence[_Seen], rule_of: Callable[[Look], Rule]) -> Judgement:
         """Judge beside one calibration at each look."""
         rules = [rule_of(look) for look in self.looks[: len(seen)]]
         last = self.last and len(seen) == len(self.looks)

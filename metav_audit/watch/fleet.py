@@ -165,6 +165,7 @@ class FleetFile(_Table):
         default=None, description="where archives go: a folder, or an fsspec address like s3://"
     )
     timezone: str = Field(default="UTC", description="of quiet hours")
+    stop_early: bool = Field(default=True, description="whether an audit ends at the first look that is clear")
     tries: int = Field(default=3, ge=1, le=100, description="runs that try one audit before it has failed")
     retry: Span = Field(default=3600.0, ge=0, le=31 * 86400, description="time before an audit is tried again")
     lost_after: int = Field(default=2, ge=1, le=100, description="failed audits in a row that make an endpoint lost")

@@ -87,7 +87,7 @@ def watch_once(
     # 1.
     channels = open_channels(fleet, grant, environment, hands.write)
     teller = Teller(kinds_of(fleet))
-    auditor = Auditor(opened, fleet.place(fleet.file.evidence), hands.sealer, paper)
+    auditor = Auditor(opened, fleet.place(fleet.file.evidence), hands.sealer, fleet.file.stop_early, paper)
     with open_history(fleet.file.database, fleet.path.parent, environment) as history:
         before = _last_event(history)
         for name, why in opened.outdated.items():
