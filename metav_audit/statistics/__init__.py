@@ -6,6 +6,7 @@ from metav_audit.statistics.coins import DRAWS, coin_gains, coin_test
 from metav_audit.statistics.cost import cllr, cllr_min
 from metav_audit.statistics.error_rates import (
     CONFIDENCE,
+    benjamini_hochberg,
     clopper_pearson,
     conformal_tail,
     holm,
@@ -53,6 +54,7 @@ __all__ = [
     "Scores",
     "WeightTable",
     "aruc",
+    "benjamini_hochberg",
     "cllr",
     "cllr_min",
     "clopper_pearson",

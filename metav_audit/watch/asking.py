@@ -16,7 +16,8 @@ from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
 from metav_audit.transcript import replay_file
 from metav_audit.verdict import TRANSCRIPT, AuditFolder
 from metav_audit.watch.budgets import price_of
-from metav_audit.watch.claims import Claim, Plan
+from metav_audit.watch.claims import Claim
+from metav_audit.watch.enrolment import Plan
 from metav_audit.watch.fleet import Fleet, WatchTable, budgets_of, quiet_of
 from metav_audit.watch.sighting import Sighting
 
@@ -42,6 +43,11 @@ class Opened:
     sources: Mapping[str, Path]
     bundles: Mapping[str, FingerprintBundle]
     outdated: Mapping[str, str]
+
+    @property
+    def unreadable(self) -> frozenset[str]:
+        """The bundles that cannot be read."""
+        return frozenset(self.outdated.keys() - self.bundles.keys())
 
 
 def open_fleet(fleet: Fleet, grant: Grant, today: date) -> Opened:
