@@ -102,6 +102,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     progress: Callable[[Progress], None] | None = None,
     grant: Grant = Grant(),  # noqa: B008 - it is frozen
     earlier: int | None = None,
+    stop_early: bool = False,
 ) -> Casework:
     """Audit endpoints side by side, each into ``out/NAME``: ask, decide, seal, report, list the hashes.
 
@@ -130,6 +131,8 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         grant: what of this machine an endpoint file of blind controls may take, as a third party's.
         earlier: audits with the bundle that were begun before, as each audit's first record says; those in ``out`` if
             None.
+        stop_early: whether each audit takes several looks and ends at the first that is clear: fewer queries, and the
+            same promise over all looks.
 
     Raises:
         ConfigurationError: a budget is too small, a variable is not set (SecretError), a folder cannot be written or
@@ -139,7 +142,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     # 1.
     endpoints = [each.signed_by(sealer.key.public.key_id) if sealer else each for each in _ordered(endpoints, control)]
     for endpoint in endpoints:
-        prepare_folder(bundle, endpoint, AuditFolder(out / endpoint.name))
+        prepare_folder(bundle, endpoint, AuditFolder(out / endpoint.name), stop_early=stop_early)
     # 2.
     if blind is not None:
         signed = _signed_for(blind)
@@ -155,8 +158,9 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
         earlier = earlier_audits(out, bundle, [out / endpoint.name for endpoint in endpoints])
     campaign = Campaign(len(endpoints) - (control is not None) or 1, earlier)
     audit_side_by_side(
-        bundle, endpoints, out, parallel=parallel, finish=desk.take, progress=progress, campaign=campaign
-    )
+        bundle, endpoints, out, parallel=parallel, finish=desk.take, progress=progress, campaign=campaign,
+        stop_early=stop_early,
+    )  # fmt: skip
     # 4.
     if len(desk.results) > 1:
         write_summary([result.entry for result in desk.results], out, paper=paper)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metav_audit.audit.blind import control_endpoints, control_names, gather_controls, put_controls, signed_beside
-from metav_audit.audit.client import Progress, audit_endpoint, audit_endpoint_async
+from metav_audit.audit.client import audit_endpoint, audit_endpoint_async
 from metav_audit.audit.control import control_record, with_control
 from metav_audit.audit.endpoint.file import Endpoint, Operator, load_endpoints, load_operator
 from metav_audit.audit.endpoint.grant import Grant
@@ -12,6 +12,7 @@ from metav_audit.audit.endpoint.secrets import fill_in, variables_in
 from metav_audit.audit.endpoint.tables import table_lines
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, earlier_audits, prepare_folder
+from metav_audit.audit.run import Progress
 from metav_audit.audit.wire.posting import host_to_post_to, post
 from metav_audit.audit.wire.stamping import post_time_stamp_query
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from metav_audit.audit.client import ProgressCallback
 from metav_audit.audit.endpoint.file import Endpoint, load_endpoints
 from metav_audit.audit.endpoint.grant import NOTHING, Grant
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import prepare_folder
+from metav_audit.audit.run import ProgressCallback
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.files import read_regular, strict_json, write_atomically

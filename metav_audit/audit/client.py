@@ -7,71 +7,40 @@ import hashlib
 import os
 import random
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
 
-from metav_audit.audit.asking import Asker, Queries, Surroundings
-from metav_audit.audit.endpoint.credentials.base import RenewalError
+from metav_audit.audit.asking import Asker, Surroundings
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.endpoint.grant import SCHEME
 from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject, check_resumable, draw_nonce, stamp
-from metav_audit.audit.order import (
-    Failure,
-    answered_before,
-    bring_forward,
-    closing_batches,
-    open_batches,
-    shows_anything,
-)
-from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
-from metav_audit.audit.pace.pacing import GivenUpError, Hosts, Sleep
-from metav_audit.audit.pace.retries import RefusedError, StuckError
+from metav_audit.audit.pace.pacing import Hosts, Sleep
+from metav_audit.audit.run import ProgressCallback, Run
 from metav_audit.audit.wire.local import LocalTransport
 from metav_audit.audit.wire.tls import open_tls
 from metav_audit.audit.wire.transport import Transport
-from metav_audit.bundle import CLOSING, FingerprintBundle, Questions, Schedule, asked_inputs, planned_places
-from metav_audit.errors import AnswerError, ConfigurationError, RemoteError
-from metav_audit.transcript import Campaign, Finished, Resumed, Transcript, Unanswered
-from metav_audit.verdict import calibration_scores, check_table, first_look
+from metav_audit.bundle import (
+    FingerprintBundle,
+    Questions,
+    asked_inputs,
+    planned_places,
+    usual_looks,
+)
+from metav_audit.errors import ConfigurationError
+from metav_audit.transcript import Campaign, Finished, Resumed, Transcript
+from metav_audit.verdict import (
+    AuditFolder,
+    VerdictOutcome,
+    calibration_scores,
+    check_table,
+    conclude,
+)
 from metav_audit.version import __version__
-
-PATIENCE = 2
-"""After so many failed batches in a row what was answered before is asked: is it the input, or the endpoint?"""
-
-MOST_FAILURES = 8
-"""So many failed batches in a row end a run, whatever they asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an audit has come.
-
-    Attributes:
-        endpoint: the endpoint's name.
-        queries: what is to be asked: the fingerprint, and what stands between its queries.
-        answered: how much of it was answered.
-        requests: requests sent, retries and earlier runs included.
-        retries: requests of this run that asked something again.
-        note: a sentence on what just happened, or empty.
-        final: whether the note is worth reading after the audit.
-    """
-
-    endpoint: str
-    queries: int
-    answered: int
-    requests: int
-    retries: int = 0
-    note: str = ""
-    final: bool = False
-
-
-ProgressCallback = Callable[[Progress], None]
 
 
 def audit_endpoint(  # noqa: PLR0913 - what the world gives is an argument
@@ -123,15 +92,16 @@ async def audit_endpoint_async(
     progress: ProgressCallback | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     campaign: Campaign | None = None,
+    stop_early: bool = False,
 ) -> Transcript:
     """Do what ``audit_endpoint`` does, within a running event loop."""
     # 1. Whatever can be wrong on this side is found before anything is sent.
-    secrets = check_ready(bundle, endpoint, folder)
-    subject = subject_of(bundle, endpoint, campaign)
+    secrets = check_ready(bundle, endpoint, folder, stop_early=stop_early)
+    subject = subject_of(bundle, endpoint, campaign, stop_early=stop_early)
     # 2. The way out opens, and then the journal, new or where it stopped.
     async with _way_out(endpoint, secrets, transport) as way_out:
         with Journal(folder, subject, lambda: stamp(world.now()), secrets, world.draw) as journal:
-            run = _Run(bundle, endpoint, journal, world, progress)
+            run = Run(bundle, endpoint, journal, world, progress, partial(_is_clear, bundle, journal, folder))
             if journal.transcript.finished:
                 run.say("finished earlier, nothing was asked again", final=True)
                 return journal.transcript
@@ -146,14 +116,25 @@ async def audit_endpoint_async(
             return journal.transcript
 
 
-def subject_of(bundle: Questions, endpoint: Endpoint, campaign: Campaign | None = None) -> Subject:
+def _is_clear(bundle: Questions, journal: Journal, folder: Path) -> bool:
+    """Say whether the answers so far bear a verdict, with the folder's blind controls if there are any."""
+    assert isinstance(bundle, FingerprintBundle)
+    verdict = conclude(bundle, journal.transcript, AuditFolder(folder).controls()).verdict
+    return verdict.outcome is not VerdictOutcome.INCONCLUSIVE
+
+
+def subject_of(
+    bundle: Questions, endpoint: Endpoint, campaign: Campaign | None = None, *, stop_early: bool = False
+) -> Subject:
     """Say what a transcript of this audit is about."""
+    looks = usual_looks(len(bundle.inputs)) if stop_early else ()
+    looks = looks if len(looks) > 1 else ()  # So few queries are all asked anyway.
     software, places = f"metav-audit {__version__}", planned_places(bundle)
     commitment = None if bundle.commitment is None else hashlib.sha256(bundle.commitment).hexdigest()
-    return Subject(bundle.sha256, endpoint.record(), software, places, endpoint.operator, commitment, campaign)
+    return Subject(bundle.sha256, endpoint.record(), software, places, endpoint.operator, commitment, campaign, looks)
 
 
-def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
+def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path, *, stop_early: bool = False) -> Secrets:
     """Check all that can be checked without sending or writing anything; return the endpoint's secrets.
 
     Raises:
@@ -178,7 +159,7 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path) -> Secrets:
             "requests that the fingerprint, and what is asked between its queries, need: raise it, or send larger "
             "batches (batch = ...)"
         )
-    check_resumable(folder, subject_of(bundle, endpoint))
+    check_resumable(folder, subject_of(bundle, endpoint, stop_early=stop_early))
     return secrets
 
 
@@ -188,133 +169,3 @@ def _way_out(
     if endpoint.url.startswith(SCHEME):
         return LocalTransport(endpoint.url, endpoint.limits)
     return Transport(endpoint.url, endpoint.limits, inner, endpoint.way, endpoint.password(secrets))
-
-
-class _Run:
-    """One run over the open batches of one audit."""
-
-    def __init__(
-        self,
-        bundle: Questions,
-        endpoint: Endpoint,
-        journal: Journal,
-        world: Surroundings,
-        progress: ProgressCallback | None,
-    ) -> None:
-        so_far = journal.transcript
-        self.schedule = Schedule.for_bundle(bundle, so_far.nonce)
-        self._bundle, self._endpoint, self._journal, self._progress = bundle, endpoint, journal, progress
-        self._queries = len(so_far.exchanges)
-        self._done = {each.query for each in so_far.exchanges if each.answer is not None}
-        self._waiting = deque(open_batches(so_far, self.schedule, endpoint.batch_of(self._queries)))
-        self._last = deque(closing_batches(so_far, self.schedule))
-        bring_forward(self._waiting, self._last, self.schedule, self._done)
-        # Failures since the last success. They count only once the endpoint is seen alive after them.
-        self._failed: list[Failure] = []
-        self._asked_again: set[int] = set()
-        self._heard = False
-        ceiling, limits = endpoint.budget(self._queries), endpoint.limits
-        # Whatever happens before, what closes the audit can still be paid for: it vouches for what came.
-        kept = Reserve(CLOSING * endpoint.adapter.steps, min(limits.wall_s / 4, CLOSING * limits.total_s))
-        self.budget = QueryBudget(ceiling, limits.wall_s, world.clock, so_far.requests, kept)
-
-    async def ask_all(self, asker: Asker) -> None:
-        """Ask one batch at a time until one is answered, then the rest side by side, and at last what closes the audit.
-
-        So an endpoint whose answers do not fit costs one request, two where it takes batches, and one that is down few.
-        """
-        self.say()
-        while self._waiting and not self._heard:
-            await self._settle(asker, self._waiting.popleft())
-        if self._heard:
-            self.say(f"{first_look(self._journal.transcript, self._bundle.task.output)}; {self._outlook(asker)}")
-        await self._ask_side_by_side(asker)
-        # What failed last gets its second chance, too.
-        self._sort_out()
-        await self._ask_side_by_side(asker)
-        self.budget.release()
-        # Nothing vouches for what came last if this is not answered: it is worth a second try.
-        for _ in range(2):
-            self._waiting, self._last = self._last, deque()
-            while self._waiting:
-                await self._settle(asker, self._waiting.popleft())
-            self._sort_out()
-            self._last.extend(self._waiting)
-        self._asked_again.update(range(self._queries))
-        self._sort_out()
-        if len(self._done) < self._queries:
-            self.say(f"{self._queries - len(self._done)} of {self._queries} inputs stay unanswered", final=True)
-
-    def _outlook(self, asker: Asker) -> str:
-        batches = len(self._waiting)
-        seconds = batches * asker.quickest_s / min(self._endpoint.limits.concurrency, max(batches, 1))
-        return f"an answer took {1000 * asker.quickest_s:.3g} ms, so about {max(seconds, 1):.0f} s to go"
-
-    def say(self, note: str = "", *, final: bool = False) -> None:
-        """Tell how far the audit has come."""
-        if self._progress is not None:
-            name, spent, again = self._endpoint.name, self.budget.spent, self.budget.retries
-            self._progress(Progress(name, self._queries, len(self._done), spent, again, note, final))
-
-    async def _ask_side_by_side(self, asker: Asker) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._endpoint.limits.concurrency, len(self._waiting))):
-                    group.create_task(self._work(asker))
-        except BaseExceptionGroup as several:
-            # Any one of them ends the run; the others were cancelled for it.
-            raise several.exceptions[0] from None
-
-    async def _work(self, asker: Asker) -> None:
-        while self._waiting:
-            await self._settle(asker, self._waiting.popleft())
-
-    async def _settle(self, asker: Asker, queries: Queries) -> None:
-        """Ask one batch and take it as it comes."""
-        try:
-            await asker.ask(queries)
-        except BudgetSpentError as spent:
-            self._give_up(queries, str(spent))
-        except (AnswerError, RemoteError) as error:
-            self._fail(queries, error)
-        else:
-            self._done.update(queries)
-            self._heard = self._heard or shows_anything(self._journal.transcript, self._endpoint.name)
-            self._sort_out()
-            self.say()
-
-    def _fail(self, queries: Queries, error: AnswerError | RemoteError) -> None:
-        where, alone = f"endpoint {self._endpoint.name}", len(queries) == 1
-        # What no input can be to blame for, such as refused credentials, ends a run that has heard nothing.
-        nothing_to_blame = not isinstance(error, AnswerError | StuckError | RefusedError)
-        hopeless = (alone and not self._done) or (nothing_to_blame and not self._heard)
-        if isinstance(error, GivenUpError | RenewalError) or hopeless:
-            raise type(error)(f"{where}: {error}") from error
-        self.say(str(error))
-        if not self._done:
-            # One input that the server does not take spoils its batch; its first alone says whether it answers at all.
-            self._waiting.extendleft([queries[1:], queries[:1]])
-            return
-        known = answered_before(queries, self.schedule, self._done)
-        self._failed.append(Failure(queries, str(error), isinstance(error, AnswerError | StuckError)))
-        if len(self._failed) > (PATIENCE if known else MOST_FAILURES + self._endpoint.limits.concurrency):
-            raise RemoteError(f"{where}: {len(self._failed)} requests in a row failed; the last: {error}") from error
-        if len(self._failed) == PATIENCE:
-            bring_forward(self._waiting, self._last, self.schedule, self._done)
-
-    def _sort_out(self) -> None:
-        """Put queries that may still be answered behind all others, once and one by one; give up the rest.
-
-        One by one, since a single input that the server does not take spoils its whole batch.
-        """
-        failed, self._failed = self._failed, []
-        for each in failed:
-            again = each.passing or len(each.queries) > 1 or each.queries[0] >= self.schedule.closing
-            if again and not self._asked_again.issuperset(each.queries):
-                self._asked_again.update(each.queries)
-                self._waiting.extend((query,) for query in each.queries)
-            else:
-                self._give_up(each.queries, each.reason)
-
-    def _give_up(self, queries: Queries, reason: str) -> None:
-        self._journal.append(Unanswered(at=self._journal.now(), queries=queries, reason=reason))

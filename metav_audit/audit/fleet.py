@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from metav_audit.audit.asking import Surroundings
-from metav_audit.audit.client import ProgressCallback, audit_endpoint_async
+from metav_audit.audit.client import audit_endpoint_async
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.pace.pacing import Hosts
+from metav_audit.audit.run import ProgressCallback
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import FaultError, MetavAuditError
 from metav_audit.transcript import Campaign
@@ -52,6 +54,7 @@ def audit_side_by_side(
     progress: ProgressCallback | None = None,
     seed: int = 0,
     campaign: Campaign | None = None,
+    stop_early: bool = False,
 ) -> None:
     """Audit every endpoint into ``folder/NAME``, and hand over what became of each, in the given order.
 
@@ -64,19 +67,19 @@ def audit_side_by_side(
         progress: told of every step of every audit.
         seed: of the retries' jitter.
         campaign: among how many audits with the bundle they are.
+        stop_early: whether each ends as soon as it is clear.
     """
-    asyncio.run(_all(bundle, endpoints, folder, parallel, finish, progress, seed, campaign))
+    ask = partial(_one, bundle, progress, campaign, stop_early)
+    asyncio.run(_all(endpoints, folder, parallel, finish, seed, ask))
 
 
 async def _all(
-    bundle: FingerprintBundle,
     endpoints: Sequence[Endpoint],
     folder: Path,
     parallel: int,
     finish: Callable[[Audited], None],
-    progress: ProgressCallback | None,
     seed: int,
-    campaign: Campaign | None,
+    ask: Callable[[Endpoint, AuditFolder, Surroundings], Awaitable[Audited]],
 ) -> None:
     places = asyncio.Semaphore(parallel)
     hosts = Hosts(time.monotonic, asyncio.sleep)
@@ -85,7 +88,7 @@ async def _all(
         rng = random.Random(seed + number)  # noqa: S311
         world = Surroundings(time.monotonic, lambda: datetime.now(UTC), asyncio.sleep, rng, hosts)
         async with places:
-            return await _one(bundle, endpoint, AuditFolder(folder / endpoint.name), world, progress, campaign)
+            return await ask(endpoint, AuditFolder(folder / endpoint.name), world)
 
     under_way = [asyncio.create_task(one(number, endpoint)) for number, endpoint in enumerate(endpoints)]
     for task in under_way:
@@ -95,15 +98,16 @@ async def _all(
 
 async def _one(
     bundle: FingerprintBundle,
+    progress: ProgressCallback | None,
+    campaign: Campaign | None,
+    stop_early: bool,
     endpoint: Endpoint,
     folder: AuditFolder,
     world: Surroundings,
-    progress: ProgressCallback | None,
-    campaign: Campaign | None,
 ) -> Audited:
     try:
         transcript = await audit_endpoint_async(
-            bundle, endpoint, folder.path, world, progress=progress, campaign=campaign
+            bundle, endpoint, folder.path, world, progress=progress, campaign=campaign, stop_early=stop_early
         )
         return Audited(endpoint, folder, folder.record(bundle, transcript), None)
     except MetavAuditError as error:

@@ -17,7 +17,9 @@ _MOST_HEADER = 1 << 20
 """Bytes of a first record that are read at most."""
 
 
-def prepare_folder(bundle: FingerprintBundle, endpoint: Endpoint, folder: AuditFolder) -> None:
+def prepare_folder(
+    bundle: FingerprintBundle, endpoint: Endpoint, folder: AuditFolder, *, stop_early: bool = False
+) -> None:
     """Check all that can be checked before anything is sent, and put the bundle's copy in its place.
 
     The copy brings the bundle's commitment along, and keeps the first one that it got.
@@ -27,7 +29,7 @@ def prepare_folder(bundle: FingerprintBundle, endpoint: Endpoint, folder: AuditF
             written or holds the audit of something else.
         TranscriptError: the transcript in the folder is damaged.
     """
-    check_ready(bundle, endpoint, folder.path)
+    check_ready(bundle, endpoint, folder.path, stop_early=stop_early)
     if not folder.holds(bundle):
         bundle.save(folder / BUNDLE)
 

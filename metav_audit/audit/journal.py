@@ -52,6 +52,7 @@ class Subject:
         operator: who asks and by what authority, in the operator's own words; ``key_id`` is the key that will seal it.
         commitment_sha256: of the bundle's commitment; None without one.
         campaign: among how many audits it is begun, if that was counted; one that goes on keeps what its header says.
+        looks: queries asked before each look, where it may stop early; none where it asks all.
     """
 
     bundle_sha256: str
@@ -61,6 +62,7 @@ class Subject:
     operator: Mapping[str, str]
     commitment_sha256: str | None = None
     campaign: Campaign | None = None
+    looks: tuple[int, ...] = ()
 
 
 def stamp(moment: datetime) -> str:
@@ -256,13 +258,10 @@ def _locked(folder: Path) -> IO[bytes]:
     except OSError as error:
         lock.close()
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise ConfigurationError(
-                f"another audit is at work in {folder}: wait for it, or choose another folder"
-            ) from error
-        raise ConfigurationError(
-            f"the file system of {folder} gives no lock ({error.strerror}), so that two audits could write there at "
-            "once: choose a folder on a local disk"
-        ) from error
+            busy = f"another audit is at work in {folder}: wait for it, or choose another folder"
+            raise ConfigurationError(busy) from error
+        why = f"the file system of {folder} gives no lock ({error.strerror}): choose a folder on a local disk"
+        raise ConfigurationError(why) from error
     return lock
 
 
@@ -305,6 +304,9 @@ def _check_subject(path: Path, transcript: Transcript, subject: Subject) -> None
         raise ConfigurationError(f"{path} belongs to another bundle: choose another folder with -o")
     if not _is_of_endpoint(transcript, subject):
         raise ConfigurationError(f"{path} belongs to another endpoint or other options: choose another folder with -o")
+    if transcript.looks != subject.looks:
+        begun = f"{path} was begun {'with' if transcript.looks else 'without'} --stop-early"
+        raise ConfigurationError(f"{begun}: go on so, or choose another folder with -o")
 
 
 def _lasting(endpoint: Mapping[str, Any]) -> Mapping[str, Any]:

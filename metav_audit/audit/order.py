@@ -24,18 +24,29 @@ class Failure:
     passing: bool
 
 
-def open_batches(transcript: Transcript, schedule: Schedule, size: int) -> list[Queries]:
-    """Divide the places that were neither answered nor given up, but for those that close the audit.
+def open_batches(transcript: Transcript, schedule: Schedule, size: int, look: int = 0) -> list[Queries]:
+    """Divide a look's places that were neither answered nor given up, but for those that close it.
 
     What an earlier run asked in vain may be odd: it comes behind what was never asked.
     """
-    places = (place for place in _open(transcript) if place < schedule.closing)
+    places = (place for place in _open(transcript) if place < schedule.closings[look])
     return _divided(sorted(places, key=lambda place: bool(transcript.exchanges[place].attempts)), size)
 
 
-def closing_batches(transcript: Transcript, schedule: Schedule) -> list[Queries]:
-    """Return the open places that close the audit, one by one."""
-    return _divided((place for place in _open(transcript) if place >= schedule.closing), 1)
+def closing_batches(transcript: Transcript, schedule: Schedule, look: int = 0) -> list[Queries]:
+    """Return the open places that close a look, one by one."""
+    start, end = schedule.closings[look], schedule.ends[look]
+    return _divided((place for place in _open(transcript) if start <= place < end), 1)
+
+
+def begun_after(transcript: Transcript, schedule: Schedule, look: int) -> bool:
+    """Say whether a place behind a look was ever asked."""
+    return any(each.attempts for each in transcript.exchanges[schedule.ends[look] :])
+
+
+def open_after(transcript: Transcript, schedule: Schedule, look: int) -> Queries:
+    """Return the open places behind a look."""
+    return tuple(place for place in _open(transcript) if place >= schedule.ends[look])
 
 
 def answered_before(queries: Queries, schedule: Schedule, done: Set[int]) -> bool:

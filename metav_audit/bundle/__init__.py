@@ -19,6 +19,7 @@ from metav_audit.bundle.schedule import (
     Schedule,
     asked_inputs,
     planned_places,
+    usual_looks,
 )
 from metav_audit.bundle.target_bits import (
     FITPRINT,
@@ -71,4 +72,5 @@ __all__ = [
     "nonce_of",
     "planned_places",
     "target_bits",
+    "usual_looks",
 ]

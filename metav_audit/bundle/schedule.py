@@ -5,14 +5,20 @@ and again between them, and of some a near-duplicate is asked: whoever answers c
 is which. The first few are natural, so that an endpoint that changes its model at the first odd input has already shown
 the one before; without natural inputs the first is one that is repeated. The last two repeat earlier ones, and vouch
 for all between.
+
+An audit that may stop early takes several looks. Each asks so many of the fingerprint's queries in the bundle's own
+order, with its share of the rest, shuffled, and ends with two repetitions that vouch for it. All in all the same is
+asked, and the same number of times.
 """
 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,6 +44,29 @@ CLOSING = 2
 LEAST_REQUESTS = 12
 """Requests over which a schedule is spread at least, those that close it aside."""
 
+LEAST_LOOK = 8
+"""Queries before the first look."""
+
+MOST_LOOKS = 4
+"""Looks that an audit takes at most: each ends with ``CLOSING`` of the repetitions."""
+
+
+def usual_looks(queries: int) -> tuple[int, ...]:
+    """Return the queries asked before each look: an eighth of all, a quarter, a half, and all; eight at least.
+
+    >>> usual_looks(64), usual_looks(32), usual_looks(8), usual_looks(3)
+    ((8, 16, 32, 64), (8, 16, 32), (8,), (3,))
+    """
+    early = {max(LEAST_LOOK, -(-queries // part)) for part in (8, 4, 2)}
+    return (*sorted(each for each in early if each < queries), queries)
+
+
+def check_looks(looks: tuple[int, ...], queries: int) -> None:
+    """Raise ValueError unless looks are rising and few, and the last is at all queries."""
+    rising = all(one < other for one, other in pairwise((0, *looks)))
+    if not 0 < len(looks) <= MOST_LOOKS or not rising or looks[-1] != queries:
+        raise ValueError(f"looks after {looks} of {queries} queries: they rise, {MOST_LOOKS} at most, to all of them")
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -48,6 +77,7 @@ class Schedule:
         natural: K, the natural inputs; 0 where the bundle has none, and then there are no twins.
         numbers: what is asked at each place: a query, 0 .. N - 1; a natural input, N .. N + K - 1; or the twin of
             either, N + K further on.
+        ends: the place behind the last one of each look, in their order; an audit that cannot stop early has one.
         places: the places of each number, in their order.
 
     >>> schedule = Schedule.of(32, 16, "00" * 16)
@@ -58,6 +88,7 @@ class Schedule:
     queries: int
     natural: int
     numbers: tuple[int, ...]
+    ends: tuple[int, ...]
     places: Mapping[int, tuple[int, ...]] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,14 +98,21 @@ class Schedule:
         object.__setattr__(self, "places", {number: tuple(each) for number, each in places.items()})
 
     @classmethod
-    def of(cls, queries: int, natural: int, nonce: str) -> Schedule:
-        """Return the schedule that follows from a nonce."""
+    def of(cls, queries: int, natural: int, nonce: str, looks: tuple[int, ...] = ()) -> Schedule:
+        """Return the schedule that follows from a nonce; ``looks`` are queries asked before each, none for one audit.
+
+        Raises:
+            ValueError: see ``check_looks``.
+        """
+        if looks:
+            check_looks(looks, queries)
+            return _in_looks(queries, natural, nonce, looks)
         return _schedule(queries, natural, nonce)
 
     @classmethod
-    def for_bundle(cls, bundle: Questions, nonce: str) -> Schedule:
-        """Return the schedule of an audit with this bundle."""
-        return cls.of(len(bundle.inputs), 0 if bundle.natural is None else len(bundle.natural.inputs), nonce)
+    def for_bundle(cls, bundle: Questions, nonce: str, looks: tuple[int, ...] = ()) -> Schedule:
+        """Return the schedule of an audit with this bundle; see ``of``."""
+        return cls.of(len(bundle.inputs), 0 if bundle.natural is None else len(bundle.natural.inputs), nonce, looks)
 
     @property
     def first(self) -> tuple[int, ...]:
@@ -94,9 +132,22 @@ class Schedule:
         return tuple((number, self.places[number][0], place) for number, place in twins)
 
     @property
+    def closings(self) -> tuple[int, ...]:
+        """Of each look the place from which on nothing is asked before all else of it and of those before was."""
+        return tuple(end - min(CLOSING, len(self.numbers) - self.queries - self.natural) for end in self.ends)
+
+    @property
     def closing(self) -> int:
         """The place from which on nothing is asked before all else was."""
-        return len(self.numbers) - min(CLOSING, len(self.numbers) - self.queries - self.natural)
+        return self.closings[-1]
+
+    def look_of(self, place: int) -> int:
+        """Return at which look, from 0, a place is asked."""
+        return bisect_right(self.ends, place)
+
+    def is_closing(self, place: int) -> bool:
+        """Say whether a place vouches for those before it."""
+        return place >= self.closings[self.look_of(place)]
 
 
 def asked_inputs(bundle: Questions) -> Inputs:
@@ -121,7 +172,38 @@ def _schedule(queries: int, natural: int, nonce: str) -> Schedule:
     again = [number for _ in range(TIMES - 1) for number in repeated]
     between = [*(number for number in range(base) if number not in opening), *twins, *again[CLOSING:]]
     order = _drawn(nonce, "place", range(len(between)))
-    return Schedule(queries, natural, (*opening, *(between[place] for place in order), *again[:CLOSING]))
+    numbers = (*opening, *(between[place] for place in order), *again[:CLOSING])
+    return Schedule(queries, natural, numbers, (len(numbers),))
+
+
+@lru_cache(maxsize=64)
+def _in_looks(queries: int, natural: int, nonce: str, looks: tuple[int, ...]) -> Schedule:
+    """Return a schedule of several looks: half of the natural inputs come before the first one.
+
+    What is repeated, and opens the audit, is drawn alike from what the first look asks.
+    """
+    base, count = queries + natural, len(looks)
+    least = min(natural, max(OPENING, -(-natural // 2)))
+    shown = [least + (natural - least) * look // max(count - 1, 1) for look in range(count - 1)] + [natural]
+    own = [range(start, end) for start, end in pairwise((0, *looks))]
+    plain = [range(queries + start, queries + end) for start, end in pairwise((0, *shown))]
+    repeated = _drawn(nonce, "repeat", (*own[0], *plain[0]))[:REPEATED]
+    opening = _drawn(nonce, "opening", plain[0])[:OPENING] or repeated[:1]
+    others = _drawn(nonce, "pair", (number for number in range(base) if number not in opening))
+    twins = [*opening, *others][:PAIRS] if natural else []
+    again = [number for _ in range(TIMES - 1) for number in repeated]
+    closing, left = again[: CLOSING * count], again[CLOSING * count :]
+    numbers: list[int] = []
+    ends = []
+    for look in range(count):
+        members = [number for number in (*own[look], *plain[look]) if number not in opening]
+        near = [base + number for number in twins if number in own[look] or number in plain[look]]
+        between = [*members, *near, *left[look::count]]
+        order = _drawn(nonce, f"place {look}", range(len(between)))
+        numbers += [*(opening if not look else ()), *(between[place] for place in order)]
+        numbers += closing[CLOSING * look : CLOSING * (look + 1)]
+        ends.append(len(numbers))
+    return Schedule(queries, natural, tuple(numbers), tuple(ends))
 
 
 def _drawn(nonce: str, what: str, items: Iterable[int]) -> list[int]:

@@ -83,6 +83,14 @@ class MetaVerifier:
             return self.scores(values, mask), None
         return rank(self._exact, np.asarray(values, np.float64), mask)
 
+    def standings(self, values: FloatArray, mask: BoolArray) -> NDArray[np.float64] | None:
+        """Return what the rank of M models compares, of the target and each sibling, of shape (M, K + 1).
+
+        The arguments are those of ``scores``; None without siblings.
+        """
+        standing = _FORMS[self.kind].standing
+        return None if standing is None else standing(self._exact, np.asarray(values, np.float64), mask)
+
     def by_account(self, values: FloatArray, mask: BoolArray) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Return how near M models are to the target by each account's queries, and p-values, of shape (M, accounts).
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
               help="Endpoint or model that must come out as a match, or the run counts for nothing.")  # fmt: skip
 @click.option("--blind-controls", "--controls", "blind", metavar="FILE", type=click.Path(path_type=Path),
               help="Models a third party calls independent, scored like the suspects.")  # fmt: skip
+@click.option("--stop-early", is_flag=True,
+              help="Look after an eighth, a quarter and half of the queries, and end where it is clear.")  # fmt: skip
 @click.option("--secret", "secrets", metavar="NAME[@HOST]", multiple=True,
               help="Variable that may be sent, or aws-credentials, google-credentials, azure-credentials, which may be "
               "used, for HOST alone if named; repeatable.")  # fmt: skip
@@ -48,6 +50,7 @@ def command(
     new_run: bool,
     control: str | None,
     blind: Path | None,
+    stop_early: bool,
     secrets: tuple[str, ...],
     allow_python: bool,
     parallel: int,
@@ -78,6 +81,10 @@ def command(
     independent, or a .json or .npz file of their answers. They are scored by
     the suspect's own rule; with fewer than 20, or with more matches than
     promised, no verdict is given.
+
+    --stop-early asks fewer queries where the answer is clear, and keeps the
+    promised error rates over all looks together; it ends early with a match or
+    no match alone. For evidence ask all, which finds a little more.
 
     --write leaves a file whose ending names its format: .sarif (SARIF 2.1.0),
     .junit.xml or .xml (JUnit), .prom (Prometheus). It is written whatever the
@@ -114,7 +121,7 @@ def command(
         case = audit_and_report(
             fingerprint, suspects, folder, control=name, blind=blind, sealer=sealer, paper=paper, parallel=parallel,
             finish=lines.finish, gathered=_count, complain=complain, progress=_tell, grant=grant,
-            earlier=earlier_audits(out, fingerprint, [folder / each.name for each in suspects]),
+            stop_early=stop_early, earlier=earlier_audits(out, fingerprint, [folder / each.name for each in suspects]),
         )  # fmt: skip
     code = outputs.write(case, fingerprint, run, _now(), exit_code(case))
     faults = [each.error for each in case.results if isinstance(each.error, FaultError)]

@@ -11,6 +11,8 @@ import click
 from metav_audit.cli.echo import complain, echo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from metav_audit.report import Paper
     from metav_audit.watch.run import Done
 
@@ -68,7 +70,9 @@ def command(
     opened = open_fleet(laid, grant, datetime.now(UTC).date())
     if dry_run:
         from metav_audit.cli.echo import echo_json
+        from metav_audit.watch.channels import open_channels
 
+        open_channels(laid, grant, os.environ, echo)  # What is wrong there stops a run, too.
         found = outlook(laid, opened, time.time())
         if form == "json":
             echo_json(found.to_json())
@@ -78,6 +82,8 @@ def command(
         return 0
     hands = Hands(time.time, lambda: chance.token_hex(16), echo, _tell, complain, sealer_of)
     happened, done = watch_once(laid, opened, grant, os.environ, hands, parallel=parallel, paper=paper)
+    for line in corrected(done):
+        echo(line, err=True)
     return _exit_code(done, any(event.kind in alarms for event in happened))
 
 
@@ -90,6 +96,18 @@ def _tell(done: Done) -> None:
         score = "" if done.seen.score is None else f", score {done.seen.score:.4f}"
         what = f"{done.seen.outcome.value} ({done.seen.answered} of {done.seen.queries} queries answered{score})"
     echo(f"{plan.endpoint} ({plan.bundle}): {what}; audit {done.claim.audit}", err=True)
+
+
+def corrected(done: Sequence[Done]) -> Iterator[str]:
+    """Say of each match what its p-value is worth among all audits of the run (Holm)."""
+    from metav_audit.statistics import holm
+
+    seen = [each for each in done if each.seen is not None]
+    given = [1.0 if each.seen is None or (p := each.seen.p_value_match) is None else p for each in seen]
+    for each, p in zip(seen, holm(given), strict=True):
+        if len(seen) > 1 and each.seen is not None and each.seen.outcome.value == "match":
+            plan = each.claim.plan
+            yield f"{plan.endpoint} ({plan.bundle}): a match's p, corrected for {len(seen)} audits of this run: {p:.3g}"
 
 
 def _exit_code(done: list[Done], alarmed: bool) -> int:

@@ -6,6 +6,7 @@ from metav_audit.statistics.coins import DRAWS, coin_gains, coin_test
 from metav_audit.statistics.cost import cllr, cllr_min
 from metav_audit.statistics.error_rates import (
     CONFIDENCE,
+    benjamini_hochberg,
     clopper_pearson,
     conformal_tail,
     holm,
@@ -13,6 +14,7 @@ from metav_audit.statistics.error_rates import (
     rare_boundary,
     tolerance_limit,
 )
+from metav_audit.statistics.looks import place_over, quota_of
 from metav_audit.statistics.plots import (
     DERIVED,
     INDEPENDENT,
@@ -52,6 +54,7 @@ __all__ = [
     "Scores",
     "WeightTable",
     "aruc",
+    "benjamini_hochberg",
     "cllr",
     "cllr_min",
     "clopper_pearson",
@@ -65,6 +68,8 @@ __all__ = [
     "mean_interval",
     "most_by_chance",
     "pav_plot",
+    "place_over",
+    "quota_of",
     "rare_boundary",
     "ratio_text",
     "robustness_plot",

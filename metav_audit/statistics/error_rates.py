@@ -73,6 +73,23 @@ def tolerance_limit(calibration: int, rate: float, confidence: float = CONFIDENC
     return clopper_pearson(extremes - 1, calibration, 2 * confidence - 1)[1] if extremes else 0.0
 
 
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for the false discovery rate (Benjamini and Hochberg, 1995), in the given order.
+
+    Of those whose adjusted value is at most q, a share of at most q is expected to be false, where the p-values are
+    independent or rise with one another, as conformal ones of one calibration do (Bates and others, 2023).
+
+    >>> benjamini_hochberg([0.01, 0.04, 0.03, 0.5])
+    [0.04, 0.05333333333333334, 0.05333333333333334, 0.5]
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
+    adjusted, least = [0.0] * len(p_values), 1.0
+    for place, at in enumerate(order):
+        least = min(least, p_values[at] * len(p_values) / (len(p_values) - place))
+        adjusted[at] = least
+    return adjusted
+
+
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """Correct p-values for their number (Holm, Scandinavian Journal of Statistics 6, 1979), whatever their dependence.
 

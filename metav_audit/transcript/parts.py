@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from metav_audit.task import Answer
@@ -102,6 +103,16 @@ def queries_of(fields: Mapping[str, Any]) -> tuple[int, ...]:
         raise ValueError("the queries it is about")
     if len(set(values)) < len(values):
         raise ValueError("the queries it is about: one is named twice")
+    return tuple(values)
+
+
+def looks_of(fields: Mapping[str, Any]) -> tuple[int, ...]:
+    """Take the queries before each look: whole numbers that rise, from 1."""
+    values = fields["looks"]
+    if not isinstance(values, list) or not values or any(type(value) is not int for value in values):
+        raise ValueError("its looks")
+    if values[0] < 1 or any(one >= other for one, other in pairwise(values)):
+        raise ValueError("its looks, which do not rise")
     return tuple(values)
 
 

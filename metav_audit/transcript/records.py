@@ -43,6 +43,7 @@ class Header:
         operator: who asks and by what authority, in the operator's own words.
         commitment_sha256: of the bundle's commitment; None without one.
         campaign: among how many audits it was begun; None in records of before this was kept.
+        looks: queries asked before each look of an audit that may stop early; none of one that asks all.
     """
 
     kind: ClassVar[str] = "header"
@@ -55,6 +56,7 @@ class Header:
     operator: Mapping[str, str]
     commitment_sha256: str | None
     campaign: Campaign | None = None
+    looks: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Describe the record in JSON types, the chain aside."""
@@ -70,6 +72,7 @@ class Header:
             "operator": dict(self.operator),
             "commitment_sha256": self.commitment_sha256,
             **({} if self.campaign is None else {"campaign": self.campaign.to_json()}),
+            **({"looks": self.looks} if self.looks else {}),
         }
 
     @classmethod
@@ -85,6 +88,7 @@ class Header:
             operator=parts.words_of(fields, "operator"),
             commitment_sha256=parts.perhaps_hash(fields, "commitment_sha256"),
             campaign=Campaign.from_json(fields["campaign"]) if "campaign" in fields else None,
+            looks=parts.looks_of(fields) if "looks" in fields else (),
         )
 
 

@@ -124,6 +124,7 @@ class Replay:
             operator=header.operator,
             commitment_sha256=header.commitment_sha256,
             campaign=header.campaign,
+            looks=header.looks,
         )
 
     def _take(self, record: Record) -> None:

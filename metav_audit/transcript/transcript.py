@@ -66,6 +66,7 @@ class Transcript:
         operator: who asked and by what authority, in the operator's own words; ``key_id`` is the key that seals it.
         commitment_sha256: of the bundle's commitment, as it was before the first query; None without one.
         campaign: among how many audits with the bundle it was begun; None where that was not counted.
+        looks: queries asked before each look, where the audit may stop early; none where it asks all.
     """
 
     bundle_sha256: str
@@ -81,6 +82,7 @@ class Transcript:
     operator: Mapping[str, str]
     commitment_sha256: str | None = None
     campaign: Campaign | None = None
+    looks: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         """Name the transcript in short: asyncio writes a task's whole result in its own representation."""

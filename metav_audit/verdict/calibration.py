@@ -61,6 +61,10 @@ class CalibrationScores:
         Models of one lineage are no independent witnesses, so each lineage counts once, by the member that speaks
         most against the verdict that the side guards.
         """
+        return np.sort(self.by_lineage(derived))
+
+    def by_lineage(self, derived: bool) -> Numbers:
+        """Return what ``lineage_scores`` does, in the order of the lineages' first models."""
         rows = zip(self.models, self.scores.tolist(), strict=True)
         return _one_a_lineage(
             ((card, score) for card, score in rows if card.derived == derived), min if derived else max
@@ -68,13 +72,13 @@ class CalibrationScores:
 
     @property
     def kin_scores(self) -> Numbers:
-        """The highest score of each independent lineage that starts from the target's ancestor, sorted."""
+        """The highest score of each independent lineage that starts from the target's ancestor."""
         rows = zip(self.models, self.scores.tolist(), strict=True)
         return _one_a_lineage(((card, score) for card, score in rows if not card.derived and card.of_ancestor), max)
 
     @property
     def strangers_to_family(self) -> Numbers:
-        """How like to the ancestor's family independent lineages are that do not start from it, sorted."""
+        """How like to the ancestor's family independent lineages are that do not start from it."""
         rows = zip(self.models, self.scored, strict=True)
         known = [(card, one.family) for card, one in rows if not card.derived and not card.of_ancestor]
         return _one_a_lineage(((card, one) for card, one in known if one is not None), max)
@@ -108,11 +112,11 @@ class CalibrationScores:
 
 
 def _one_a_lineage(rows: Iterable[tuple[ModelCard, float]], worst: Callable[[float, float], float]) -> Numbers:
-    """Return one number a lineage, sorted."""
+    """Return one number a lineage, in the order of their first models."""
     by_lineage: dict[str, float] = {}
     for card, number in rows:
         by_lineage[card.lineage] = worst(number, by_lineage.get(card.lineage, number))
-    return np.sort(np.array(list(by_lineage.values()), dtype=np.float64))
+    return np.array(list(by_lineage.values()), dtype=np.float64)
 
 
 def scores_in_full(verifier: MetaVerifier, calibration: Calibration) -> CalibrationScores:

@@ -11,10 +11,11 @@ from metav_audit.statistics import verbal
 from metav_audit.verdict.accounts import find_in_accounts
 from metav_audit.verdict.blind import Controls, score_controls
 from metav_audit.verdict.guarantee import guarantee_of
+from metav_audit.verdict.looks import OverLooks
 from metav_audit.verdict.reading import Reading, doubts
 from metav_audit.verdict.rule import Judgement, Rule
 from metav_audit.verdict.rules import RULES, Rules
-from metav_audit.verdict.sanity import run_sanity_controls, sanity_seed, with_ancestor
+from metav_audit.verdict.sanity import run_sanity_controls, with_ancestor
 from metav_audit.verdict.soundness import calibration_doubts
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
 
@@ -31,7 +32,8 @@ def decide(
     4. Two conformal p-values say how the score sits among independents and among derived models, and so decide, unless
        the likelihood ratio contradicts them, or the exact rank among the target's siblings, where it has any. Behind
        noise they have to say the same without noise on the calibration. A match stands only where the calibration
-       knows independents of the target's own architecture.
+       knows independents of the target's own architecture. Where the audit might stop early, the p-values hold over
+       all its looks; see ``OverLooks``.
     5. The same rule judges the sanity controls, and a third party's blind controls where there are any: if it fails
        on them, or the calibration's own models are no models of the task, it decides nothing.
     6. Where the queries are inputs of the owner's request log, each account is looked at alone, too.
@@ -54,11 +56,11 @@ def decide(
         return _verdict(bundle, reading, reading.faults, None)
     # 2. and 3.
     shown, view, space = reading.shown, reading.view, bundle.task.output
-    rule = Rule.of(bundle, reading, rules)
+    rule = Rule.of(bundle, reading, rules) if reading.looks is None else OverLooks.of(bundle, reading, rules)
     # 4.
-    judgement = rule.conclude(rule.score(shown))
+    judgement = rule.weighed(shown)
     # 5.
-    seed, promised = sanity_seed(bundle.sha256, reading.transcript_sha256), bundle.rates.false_match
+    seed, promised = reading.seed, bundle.rates.false_match
     shuffles = rules.sanity_shuffles
     sanity = run_sanity_controls(
         shown, bundle.reference, space, view, rule, promised, seed, shuffles, rules.sanity_chance
@@ -74,7 +76,10 @@ def decide(
     failures = (*sanity.failures, *unsound, *(blind.failures(rules) if blind else ()))
     if failures:
         judgement = replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE)
-    verdict = _verdict(bundle, reading, failures or (judgement.reason,), judgement)
+    reasons = failures or (judgement.reason,)
+    if reading.looks is not None:
+        reasons = (*reasons, reading.looks.sentence)
+    verdict = _verdict(bundle, reading, reasons, judgement)
     accounts = find_in_accounts(bundle, rule.verifier, shown)
     return replace(verdict, sanity=sanity, controls=blind, accounts=accounts)
 
@@ -110,4 +115,5 @@ def _verdict(
         view=reading.view.words(bundle.task.output),
         natural=reading.natural,
         p_value_family=judgement.p_value_family if judgement else None,
+        looks=reading.looks,
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.task import BoolArray, Features, FloatArray, OutputView, features, find_view
 from metav_audit.transcript import EndpointRecord, Transcript
-from metav_audit.verdict.asked import Asked
+from metav_audit.verdict.asked import Asked, LooksTaken
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.sanity import sanity_seed
 from metav_audit.verdict.steadiness import Steadiness
@@ -36,6 +36,10 @@ class Reading:
             task.
         steadiness: how often the same inputs were asked again, and how far their answers lay apart, in words.
         natural: how natural inputs were answered, or that none were asked, in words.
+        seed: of noise and shufflings; neither the bundle's maker nor the auditor chooses it.
+        enough: whether enough was answered.
+        earlier: what the answers showed at each earlier look.
+        looks: which looks were taken; None of an audit that asks all.
     """
 
     endpoint: EndpointRecord
@@ -46,6 +50,10 @@ class Reading:
     faults: tuple[str, ...]
     steadiness: str
     natural: str
+    seed: int
+    enough: bool
+    earlier: tuple[Reading, ...] = ()
+    looks: LooksTaken | None = None
 
     @property
     def answered(self) -> int:
@@ -66,13 +74,26 @@ def read(bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES
         AnswerError: an answer does not fit the task.
     """
     asked = Asked.of(bundle, transcript)
+    reading = _read(bundle, transcript, asked, rules)
+    if not transcript.looks:
+        return reading
+    earlier = tuple(_read(bundle, transcript, asked.at(look), rules) for look in range(asked.look))
+    return replace(
+        reading, earlier=earlier, looks=LooksTaken(transcript.looks, asked.look + 1, bundle.rates.false_match)
+    )
+
+
+def _read(bundle: FingerprintBundle, transcript: Transcript, asked: Asked, rules: Rules) -> Reading:
+    """Read what stood there at one look."""
     space, kind = bundle.task.output, transcript.endpoint.scores
     shown = features(asked.answers, space, kind)
     view = find_view([each.answer for each in asked.exchanges], space, kind, rules.views)
-    steadiness = Steadiness.of(bundle, transcript, rules)
+    steadiness = Steadiness.of(bundle, transcript, rules, asked)
+    seed = sanity_seed(bundle.sha256, asked.sha256 if transcript.looks else transcript.head)
+    few = tuple(_too_little(shown, asked.wanted, rules))
     understood = understanding(bundle, asked, shown, kind, view, rules)
     faults = (
-        *_too_little(shown, rules),
+        *few,
         *steadiness.faults(),
         *_renamed(transcript.identities, rules),
         *_constant(bundle, shown),
@@ -80,7 +101,7 @@ def read(bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES
         *_strange(bundle, shown, OutputView(noise=steadiness.noise), rules.strangeness),
     )
     if steadiness.noise and not view.label_only:
-        view = replace(view, noise=steadiness.noise, seed=sanity_seed(bundle.sha256, transcript.head))
+        view = replace(view, noise=steadiness.noise, seed=seed)
     return Reading(
         transcript.endpoint,
         transcript.head,
@@ -90,6 +111,8 @@ def read(bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES
         faults,
         steadiness.words(),
         understood.words,
+        seed,
+        not few,
     )
 
 
@@ -99,8 +122,8 @@ def doubts(bundle: FingerprintBundle, rules: Rules, shown: Features) -> str | No
     return faults[0] if faults else None
 
 
-def _too_little(shown: Features, rules: Rules) -> Iterator[str]:
-    answered = shown.answered
+def _too_little(shown: Features, wanted: BoolArray, rules: Rules) -> Iterator[str]:
+    answered = shown.answered[wanted]
     if answered.mean() < rules.minimum_share_answered:
         yield (
             f"only {answered.sum()} of {len(answered)} queries were answered; at least "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,8 +100,37 @@ _UNKNOWN_ARCHITECTURE = (
 )
 
 
+class PValues(NamedTuple):
+    """How rare a score is, one figure a group of the calibration's lineages.
+
+    Attributes:
+        independent: among the independent ones.
+        derived: among the derived ones, the lowest first.
+        kin: among independent ones that start from the target's ancestor; None without such.
+    """
+
+    independent: float
+    derived: float
+    kin: float | None = None
+
+    @classmethod
+    def of(cls, score: float, held_out: CalibrationScores) -> Self:
+        """Return those of a score at a single look."""
+        kin = held_out.kin_scores
+        return cls(
+            conformal_p_value(score, held_out.lineage_scores(derived=False)),
+            conformal_p_value(-score, -held_out.lineage_scores(derived=True)),
+            conformal_p_value(score, kin) if len(kin) else None,
+        )
+
+
 def judge(
-    scored: Scored, held_out: CalibrationScores, rates: ErrorRates, weight: WeightTable, rules: Rules = RULES
+    scored: Scored,
+    held_out: CalibrationScores,
+    rates: ErrorRates,
+    weight: WeightTable,
+    rules: Rules = RULES,
+    p_values: PValues | None = None,
 ) -> Judgement:
     """Judge one model: a match is rare among independents and usual among derived models; a no-match the reverse.
 
@@ -108,16 +138,16 @@ def judge(
     Where the target has siblings, a match is rare among
     them, too, for this suspect, and a no-match is usual. Either stands only where the likelihood ratio supports the
     same proposition, and strongly enough: what one figure says and another does not is no conclusion.
+    ``p_values`` stand in for those of the score alone, where there were several looks.
     """
     score, rank = scored.score, scored.p_value_siblings
-    p_value = conformal_p_value(score, held_out.lineage_scores(derived=False))
-    p_value_derived = conformal_p_value(-score, -held_out.lineage_scores(derived=True))
+    p_value, p_value_derived, kin = p_values or PValues.of(score, held_out)
     p_value_family = None if scored.family is None else conformal_p_value(scored.family, held_out.strangers_to_family)
     outcome, reason = _JUDGEMENTS[p_value <= rates.false_match, p_value_derived <= rates.false_no_match]
     log10_lr = float(weight.weigh(score))
     objection = _objection(outcome, log10_lr, rank, rates, rules)
     if objection is None and outcome is VerdictOutcome.MATCH:
-        objection = _usual_among_kin(score, held_out, rates)
+        objection = _usual_among_kin(kin, held_out, rates)
     if objection is None and outcome is VerdictOutcome.NO_MATCH and score < held_out.lowest_independent:
         objection = _BELOW_ALL
     if objection is None and outcome is VerdictOutcome.MATCH and _far_below(score, held_out, rules):
@@ -177,15 +207,13 @@ def _objection(
     return None
 
 
-def _usual_among_kin(score: float, held_out: CalibrationScores, rates: ErrorRates) -> str | None:
+def _usual_among_kin(p_value: float | None, held_out: CalibrationScores, rates: ErrorRates) -> str | None:
     """Say that a score is usual among independents that start from the target's ancestor; None where it is rare."""
-    kin = held_out.kin_scores
-    p_value = conformal_p_value(score, kin) if len(kin) else 0.0
-    if p_value <= rates.false_match:
+    if p_value is None or p_value <= rates.false_match:
         return None
     return (
         "it is not rare among independent models that start from the target's ancestor, as rivals may "
-        f"(p = {p_value:.3g} among {len(kin)} of them)"
+        f"(p = {p_value:.3g} among {len(held_out.kin_scores)} of them)"
     )
 
 
@@ -279,15 +307,28 @@ class Rule:
 
     def judge(self, scored: Scored) -> Judgement:
         """Judge a model; behind noise an outcome has to be that of a calibration without noise, too."""
-        judgement = judge(scored, self.held_out, self.bundle.rates, self.weight, self.rules)
-        if self.still is None or self.still.judge(scored).outcome is judgement.outcome:
-            return judgement
-        reason = f"{judgement.reason}, but not so beside calibration models without the noise"
-        return replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=reason)
+        judgement = self.judge_plainly(scored)
+        return judgement if self.still is None else agreed(judgement, self.still.judge(scored))
+
+    def judge_plainly(self, scored: Scored, p_values: PValues | None = None) -> Judgement:
+        """Judge a model beside this calibration alone; see ``judge``."""
+        return judge(scored, self.held_out, self.bundle.rates, self.weight, self.rules, p_values)
+
+    def weighed(self, shown: Features) -> Judgement:
+        """Judge a suspect's answers; see ``conclude``."""
+        return self.conclude(self.score(shown))
 
     def __call__(self, shown: Features) -> str:
         """Return the outcome of one control's answers; what blunts matches must not blunt the controls."""
         return self.judge(self.score(shown)).outcome
+
+
+def agreed(judgement: Judgement, still: Judgement) -> Judgement:
+    """Let an outcome stand where it is that of the calibration without noise, too."""
+    if still.outcome is judgement.outcome:
+        return judgement
+    reason = f"{judgement.reason}, but not so beside calibration models without the noise"
+    return replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=reason)
 
 
 def check_table(bundle: FingerprintBundle, fitted: WeightTable, rules: Rules = RULES) -> None:

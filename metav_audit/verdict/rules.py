@@ -59,6 +59,8 @@ class Rules:
             model under two names, and count once.
         blind_chance: controls contradict the promise if so many matches would come about in at most this share of
             honest bundles.
+        look_lead: who leads a group by this share of how far its second lies above the median is named at an early
+            look.
 
     >>> Rules().minimum_share_answered, Rules().views.most_noise
     (0.5, 0.02)
@@ -93,6 +95,7 @@ class Rules:
     minimum_blind_controls: int = 20
     same_control: float = 1e-3
     blind_chance: float = 0.01
+    look_lead: float = 0.5
 
     def least_ratio_at(self, rate: float) -> float:
         """Return the least ratio of a verdict that promises a rate; a promise looser than 5 % asks for less weight.

@@ -56,9 +56,19 @@ class Steadiness:
     error: str | None
 
     @classmethod
-    def of(cls, bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES) -> Self:
-        """Compare every later answer to an input with the first, and every near-duplicate's with its like's."""
-        asked, space, kind = Asked.of(bundle, transcript), bundle.task.output, transcript.endpoint.scores
+    def of(
+        cls, bundle: FingerprintBundle, transcript: Transcript, rules: Rules = RULES, asked: Asked | None = None
+    ) -> Self:
+        """Compare every later answer to an input with the first, and every near-duplicate's with its like's.
+
+        Args:
+            bundle: what was asked.
+            transcript: what came back.
+            rules: what counts as noise, and as alike.
+            asked: what stood there at a look; all of the transcript by default.
+        """
+        asked = asked or Asked.of(bundle, transcript)
+        space, kind = bundle.task.output, transcript.endpoint.scores
         groups = [each for each in asked.repeats if len(each) > 1]
         values = [_values([exchange.answer for exchange in each], space, kind) for each in groups]
         again = tuple(
@@ -71,8 +81,7 @@ class Steadiness:
             shown = [np.exp(each) if space.labelled else each for each in values]
             noise = find_noise(shown, kind, rules.views, [list(map(rank_of, each)) for each in groups])
         counted = [rank_of(each) for each in (*asked.queries, *asked.natural) if each.answer is not None]
-        closing = asked.exchanges[asked.schedule.closing :]
-        vouched = max((rank_of(each) for each in closing if each.answer is not None), default=-1) > max(
+        vouched = max((rank_of(each) for each in asked.closing if each.answer is not None), default=-1) > max(
             counted, default=0
         )
         pairs = asked.pairs

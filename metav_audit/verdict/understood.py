@@ -54,9 +54,10 @@ def understanding(
     if natural is None:
         return Understanding(NOT_ASKED, ())
     own = features([each.answer for each in asked.natural], space, kind)
-    said = f"{len(natural.inputs)} natural inputs {SOURCES[natural.source]}: {own.answered.sum()} answered"
-    if own.answered.mean() < rules.minimum_share_answered:
-        few = f"only {own.answered.sum()} of {len(natural.inputs)} natural inputs were answered: {_UNKNOWN}"
+    wanted = int(asked.wanted_natural.sum())
+    said = f"{wanted} natural inputs {SOURCES[natural.source]}: {own.answered.sum()} answered"
+    if own.answered.sum() < rules.minimum_share_answered * wanted:
+        few = f"only {own.answered.sum()} of {wanted} natural inputs were answered: {_UNKNOWN}"
         return Understanding(said, (few,))
     compared = _Compared.of(bundle, natural, shown, own, view)
     words = f"{said}, {space.achieved(compared.right(own), int(own.answered.sum()))}"

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from metav_audit.verdict.accounts import AccountFinding
+from metav_audit.verdict.asked import LooksTaken
 from metav_audit.verdict.blind import BlindControls
 from metav_audit.verdict.sanity import SanityControls
 
@@ -60,6 +61,7 @@ class Verdict:
         controls: what it says of the controls that a third party supplied; None without any, or without a score.
         accounts: what the answers to each account's inputs say, where the queries are from the owner's request log;
             None otherwise, or without a score.
+        looks: which looks were taken, where the audit might stop early; None where it asked all.
     """
 
     outcome: VerdictOutcome
@@ -90,6 +92,7 @@ class Verdict:
     controls: BlindControls | None = None
     accounts: tuple[AccountFinding, ...] | None = None
     p_value_family: float | None = None
+    looks: LooksTaken | None = None
 
     @property
     def p_value_match(self) -> float | None:
@@ -102,12 +105,14 @@ class Verdict:
         bounds = list(self.log10_lr_bounds) if self.log10_lr_bounds else None
         words = {"outcome": self.outcome.value, "reasons": list(self.reasons)}
         told = {**asdict(self), **words, "log10_lr_bounds": bounds}
-        # Without a request log, or an ancestor, there is no such field.
+        # Without a request log, an ancestor, or where all is asked, there is no such field.
         accounts, family = told.pop("accounts"), told.pop("p_value_family")
+        del told["looks"]
         if told["sanity"] is not None and told["sanity"]["ancestor"] is None:
             del told["sanity"]["ancestor"]
         told |= {} if family is None else {"p_value_family": family}
-        return told if accounts is None else {**told, "accounts": list(accounts)}
+        told |= {} if accounts is None else {"accounts": list(accounts)}
+        return told if self.looks is None else {**told, "looks": self.looks.to_json()}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -125,4 +130,6 @@ class Verdict:
             values[name] = None if values[name] is None else read(values[name])
         if "accounts" in values:
             values["accounts"] = tuple(AccountFinding(**each) for each in values["accounts"])
+        if "looks" in values:
+            values["looks"] = LooksTaken.from_json(values["looks"])
         return cls(**values)

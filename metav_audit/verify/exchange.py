@@ -91,7 +91,7 @@ def play_again(folder: AuditFolder, records: Records, bundle: Questions) -> Play
     adapter = open_adapter(records.transcript.endpoint, bundle)
     played = Played()
     with folder.bodies() as bodies:
-        schedule = Schedule.for_bundle(bundle, records.transcript.nonce)
+        schedule = Schedule.for_bundle(bundle, records.transcript.nonce, records.transcript.looks)
         player = _Player(adapter, asked_inputs(bundle)[list(schedule.numbers)], bodies, played)
         for record in records.each:
             player.take(record)

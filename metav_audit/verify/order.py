@@ -20,7 +20,7 @@ def check_order(records: Records, schedule: Schedule) -> str:
     Raises:
         TranscriptError: a place was asked before others that come before it, or the last one was not asked last.
     """
-    order = _Order(len(schedule.numbers), records.transcript.endpoint.concurrency)
+    order = _Order(schedule, records.transcript.endpoint.concurrency)
     for record in records.each:
         if isinstance(record, Sent):
             order.sent(record)
@@ -34,9 +34,9 @@ def check_order(records: Records, schedule: Schedule) -> str:
 class _Order:
     """Which places were asked or given up so far."""
 
-    def __init__(self, places: int, concurrency: int | None) -> None:
+    def __init__(self, schedule: Schedule, concurrency: int | None) -> None:
         self.sure, self.words = 0, "nothing"
-        self._places, self._most = places, concurrency
+        self._schedule, self._places, self._most = schedule, len(schedule.numbers), concurrency
         self._settled: set[int] = set()
         self._lowest, self._largest = 0, 1
         self._heard, self._trouble = False, False
@@ -68,14 +68,21 @@ class _Order:
                     f"that of the nonce"
                 )
             self.sure += len(fresh)
-        last = self._places - 1
-        if last in fresh:
-            early = set(range(last)) - self._settled - set(record.queries)
-            if early:
-                raise TranscriptError(
-                    f"request {record.request} asked the last place while place {min(early)} had not been asked: "
-                    "nothing vouches for what came then"
-                )
+        for place in fresh:
+            self._check_looks(record, place)
+
+    def _check_looks(self, record: Sent, place: int) -> None:
+        """See that nothing of a look is asked before the looks before it, and its last place behind all others."""
+        look = self._schedule.look_of(place)
+        last = self._schedule.ends[look] - 1
+        start = self._schedule.ends[look - 1] if look else 0
+        early = set(range(self._lowest, last if place == last else start)) - self._settled - set(record.queries)
+        if early:
+            which, why = ("last place", "vouches for what came then") if place == last else ("next look", "is clear")
+            raise TranscriptError(
+                f"request {record.request} asked the {which} while place {min(early)} had not been asked: nothing {why}"
+            )
+        if place == last:
             self.words = f"place {last}"
 
     def _settle(self, places: tuple[int, ...]) -> None:

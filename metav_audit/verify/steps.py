@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metav_audit.bundle import FingerprintBundle, Schedule, check_target_bits, is_targeted
@@ -25,7 +25,9 @@ from metav_audit.verdict import (
     AuditFolder,
     Decision,
     Reading,
+    VerdictOutcome,
     calibration_doubts,
+    conclude,
     decide,
     read,
 )
@@ -104,7 +106,8 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     23. report.pdf is the same, byte for byte.
     24. If the queries are from the owner's request log, they are rows of it, and its seals hold.
     25. If the reader has other commitments of the owner's key: none is missing, and no two bear the same number.
-    26. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
+    26. If the audit might stop early, no look before the last one taken was clear.
+    27. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
 
     A step that compares nothing does not pass: what it is about is not here (``Status.NONE``, where nothing says that
     it should be), or cannot be compared here (``Status.NOT_CHECKED``).
@@ -138,6 +141,8 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     checklist.take("asked in the order of the nonce", _ordered, bundle, records, bound)
     reading = checklist.take("answers fit the task", _reading, bundle, transcript, bound)
     decision = checklist.take("verdict decided anew", _decided, folder, bundle, transcript, reading)
+    if transcript is not None and transcript.looks:
+        checklist.take("no look before was clear", _looked, folder, bundle, transcript, decision)
     checklist.take("sanity controls hold", _sanity, decision)
     checklist.take("calibration of models of the task", _sound, bundle)
     checklist.take("blind controls bear the promise out", _blind, decision)
@@ -182,7 +187,19 @@ def _bound(bundle: FingerprintBundle, transcript: Transcript) -> Found:
 
 
 def _ordered(bundle: FingerprintBundle, records: Records, _: bool) -> Found:
-    return True, check_order(records, Schedule.for_bundle(bundle, records.transcript.nonce))
+    transcript = records.transcript
+    return True, check_order(records, Schedule.for_bundle(bundle, transcript.nonce, transcript.looks))
+
+
+def _looked(folder: AuditFolder, bundle: FingerprintBundle, transcript: Transcript, decision: Decision) -> Found:
+    """See that no look before the last one taken was clear: whoever goes on behind a clear one looks for another."""
+    asked, taken = Asked.of(bundle, transcript), decision.reading.looks
+    for look in range(asked.look):
+        there = replace(transcript, exchanges=asked.at(look).exchanges)
+        outcome = conclude(bundle, there, folder.controls()).verdict.outcome
+        if outcome is not VerdictOutcome.INCONCLUSIVE:
+            raise EvidenceError(f"look {look + 1} was clear, {outcome.value}, and more was asked all the same")
+    return True, "" if taken is None else taken.sentence
 
 
 def _reading(bundle: FingerprintBundle, transcript: Transcript, _: bool) -> Found:

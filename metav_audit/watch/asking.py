@@ -16,7 +16,8 @@ from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
 from metav_audit.transcript import replay_file
 from metav_audit.verdict import TRANSCRIPT, AuditFolder
 from metav_audit.watch.budgets import price_of
-from metav_audit.watch.claims import Claim, Plan
+from metav_audit.watch.claims import Claim
+from metav_audit.watch.enrolment import Plan
 from metav_audit.watch.fleet import Fleet, WatchTable, budgets_of, quiet_of
 from metav_audit.watch.sighting import Sighting
 
@@ -42,6 +43,11 @@ class Opened:
     sources: Mapping[str, Path]
     bundles: Mapping[str, FingerprintBundle]
     outdated: Mapping[str, str]
+
+    @property
+    def unreadable(self) -> frozenset[str]:
+        """The bundles that cannot be read."""
+        return frozenset(self.outdated.keys() - self.bundles.keys())
 
 
 def open_fleet(fleet: Fleet, grant: Grant, today: date) -> Opened:
@@ -142,12 +148,14 @@ class Auditor:
         opened: the fleet.
         evidence: the folder of all evidence.
         sealer: gives what seals the audits of an endpoint file; None for nothing.
+        stop_early: whether an audit ends at the first look that is clear; one that was begun otherwise goes on so.
         paper: the PDFs'.
     """
 
     opened: Opened
     evidence: Path
     sealer: Callable[[Path], Sealer | None]
+    stop_early: bool = True
     paper: Paper = "a4"
 
     def ask(self, claim: Claim) -> Sighting:
@@ -158,11 +166,18 @@ class Auditor:
         sealer = self.sealer(self.opened.sources[plan.key])
         bundle = self.opened.bundles[plan.bundle]
         (result,) = audit_and_report(
-            bundle, [endpoint], folder.parent, sealer=sealer, paper=self.paper, earlier=claim.earlier
-        ).results
+            bundle, [endpoint], folder.parent, sealer=sealer, paper=self.paper, earlier=claim.earlier,
+            stop_early=self._stops_early(AuditFolder(folder)),
+        ).results  # fmt: skip
         if result.error is not None:
             raise result.error
         return Sighting.of(result.folder.decide())
+
+    def _stops_early(self, folder: AuditFolder) -> bool:
+        if not folder.has(TRANSCRIPT):
+            return self.stop_early
+        replay, _ = replay_file(folder / TRANSCRIPT)
+        return bool(replay.transcript().looks) if replay.records else self.stop_early
 
     def sent(self, folder: str) -> int | None:
         """Return how many requests the audit in a folder has sent; None where no transcript tells."""

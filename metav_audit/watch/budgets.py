@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from metav_audit.watch.database import fleet_of
 from metav_audit.watch.fleet import Budget
-from metav_audit.watch.tables import AUDITS, LEDGER
+from metav_audit.watch.tables import AUDITS, LEDGER, TARGETS
 
 MILLIONTHS = 1_000_000
 
@@ -63,8 +64,10 @@ def spent_in(
     """
     sums = (sa.func.coalesce(sa.func.sum(LEDGER.c.requests), 0), sa.func.coalesce(sa.func.sum(LEDGER.c.cost), 0))
     query = sa.select(LEDGER.c.scope, *sums).where(LEDGER.c.month == month).group_by(LEDGER.c.scope)
+    query = query.join(AUDITS, AUDITS.c.id == LEDGER.c.audit).join(TARGETS, TARGETS.c.id == AUDITS.c.target)
+    query = query.where(TARGETS.c.fleet == fleet_of(connection))
     if closed:
-        query = query.join(AUDITS, AUDITS.c.id == LEDGER.c.audit).where(AUDITS.c.status != "open")
+        query = query.where(AUDITS.c.status != "open")
     if scopes is not None:
         query = query.where(LEDGER.c.scope.in_(list(scopes)))
     found = {

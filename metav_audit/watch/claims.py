@@ -15,49 +15,11 @@ import sqlalchemy as sa
 
 from metav_audit.watch.budgets import left_in, month_of, put_by, spent_in, standing
 from metav_audit.watch.database import History
-from metav_audit.watch.due import Rhythm
+from metav_audit.watch.enrolment import Plan, is_target
 from metav_audit.watch.events import Teller
-from metav_audit.watch.fleet import Budget
-from metav_audit.watch.hours import QuietHours
 from metav_audit.watch.outcomes import close_failed
 from metav_audit.watch.patience import Patience
 from metav_audit.watch.tables import AUDITS, TARGETS
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """An endpoint and the bundle that it is asked.
-
-    Attributes:
-        endpoint: its name.
-        bundle: the bundle's name.
-        bundle_sha256: its hash.
-        url: where the endpoint is asked.
-        host: its host, with its port where there is one.
-        rhythm: how often it is audited.
-        quiet: hours in which it is not asked.
-        needed: requests of an audit without retries.
-        ceiling: requests of an audit at most.
-        price: of a request, in millionths.
-        budgets: what pays for it, by scope.
-    """
-
-    endpoint: str
-    bundle: str
-    bundle_sha256: str
-    url: str
-    host: str
-    rhythm: Rhythm
-    quiet: QuietHours
-    needed: int
-    ceiling: int
-    price: int
-    budgets: Mapping[str, Budget]
-
-    @property
-    def key(self) -> str:
-        """Its name in one word."""
-        return f"{self.endpoint}/{self.bundle}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,42 +45,14 @@ class Claim:
     earlier: int
 
 
-def enrol(history: History, plans: Sequence[Plan], now: float) -> None:
-    """Put targets that are new into the history, due at once, and keep the addresses of the others up to date."""
-    with history.reading() as connection:
-        if not _strange(connection, plans):
-            return
-    with history.writing() as connection:
-        known = _known(connection)
-        for plan in _strange(connection, plans):
-            where = {"url": plan.url, "host": plan.host}
-            if (plan.endpoint, plan.bundle) in known:
-                connection.execute(TARGETS.update().where(_is(plan)).values(where))
-                continue
-            named = {"endpoint": plan.endpoint, "bundle": plan.bundle, **where}
-            fresh = {"slot": now, "number": 0, "failures": 0, "lost": False, "unsteady": 0}
-            connection.execute(TARGETS.insert().values({**named, **fresh}))
-
-
-def _known(connection: sa.Connection) -> dict[tuple[str, str], str]:
-    """Return every target's address."""
-    query = sa.select(TARGETS.c.endpoint, TARGETS.c.bundle, TARGETS.c.url)
-    return {(endpoint, bundle): url for endpoint, bundle, url in connection.execute(query)}
-
-
-def _strange(connection: sa.Connection, plans: Sequence[Plan]) -> list[Plan]:
-    """Return the plans that the history does not know, or knows at another address."""
-    known = _known(connection)
-    return [each for each in plans if known.get((each.endpoint, each.bundle)) != each.url]
-
-
 def waiting(history: History, plans: Sequence[Plan], now: float) -> list[Plan]:
     """Return the plans that may have something to do, those that are due longest first; ``take`` has the last word."""
     with history.reading() as connection:
-        query = sa.select(TARGETS.c.endpoint, TARGETS.c.bundle, TARGETS.c.slot, TARGETS.c.number)
+        mine = TARGETS.c.fleet == history.fleet
+        query = sa.select(TARGETS.c.endpoint, TARGETS.c.bundle, TARGETS.c.slot, TARGETS.c.number).where(mine)
         held = {(endpoint, bundle): (slot, number) for endpoint, bundle, slot, number in connection.execute(query)}
         names = sa.select(TARGETS.c.endpoint, TARGETS.c.bundle).join(AUDITS, AUDITS.c.target == TARGETS.c.id)
-        begun = {tuple(row) for row in connection.execute(names.where(AUDITS.c.status == "open"))}
+        begun = {tuple(row) for row in connection.execute(names.where(mine, AUDITS.c.status == "open"))}
     found = []
     for plan in plans:
         slot, number = held[plan.endpoint, plan.bundle]
@@ -137,6 +71,7 @@ def take(
     draw: Callable[[], str],
     sent: Callable[[str], int | None],
     teller: Teller,
+    others: Sequence[Plan] = (),
 ) -> Claim | None:
     """Take a plan's audit if it is due, and nobody else's, and paid for; else None.
 
@@ -152,13 +87,15 @@ def take(
         draw: gives hexadecimal digits that nobody can foresee.
         sent: requests that the audit in a folder has sent; None where that cannot be told.
         teller: takes events.
+        others: plans that wait in the same run: an audit of each can be paid for before any gets more than it needs.
     """
     with history.writing() as connection:
         # 1.
-        target = connection.execute(sa.select(TARGETS).where(_is(plan))).mappings().one()
+        mine = is_target(history.fleet, plan)
+        target = connection.execute(sa.select(TARGETS).where(mine)).mappings().one()
         slot = plan.rhythm.settled(target["slot"], now)
         if slot != target["slot"]:
-            connection.execute(TARGETS.update().where(_is(plan)).values(slot=slot))
+            connection.execute(TARGETS.update().where(mine).values(slot=slot))
         due = plan.rhythm.is_due(slot, plan.key, target["number"] + 1, now)
         # 2.
         begun = _begun(connection, target["id"], patience, now)
@@ -172,7 +109,7 @@ def take(
         # 3.
         if not due:
             return None
-        return _begin(connection, plan, patience, dict(target, slot=slot), now, draw, teller)
+        return _begin(connection, plan, patience, dict(target, slot=slot), now, draw, teller, others)
 
 
 def renew(history: History, tokens: Sequence[str], lease: float, now: float) -> None:
@@ -194,10 +131,6 @@ def release(history: History, claim: Claim, until: float, error: str) -> None:
     with history.writing() as connection:
         mine = sa.and_(AUDITS.c.id == claim.audit, AUDITS.c.token == claim.token)
         connection.execute(AUDITS.update().where(mine).values(token=None, until=until, error=error))
-
-
-def _is(plan: Plan) -> sa.ColumnElement[bool]:
-    return sa.and_(TARGETS.c.endpoint == plan.endpoint, TARGETS.c.bundle == plan.bundle)
 
 
 def _begun(connection: sa.Connection, target: int, patience: Patience, now: float) -> dict[str, Any] | None:
@@ -248,13 +181,15 @@ def _begin(
     now: float,
     draw: Callable[[], str],
     teller: Teller,
+    others: Sequence[Plan],
 ) -> Claim | None:
     month = month_of(now)
     left = left_in(connection, month, plan.budgets, plan.price)
     if left is not None and left < plan.needed:
         _tell_spent(connection, plan, month, now, teller)
         return None
-    granted = plan.ceiling if left is None else min(plan.ceiling, left)
+    spare = _spare(connection, plan, month, others)
+    granted = plan.ceiling if spare is None else max(plan.needed, min(plan.ceiling, spare))
     number, token = target["number"] + 1, draw()
     day = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
     folder = f"{plan.endpoint}/{day}-{plan.bundle}-{number:04d}-{draw()[:8]}/{plan.endpoint}"
@@ -268,6 +203,21 @@ def _begin(
     connection.execute(TARGETS.update().where(TARGETS.c.id == target["id"]).values(number=number, slot=after))
     put_by(connection, audit, month, plan.budgets, granted, plan.price)
     return Claim(audit, target["id"], token, folder, granted, plan, _earlier(connection, plan, audit))
+
+
+def _spare(connection: sa.Connection, plan: Plan, month: str, others: Sequence[Plan]) -> int | None:
+    """Return how many requests are left when an audit of each other plan is paid for; None for any number."""
+    found = []
+    for scope, budget in plan.budgets.items():
+        left = left_in(connection, month, {scope: budget}, plan.price)
+        if left is not None:
+            found.append(left - sum(_in_requests(each, plan.price) for each in others if scope in each.budgets))
+    return min(found, default=None)
+
+
+def _in_requests(other: Plan, price: int) -> int:
+    """Return what another audit needs, in requests at a price."""
+    return max(other.needed, -(-other.needed * other.price // price) if price else 0)
 
 
 def _earlier(connection: sa.Connection, plan: Plan, audit: int) -> int:

@@ -109,6 +109,7 @@ def compare(one: Sighting, other: Sighting) -> Comparison:
     4. Score and latency, which are told and prove nothing.
     """
     same = one.bundle_sha256 == other.bundle_sha256 and one.answers.shape == other.answers.shape
+    alike = same and bool((_asked(one) == _asked(other)).all())
     names = {name: (", ".join(one.identities[name][:3]), ", ".join(other.identities[name][:3]))
              for name in sorted(one.identities.keys() & other.identities.keys())
              if not set(one.identities[name]) & set(other.identities[name])}  # fmt: skip
@@ -116,12 +117,12 @@ def compare(one: Sighting, other: Sighting) -> Comparison:
     return Comparison(
         outcomes=(one.outcome.value, other.outcome.value),
         scores=(one.score, other.score),
-        score_moved=_score_moved(one, other),
+        score_moved=_score_moved(one, other) if alike or (_told(one) and _told(other)) else None,
         answers=_answers(one, other) if same else None,
         identities=names,
         machine=machine,
         views=(one.view_words, other.view_words),
-        view_changed=_told(one) and _told(other) and _kind_of(one.view) != _kind_of(other.view),
+        view_changed=_view_changed(one, other, alike),
         latencies=(one.latency, other.latency),
         slower=_slower(one.latency, other.latency),
     )
@@ -190,6 +191,17 @@ def _score_moved(one: Sighting, other: Sighting) -> bool | None:
     if one.score is None or other.score is None:
         return None
     return abs(one.score - other.score) > 3 * math.hypot(one.score_noise, other.score_noise) + _SCORE_STEP
+
+
+def _view_changed(one: Sighting, other: Sighting, alike: bool) -> bool:
+    """Compare what is shown where both were asked all, or stopped early after the same."""
+    sure = (_told(one) and _told(other)) or (alike and one.steady and other.steady)
+    return sure and _kind_of(one.view) != _kind_of(other.view)
+
+
+def _asked(sighting: Sighting) -> NDArray[np.bool_]:
+    """Say which inputs were answered."""
+    return np.asarray(~np.isnan(sighting.answers).all(axis=1))
 
 
 def _told(sighting: Sighting) -> bool:

@@ -34,10 +34,11 @@ class History:
     Args:
         engine: where it is.
         name: what messages call it; no password stands in it.
+        fleet: whose rows are read and written; several fleets may share a database.
     """
 
-    def __init__(self, engine: sa.Engine, name: str) -> None:
-        self.engine, self.name = engine, name
+    def __init__(self, engine: sa.Engine, name: str, fleet: str) -> None:
+        self.engine, self.name, self.fleet = engine, name, fleet
 
     def __enter__(self) -> History:
         return self
@@ -73,13 +74,19 @@ class History:
             raise RemoteError(f"the history at {self.name} cannot be used: {_first_line(error)}") from error
 
 
-def open_history(address: str, beside: Path, environment: Mapping[str, str] = os.environ) -> History:
+def fleet_of(connection: sa.Connection) -> str:
+    """Return whose rows a history's connection reads and writes."""
+    return str(connection.info["fleet"])
+
+
+def open_history(address: str, beside: Path, environment: Mapping[str, str] = os.environ, fleet: str = "") -> History:
     """Open a history, and make or migrate its tables where they are missing or older.
 
     Args:
         address: a file's name, or a URL such as ``postgresql://user:${PASSWORD}@host/name``.
         beside: the folder that a file's name counts from.
         environment: where variables are looked up.
+        fleet: whose rows are read and written.
 
     Raises:
         ConfigurationError: the address is wrong, or its driver is not installed.
@@ -96,7 +103,8 @@ def open_history(address: str, beside: Path, environment: Mapping[str, str] = os
         ) from error
     if engine.dialect.name == "sqlite":
         _take_over_transactions(engine)
-    history = History(engine, url.render_as_string(hide_password=True).removeprefix("sqlite:///"))
+    sa.event.listen(engine, "connect", lambda _, record: record.info.update(fleet=fleet))
+    history = History(engine, url.render_as_string(hide_password=True).removeprefix("sqlite:///"), fleet)
     try:
         _migrate(history)
     except BaseException:
@@ -112,7 +120,7 @@ def open_standing(fleet: Fleet, environment: Mapping[str, str] = os.environ) -> 
         raise ConfigurationError(
             f"there is no history at {fleet.place(address)}: 'metav-audit watch {fleet.path}' makes it"
         )
-    return open_history(address, fleet.path.parent, environment)
+    return open_history(address, fleet.path.parent, environment, fleet.name)
 
 
 def _url(address: str, beside: Path, environment: Mapping[str, str]) -> sa.URL:
@@ -164,12 +172,25 @@ def _migrate(history: History) -> None:
             f"the history at {history.name} is a newer program's (tables of {standing}): update this one"
         )
     try:
-        with history.engine.begin() as connection:
+        with history.engine.connect() as connection, _references_unchecked(connection), connection.begin():
             if history.engine.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
             _run_migrations(connection, script)
     except OperationalError as error:
         raise RemoteError(f"the history at {history.name} cannot be made: {_first_line(error)}") from error
+
+
+@contextmanager
+def _references_unchecked(connection: sa.Connection) -> Iterator[None]:
+    """Let SQLite put a table in another's place: what refers to it would be checked in between."""
+    raw = connection.connection.dbapi_connection if connection.dialect.name == "sqlite" else None
+    if raw is not None:
+        raw.cursor().execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        if raw is not None:
+            raw.cursor().execute("PRAGMA foreign_keys = ON")
 
 
 def _migrations() -> ScriptDirectory:

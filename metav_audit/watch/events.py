@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from metav_audit.watch.changes import Draft
+from metav_audit.watch.database import fleet_of
 from metav_audit.watch.tables import AUDITS, EVENTS, GATE, OUTBOX, TARGETS
 
 
@@ -95,13 +96,13 @@ class Teller:
     def tell_once(self, connection: sa.Connection, key: str, kind: str, words: str, now: float) -> None:
         """Write down what is told once, however often it is found."""
         own = connection.execute(sa.select(GATE.c.name)).scalar_one()
-        self._write(connection, f"{own} {key}", kind, {"words": words[:2000]}, now)
+        self._write(connection, f"{own} {fleet_of(connection)} {key}", kind, {"words": words[:2000]}, now)
 
     def _write(self, connection: sa.Connection, key: str, kind: str, row: Mapping[str, Any], now: float) -> None:
         uid = hashlib.sha256(key.encode()).hexdigest()[:32]
         if connection.execute(sa.select(EVENTS.c.id).where(EVENTS.c.uid == uid)).first() is not None:
             return
-        values = {"uid": uid, "kind": kind, "at": now, **row}
+        values = {"uid": uid, "kind": kind, "at": now, "fleet": fleet_of(connection), **row}
         event = connection.execute(EVENTS.insert().values(values).returning(EVENTS.c.id)).scalar_one()
         told = [{"event": event, "channel": name} for name, kinds in self.channels.items() if kind in kinds]
         if told:

@@ -22,6 +22,7 @@ from metav_audit.watch.hours import QuietHours, seconds_of
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|\[?[0-9A-Fa-f:.]{2,45}\]?")
 _ADDRESS = re.compile(r"[^@\s<>,;:\"\\]{1,64}@[A-Za-z0-9.-]{1,253}")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _MAX_FILE_BYTES = 1 << 20
 Kind = Literal["match", "change", "lost", "recovered", "budget", "outdated"]
@@ -159,12 +160,14 @@ class RetentionTable(_Table):
 class FleetFile(_Table):
     """A fleet file as it stands."""
 
+    name: str | None = Field(default=None, description="of the fleet; that of the file by default")
     database: str = Field(default="watch.sqlite3", description="a file, or an address; may hold ${NAME}")
     evidence: str = Field(default="evidence", description="the folder of the audits' folders")
     archive: str | None = Field(
         default=None, description="where archives go: a folder, or an fsspec address like s3://"
     )
     timezone: str = Field(default="UTC", description="of quiet hours")
+    stop_early: bool = Field(default=True, description="whether an audit ends at the first look that is clear")
     tries: int = Field(default=3, ge=1, le=100, description="runs that try one audit before it has failed")
     retry: Span = Field(default=3600.0, ge=0, le=31 * 86400, description="time before an audit is tried again")
     lost_after: int = Field(default=2, ge=1, le=100, description="failed audits in a row that make an endpoint lost")
@@ -188,6 +191,11 @@ class Fleet:
     path: Path
     file: FleetFile
     zone: ZoneInfo
+
+    @property
+    def name(self) -> str:
+        """Its name in the history, which several fleets may share."""
+        return self.file.name or _UNNAMED.sub("-", self.path.stem)[:100]
 
     def place(self, name: str) -> Path:
         """Return where a file that it names lies: beside it."""
@@ -237,7 +245,7 @@ def load_fleet(path: Path) -> Fleet:
 
 def _problem(fleet: Fleet) -> str | None:
     """Say what hangs on more than one key and is wrong."""
-    for name in (*fleet.file.watches, *fleet.file.notify, *fleet.bundles):
+    for name in (fleet.name, *fleet.file.watches, *fleet.file.notify, *fleet.bundles):
         if not _NAME.fullmatch(name):
             return f"{name[:40]!r} is no name: use letters, digits, '.', '_', '-'"
     for name, channel in fleet.file.notify.items():

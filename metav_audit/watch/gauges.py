@@ -42,7 +42,10 @@ def write_gauge_file(
     Raises:
         ConfigurationError: the folder cannot be written.
     """
-    samples = [*(sample for each in targets for sample in _of_a_target(each)), *_of_budgets(spent, budgets)]
+    samples = [
+        *(sample for each in targets if each.watched for sample in _of_a_target(each)),
+        *_of_budgets(spent, budgets),
+    ]
     write_atomically(path, write_gauges(METRICS, [*samples, ("watch_run_timestamp_seconds", {}, now)]))
 
 

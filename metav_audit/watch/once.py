@@ -14,6 +14,7 @@ from metav_audit.watch.asking import Auditor, Opened
 from metav_audit.watch.budgets import month_of, spent_in
 from metav_audit.watch.channels import kinds_of, open_channels
 from metav_audit.watch.database import History, open_history
+from metav_audit.watch.enrolment import adopt, last_audit_with
 from metav_audit.watch.events import QUERY, Event, Teller
 from metav_audit.watch.fleet import Fleet, all_budgets
 from metav_audit.watch.gauges import write_gauge_file
@@ -87,16 +88,20 @@ def watch_once(
     # 1.
     channels = open_channels(fleet, grant, environment, hands.write)
     teller = Teller(kinds_of(fleet))
-    auditor = Auditor(opened, fleet.place(fleet.file.evidence), hands.sealer, paper)
-    with open_history(fleet.file.database, fleet.path.parent, environment) as history:
+    auditor = Auditor(opened, fleet.place(fleet.file.evidence), hands.sealer, fleet.file.stop_early, paper)
+    with open_history(fleet.file.database, fleet.path.parent, environment, fleet.name) as history:
+        adopt(history)
         before = _last_event(history)
         for name, why in opened.outdated.items():
             hands.complain(f"bundles.{name}: {why}")
             with history.writing() as connection:
-                teller.tell_once(connection, f"outdated {name} {why}", "outdated", f"{name}: {why}", hands.now())
+                # What could be read in between is told again.
+                since = "" if name in opened.bundles else f" {last_audit_with(connection, name)}"
+                teller.tell_once(connection, f"outdated {name} {why}{since}", "outdated", f"{name}: {why}", hands.now())
         # 2.
         world = World(hands.now, hands.draw, auditor.ask, auditor.sent)
-        done = run_due(history, opened.plans, world, _patience(fleet), teller, parallel=parallel, told=hands.told)
+        done = run_due(history, opened.plans, world, _patience(fleet), teller, parallel=parallel, told=hands.told,
+                       unreadable=opened.unreadable)  # fmt: skip
         # 3.
         tidy(history, fleet.file.retention, auditor.evidence, fleet.file.archive, hands.now(), hands.complain)
         # 4.
@@ -117,7 +122,10 @@ def _last_event(history: History) -> int:
 
 def _since(history: History, event: int) -> list[Event]:
     with history.reading() as connection:
-        return [Event.of(row) for row in connection.execute(QUERY.where(EVENTS.c.id > event)).mappings()]
+        return [
+            Event.of(row)
+            for row in connection.execute(QUERY.where(EVENTS.c.id > event, EVENTS.c.fleet == history.fleet)).mappings()
+        ]
 
 
 def _write_gauges(fleet: Fleet, history: History, now: float) -> None:

@@ -123,15 +123,17 @@ def _gather(history: History, channel: str, manners: Manners, now: float, draw: 
     """Put the events that wait for a channel, and may be told now, into messages."""
     with history.writing() as connection:
         waiting = sa.select(OUTBOX.c.event, EVENTS.c.kind).join(EVENTS, EVENTS.c.id == OUTBOX.c.event)
-        mine = waiting.where(OUTBOX.c.channel == channel, OUTBOX.c.message.is_(None)).order_by(OUTBOX.c.event)
+        mine = waiting.where(OUTBOX.c.channel == channel, OUTBOX.c.message.is_(None), EVENTS.c.fleet == history.fleet)
+        mine = mine.order_by(OUTBOX.c.event)
         rows = connection.execute(mine).all()
-        last = sa.select(sa.func.max(MESSAGES.c.made)).where(MESSAGES.c.channel == channel)
+        sent = sa.and_(MESSAGES.c.channel == channel, MESSAGES.c.fleet == history.fleet)
+        last = sa.select(sa.func.max(MESSAGES.c.made)).where(sent)
         made = connection.execute(last).scalar()
         # A message of the future was made by a clock that was wrong.
         held = manners.quiet.cover(now) or (made is not None and made <= now < made + manners.every)
         events = [event for event, kind in rows if not held or kind in manners.urgent]
         for start in range(0, len(events), _MOST):
-            values = {"uid": draw(), "channel": channel, "made": now, "until": 0.0, "tries": 0}
+            values = {"uid": draw(), "channel": channel, "made": now, "until": 0.0, "tries": 0, "fleet": history.fleet}
             message = connection.execute(MESSAGES.insert().values(values).returning(MESSAGES.c.id)).scalar_one()
             those = sa.and_(OUTBOX.c.channel == channel, OUTBOX.c.event.in_(events[start : start + _MOST]))
             connection.execute(OUTBOX.update().where(those).values(message=message))
@@ -140,7 +142,8 @@ def _gather(history: History, channel: str, manners: Manners, now: float, draw: 
 def _hold(history: History, channel: str, now: float) -> tuple[int, int, Message] | None:
     """Take the oldest message that is nobody else's to send right now."""
     with history.writing() as connection:
-        open_ = sa.and_(MESSAGES.c.channel == channel, MESSAGES.c.delivered.is_(None))
+        mine = MESSAGES.c.fleet == history.fleet
+        open_ = sa.and_(MESSAGES.c.channel == channel, MESSAGES.c.delivered.is_(None), mine)
         # What is held longer than anybody holds it was held by a clock that was wrong.
         free = sa.or_(MESSAGES.c.until <= now, MESSAGES.c.until > now + _LONGEST_S)
         query = sa.select(MESSAGES).where(open_, free).order_by(MESSAGES.c.id).limit(1)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from metav_audit.watch.asking import Opened
-from metav_audit.watch.budgets import MILLIONTHS
-from metav_audit.watch.claims import Plan
+from metav_audit.watch.budgets import MILLIONTHS, Spent, month_of, spent_in
 from metav_audit.watch.database import open_history
+from metav_audit.watch.enrolment import Plan
 from metav_audit.watch.fleet import Budget, Fleet
 from metav_audit.watch.history import standings
 from metav_audit.watch.hours import span_words
@@ -59,6 +59,8 @@ class Month:
         cost_at_most: of the latter.
         budget_requests: what may be sent; None for no limit.
         budget_cost: what may be spent; None for no limit.
+        spent_requests: sent since this month began, or put by.
+        spent_cost: of these.
     """
 
     scope: str
@@ -68,6 +70,8 @@ class Month:
     cost_at_most: float
     budget_requests: int | None
     budget_cost: float | None
+    spent_requests: int
+    spent_cost: float
 
     @property
     def fits(self) -> bool:
@@ -84,16 +88,19 @@ class Outlook:
     Attributes:
         planned: one an endpoint and bundle.
         month: the fleet's, each host's and each bundle's.
+        outdated: why a bundle should be made anew, by its name.
     """
 
     planned: tuple[Planned, ...]
     month: tuple[Month, ...]
+    outdated: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """Describe it in JSON types."""
         return {
             "planned": [asdict(each) for each in self.planned],
             "month": [{**asdict(each), "fits": each.fits} for each in self.month],
+            "outdated": dict(self.outdated),
         }
 
 
@@ -109,15 +116,20 @@ def outlook(fleet: Fleet, opened: Opened, now: float) -> Outlook:
         RemoteError: the history is there and cannot be reached.
     """
     slots: dict[tuple[str, str], tuple[float, int]] = {}
+    spent: dict[str, Spent] = {}
     if "://" in fleet.file.database or fleet.place(fleet.file.database).exists():
-        with open_history(fleet.file.database, fleet.path.parent) as history:
+        with open_history(fleet.file.database, fleet.path.parent, fleet=fleet.name) as history:
             for each in standings(history):
                 slots[each.endpoint, each.bundle] = each.slot, each.number
+            with history.reading() as connection:
+                spent = {each.scope: each for each in spent_in(connection, month_of(now))}
     planned = tuple(_planned(plan, slots.get((plan.endpoint, plan.bundle)), now) for plan in opened.plans)
     scopes = sorted(
         {scope for plan in opened.plans for scope in plan.budgets}, key=lambda each: (each != "fleet", each)
     )
-    return Outlook(planned, tuple(_month(scope, opened.plans) for scope in scopes))
+    nothing = Spent("", "", 0, 0)
+    months = tuple(_month(scope, opened.plans, spent.get(scope, nothing)) for scope in scopes)
+    return Outlook(planned, months, opened.outdated)
 
 
 def _planned(plan: Plan, held: tuple[float, int] | None, now: float) -> Planned:
@@ -130,7 +142,7 @@ def _planned(plan: Plan, held: tuple[float, int] | None, now: float) -> Planned:
     )  # fmt: skip
 
 
-def _month(scope: str, plans: tuple[Plan, ...]) -> Month:
+def _month(scope: str, plans: tuple[Plan, ...], spent: Spent) -> Month:
     mine = [(plan, _MONTH_S / plan.rhythm.every) for plan in plans if scope in plan.budgets]
     budget: Budget = next((plan.budgets[scope] for plan, _ in mine), Budget())
     return Month(
@@ -141,11 +153,15 @@ def _month(scope: str, plans: tuple[Plan, ...]) -> Month:
         sum(times * plan.ceiling * plan.price for plan, times in mine) / MILLIONTHS,
         budget.requests,
         budget.cost,
+        spent.requests,
+        spent.cost / MILLIONTHS,
     )
 
 
 def outlook_lines(found: Outlook) -> Iterator[str]:
     """Put an outlook into lines."""
+    for name, why in found.outdated.items():
+        yield f"bundles.{name} is outdated: {why}"
     for each in found.planned:
         moment = datetime.fromtimestamp(each.due, UTC).strftime("%Y-%m-%d %H:%M")
         when = "due now" if each.due_now else f"due {moment} UTC"
@@ -159,7 +175,7 @@ def outlook_lines(found: Outlook) -> Iterator[str]:
         limits = [f"{month.budget_requests} requests"] if month.budget_requests is not None else []
         limits += [f"cost {month.budget_cost:g}"] if month.budget_cost is not None else []
         budget = f"; budget {', '.join(limits)}{'' if month.fits else ': TOO SMALL'}" if limits else ""
-        yield (
-            f"a month, {month.scope}: {month.requests:.0f} requests, {month.requests_at_most:.0f} at most{cost}{budget}"
-        )
+        spent = f"; this month {month.spent_requests} so far" if month.spent_requests else ""
+        sent = f"{month.requests:.0f} requests, {month.requests_at_most:.0f} at most"
+        yield f"a month, {month.scope}: {sent}{cost}{budget}{spent}"
     yield "nothing was sent"

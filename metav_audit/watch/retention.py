@@ -127,7 +127,10 @@ def _ended(history: History) -> list[Kept]:
         AUDITS.c.outcome == "match", AUDITS.c.id.in_(told), AUDITS.c.id.in_(before), AUDITS.c.id.in_(reference)
     )
     columns = (AUDITS.c.id, AUDITS.c.target, AUDITS.c.ended, AUDITS.c.folder, AUDITS.c.evidence)
-    query = sa.select(*columns, sa.case((precious, True), else_=False)).where(AUDITS.c.status != "open")
+    query = sa.select(*columns, sa.case((precious, True), else_=False)).where(
+        AUDITS.c.status != "open",
+        AUDITS.c.target.in_(sa.select(TARGETS.c.id).where(TARGETS.c.fleet == history.fleet)),
+    )
     with history.reading() as connection:
         rows = connection.execute(query.where(AUDITS.c.evidence != "thinned").order_by(AUDITS.c.id))
         return [Kept(*row[:5], bool(row[5])) for row in rows]

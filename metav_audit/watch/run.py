@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from metav_audit.errors import ConfigurationError, MetavAuditError
-from metav_audit.watch.claims import Claim, Plan, enrol, give_up, release, renew, take, waiting
+from metav_audit.watch.claims import Claim, give_up, release, renew, take, waiting
 from metav_audit.watch.database import History
+from metav_audit.watch.enrolment import Plan, enrol
 from metav_audit.watch.events import Teller
 from metav_audit.watch.outcomes import fail, finish
 from metav_audit.watch.patience import Patience
@@ -58,6 +59,7 @@ def run_due(
     *,
     parallel: int = 4,
     told: Callable[[Done], None] = lambda _: None,
+    unreadable: Collection[str] = (),
 ) -> list[Done]:
     """Audit what is due, once.
 
@@ -72,20 +74,23 @@ def run_due(
         teller: takes events.
         parallel: hosts asked at once.
         told: told of each audit as it is done.
+        unreadable: bundles that cannot be read now; what is watched with them is watched still.
 
     Raises:
         RemoteError: the database cannot be reached.
     """
-    enrol(history, plans, world.now())
+    enrol(history, plans, world.now(), unreadable)
     hosts: dict[str, list[Plan]] = {}
-    for plan in waiting(history, plans, world.now()):
+    left = {plan.key: plan for plan in waiting(history, plans, world.now())}
+    for plan in left.values():
         hosts.setdefault(plan.host, []).append(plan)
     done: list[Done] = []
     with _Keeper(history, patience.lease, world.now) as keeper:
 
         def serve(host: list[Plan]) -> None:
             for plan in host:
-                became = _one(history, plan, world, patience, teller, keeper)
+                left.pop(plan.key, None)
+                became = _one(history, plan, world, patience, teller, keeper, list(left.values()))
                 if became is not None:
                     done.append(became)
                     told(became)
@@ -95,12 +100,18 @@ def run_due(
 
 
 def _one(
-    history: History, plan: Plan, world: World, patience: Patience, teller: Teller, keeper: _Keeper
+    history: History,
+    plan: Plan,
+    world: World,
+    patience: Patience,
+    teller: Teller,
+    keeper: _Keeper,
+    others: Sequence[Plan],
 ) -> Done | None:
     """Take a plan's audit, make it, and write down what became of it; None where there was nothing to do."""
     if plan.quiet.cover(world.now()):
         return None
-    claim = take(history, plan, patience, world.now(), world.draw, world.sent, teller)
+    claim = take(history, plan, patience, world.now(), world.draw, world.sent, teller, others)
     if claim is None:
         return None
     with keeper.keeps(claim.token):

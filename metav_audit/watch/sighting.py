@@ -16,12 +16,13 @@ from metav_audit.errors import EvidenceError
 from metav_audit.files import strict_json
 from metav_audit.task import Features, OutputView, features
 from metav_audit.transcript import Transcript
-from metav_audit.verdict import Decision, VerdictOutcome
+from metav_audit.verdict import Decision, Verdict, VerdictOutcome
 from metav_audit.verdict.asked import Asked
 from metav_audit.verdict.steadiness import Steadiness
 
 _DRAWS = 24
 """Times that noise is put on the answers again, to see how far the score moves."""
+_MOST_WHY = 500
 _MAX_BYTES = 1 << 28
 
 
@@ -42,6 +43,7 @@ class Sighting:
         answered: of them.
         requests: sent, retries included.
         latency: median seconds from a request to its answer; None without any.
+        why: why the verdict is inconclusive; None where it is not.
         steady: whether one model gave all of its answers.
         view: what the endpoint showed of its outputs.
         view_words: the same in words.
@@ -64,6 +66,7 @@ class Sighting:
     answered: int
     requests: int
     latency: float | None
+    why: str | None
     steady: bool
     view: OutputView
     view_words: str
@@ -93,6 +96,7 @@ class Sighting:
             answered=verdict.answered,
             requests=verdict.requests,
             latency=_latency(transcript),
+            why=_why(verdict),
             steady=not list(steadiness.faults()),
             view=replace(decision.reading.view, seed=0),
             view_words=verdict.view,
@@ -101,6 +105,12 @@ class Sighting:
             identities=_identities(transcript),
             answers=np.where(shown.mask, shown.values, np.nan).astype(np.float32),
         )
+
+    @property
+    def p_value_match(self) -> float | None:
+        """The p-value that a match needs: the larger where siblings give one of two."""
+        given = [each for each in (self.p_value, self.p_value_siblings) if each is not None]
+        return max(given, default=None)
 
     def told(self) -> dict[str, Any]:
         """Return what a history keeps as text, in JSON types: all that has no column of its own."""
@@ -146,7 +156,7 @@ def sighting_of(row: sa.RowMapping) -> Sighting | None:
 
 _COLUMNS = (
     "bundle_sha256", "score", "score_noise", "p_value", "p_value_derived", "p_value_siblings", "log10_lr", "queries",
-    "answered", "requests", "latency",
+    "answered", "requests", "latency", "why",
 )  # fmt: skip
 
 
@@ -159,6 +169,11 @@ def columns_of(sighting: Sighting) -> dict[str, Any]:
         "sighting": json.dumps(sighting.told(), allow_nan=False),
         "answers": pack_answers(sighting.answers),
     }
+
+
+def _why(verdict: Verdict) -> str | None:
+    """Say in a line why a verdict is inconclusive."""
+    return "; ".join(verdict.reasons)[:_MOST_WHY] if verdict.outcome is VerdictOutcome.INCONCLUSIVE else None
 
 
 def _latency(transcript: Transcript) -> float | None:

@@ -8,7 +8,7 @@ from metav_audit.watch.asking import read_bundles
 from metav_audit.watch.budgets import month_of, spent_in
 from metav_audit.watch.database import History
 from metav_audit.watch.fleet import Fleet, all_budgets
-from metav_audit.watch.history import happened, standings
+from metav_audit.watch.history import happened, standings, untaken
 from metav_audit.watch.page.build import Site
 
 
@@ -28,4 +28,5 @@ def read_site(fleet: Fleet, history: History, title: str, now: float) -> Site:
     budgets = all_budgets(fleet)
     with history.reading() as connection:
         spent = spent_in(connection, month_of(now), budgets)
-    return Site(title, now, standings(history), happened(history), bundles, outdated, spent, budgets)
+    return Site(title, now, standings(history), happened(history), bundles, outdated, spent, budgets,
+                untaken(history))  # fmt: skip

@@ -34,7 +34,9 @@ TARGETS = sa.Table(
     sa.Column("lost", sa.Boolean, nullable=False),
     sa.Column("unsteady", sa.Integer, nullable=False),
     sa.Column("reference", sa.Integer),
-    sa.UniqueConstraint("endpoint", "bundle", name="one_target"),
+    sa.Column("fleet", sa.String(100), nullable=False, server_default=""),
+    sa.Column("watched", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.UniqueConstraint("fleet", "endpoint", "bundle", name="one_target"),
 )
 """An endpoint and the bundle that it is asked: when it is due, and what is known of it so far."""
 
@@ -71,6 +73,7 @@ AUDITS = sa.Table(
     sa.Column("view", sa.Text),
     sa.Column("sighting", sa.Text),
     sa.Column("answers", sa.LargeBinary),
+    sa.Column("why", sa.Text),
     sa.UniqueConstraint("target", "number", name="one_audit_a_slot"),
     sa.Index("audits_by_status", "status"),
 )
@@ -99,6 +102,7 @@ EVENTS = sa.Table(
     sa.Column("audit", sa.Integer, sa.ForeignKey("audits.id")),
     sa.Column("before", sa.Integer),
     sa.Column("words", sa.Text, nullable=False),
+    sa.Column("fleet", sa.String(100), nullable=False, server_default=""),
     sa.Index("events_by_target", "target"),
     sa.Index("events_by_audit", "audit"),
 )
@@ -115,6 +119,7 @@ MESSAGES = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("delivered", MOMENT),
     sa.Column("error", sa.Text),
+    sa.Column("fleet", sa.String(100), nullable=False, server_default=""),
 )
 """Events told together; it is sent again, the same, until it was taken."""
 

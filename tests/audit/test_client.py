@@ -10,8 +10,8 @@ import pytest
 
 from metav_audit.adapter import Adapter, AdapterOptions, Request, Response, Wait, read_json, read_rows
 from metav_audit.audit import Endpoint, Limits, audit_endpoint
-from metav_audit.audit.client import PATIENCE
 from metav_audit.audit.pace.retries import LONGEST_PAUSE_S
+from metav_audit.audit.run import PATIENCE
 from metav_audit.errors import AnswerError, ConfigurationError, RemoteError, TranscriptError
 from metav_audit.verdict import VerdictOutcome, decide, read
 from tests.audit.helpers import Pauses, asked_queries, endpoint, needed, places, records

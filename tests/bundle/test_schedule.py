@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import OneHotEncoder
 
-from metav_audit.bundle import CLOSING, OPENING, PAIRS, REPEATED, TIMES, Schedule, asked_inputs, planned_places
+from metav_audit.bundle import (
+    CLOSING,
+    OPENING,
+    PAIRS,
+    REPEATED,
+    TIMES,
+    Schedule,
+    asked_inputs,
+    planned_places,
+    usual_looks,
+)
 from tests.builders import make_bundle, make_task, with_natural
 
 NONCES = st.text("0123456789abcdef", min_size=32, max_size=32)
@@ -30,6 +41,32 @@ def test_everything_is_asked_and_some_of_it_again(queries, natural, nonce):
     assert all(counts[number] > 1 for number in schedule.numbers[schedule.closing :])
     assert len(schedule.numbers) - schedule.closing == CLOSING
     assert schedule == Schedule.of(queries, natural, nonce)
+
+
+@given(st.integers(9, 140), st.integers(0, 20), NONCES)
+def test_looks_ask_the_same_as_one_look_does(queries, natural, nonce):
+    """Every look asks the next queries of the bundle, and ends with two repetitions of what was asked before it."""
+    looks = usual_looks(queries)
+    schedule, whole = Schedule.of(queries, natural, nonce, looks), Schedule.of(queries, natural, nonce)
+    assert len(schedule.numbers) == len(whole.numbers) == schedule.ends[-1]
+    assert len(schedule.ends) == len(looks)
+    for look, end, closing in zip(looks, schedule.ends, schedule.closings, strict=True):
+        before = schedule.numbers[:end]
+        assert {number for number in before if number < queries} == set(range(look))
+        assert end - closing == CLOSING
+        assert set(schedule.numbers[closing:end]) <= set(schedule.numbers[:closing])
+        assert {schedule.look_of(place) for place in range(closing, end)} == {looks.index(look)}
+    shown = [number for number in schedule.numbers[: schedule.ends[0]] if queries <= number < queries + natural]
+    assert len(set(shown)) >= natural / 2
+    counts = np.bincount(schedule.numbers, minlength=2 * (queries + natural))
+    assert sorted(counts[: queries + natural].tolist())[-REPEATED:] == [TIMES] * REPEATED
+
+
+@pytest.mark.parametrize("looks", [(8, 16), (16, 8, 32), (8, 8, 32), (0, 32), (1, 2, 3, 4, 32)])
+def test_looks_that_do_not_rise_to_all_queries_are_refused(looks):
+    """They come from a file."""
+    with pytest.raises(ValueError, match="they rise"):
+        Schedule.of(32, 16, "00" * 16, looks)
 
 
 def test_another_nonce_gives_another_order():

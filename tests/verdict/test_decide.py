@@ -40,7 +40,7 @@ def transcript(
 ):
     """What an undisturbed audit leaves; ``shaken`` changes every answer to what was answered before."""
     rows = model(asked_inputs(bundle)).tolist()
-    schedule, exchanges = Schedule.for_bundle(bundle, NONCE), []
+    schedule, exchanges = Schedule.for_bundle(bundle, NONCE, fields.get("looks", ())), []
     for place, number in enumerate(schedule.numbers):
         answer = Answer((None,) * hidden + tuple(rows[number][hidden:]))
         again = schedule.places[number][0] < place

@@ -15,7 +15,7 @@ import metav_audit
 from metav_audit.errors import MetavAuditError
 from metav_audit.statistics import RatioRules
 from metav_audit.task import ViewRules
-from metav_audit.verdict import RULES, Controls, Rules, conclude
+from metav_audit.verdict import RULES, Asked, Controls, Rules, conclude
 from tests.builders import linear_model, make_bundle, make_siblings_bundle, make_task, softmax, with_natural
 from tests.verdict.test_blind import BUNDLE as CONTROLLED
 from tests.verdict.test_blind import control, controls, independents
@@ -23,6 +23,7 @@ from tests.verdict.test_decide import BUNDLE, TASK, bent, transcript
 from tests.verdict.test_soundness import invented, shuffled
 
 TARGET = linear_model(TASK, 0)
+LOOKED = make_siblings_bundle(queries=24, task=TASK)
 RANKED = make_siblings_bundle(queries=12, task=TASK)
 ASKED = with_natural(make_bundle(queries=24, task=make_task(classes=6), spread=0.2))
 CLOSE = make_bundle(queries=24, task=make_task(classes=6), spread=0.2)
@@ -47,6 +48,15 @@ def but_one(rules):
 def stranger(rules):
     """A model far from target and siblings alike."""
     return conclude(RANKED, transcript(linear_model(TASK, 9, distance=3.0), RANKED), None, rules)
+
+
+def at_a_look(rules):
+    """The target at an early look, where it leads its siblings by far."""
+    looks = {"looks": (8, 24)}
+    whole = transcript(TARGET, LOOKED, **looks)
+    end = Asked.of(LOOKED, whole).schedule.ends[0]
+    early = tuple(dataclasses.replace(each, answer=None, rank=None) for each in whole.exchanges[end:])
+    return conclude(LOOKED, dataclasses.replace(whole, exchanges=(*whole.exchanges[:end], *early)), None, rules)
 
 
 def nearly_rounded(rules):
@@ -199,6 +209,7 @@ CHANGES = {
     "minimum_blind_controls": (few_controls, Rules(minimum_blind_controls=5)),
     "same_control": (matching_controls, Rules(same_control=10.0)),
     "blind_chance": (matching_controls, Rules(blind_chance=0.0)),
+    "look_lead": (at_a_look, Rules(look_lead=1e9)),
 }
 
 

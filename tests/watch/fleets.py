@@ -10,8 +10,8 @@ import numpy as np
 from metav_audit.task import OutputView, ScoreKind
 from metav_audit.task.outputs import clipped_log_probabilities
 from metav_audit.verdict import VerdictOutcome
-from metav_audit.watch.claims import Plan
 from metav_audit.watch.due import Rhythm
+from metav_audit.watch.enrolment import Plan
 from metav_audit.watch.fleet import Budget
 from metav_audit.watch.hours import QuietHours
 from metav_audit.watch.patience import Patience
@@ -62,6 +62,6 @@ def sighting(model=0, view=FULL, seed=0, lost=0.0, outcome=VerdictOutcome.NO_MAT
     made = Sighting(
         bundle_sha256="0" * 64, outcome=outcome, score=0.3, score_noise=0.0, p_value=0.5, p_value_derived=0.02,
         p_value_siblings=None, log10_lr=-1.0, queries=32, answered=answered, requests=50, latency=0.02, steady=True,
-        view=view, view_words="all classes", labelled=True, tolerance=0.05, identities={}, answers=answers,
+        why=None, view=view, view_words="all classes", labelled=True, tolerance=0.05, identities={}, answers=answers,
     )  # fmt: skip
     return dataclasses.replace(made, **more)

@@ -24,6 +24,7 @@ def audit(number: int, at: float, outcome: str | None, score: float | None, nth:
         view=None if failed else "all classes",
         error="endpoint suspect: 5 requests in a row failed; the last: HTTP 503" if failed else None, folder=folder,
         evidence="packed", bundle_sha256="0" * 64,
+        why="such a score is usual among derived and independent models alike" if outcome == "inconclusive" else None,
     )  # fmt: skip
 
 
@@ -53,7 +54,9 @@ def make_target(index: int, audits: int, rng: random.Random) -> tuple[Standing, 
         tell("lost", gone + 1, "2 audits in a row could not be made; the last: HTTP 503")
     counts = {kind: sum(event.kind == kind for event in events) for kind in {event.kind for event in events}}
     due = START + audits * WEEK + 3600
-    return Standing(index + 1, name, "digits", url, due, audits, "no_match", gone < audits, tuple(rows), counts), events
+    return Standing(
+        index + 1, name, "digits", url, due, audits, "no_match", gone < audits, audits=tuple(rows), events=counts
+    ), events
 
 
 def make_site(endpoints: int = 200, audits: int = 50) -> Site:

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from metav_audit.errors import ConfigurationError, RemoteError
 from metav_audit.watch.budgets import spent_in
-from metav_audit.watch.claims import enrol, renew, take, waiting
+from metav_audit.watch.claims import renew, take, waiting
 from metav_audit.watch.due import Rhythm
+from metav_audit.watch.enrolment import enrol
 from metav_audit.watch.events import QUERY, Teller
 from metav_audit.watch.fleet import KINDS, Budget
 from metav_audit.watch.hours import QuietHours

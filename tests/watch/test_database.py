@@ -21,6 +21,7 @@ from tests.servers import free_port
 FOLDER = Path(metav_audit.watch.migrations.__file__).parent
 SHIPPED = {
     "v0001_history.py": "6f7eda2a2278fa70eb21d1571359a7cf5d1db7908f8a4d2d30be64dd3858b16e",
+    "v0002_fleets.py": "71d5906c7e6ce28fec728cd62eacee0ce936b9e30ac5cf81a7e63ed6200d8eb8",
 }
 """Of every migration its SHA-256: a file that was shipped is never changed, a new one is appended here."""
 

@@ -17,7 +17,7 @@ from metav_audit.errors import ConfigurationError, RemoteError
 from metav_audit.evidence import make_key
 from metav_audit.verdict import AuditFolder
 from metav_audit.watch.asking import Auditor, open_fleet
-from metav_audit.watch.claims import enrol
+from metav_audit.watch.enrolment import enrol
 from metav_audit.watch.events import Teller
 from metav_audit.watch.fleet import load_fleet
 from metav_audit.watch.outbox import Message

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metav_audit.evidence import unpacked
 from metav_audit.verdict import VerdictOutcome
-from metav_audit.watch.claims import enrol
+from metav_audit.watch.enrolment import enrol
 from metav_audit.watch.fleet import RetentionTable
 from metav_audit.watch.retention import Kept, packed_name, thinned, tidy
 from metav_audit.watch.tables import AUDITS

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from metav_audit.errors import EvidenceError
 from metav_audit.verdict import AuditFolder
 from metav_audit.watch.budgets import spent_in
-from metav_audit.watch.claims import enrol
+from metav_audit.watch.enrolment import enrol
 from metav_audit.watch.fleet import Budget
 from metav_audit.watch.gauges import write_gauge_file
 from metav_audit.watch.history import audit_seen, standings

@@ -18,9 +18,10 @@ from pathlib import Path
 from metav_audit.errors import RemoteError
 from metav_audit.task import OutputView
 from metav_audit.verdict import VerdictOutcome
-from metav_audit.watch.claims import Claim, Plan
+from metav_audit.watch.claims import Claim
 from metav_audit.watch.database import open_history
 from metav_audit.watch.due import Rhythm
+from metav_audit.watch.enrolment import Plan
 from metav_audit.watch.events import Teller
 from metav_audit.watch.fleet import KINDS, Budget
 from metav_audit.watch.hours import QuietHours

@@ -55,6 +55,10 @@ class QueryBudget:
         """Give out what was put by, too."""
         self._kept = Reserve()
 
+    def keep(self, kept: Reserve) -> None:
+        """Put by again."""
+        self._kept = kept
+
     def reserve(self, *, again: bool = False) -> None:
         """Take one request out of the budget, before it is sent.
 

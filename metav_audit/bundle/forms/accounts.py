@@ -48,7 +48,12 @@ def score(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> Num
 
 def rank(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> tuple[Numbers, Numbers]:
     """Return the scores of M suspects, and the exact p-values of their ranks; see ``siblings.rank``."""
-    return siblings.ranked(nearness_of(tensors, values, mask).max(axis=1))
+    return siblings.ranked(greatest_of(tensors, values, mask))
+
+
+def greatest_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) -> Likeness:
+    """Return the greatest T_k over all accounts for M suspects, of shape (M, K + 1)."""
+    return np.asarray(nearness_of(tensors, values, mask).max(axis=1), dtype=np.float64)
 
 
 def size(tensors: Mapping[str, FloatArray], shape: tuple[int, int, int]) -> int:
@@ -139,4 +144,4 @@ def _standard(likeness: Likeness) -> Likeness:
     return np.asarray(apart / (likeness.std(axis=1, keepdims=True) + EQUAL), dtype=np.float64)
 
 
-FORM = Form(score, rank, siblings.seen, size, by_account, siblings.family_of)
+FORM = Form(score, rank, siblings.seen, size, by_account, standing=greatest_of, family=siblings.family_of)

@@ -24,6 +24,9 @@ Ranker = Callable[[Tensors, NDArray[np.float64], BoolArray], tuple[Numbers, Numb
 """From the same to scores, and to the exact p-values of the models' ranks among the target's siblings."""
 
 
+Standing = Callable[[Tensors, NDArray[np.float64], BoolArray], NDArray[np.float64]]
+"""From the same to what the rank is of, of the target and each of its siblings: of shape (M, K + 1)."""
+
 Size = Callable[[Mapping[str, FloatArray], tuple[int, int, int]], int]
 """From tensors and the shape (M, N, D) of answers to the numbers of the largest array that scoring them makes."""
 
@@ -48,6 +51,7 @@ class Form:
         rank: scores them, and ranks them among the target's siblings; None where the form has no siblings.
         seen: brings the answers of other models among the tensors into a view; None where there are none.
         size: of the largest array that scoring makes.
+        standing: what ``rank`` compares; None where it ranks nothing.
         by_account: how near models are to the target by each account's queries, and the p-values of that; None where
             the queries are no account's.
         family: how like models are to the family of the target's ancestor, or None where nothing is known of one; None
@@ -59,6 +63,7 @@ class Form:
     seen: Callable[[Mapping[str, FloatArray], OutputView, OutputSpace], dict[str, FloatArray]] | None = None
     size: Size = as_large_as_asked
     by_account: Splitter | None = None
+    standing: Standing | None = None
     family: Callable[[Tensors, NDArray[np.float64], BoolArray], Numbers | None] | None = None
 
 

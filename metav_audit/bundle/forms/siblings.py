@@ -174,4 +174,4 @@ def _shown(tensor: FloatArray, view: OutputView, space: OutputSpace) -> FloatArr
     return with_hidden_classes(shown.values.astype(np.float64), shown.mask).astype(np.float32)
 
 
-FORM = Form(score, rank, seen, size, family=family_of)
+FORM = Form(score, rank, seen, size, standing=likeness_of, family=family_of)

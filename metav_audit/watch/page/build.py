@@ -18,17 +18,17 @@ from metav_audit.files import write_atomically
 from metav_audit.watch.budgets import MILLIONTHS, Spent
 from metav_audit.watch.events import Event
 from metav_audit.watch.fleet import Budget
-from metav_audit.watch.history import AuditRow, Standing
+from metav_audit.watch.history import AuditRow, Standing, Untaken, discoveries
 from metav_audit.watch.page.timeline import Span, strip, timeline
 from metav_audit.watch.retention import packed_name
 
 _RECENT_S = 30 * 86400.0
 _NEWS = 40
 _WORDS = {"match": "match", "no_match": "no match", "inconclusive": "inconclusive", "failed": "failed",
-          "dropped": "interrupted", "lost": "lost", "new": "not audited yet"}  # fmt: skip
+          "dropped": "interrupted", "lost": "lost", "new": "not audited yet", "failing": "cannot be asked"}  # fmt: skip
 _TONES = {"match": "bad", "lost": "bad", "inconclusive": "odd", "failed": "odd", "dropped": "odd", "no_match": "good",
-          "new": "odd"}  # fmt: skip
-_GRAVITY = ("match", "lost", "failed", "inconclusive", "dropped", "new", "no_match")
+          "new": "odd", "failing": "odd"}  # fmt: skip
+_GRAVITY = ("match", "lost", "failing", "failed", "inconclusive", "dropped", "new", "no_match")
 STYLE = "style.css"
 _MADE_BY = b'<meta name="generator" content="metav-audit page">'
 
@@ -49,6 +49,7 @@ class Site:
         outdated: why a bundle should be made anew, by its name.
         spent: of this month's budgets.
         budgets: by scope.
+        untaken: messages that nobody has taken yet.
     """
 
     title: str
@@ -59,6 +60,7 @@ class Site:
     outdated: Mapping[str, str]
     spent: Sequence[Spent]
     budgets: Mapping[str, Budget]
+    untaken: Sequence[Untaken] = ()
 
 
 def write_site(site: Site, out: Path, link: Link) -> list[Path]:
@@ -112,8 +114,16 @@ def pages(site: Site, link: Link) -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 def file_name(target: Standing) -> str:
-    """Return the name of an endpoint's page."""
-    return f"{target.endpoint}--{target.bundle}.html"
+    """Return the name of an endpoint's page; where names have what joins them, its number keeps pages apart.
+
+    >>> rest = ("", 0.0, 0, None, False)
+    >>> file_name(Standing(7, "a", "b", *rest)), file_name(Standing(7, "a--b", "c", *rest))
+    ('a--b.html', 'a--b--c--7.html')
+    """
+    joined = f"{target.endpoint}--{target.bundle}"
+    clear = "--" not in target.endpoint and not target.endpoint.endswith("-")
+    clear = clear and "--" not in target.bundle and not target.bundle.startswith("-")
+    return f"{joined}.html" if clear else f"{joined}--{target.id}.html"
 
 
 def links_into(evidence: Path, pages_folder: Path, archive: str | None) -> Link:
@@ -151,25 +161,25 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def state_of(target: Standing) -> str:
-    """Return in a word how an endpoint stands: lost, or what became of its last audit."""
-    return "lost" if target.lost else ("new" if target.last is None else target.last.word)
-
-
 def _fleet(site: Site) -> dict[str, object]:
     recent = {(event.endpoint, event.bundle) for event in site.events
               if event.kind == "change" and site.now - event.at <= _RECENT_S}  # fmt: skip
-    span = Span.of([audit.ended or audit.claimed for target in site.targets for audit in target.audits])
+    watched = [target for target in site.targets if target.watched]
+    adjusted = discoveries(watched)
+    span = Span.of([audit.ended or audit.claimed for target in watched for audit in target.audits])
     rows = [
-        {"target": target, "state": state_of(target), "changed": (target.endpoint, target.bundle) in recent,
-         "strip": strip(target.audits, span)}
-        for target in site.targets
+        {"target": target, "state": target.state, "q": adjusted.get(target.id),
+         "changed": (target.endpoint, target.bundle) in recent, "strip": strip(target.audits, span)}
+        for target in watched
     ]  # fmt: skip
     rows.sort(key=lambda row: (_GRAVITY.index(str(row["state"])), not row["changed"]))
     odd = [row for row in rows if row["state"] != "no_match" or row["changed"]]
     counts = {name: sum(row["state"] == name for row in rows) for name in _GRAVITY}
     return {
         "odd": odd,
+        "gone": [target for target in site.targets if not target.watched],
+        "tested": len(adjusted),
+        "pages": {(target.endpoint, target.bundle): file_name(target) for target in site.targets},
         "calm": [row for row in rows if row not in odd],
         "counts": counts,
         "changed": len(recent),
@@ -200,7 +210,7 @@ def _endpoint(target: Standing, events: Sequence[Event], link: Link) -> dict[str
     )
     return {
         "target": target,
-        "state": state_of(target),
+        "state": target.state,
         "events": list(reversed(events)),
         "told": by_audit,
         "named": {*by_audit, *(event.before for event in events)},

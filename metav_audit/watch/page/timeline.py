@@ -35,10 +35,10 @@ class Span:
 
     @classmethod
     def of(cls, moments: Iterable[float]) -> Span:
-        """Return the span of some moments, at least a day long."""
+        """Return the span of some moments, at least an hour long."""
         given = sorted(moments)
         start, end = (given[0], given[-1]) if given else (0.0, 0.0)
-        return cls(start, max(end, start + 86400.0))
+        return cls(start, max(end, start + 3600.0))
 
     def x(self, at: float, left: float, right: float) -> float:
         """Return where a moment lies between two edges."""
@@ -109,12 +109,14 @@ def _grid(left: int, right: int, low: int) -> str:
 
 
 def _ticks(span: Span, left: int, right: int, low: int) -> str:
-    count = min(_MOST_TICKS, max(2, int((span.end - span.start) // 86400)))
+    days = (span.end - span.start) / 86400
+    # Of few days the same day would stand there twice.
+    count, words = (2, "%d %b %H:%M") if days < 2 else (min(_MOST_TICKS, int(days)), "%d %b %y")
     texts = []
     for number in range(count):
         at = span.start + (span.end - span.start) * number / (count - 1)
         anchor = "start" if not number else ("end" if number == count - 1 else "middle")
-        day = datetime.fromtimestamp(at, UTC).strftime("%d %b %y")
+        day = datetime.fromtimestamp(at, UTC).strftime(words)
         x = span.x(at, left, right)
         texts.append(f'<text class="t" x="{x:.0f}" y="{low + 21}" text-anchor="{anchor}">{day}</text>')
     return "".join(texts)
