@@ -15,7 +15,7 @@ from metav_audit.evidence import make_commitment
 from metav_audit.fingerprint.fit import make_bundle
 from metav_audit.fingerprint.making import Making
 from metav_audit.verdict import VerdictOutcome
-from metav_audit.verdict.rule import FAMILY
+from metav_audit.verdict.judgement import FAMILY
 from metav_audit.verify import verify_folder
 from metav_audit.zoo.ancestor import load_ancestor, whole_ancestor
 from metav_audit.zoo.build import build_zoo

@@ -28,10 +28,11 @@ from metav_audit.verdict.folder import (
     place_beside,
 )
 from metav_audit.verdict.guarantee import states_ancestor
+from metav_audit.verdict.judgement import Judgement, judge
 from metav_audit.verdict.positive import ControlRecord
 from metav_audit.verdict.reading import Reading, read
 from metav_audit.verdict.rightness import least_rightness, rightness, strangeness
-from metav_audit.verdict.rule import Judgement, Rule, check_table, guard, judge, stranger_in
+from metav_audit.verdict.rule import Rule, check_table, guard, stranger_in
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.soundness import calibration_doubts
 from metav_audit.verdict.steadiness import first_look

@@ -11,9 +11,10 @@ from metav_audit.statistics import verbal
 from metav_audit.verdict.accounts import find_in_accounts
 from metav_audit.verdict.blind import Controls, score_controls
 from metav_audit.verdict.guarantee import guarantee_of
+from metav_audit.verdict.judgement import Judgement
 from metav_audit.verdict.looks import OverLooks
 from metav_audit.verdict.reading import Reading, doubts
-from metav_audit.verdict.rule import Judgement, Rule
+from metav_audit.verdict.rule import Rule
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.sanity import run_sanity_controls, with_ancestor
 from metav_audit.verdict.soundness import calibration_doubts

@@ -21,8 +21,9 @@ from metav_audit.bundle import FingerprintBundle, MetaVerifier
 from metav_audit.statistics import log_odds, place_over, quota_of
 from metav_audit.task import BoolArray, Features, OutputView
 from metav_audit.verdict.calibration import CalibrationScores, Scored
+from metav_audit.verdict.judgement import Judgement, PValues, agreed
 from metav_audit.verdict.reading import Reading
-from metav_audit.verdict.rule import Judgement, PValues, Rule, agreed, guard, stranger_in
+from metav_audit.verdict.rule import Rule, guard, stranger_in
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.verdict import VerdictOutcome
 

@@ -15,7 +15,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from metav_audit.statistics import cllr, cllr_min, clopper_pearson, conformal_tail, holm, rare_boundary, tolerance_limit
 from metav_audit.statistics.cost import pool_adjacent_violators
-from metav_audit.verdict.rule import conformal_p_value
+from metav_audit.verdict.judgement import conformal_p_value
 
 SIDE = st.lists(st.integers(-12, 12).map(lambda step: step / 4), min_size=1, max_size=20)
 """log10 LRs, with ties."""

@@ -27,7 +27,7 @@ from metav_audit.verdict import (
     judge,
     read,
 )
-from metav_audit.verdict.rule import conformal_p_value
+from metav_audit.verdict.judgement import conformal_p_value
 from tests.builders import NONCE, linear_model, make_bundle, make_task
 
 TASK = make_task()

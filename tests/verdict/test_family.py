@@ -13,7 +13,7 @@ from metav_audit.task import Features, OutputView, ScoreKind
 from metav_audit.task.outputs.scores import clipped_log_probabilities
 from metav_audit.verdict import Rule, Verdict, VerdictOutcome, decide, read
 from metav_audit.verdict.guarantee import guarantee_of
-from metav_audit.verdict.rule import FAMILY
+from metav_audit.verdict.judgement import FAMILY
 from metav_audit.verdict.sanity import SanityControls
 from tests.builders import (
     ANCESTOR,

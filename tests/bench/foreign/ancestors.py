@@ -26,7 +26,7 @@ from metav_audit.fingerprint.methods.siblings import METHOD
 from metav_audit.fingerprint.weight import fit_table
 from metav_audit.statistics import roc_auc
 from metav_audit.verdict import Rule, VerdictOutcome, scores_in_full
-from metav_audit.verdict.rule import FAMILY
+from metav_audit.verdict.judgement import FAMILY
 from metav_audit.zoo.data import OwnerData
 from metav_audit.zoo.learners import fit_learners
 from tests.bench.foreign.kin import GROUNDS, HEADS, KIN, OUTSIDERS, STRENGTHS, TARGETS, Troupe

@@ -18,7 +18,7 @@ from metav_audit.evaluation.run import keep_bundle
 from metav_audit.statistics import roc_auc
 from metav_audit.task import Features, OutputView
 from metav_audit.verdict import Rule, VerdictOutcome
-from metav_audit.verdict.rule import conformal_p_value
+from metav_audit.verdict.judgement import conformal_p_value
 from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.surrogates import SurrogateZoo
 from tests.bench.foreign.suspects import Suspect
