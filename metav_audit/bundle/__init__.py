@@ -19,6 +19,7 @@ from metav_audit.bundle.schedule import (
     asked_inputs,
     planned_places,
 )
+from metav_audit.bundle.served import ServedPlan, ServedQuery
 from metav_audit.bundle.target_bits import (
     FITPRINT,
     OwnerMark,
@@ -60,6 +61,8 @@ __all__ = [
     "OwnerMark",
     "Questions",
     "Schedule",
+    "ServedPlan",
+    "ServedQuery",
     "TargetBits",
     "VerifierKind",
     "asked_inputs",
