@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import zlib
@@ -28,7 +29,7 @@ class Pairs:
         seen: dict[str, Counter[str]] = defaultdict(Counter)
         for text in texts:
             words = [*text.split(), END]
-            for one, two in zip(words, words[1:], strict=False):
+            for one, two in itertools.pairwise(words):
                 seen[one][two] += 1
         self._chances: dict[str, dict[str, float]] = {}
         for word in WORDS:
@@ -37,7 +38,7 @@ class Pairs:
 
     def chances(self, text: str) -> dict[str, float]:
         """How likely each word, or the end, comes next."""
-        return self._chances[text.split()[-1]]
+        return self._chances[text.rsplit(maxsplit=1)[-1]]
 
     def say(self, text: str, seed: int, words: int = LONGEST) -> str:
         """Go on drawing words, each with a space before it."""

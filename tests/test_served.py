@@ -15,6 +15,7 @@ from metav_audit.evidence import write_sums
 from metav_audit.evidence.keys import PASSPHRASE
 from metav_audit.verdict import AuditFolder
 from tests.authority import Authority
+from tests.independent import run_drawn
 from tests.language import Pairs, owner, serve, world
 from tests.servers import ModelServer
 
@@ -63,7 +64,7 @@ def planned(heist: Heist, shows: str) -> Path:
     """Plan for what a suspect shows; once."""
     path = heist.desk / f"{shows}.json"
     if not path.exists():
-        words = ("--draw", DRAW, "--shows", shows, "--prompts", "100", "-o", path)
+        words = ("--draw", DRAW, "--shows", shows, "--prompts", "140", "-o", path)
         assert call("served", "plan", heist.desk / "log", PROGRAM, *words) == 0
     return path
 
@@ -71,7 +72,7 @@ def planned(heist: Heist, shows: str) -> Path:
 def audit(heist: Heist, model: Pairs, name: str, shows: str = "log-probabilities", **fields) -> tuple[int, Path]:
     """Serve a suspect and audit it; return the exit code and its folder."""
     with ModelServer(model, "openai-completions") as server:
-        told = {"adapter": "openai-logprobs", "url": server.url, "model": "m", "samples": 4, **fields}
+        told = {"adapter": "openai-logprobs", "url": server.url, "model": "m", "samples": 8, **fields}
         if shows != "text":
             del told["samples"]
         lines = [
@@ -125,7 +126,7 @@ def test_whatever_an_api_shows_its_thief_is_nearest(heist, shows, fields):
     """Next tokens, or texts alone, of completions and of chats: the thief's account has the smaller p-value."""
     _, folder = audit(heist, learned(heist), f"thief-{fields.get('api', 'completions')}-x", shows, **fields)
     findings = {one["account"]: one for one in json.loads((folder / "served.json").read_text())["findings"]}
-    assert findings[THIEF]["p_value"] < 0.01
+    assert findings[THIEF]["p_value"] < 0.05
     assert findings[THIEF]["p_value"] < findings[OTHER]["p_value"]
 
 
@@ -142,6 +143,13 @@ def test_everything_is_verified_offline(heist, found, capsys):
     code, shown = verified(heist, found[1], capsys)
     assert code == 0, shown
     assert "sealed by" in shown
+
+
+def test_a_script_that_knows_nothing_of_us_finds_the_same(found):
+    """Every hash and figure, the null drawn again."""
+    code, shown = run_drawn(found[1])
+    assert code == 0, shown
+    assert f"match, {THIEF}" in shown
 
 
 def test_the_report_says_who_and_since_when(found):
@@ -162,6 +170,8 @@ def test_what_was_altered_afterwards_is_noticed(heist, found, tmp_path, capsys, 
     (folder / name).write_bytes(content)
     write_sums(AuditFolder(folder))
     code, shown = verified(heist, folder, capsys)
+    assert code == 4, shown
+    code, shown = run_drawn(folder)
     assert code == 4, shown
 
 

@@ -205,7 +205,8 @@ def _choices(body: Any) -> list[Any]:
     choices = _list(member(body, "choices"), "choices")
     if not choices:
         raise AnswerError("the response has no choice in it")
-    places = {each.get("index"): each for each in choices if isinstance(each, dict)}
+    named = (each for each in choices if isinstance(each, dict) and type(each.get("index")) is int)
+    places = {each["index"]: each for each in named}
     return [places[at] for at in range(len(choices))] if places.keys() == set(range(len(choices))) else choices
 
 
