@@ -22,7 +22,7 @@ from metav_audit.audit import (
     put_controls,
     signed_beside,
 )
-from metav_audit.bundle import CoinPlan, FingerprintBundle
+from metav_audit.bundle import CoinPlan, FingerprintBundle, ServedPlan
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError
 from metav_audit.evidence import (
     Sealer,
@@ -34,10 +34,12 @@ from metav_audit.evidence import (
 )
 from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
 from metav_audit.report.coins import write_coin_reports
+from metav_audit.report.served import write_served_reports
 from metav_audit.report.summary import write_summary
 from metav_audit.transcript import Campaign
 from metav_audit.verdict import AuditFolder, ControlRecord, Controls, Verdict
 from metav_audit.verdict.coin_folder import PLAN, CoinDecision, record_coins
+from metav_audit.verdict.served_folder import SERVED_PLAN, ServedDecision, record_served
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,5 +261,26 @@ def audit_coins(
     plan.save(folder / PLAN)
     decision = record_coins(folder, plan, transcript)
     write_coin_reports(decision, folder, paper=paper)
+    write_sums(folder)
+    return decision
+
+
+def audit_served(
+    plan: ServedPlan,
+    endpoint: Endpoint,
+    out: Path,
+    *,
+    paper: Paper = "a4",
+    progress: Callable[[Progress], None] | None = None,
+) -> ServedDecision:
+    """Ask an endpoint about what accounts were served, into ``out/NAME``: ask, decide, report, list the hashes.
+
+    Run again with the same folder, it asks only what is still open. Arguments and errors are those of ``audit_coins``.
+    """
+    folder = AuditFolder(out / endpoint.name)
+    transcript = audit_endpoint(plan, endpoint, folder.path, progress=progress)
+    plan.save(folder / SERVED_PLAN)
+    decision = record_served(folder, plan, transcript)
+    write_served_reports(decision, folder, endpoint.operator, paper=paper)
     write_sums(folder)
     return decision

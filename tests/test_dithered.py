@@ -27,6 +27,7 @@ from metav_audit.evidence.keys import PASSPHRASE
 from metav_audit.serving.model import predictor
 from tests import toy
 from tests.authority import Authority
+from tests.independent import run_drawn
 from tests.servers import FIELDS, ModelServer
 
 QUERIES = 200
@@ -171,6 +172,13 @@ def test_everything_is_verified_offline(heist, found, capsys):
     assert "stand in the log" in shown
 
 
+def test_a_script_that_knows_nothing_of_us_finds_the_same(found):
+    """Every hash and figure, the null drawn again."""
+    code, shown = run_drawn(found[1])
+    assert code == 0, shown
+    assert f"match, {THIEF}" in shown
+
+
 def test_the_report_names_the_account(found):
     """The page says what was found; the PDF is one."""
     assert f"served to the account {THIEF}" in (found[1] / "coins.html").read_text()
@@ -199,6 +207,8 @@ def test_what_was_altered_afterwards_is_noticed(heist, found, tmp_path, capsys, 
     (folder / name).write_bytes(content)
     write_sums(AuditFolder(folder))
     code, shown = verified(heist, folder, capsys)
+    assert code == 4, shown
+    code, shown = run_drawn(folder)
     assert code == 4, shown
 
 

@@ -1,10 +1,13 @@
-"""OpenAI-compatible chat completions as classifiers: the log-probabilities of the first token answered."""
+"""OpenAI-compatible chat completions as classifiers: the log-probabilities of the first token answered.
+
+Where the task is texts, the adapter is another, ``_language``: the same APIs, asked about what they are likely to say.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -19,10 +22,12 @@ from metav_audit.adapter import (
     Response,
     ScoreKind,
     TaskSpec,
+    TextDomain,
     read_json,
     read_scores,
 )
 from metav_audit_adapters._inputs import ColourOptions, base64_pictures, check_colours, check_pictures
+from metav_audit_adapters._language import LanguageModel
 from metav_audit_adapters._paths import walk
 from metav_audit_adapters._rows import BLANKS
 from metav_audit_adapters._shared import join, json_request, member, read_mildly, refused
@@ -67,6 +72,17 @@ class OpenAILogprobs(Adapter):
     summary: ClassVar[str] = "OpenAI-compatible chat completions: the log-probabilities of each class's token"
     Options: ClassVar[type[OpenAILogprobsOptions]] = OpenAILogprobsOptions
     options: OpenAILogprobsOptions
+
+    @classmethod
+    def open(cls, task: TaskSpec, fields: Mapping[str, Any], beside: Collection[str] = ()) -> Self:
+        """Build the adapter, or that for language models where the task is texts.
+
+        Raises:
+            ConfigurationError: a field is missing, unknown or out of range, or does not fit the task.
+        """
+        if isinstance(task.domain, TextDomain):
+            return LanguageModel.open(task, fields, beside)  # type: ignore[return-value]
+        return super().open(task, fields, beside)
 
     def __init__(self, task: TaskSpec, options: OpenAILogprobsOptions) -> None:
         super().__init__(task, options)

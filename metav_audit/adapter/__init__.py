@@ -38,6 +38,7 @@ from metav_audit.task import (
     TabularDomain,
     TaskSpec,
 )
+from metav_audit.task.texts import Passage, Shows, TextDomain, likenesses
 
 __all__ = [
     "Adapter",
@@ -55,20 +56,24 @@ __all__ = [
     "InstalledAdapter",
     "Outcome",
     "OutputSpace",
+    "Passage",
     "Place",
     "Refusal",
     "Request",
     "Response",
     "ScoreKind",
+    "Shows",
     "Step",
     "TabularDomain",
     "TaskSpec",
+    "TextDomain",
     "Wait",
     "check_adapter",
     "classify",
     "find_adapter",
     "flatten",
     "installed_adapters",
+    "likenesses",
     "parse",
     "parse_once",
     "read_json",

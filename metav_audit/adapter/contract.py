@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from metav_audit.config import first_problem
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.task import Answer, Inputs, ScoreKind, TaskSpec
+from metav_audit.task.texts import TextDomain
 
 _READ_BYTES = 4096
 _NOT_YET = re.compile(
@@ -146,6 +147,8 @@ class Adapter(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     Options: ClassVar[type[AdapterOptions]] = AdapterOptions
+    texts: ClassVar[bool] = False
+    """Whether it takes passages of text, which are no arrays of numbers."""
 
     def __init__(self, task: TaskSpec, options: AdapterOptions) -> None:
         self.task = task
@@ -162,6 +165,8 @@ class Adapter(ABC):
         Raises:
             ConfigurationError: a field is missing, unknown or out of range, or does not fit the task.
         """
+        if isinstance(task.domain, TextDomain) and not cls.texts:
+            raise ConfigurationError(f"adapter {cls.name}: it takes no texts: openai-logprobs does")
         usual = {} if task.output.labelled else {"scores": task.output.score_kinds[0]}
         try:
             options = cls.Options.model_validate({**usual, **fields})

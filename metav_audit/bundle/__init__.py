@@ -21,6 +21,7 @@ from metav_audit.bundle.schedule import (
     planned_places,
     usual_looks,
 )
+from metav_audit.bundle.served import ServedPlan, ServedQuery
 from metav_audit.bundle.target_bits import (
     FITPRINT,
     OwnerMark,
@@ -62,6 +63,8 @@ __all__ = [
     "OwnerMark",
     "Questions",
     "Schedule",
+    "ServedPlan",
+    "ServedQuery",
     "TargetBits",
     "VerifierKind",
     "asked_inputs",

@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": "Put a model of your own behind an API, for rehearsals.",
     "log": "Seal and check the owner's request log.",
     "dither": "Serve with coins, and ask whose coins a suspect learned.",
+    "served": "Ask whose randomly drawn answers a language model learned.",
     "probe": "Find out how an API wants to be asked; write its endpoint file.",
     "audit": "Query endpoints, journal, decide and report; resumes by itself.",
     "watch": "Audit a fleet's endpoints that are due, once; for schedules.",

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
+from metav_audit.cli.plans import audit_each, audit_options, tell
 from metav_audit.cli.stamping import stamp_options, stamper_of
 
 if TYPE_CHECKING:
-    from metav_audit.audit import Progress
-    from metav_audit.verdict.coins import CoinVerdict
-
-_GRAVITY = (0, 3, 1, 2, 4)
+    from metav_audit.report import Paper
 
 
 @click.group()
@@ -164,16 +162,8 @@ def plan(
 
 
 @command.command()
-@click.argument("plan", type=click.Path(path_type=Path))
-@click.argument("endpoints", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("audits"), show_default=True,
-              help="Folder for the audits, one folder an endpoint.")  # fmt: skip
-@click.option("--secret", "secrets", metavar="NAME[@HOST]", multiple=True,
-              help="Variable that may be sent, or aws-credentials, google-credentials, azure-credentials, which may be "
-              "used, for HOST alone if named; repeatable.")  # fmt: skip
-@click.option("--allow-python", is_flag=True, help="Endpoints of ENDPOINTS may be Python functions, which run here.")
-@click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True, help="The PDFs' paper.")
-def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allow_python: bool, paper: str) -> int:
+@audit_options
+def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allow_python: bool, paper: Paper) -> int:
     """Ask the APIs of ENDPOINTS what PLAN says, and test every account's coins.
 
     ENDPOINTS is the file of 'metav-audit audit'. OUT/NAME gets the transcript,
@@ -186,21 +176,10 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
     from metav_audit.audit import Grant, load_endpoints
     from metav_audit.bundle import CoinPlan
     from metav_audit.casework import audit_coins
-    from metav_audit.cli.echo import complain
-    from metav_audit.errors import MetavAuditError
 
     told = CoinPlan.load(plan)
-    codes = []
-    for endpoint in load_endpoints(endpoints, told.task, Grant(frozenset(secrets), allow_python)):
-        try:
-            verdict = audit_coins(told, endpoint, out, paper=paper, progress=_tell).verdict  # type: ignore[arg-type]
-        except MetavAuditError as error:
-            complain(str(error))
-            codes.append(error.exit_code)
-        else:
-            echo(_line(verdict, out / endpoint.name))
-            codes.append(1 if verdict.accounts else 3)
-    return max(codes, key=_GRAVITY.index)
+    found = load_endpoints(endpoints, told.task, Grant(frozenset(secrets), allow_python))
+    return audit_each(found, lambda each: audit_coins(told, each, out, paper=paper, progress=tell).verdict, out)
 
 
 @command.command()
@@ -225,16 +204,3 @@ def verify(folder: Path, log: Path | None, signer: str | None, tsa_cert: Path | 
     for step in steps:
         echo(step_line(step))
     return 0 if all(step.passed for step in steps) else 4
-
-
-def _line(verdict: CoinVerdict, folder: Path) -> str:
-    least = min(verdict.findings, key=lambda each: each.p_value)
-    who = ", ".join(verdict.accounts) or f"nearest {least.account}"
-    numbers = f"p = {least.p_value:.4g}, corrected {least.adjusted:.4g}"
-    told = f"{verdict.answered} of {verdict.queries} inputs answered, {verdict.requests} requests"
-    return f"{verdict.endpoint}: {verdict.outcome.value} ({who}; {numbers}; {told}) -> {folder}"
-
-
-def _tell(progress: Progress) -> None:
-    if progress.final:
-        echo(f"{progress.endpoint}: {progress.note}", err=True)

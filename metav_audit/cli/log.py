@@ -25,11 +25,15 @@ def command() -> None:
 @command.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The sealed log's folder.")
-@click.option("--project", type=click.Path(path_type=Path), required=True, help="Whose [task] the requests are of.")
+@click.option("--project", type=click.Path(path_type=Path), help="Whose [task] the requests are of.")
+@click.option("--texts", is_flag=True, help="The requests are prompts, the answers texts: a language model's log.")
 @click.option("--time", default="time", show_default=True, help=_COLUMN)
 @click.option("--account", default="account", show_default=True, help="The same, of who asked; a pseudonym will do.")
 @click.option("--input", default="input", show_default=True, help="The same, of what was sent.")
 @click.option("--answer", default="answer", show_default=True, help="The same, of what was served.")
+@click.option("--model", default="model", show_default=True, help="With --texts: of the model's version.")
+@click.option("--sampler", default="sampler", show_default=True, help="With --texts: of how answers were drawn.")
+@click.option("--temperature", default="temperature", show_default=True, help="With --texts: of the temperature.")
 @click.option("--scores", default=None, help="Form of the scores served: probability (usual), percent, logit ...")
 @click.option("--utc", is_flag=True, help="Times without a zone are UTC; without this they are left out.")
 @click.option("--eight-bit", is_flag=True, help="Pictures given as numbers are 0 to 255.")
@@ -38,11 +42,15 @@ def command() -> None:
 def seal(
     files: tuple[str, ...],
     output: Path,
-    project: Path,
+    project: Path | None,
+    texts: bool,
     time: str,
     account: str,
     input: str,  # noqa: A002 - the option's name
     answer: str,
+    model: str,
+    sampler: str,
+    temperature: str,
     scores: str | None,
     utc: bool,
     eight_bit: bool,
@@ -55,7 +63,9 @@ def seal(
     FILES are JSON lines, CSV or Parquet, .gz behind the name or not, folders of
     them, or addresses (s3://...). An input is a list of numbers in the task's
     range, a row of the task's table, or a PNG file in base64; an answer is a
-    label or the scores served; a time is ISO 8601 or seconds since 1970.
+    label or the scores served; a time is ISO 8601 or seconds since 1970. With
+    --texts, in the place of --project, both are texts of any characters, and a
+    record names the model's version, the sampler and the temperature as well.
     Records that fit none of this are left out, counted and named in
     OUT/broken.jsonl. Killed, the same command goes on where it was.
 
@@ -72,9 +82,11 @@ def seal(
     if key is None and tsa is not None:
         raise click.UsageError("--tsa goes with --key: what is time-stamped is the signed head of the log.")
     signing, stamper = read_key(key, os.environ) if key else None, stamper_of(tsa, tsa_cert)
-    task = read_task(project)
-    kind = ScoreKind(scores) if scores else task.output.score_kinds[0]
-    log = LogFormat(task, Columns(time, account, input, answer), kind, utc, eight_bit)
+    if texts is (project is not None):
+        raise click.UsageError("Say what the requests are: --project, whose task they are of, or --texts.")
+    task = None if project is None else read_task(project)
+    kind = ScoreKind(scores) if scores else task.output.score_kinds[0] if task else ScoreKind.PROBABILITY
+    log = LogFormat(task, Columns(time, account, input, answer, model, sampler, temperature), kind, utc, eight_bit)
     sealed, done = seal_log(find_sources(files), log, output, CountLine("records read"))
     echo(f"{output}  {len(sealed.days)} days, {sealed.count} rows, head {sealed.head}")
     echo(f"{done.rows} rows added, {done.broken} records left out: {output / 'broken.jsonl'}", err=True)

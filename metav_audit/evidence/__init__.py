@@ -31,6 +31,7 @@ from metav_audit.evidence.register import ENDING, opened_register
 from metav_audit.evidence.replayed import check_replay_statement, make_replay_statement, replay_of
 from metav_audit.evidence.request_log import LogSeal, check_asked, check_log_seals, log_seals, log_sentence, seal_head
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
+from metav_audit.evidence.served import check_served, served_sentence
 from metav_audit.evidence.sums import check_sums, write_sums
 from metav_audit.evidence.supplier import check_supplier_statement, make_supplier_statement, supplier_of
 from metav_audit.evidence.timestamp import (
@@ -73,6 +74,7 @@ __all__ = [
     "check_rebuild_statement",
     "check_replay_statement",
     "check_seal",
+    "check_served",
     "check_sums",
     "check_supplier_statement",
     "check_time_stamp",
@@ -108,6 +110,7 @@ __all__ = [
     "save_attestation",
     "seal_folder",
     "seal_head",
+    "served_sentence",
     "sha256_of",
     "supplier_of",
     "unpacked",

@@ -142,7 +142,7 @@ def check_asked(bundle: FingerprintBundle, *, signer: str | None = None, roots: 
     seal, problems = earliest_seal(asked, signer=signer, roots=roots)
     if problems:
         raise EvidenceError(f"a seal of the request log does not hold: {problems[0]}")
-    return f"{len(asked.rows)} queries are rows of the log {asked.head}, {_since(seal)}"
+    return f"{len(asked.rows)} queries are rows of the log {asked.head}, {since_words(seal)}"
 
 
 def log_sentence(bundle: FingerprintBundle, operator: Mapping[str, str]) -> str | None:
@@ -153,13 +153,15 @@ def log_sentence(bundle: FingerprintBundle, operator: Mapping[str, str]) -> str 
         operator: the auditor's words; ``suspect_known_since`` is the suspect's first known day.
     """
     told = bundle.provenance.get("log")
-    if told is None:
-        return None
-    seal, problems = earliest_seal(AskedLog.from_json(told))
+    return None if told is None else dated_sentence(AskedLog.from_json(told), operator.get(KNOWN_SINCE))
+
+
+def dated_sentence(asked: AskedLog, known: str | None) -> str:
+    """Say how old a log's seal is beside a suspect known since a day, as 2026-11-30; None where that is open."""
+    seal, problems = earliest_seal(asked)
     if problems:
         return f"A seal of the owner's request log does not hold: {problems[0]}."
-    since = f"The requests that were repeated are rows of the owner's log, {_since(seal)}."
-    known = operator.get(KNOWN_SINCE)
+    since = f"The requests that were repeated are rows of the owner's log, {since_words(seal)}."
     stamped = None if seal is None else seal.findings.stamped
     if known is None:
         return f"{since} Since when the suspect is known was not stated: a log that is younger could be made up."
@@ -172,7 +174,8 @@ def log_sentence(bundle: FingerprintBundle, operator: Mapping[str, str]) -> str 
     )
 
 
-def _since(seal: LogSeal | None) -> str:
+def since_words(seal: LogSeal | None) -> str:
+    """Say since when a log is shown to have been there, by its earliest seal."""
     if seal is None:
         return "which no seal covers: nothing shows when it was there"
     if seal.findings.stamped is None:

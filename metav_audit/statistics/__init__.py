@@ -39,6 +39,7 @@ from metav_audit.statistics.ratios import (
     weigh_held_out,
 )
 from metav_audit.statistics.roc import Scores, aruc, mean_interval, roc_auc, tpr_at_fpr
+from metav_audit.statistics.served import served_gains, served_test
 
 __all__ = [
     "CONFIDENCE",
@@ -74,6 +75,8 @@ __all__ = [
     "ratio_text",
     "robustness_plot",
     "roc_auc",
+    "served_gains",
+    "served_test",
     "tabulate",
     "tippett_plot",
     "tolerance_limit",

@@ -7,9 +7,12 @@ weight may depend on everything but the coins.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 DRAWS = 9_999
 _BATCH = 1_000
 _EQUAL = 1e-9
@@ -50,9 +53,25 @@ def coin_test(
     if size == 0.0:
         return 0.0, 1.0
     statistic = float(coins @ gains) / size
+
+    def draw(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+        thrown = rng.integers(0, 2, (count, len(gains)), dtype=np.int8) * 2.0 - 1.0
+        return np.asarray(thrown @ gains / size)
+
+    return statistic, share_reached(statistic, draw, seed, draws)
+
+
+def share_reached(statistic: float, draw: Draw, seed: int, draws: int = DRAWS) -> float:
+    """Return the share of draws from the null in which a statistic is no smaller, this one among them.
+
+    Args:
+        statistic: as it was found.
+        draw: given a generator and a number, draws so many statistics from the null.
+        seed: of the generator.
+        draws: how many are drawn.
+    """
     rng = np.random.default_rng(seed)
     reached = 0
     for start in range(0, draws, _BATCH):
-        thrown = rng.integers(0, 2, (min(_BATCH, draws - start), len(gains)), dtype=np.int8) * 2.0 - 1.0
-        reached += int((thrown @ gains / size >= statistic - _EQUAL).sum())
-    return statistic, (1 + reached) / (draws + 1)
+        reached += int((draw(rng, min(_BATCH, draws - start)) >= statistic - _EQUAL).sum())
+    return (1 + reached) / (draws + 1)

@@ -60,6 +60,11 @@ COINS = "coins.json"
 COIN_FILES = frozenset((PLAN, TRANSCRIPT, BODIES, COINS, "coins.html", "coins.pdf", SUMS, LOCK))
 """All that the folder of an audit by coins may hold; a plan makes it one."""
 
+SERVED_PLAN = "served-plan.json"
+SERVED = "served.json"
+SERVED_FILES = frozenset((SERVED_PLAN, TRANSCRIPT, BODIES, SERVED, "served.html", "served.pdf", SUMS, LOCK))
+"""All that the folder of an audit of served answers may hold; a plan makes it one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -111,6 +116,8 @@ class AuditFolder:
 
     def owns(self, name: str) -> bool:
         """Say whether a file of that name belongs to an audit."""
+        if self.has(SERVED_PLAN):
+            return name in SERVED_FILES
         return name in (COIN_FILES if self.has(PLAN) else FILES)
 
     def content(self, name: str) -> bytes:

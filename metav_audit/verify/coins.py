@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from metav_audit.bundle import CoinPlan
+from metav_audit.bundle import CoinPlan, Questions
 from metav_audit.errors import ConfigurationError, EvidenceError, TranscriptError
 from metav_audit.evidence import AttestedStatus, check_sums, dither_attested, first_difference
 from metav_audit.files import strict_json
@@ -47,9 +47,9 @@ def verify_coins(folder: AuditFolder, expected: Expected = NOTHING, log: SealedL
     checklist.take("key committed before the first answer", _committed, plan, expected)
     if log is not None:
         checklist.take("answers stand in the sealed log", _logged, plan, log)
-    records = checklist.take("transcript intact, recorded with this plan", _records, folder, plan)
-    checklist.take("bodies intact", _bodies, folder, records)
-    checklist.take("inputs sent, answers decoded again", _played, folder, plan, records)
+    records = checklist.take("transcript intact, recorded with this plan", recorded_with, folder, plan)
+    checklist.take("bodies intact", bodies_kept, folder, records)
+    checklist.take("inputs sent, answers decoded again", played_with, folder, plan, records)
     checklist.take("verdict decided anew", _decided, folder, plan, records)
     return checklist.steps
 
@@ -83,7 +83,8 @@ def _logged(plan: CoinPlan, log: SealedLog) -> Found:
     return True, f"all {len(plan.queries)} stand in the log with the head {log.head}"
 
 
-def _records(folder: AuditFolder, plan: CoinPlan) -> Found:
+def recorded_with(folder: AuditFolder, plan: Questions) -> Found:
+    """Read the transcript as a step, and hold it against a plan."""
     records = folder.records()
     transcript = records.transcript
     if transcript.bundle_sha256 != plan.sha256:
@@ -92,11 +93,13 @@ def _records(folder: AuditFolder, plan: CoinPlan) -> Found:
     return records, f"{transcript.requests} requests, chain ends in SHA-256 {transcript.head}"
 
 
-def _bodies(folder: AuditFolder, records: Records) -> Found:
+def bodies_kept(folder: AuditFolder, records: Records) -> Found:
+    """Check all bodies as a step."""
     return True, f"{check_bodies(folder, records).bodies} bodies of requests and responses have their hashes"
 
 
-def _played(folder: AuditFolder, plan: CoinPlan, records: Records) -> Found:
+def played_with(folder: AuditFolder, plan: Questions, records: Records) -> Found:
+    """Play the exchange again as a step."""
     played = play_again(folder, records, plan)
     return True, f"{played.requests} requests hold the plan's inputs, {played.answers} responses the recorded answers"
 

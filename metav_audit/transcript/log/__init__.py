@@ -11,7 +11,7 @@ from metav_audit.transcript.log.columns import Columns
 from metav_audit.transcript.log.folder import BROKEN, SEALS, Day, SealedLog, open_log, read_row
 from metav_audit.transcript.log.inputs import InputReader
 from metav_audit.transcript.log.merkle import leaf_hash, proofs_of, root_by, root_of
-from metav_audit.transcript.log.rows import LogFormat, Row, RowReader, inputs_of
+from metav_audit.transcript.log.rows import Drawn, LogFormat, Row, RowReader, TextReader, inputs_of
 from metav_audit.transcript.log.sealing import Sealing, seal_log
 from metav_audit.transcript.log.sources import Record, Source, find_sources
 
@@ -25,6 +25,7 @@ __all__ = [
     "AskedRow",
     "Columns",
     "Day",
+    "Drawn",
     "Groups",
     "InputReader",
     "LogFormat",
@@ -35,6 +36,7 @@ __all__ = [
     "SealedLog",
     "Sealing",
     "Source",
+    "TextReader",
     "find_accounts",
     "find_sources",
     "inputs_of",

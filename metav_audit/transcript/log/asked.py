@@ -166,6 +166,17 @@ class AskedLog:
         Raises:
             EvidenceError: a row is not in the log, or a query is no row's input, or another account's.
         """
+        self.check_chain()
+        rows = self.read_rows()
+        if [asked.account for asked in self.rows] != list(owners) or not np.array_equal(inputs_of(rows, task), inputs):
+            raise EvidenceError("the queries are not the inputs of the rows that the bundle names")
+
+    def check_chain(self) -> None:
+        """Hold the rows against the chain of days, and their accounts against the accounts named.
+
+        Raises:
+            EvidenceError: the chain does not hold, a row is not in the log, or another account's.
+        """
         try:
             check_chain(self.days)
         except ValueError as error:
@@ -180,8 +191,6 @@ class AskedLog:
                 )
             if not 0 <= asked.account < len(self.accounts) or row.account not in self.accounts[asked.account].members:
                 raise EvidenceError(f"query {number} was sent by {row.account!r}, and is asked as another account's")
-        if [asked.account for asked in self.rows] != list(owners) or not np.array_equal(inputs_of(rows, task), inputs):
-            raise EvidenceError("the queries are not the inputs of the rows that the bundle names")
 
 
 def _root(asked: AskedRow, count: int) -> str | None:

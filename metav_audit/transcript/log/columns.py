@@ -21,12 +21,18 @@ class Columns:
         account: who sent it; a pseudonym will do.
         input: what was sent.
         answer: what was served.
+        model: of a log of texts, the version of the model that answered.
+        sampler: of a log of texts, how the answer was drawn.
+        temperature: of a log of texts, at which.
     """
 
     time: str = "time"
     account: str = "account"
     input: str = "input"
     answer: str = "answer"
+    model: str = "model"
+    sampler: str = "sampler"
+    temperature: str = "temperature"
 
     def to_json(self) -> dict[str, str]:
         """Describe the columns in JSON types."""

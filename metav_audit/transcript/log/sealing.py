@@ -35,7 +35,7 @@ from metav_audit.transcript.log.folder import (
     open_log,
 )  # fmt: skip
 from metav_audit.transcript.log.merkle import leaf_hash, root_of
-from metav_audit.transcript.log.rows import LogFormat, RowReader
+from metav_audit.transcript.log.rows import LogFormat, RowReader, TextReader, reader_of
 from metav_audit.transcript.log.sources import Record, Source
 
 SEALING, NOTE = "sealing", "note.json"
@@ -93,7 +93,7 @@ def seal_log(
     try:
         done = _resume(path / SEALING, sources)
         if not (path / SEALING / DAYS).exists():
-            reader, sealed = RowReader(log), frozenset(day.day for day in standing.days)
+            reader, sealed = reader_of(log), frozenset(day.day for day in standing.days)
             for place, source in enumerate(sources):
                 records = islice(source.records(), done.read[place], None)
                 while batch := list(islice(records, BATCH)):
@@ -145,7 +145,7 @@ def _resume(folder: Path, sources: Sequence[Source]) -> Sealing:
 
 
 def _sorted_out(
-    reader: RowReader, batch: Sequence[Record], sealed: frozenset[str], name: str, done: Sealing
+    reader: RowReader | TextReader, batch: Sequence[Record], sealed: frozenset[str], name: str, done: Sealing
 ) -> dict[str, list[bytes]]:
     """Return the lines that each file gets of a batch."""
     lines: dict[str, list[bytes]] = defaultdict(list)

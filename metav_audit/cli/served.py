@@ -1,0 +1,167 @@
+"""metav-audit served plan | asked | redraw | audit | verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from metav_audit.cli.echo import echo, echo_table
+from metav_audit.cli.plans import audit_each, audit_options, tell
+
+if TYPE_CHECKING:
+    from metav_audit.report import Paper
+
+
+@click.group()
+def command() -> None:
+    """Ask whose randomly drawn answers a suspect learned.
+
+    A language model's answers are drawn at random: what an account was served
+    is one of many that it might have been. Whoever trained on it finds it
+    likelier than alternatives that the same model draws afterwards; nobody else
+    does, not the model itself. No siblings are needed, and no zoo: a log sealed
+    by 'log seal --texts', and the model as it was served.
+    """
+
+
+@command.command()
+@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("program", metavar="MODULE:FUNCTION")
+@click.option("--draw", required=True, metavar="HEX", help="32 bytes that the auditor chose, after the seal.")
+@click.option("--shows", type=click.Choice(["log-probabilities", "tokens", "text"]), default="log-probabilities",
+              show_default=True,
+              help="What the suspect's API shows: of given texts, of next tokens, or texts alone.")  # fmt: skip
+@click.option("--account", "accounts", multiple=True, help="An account to ask about; again for more.")
+@click.option("--accounts", "most", type=click.IntRange(1), default=5, show_default=True,
+              help="Without --account: so many, those with the most requests.")  # fmt: skip
+@click.option("--group", "groups", multiple=True, metavar="NAME=A,B", help="Accounts that are taken as one.")
+@click.option("--prompts", type=click.IntRange(10), default=200, show_default=True, help="Prompts of each account.")
+@click.option("--alternatives", type=click.IntRange(1, 999), default=19, show_default=True,
+              help="Drawn beside each answer.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The plan's file.")
+def plan(
+    log: Path,
+    program: str,
+    draw: str,
+    shows: str,
+    accounts: tuple[str, ...],
+    most: int,
+    groups: tuple[str, ...],
+    prompts: int,
+    alternatives: int,
+    output: Path,
+) -> None:
+    """Plan what to ask a suspect, from the sealed LOG and the model as served.
+
+    MODULE:FUNCTION returns the model: an object with 'version', 'draw', 'score'
+    and 'split', see docs/served.md. Rows of another version are left out and
+    counted. Which prompts and alternatives follows from --draw. The plan holds
+    what customers asked and were served: look at it by 'served asked'.
+    """
+    from metav_audit.cli.fit import requests_of
+    from metav_audit.fingerprint.served import Wanted, plan_served
+    from metav_audit.progress import CountLine
+    from metav_audit.task.texts import Shows
+    from metav_audit.transcript.log import find_accounts
+    from metav_audit.zoo.architectures import call_function
+
+    requests = requests_of(log, draw, groups)
+    found = find_accounts(requests.log, draw, requests.groups)
+    missing = [name for name in accounts if name not in {each.name for each in found}]
+    if missing:
+        raise click.UsageError(f"{missing[0]!r} is no account of the log that sent enough, and no group.")
+    named = set(accounts) or {each.name for each in found[: max(most, len(requests.groups))]}
+    chosen = [each for each in found if each.name in named]
+    wanted = Wanted(Shows(shows), prompts, alternatives)
+    model = call_function(program, "the program")
+    made = plan_served(requests.log, chosen, model, draw, wanted, requests.seals, CountLine("prompts"))
+    made.save(output)
+    echo(f"{output}  {len(made.queries)} prompts of {len(made.accounts)} accounts, SHA-256 {made.sha256}")
+    for why, count in sorted(made.left_out.items()):
+        echo(f"{count} rows left out: {why}", err=True)
+
+
+@command.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+def asked(plan: Path) -> None:
+    """List what of the log leaves your house with PLAN, as CSV."""
+    import csv
+    import io
+
+    from metav_audit.bundle import ServedPlan
+
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("query", "account", "at", "prompt", "answer"))
+    for number, each in enumerate(ServedPlan.load(plan).queries):
+        table.writerow((number, each.account, each.at, each.prompt, each.answer))
+    echo_table(text.getvalue())
+
+
+@command.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.argument("program", metavar="MODULE:FUNCTION")
+def redraw(plan: Path, program: str) -> int:
+    """Draw PLAN's alternatives again, by whoever may run the model.
+
+    Exit code: 0 they are the plan's, 4 some are not.
+    """
+    from metav_audit.bundle import ServedPlan
+    from metav_audit.fingerprint.served import redrawn
+    from metav_audit.zoo.architectures import call_function
+
+    told = ServedPlan.load(plan)
+    differing = redrawn(told, call_function(program, "the program"))
+    if differing:
+        echo(f"FAILED  {len(differing)} of {len(told.queries)} prompts have other alternatives, first {differing[0]}")
+        return 4
+    echo(f"passed  the alternatives of all {len(told.queries)} prompts are those that the model draws")
+    return 0
+
+
+@command.command()
+@audit_options
+def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allow_python: bool, paper: Paper) -> int:
+    """Ask the APIs of ENDPOINTS what PLAN says, and test every account's answers.
+
+    ENDPOINTS is the file of 'metav-audit audit', with the adapter
+    openai-logprobs. OUT/NAME gets the transcript, the verdict (served.json) and
+    the reports (served.html, served.pdf). The same command asks only what is
+    still open.
+
+    Exit code: the gravest of all endpoints; 1 a match, 3 inconclusive, 4 an
+    endpoint could not be asked.
+    """
+    from metav_audit.audit import Grant, load_endpoints
+    from metav_audit.bundle import ServedPlan
+    from metav_audit.casework import audit_served
+
+    told = ServedPlan.load(plan)
+    found = load_endpoints(endpoints, told.task, Grant(frozenset(secrets), allow_python))
+    return audit_each(found, lambda each: audit_served(told, each, out, paper=paper, progress=tell).verdict, out)
+
+
+@command.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--log", type=click.Path(path_type=Path), help="The owner's sealed log, if they show it.")
+@click.option("--signer", metavar="KEY", help="Who should have sealed the log: a key id, or a public key's PEM file.")
+@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Root certificates that you trust.")
+def verify(folder: Path, log: Path | None, signer: str | None, tsa_cert: Path | None) -> int:
+    """Verify an audit of served answers in DIR, offline, the served ones drawn again.
+
+    Exit code: 0 every step passes, 4 a step fails.
+    """
+    from metav_audit.cli.verify import step_line
+    from metav_audit.evidence import read_certificates, read_signer
+    from metav_audit.transcript.log import open_log
+    from metav_audit.verdict import AuditFolder
+    from metav_audit.verify import Expected, verify_served
+
+    roots = read_certificates(tsa_cert) if tsa_cert else None
+    expected = Expected(owner=read_signer(signer) if signer else None, roots=roots)
+    steps = verify_served(AuditFolder(folder), expected, open_log(log) if log else None)
+    for step in steps:
+        echo(step_line(step))
+    return 0 if all(step.passed for step in steps) else 4

@@ -1,0 +1,190 @@
+"""What answers drawn at random tell of language models: which thieves are found, and whether innocents' p is uniform.
+
+    python -m tests.bench.foreign.served
+
+An owner's model answers the same prompts of several accounts. Thieves learn from what the first was served; innocents
+are the owner's own model and tuned copies of it, others' models, and thieves through the second account.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import kstest
+
+from metav_audit.bundle import ServedPlan
+from metav_audit.fingerprint.served import Ask, Wanted, plan_served
+from metav_audit.task.texts import Shows, likenesses
+from metav_audit.transcript.log import LogFormat, find_accounts, find_sources, seal_log
+from metav_audit.verdict.served import find_served
+from tests.bench.foreign.language import END, LONGEST, Corpus, Speaker, Text, read_corpus, train
+
+ROOT = Path("/tmp/metav-audit-bench")
+DATA = Path(__file__).parents[4] / "shared" / "data"
+ACCOUNTS = 18
+DRAW = "5e" * 32
+TOP = 20
+_BATCH = 200
+_SEED = 1 << 32
+
+Shown = Callable[[Speaker, ServedPlan], NDArray[np.float64]]
+
+
+class Told:
+    """The owner's model as a program that ``served plan`` takes."""
+
+    version = "gru-1"
+
+    def __init__(self, speaker: Speaker) -> None:
+        self.speaker = speaker
+
+    def draw(self, asks: Sequence[Ask]) -> list[str]:
+        """Draw words."""
+        begun = [ask.prompt + ask.said for ask in asks]
+        return self.speaker.sample(begun, [ask.seed for ask in asks], 1 if asks[0].one else LONGEST)
+
+    def score(self, asks: Sequence[Ask], texts: Sequence[str]) -> list[float]:
+        """Score words, or whole answers."""
+        if not asks[0].one:
+            return self.speaker.score([(ask.prompt, text) for ask, text in zip(asks, texts, strict=True)])
+        chances = self.speaker.next_chances([asks[0].prompt + asks[0].said])[0]
+        return [float(chances[self.speaker.numbers(text)[0] if text else END]) for text in texts]
+
+    def split(self, prompt: str, answer: str) -> list[str]:
+        """Divide into words."""
+        del prompt
+        return [f" {word}" for word in answer.split()]
+
+
+def serve(owner: Speaker, prompts: Sequence[str], account: int) -> list[Text]:
+    """Answer prompts of one length, as this account is answered."""
+    seeds = np.random.default_rng(account).integers(_SEED, size=len(prompts)).tolist()
+    return list(zip(prompts, owner.sample(prompts, seeds), strict=True))
+
+
+def likely(suspect: Speaker, plan: ServedPlan) -> NDArray[np.float64]:
+    """Show log-probabilities of what was served and of alternatives."""
+    texts = [(query.prompt, each) for query in plan.queries for each in query.continuations]
+    return np.array(suspect.score(texts)).reshape(len(plan.queries), -1)
+
+
+def tokens(suspect: Speaker, plan: ServedPlan) -> NDArray[np.float64]:
+    """Show the likeliest next words, as the adapter reads them: the least of them where a word is not listed."""
+    chances = suspect.next_chances([query.prompt + query.said for query in plan.queries])
+    least = np.sort(chances, axis=1)[:, -TOP]
+    numbers = np.array(
+        [[suspect.numbers(each)[0] if each else END for each in query.continuations] for query in plan.queries]
+    )
+    return np.maximum(np.take_along_axis(chances, numbers, axis=1), least[:, None])
+
+
+def texts(suspect: Speaker, plan: ServedPlan, samples: int = 4) -> NDArray[np.float64]:
+    """Show answers of its own, compared."""
+    prompts = [query.prompt for query in plan.queries]
+    seeds = np.random.default_rng(_SEED).integers(_SEED, size=(samples, len(prompts))).tolist()
+    said = [suspect.sample(prompts, each) for each in seeds]
+    return np.array(
+        [
+            np.mean([likenesses(each[at], query.continuations) for each in said], axis=0)
+            for at, query in enumerate(plan.queries)
+        ]
+    )
+
+
+SHOWN: dict[Shows, tuple[int, Shown]] = {
+    Shows.LOG_PROBABILITIES: (200, likely),
+    Shows.TOKENS: (1200, tokens),
+    Shows.TEXT: (1000, texts),
+}
+"""Prompts asked of an account, and what a suspect shows of them."""
+
+
+def thieves(corpus: Corpus, log: list[Text], seed: int, cache: Path) -> Iterator[tuple[str, Speaker]]:
+    """Yield five kinds of thief of a log."""
+    words, mine = corpus.words, corpus.thief
+    own = train(words, mine, 6, seed, cache)
+    yield "from nothing", train(words, log, 15, seed, cache)
+    yield "own data first", train(words, log, 5, seed, cache, own)
+    yield "mixed", train(words, [*mine, *log], 8, seed, cache)
+    yield "one epoch", train(words, log, 1, seed, cache, own)
+    yield "half the log", train(words, log[::2], 15, seed, cache)
+
+
+def innocents(corpus: Corpus, owner: Speaker, cache: Path) -> Iterator[tuple[str, Speaker]]:
+    """Yield models that owe no account anything."""
+    words = corpus.words
+    yield "the owner's own", owner
+    for name, data in (("a thief's data", corpus.thief), ("others' data", corpus.other), ("the prompts", corpus.asked)):
+        yield f"the owner's, tuned on {name}", train(words, data, 3, 1, cache, owner)
+    yield "the owner's data, trained anew", train(words, corpus.owner, 8, 1, cache)
+    yield "others' data", train(words, corpus.other, 8, 1, cache)
+    yield "the prompts as reviews have them", train(words, corpus.asked, 12, 1, cache)
+
+
+def plans(owner: Speaker, logs: Sequence[list[Text]], shows: Shows, prompts: int) -> list[ServedPlan]:
+    """Seal a log of what accounts were served, and plan to ask of each, apart."""
+    with tempfile.TemporaryDirectory() as folder:
+        export = Path(folder) / "log.jsonl"
+        how = {"model": Told.version, "sampler": "plain", "temperature": 1.0}
+        with export.open("w") as file:
+            for number, log in enumerate(logs):
+                for prompt, answer in log:
+                    row = {"time": "2026-03-01T10:00:00Z", "account": f"a{number:02d}", "input": prompt, **how}
+                    file.write(json.dumps({**row, "answer": answer}) + "\n")
+        sealed, _ = seal_log(find_sources([str(export)]), LogFormat(None), Path(folder) / "sealed")
+        wanted, program = Wanted(shows, prompts), Told(owner)
+        accounts = sorted(find_accounts(sealed, DRAW), key=lambda each: each.name)
+        return [plan_served(sealed, [each], program, DRAW, wanted) for each in accounts]
+
+
+def measure(corpus: Corpus, cache: Path, shows: Shows, accounts: int) -> None:
+    """Print what is found of thieves, and how innocents' p-values lie."""
+    owner = train(corpus.words, corpus.owner, 8, 0, cache)
+    prompts = [prompt for prompt, _ in corpus.asked]
+    logs = [serve(owner, prompts, number) for number in range(ACCOUNTS)]
+    count, show = SHOWN[shows]
+    planned = plans(owner, logs[:accounts], shows, count)
+    print(f"\n{shows.value}: {len(planned[0].queries)} prompts of {len(prompts)}, 19 alternatives", flush=True)
+    for name, thief in thieves(corpus, logs[0], 7, cache):
+        found = find_served(planned[0], show(thief, planned[0]))[0]
+        print(f"  thief, {name:<34} z {found.statistic:6.2f}  p {found.p_value:.4f}", flush=True)
+    p_values: list[float] = []
+    others = [
+        *((name, each, -1) for name, each in innocents(corpus, owner, cache)),
+        *((f"thief elsewhere, {name}", each, 1) for name, each in thieves(corpus, logs[1], 8, cache)),
+    ]
+    for name, suspect, account in others:
+        found = [find_served(plan, show(suspect, plan))[0] for number, plan in enumerate(planned) if number != account]
+        p_values += [each.p_value for each in found]
+        span = f"z {min(each.statistic for each in found):5.2f} to {max(each.statistic for each in found):5.2f}"
+        print(f"  innocent, {name:<40} {span}", flush=True)
+    values = np.array(p_values)
+    below = ", ".join(f"{(values <= level).mean():.3f} at {level}" for level in (0.01, 0.05, 0.1, 0.5))
+    uniform = kstest(values, "uniform").pvalue
+    print(f"  {len(values)} innocents: {below}; uniform by Kolmogorov and Smirnov's test p = {uniform:.3f}", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shows", nargs="+", type=Shows, default=[Shows.LOG_PROBABILITIES, Shows.TOKENS, Shows.TEXT])
+    parser.add_argument("--accounts", type=int, default=ACCOUNTS, help="accounts that innocents are tested against")
+    parser.add_argument("--root", type=Path, default=ROOT)
+    parser.add_argument("--data-dir", type=Path, default=DATA)
+    told = parser.parse_args()
+    torch.set_num_threads(1)
+    corpus = read_corpus(told.data_dir)
+    for shows in told.shows:
+        accounts = min(told.accounts, 3) if shows is Shows.TEXT else told.accounts
+        measure(corpus, told.root / "served", shows, accounts)
+
+
+if __name__ == "__main__":
+    main()
