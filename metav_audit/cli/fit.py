@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
+from metav_audit.cli.opened import tell, trust_option
 
 if TYPE_CHECKING:
     from metav_audit.bundle import FingerprintBundle
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--draw", metavar="HEX", help="32 bytes that draw the log's inputs; from the seed by default.")
 @click.option("--group", "groups", multiple=True, metavar="NAME=A,B", help="Accounts of the log to take together.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
+@trust_option
 def command(
     project: Path,
     output: Path | None,
@@ -39,6 +41,7 @@ def command(
     draw: str | None,
     groups: tuple[str, ...],
     jobs: int | None,
+    trust: bool,
 ) -> None:
     """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
 
@@ -58,13 +61,13 @@ def command(
     from metav_audit.bundle import check_place, nonce_of
     from metav_audit.errors import ConfigurationError
     from metav_audit.fingerprint.fit import fit_bundle
-    from metav_audit.fingerprint.making import Making
+    from metav_audit.fingerprint.making import Making, check_gradients
     from metav_audit.fingerprint.methods.registry import find_method
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project, open_workshop
 
-    loaded = replace(load_project(project), identity=identity, nonce=nonce)
+    loaded = replace(load_project(project), identity=identity, nonce=nonce, trust=trust)
     if method is not None:
         find_method(method, loaded.task.output.kind)
     if method is not None and find_method(method).marks_owner:
@@ -75,7 +78,9 @@ def command(
         raise ConfigurationError("--draw and --group are for --log")
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
-    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
+    if method is not None:
+        check_gradients(find_method(method), open_workshop(loaded))
+    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     requests = requests_of(log, draw or nonce_of(loaded.settings.seed), groups) if log else None
     making = Making.of(open_workshop(loaded), zoo, method, requests=requests)
     bundle, fitted = fit_bundle(making, path, ProgressLine("fingerprint: steps"))

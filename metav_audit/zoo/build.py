@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 
 import joblib
 import torch
 from torch import nn
 
-from metav_audit.errors import DataError
+from metav_audit.config import nearest
+from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.files import write_atomically
 from metav_audit.progress import Progress, silent
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import performance_on
-from metav_audit.zoo.outputs.registry import trained
+from metav_audit.zoo.formats.opaque import has_gradients
+from metav_audit.zoo.inspection import inspect
 from metav_audit.zoo.plan import Plan
 from metav_audit.zoo.presets import plan_zoo
-from metav_audit.zoo.program import check_program
+from metav_audit.zoo.program import check_program, run_program_on
 from metav_audit.zoo.project import Project, Workshop, open_workshop
 from metav_audit.zoo.recipes import registry
 from metav_audit.zoo.recipes.base import fresh_model
+from metav_audit.zoo.recipes.learners import LEARNERS
 from metav_audit.zoo.siblings import make_siblings
 from metav_audit.zoo.store import Store, content_address
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
@@ -31,21 +34,33 @@ USEFUL_SHARE = 0.7
 """A surrogate that performs below this share of the target's own performance is left out: no one would deploy it."""
 
 
-def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress = silent) -> SurrogateZoo:
+def build_zoo(
+    project: Project,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+    tell: Callable[[str], None] = lambda _: None,
+) -> SurrogateZoo:
     """Train the surrogates that the store lacks, and the target's siblings where it has any; return the zoo.
 
     Args:
         project: the owner's project.
         jobs: worker processes, one torch thread each; all cores by default.
         progress: told of every model trained.
+        tell: told, before anything is trained, what was seen of the owner's model and data.
 
     Raises:
         ConfigurationError, DataError: the project, its model or its data do not fit.
     """
     workshop = open_workshop(project)
     settings = project.settings
-    plans = plan_zoo(settings.zoo.preset, project.architectures, settings.seed, project.task.output.kind, project.rates)
+    plans = plan_zoo(
+        settings.zoo.preset, architectures_of(workshop), settings.seed, project.task.output.kind, project.rates,
+        opaque=not has_gradients(workshop.target.network),
+    )  # fmt: skip
     _check_ready(workshop)
+    for line in inspect(workshop):
+        tell(line)
     make_models(workshop, plans, jobs=jobs, progress=progress)
     make_siblings(workshop, jobs=jobs, progress=progress)
     zoo = _collect(workshop, plans)
@@ -54,22 +69,34 @@ def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress =
     return zoo
 
 
+def architectures_of(workshop: Workshop) -> tuple[str, ...]:
+    """Return the surrogates' architectures: those that the project names, or those that suit target and task."""
+    if has_gradients(workshop.target.network):
+        return workshop.project.architectures
+    return workshop.project.settings.zoo.architectures or tuple(LEARNERS)
+
+
 def _check_ready(workshop: Workshop) -> None:
     """Find what would spoil a whole zoo before any model is trained.
 
     Raises:
-        ConfigurationError, DataError: an architecture cannot be built, or the target does not know its own task.
+        ConfigurationError, DataError: an architecture cannot be built, or a program is missing.
     """
     check_program(workshop)
     task = workshop.target.task
-    for name in workshop.project.architectures:
-        build_architecture(name, task)
-    performance = performance_of(workshop.target.network, workshop)
-    output = trained(task.output)
-    if performance <= output.guessing:
-        raise DataError(
-            f"the target {output.figure} {performance:.3f} on the validation data, no better than "
-            "guessing: check that the order of labels, the inputs' range and the weights are the target's own"
+    for name in architectures_of(workshop):
+        if has_gradients(workshop.target.network):
+            build_architecture(name, task)
+        elif name not in LEARNERS:
+            raise ConfigurationError(
+                f"architecture {name!r} is none of those beside a target without gradients: use some of "
+                f"{', '.join(LEARNERS)}{nearest(name, LEARNERS)}, or leave architectures out"
+            )
+    if not has_gradients(workshop.target.network) and workshop.project.settings.training is None:
+        raise ConfigurationError(
+            "a target of another library can be asked and fitted again, no more: name the program that fits it below "
+            f'[training] in {workshop.project.path}: program = "module:function", taking (seed, data) and returning '
+            "the fitted model"
         )
 
 
@@ -116,7 +143,8 @@ def _make_one(project: Project, plan: Plan) -> None:
     target, data = workshop.target, workshop.data
     parent = load_model(workshop, plan.parent) if plan.parent else target.network
     try:
-        model = registry.make_surrogate(plan, parent, target.network, target.task, data)
+        program = None if has_gradients(target.network) else partial(run_program_on, workshop)
+        model = registry.make_surrogate(plan, parent, target.network, target.task, data, program)
         performance = performance_of(model, workshop)
     except DataError:
         # One diverged training is no reason to lose the zoo: an untrained model is useless, and so left out.

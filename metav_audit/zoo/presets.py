@@ -30,6 +30,13 @@ ALL_RECIPES = (
 """All of them. "descend" is a distillate of another architecture and a model made from that."""
 
 
+OPAQUE_RECIPES = (
+    "boost-on", "learn-scores-other", "learn-labels-other", "round-scores", "learn-scores", "learn-labels-other",
+    "recalibrate", "learn-scores-other", "mix-in", "learn-labels",
+)  # fmt: skip
+"""Those that need no gradients, for targets that have none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """How large a zoo is, and what is in it.
@@ -85,6 +92,8 @@ def plan_zoo(
     seed: int,
     kind: OutputKind = OutputKind.CLASSIFICATION,
     rates: ErrorRates = USUAL_RATES,
+    *,
+    opaque: bool = False,
 ) -> tuple[Plan, ...]:
     """Lay out a whole zoo; the same arguments give the same plans.
 
@@ -94,14 +103,15 @@ def plan_zoo(
         seed: of every choice made here and of every model's training.
         kind: of the task, which not every recipe suits.
         rates: that verdicts will promise; the calibration split is made large enough for them.
+        opaque: whether the target gives no gradients: then the preset's sizes are filled by recipes that need none.
 
     Raises:
-        ConfigurationError: the preset is unknown, or there is no architecture.
+        ConfigurationError: the preset is unknown, or there is no architecture, or it needs gradients that are not there.
     """
     check_preset(preset)
     if not architectures:
         raise ConfigurationError("the zoo needs at least one architecture besides the target's own")
-    sizes = PRESETS[preset]
+    sizes = _without_gradients(preset) if opaque else PRESETS[preset]
     sizes = replace(sizes, recipes=tuple(name for name in sizes.recipes if kind in _entry(name)[0].suits))
     # A kind that lacks a way to train from scratch goes without its turns.
     usual = tuple(name for name in sizes.roots if kind in RECIPES[name].suits)
@@ -119,6 +129,16 @@ def plan_zoo(
         plans += [*itertools.chain.from_iterable(derived), *roots]
         plans += itertools.chain.from_iterable(twins[: round(len(roots) * sizes.twins[split])])
     return tuple(plans + [early for plan in plans for early in _checkpoints(plan, sizes.checkpoints)])
+
+
+def _without_gradients(preset: str) -> Preset:
+    """Return a preset's sizes with recipes that need no gradients."""
+    if PRESETS[preset].checkpoints:
+        raise ConfigurationError(
+            f'preset = "{preset}" takes checkpoints of trainings by gradients, which such a target has not: write "quick", '
+            '"standard" or "full"'
+        )
+    return replace(PRESETS[preset], recipes=OPAQUE_RECIPES, roots=("refit",))
 
 
 def _enough(lineages: Mapping[Split, int], rate: float) -> Mapping[Split, int]:

@@ -10,10 +10,10 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from metav_audit.bundle import ErrorRates, OwnerMark, nonce_of
 from metav_audit.config import first_problem
@@ -21,110 +21,10 @@ from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import built_in_for
 from metav_audit.zoo.data import LabelledData, OwnerData, load_data
-from metav_audit.zoo.plan import USUAL_RATES
+from metav_audit.zoo.settings import ProjectFile
 from metav_audit.zoo.target import TargetModel, load_target
 
 _MAX_PROJECT_BYTES = 1 << 20
-_LEAST_RATE = 0.001
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TargetSection(_Section):
-    """Where the protected model lies."""
-
-    model: str
-    weights: str | None = None
-    outputs: Literal["logits", "probabilities", "values"] | None = None
-
-
-class DataSection(_Section):
-    """Where the data lie; ``validation`` defaults to a fifth of ``heldout``, which is then set aside."""
-
-    train: str
-    heldout: str
-    validation: str | None = None
-
-
-class ZooSection(_Section):
-    """What the zoo holds and where."""
-
-    preset: str = "standard"
-    architectures: tuple[str, ...] | None = None
-    store: str = "zoo"
-
-
-class FingerprintSection(_Section):
-    """How the fingerprint is optimised; without ``queries``, as many as is usual for the method.
-
-    The last three are those of the method fitprint.
-    """
-
-    queries: int | None = Field(default=None, ge=1, le=10_000)
-    steps: int = Field(default=400, ge=1, le=1_000_000)
-    identity: str | None = None
-    nonce: str | None = None
-    bits: int = Field(default=4, ge=1, le=64)
-
-
-class TrainingSection(_Section):
-    """How the target was trained, so that siblings can be: its program, run again with other seeds.
-
-    Attributes:
-        program: ``module:function`` taking (seed, data) and returning a torch.nn.Module, or "built-in".
-        habits: what the built-in program does; see ``metav_audit.zoo.habits``.
-        siblings: how many are trained.
-        seed: the target's own, where it is known: with it the program can be replayed.
-        ancestor: the file of the weights that every run starts from, or "none"; not stated by default.
-    """
-
-    program: str = Field(pattern=r"^(built-in|[^:\s]+:[^:\s]+)$")
-    habits: dict[str, str | float | int] = {}
-    siblings: int = Field(default=39, ge=9, le=9999)
-    seed: int | None = Field(default=None, ge=0, lt=2**31)
-    ancestor: str | None = None
-
-
-class NaturalSection(_Section):
-    """Natural inputs, ``count`` at most, by which an auditor sees that an endpoint was asked rightly.
-
-    They travel in the bundle, and whoever is asked sees them: some of the validation data; public ones, that lie where
-    ``data`` says; synthetic ones, means of a few with the target's own labels; or none at all.
-    """
-
-    source: Literal["validation", "public", "synthetic", "none"] = "validation"
-    data: str | None = None
-    count: int = Field(default=16, ge=1, le=1000)
-
-    @model_validator(mode="after")
-    def _public_data_are_named(self) -> Self:
-        if (self.source == "public") != (self.data is not None):
-            raise ValueError('data: name public inputs, and say source = "public"')
-        return self
-
-
-class RatesSection(_Section):
-    """The error rates a verdict promises."""
-
-    false_match: float = Field(default=USUAL_RATES.false_match, ge=_LEAST_RATE, lt=1)
-    false_no_match: float = Field(default=USUAL_RATES.false_no_match, ge=_LEAST_RATE, lt=1)
-
-
-class ProjectFile(_Section):
-    """The whole of project.toml."""
-
-    name: str = Field(min_length=1, max_length=200)
-    seed: int = Field(default=0, ge=0, lt=2**53)
-    task: dict[str, Any]
-    target: TargetSection
-    data: DataSection
-    training: TrainingSection | None = None
-    zoo: ZooSection = ZooSection()
-    fingerprint: FingerprintSection = FingerprintSection()
-    natural: NaturalSection = NaturalSection()
-    rates: RatesSection = RatesSection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +37,7 @@ class Project:
         identity: in the place of the file's own, or None.
         nonce: the same.
         other_store: a folder for the zoo's models in the place of the file's own, or None.
+        trust: whether the target's file may run code, whatever the file says.
     """
 
     path: Path
@@ -144,6 +45,7 @@ class Project:
     identity: str | None = None
     nonce: str | None = None
     other_store: Path | None = None
+    trust: bool = False
 
     @property
     def folder(self) -> Path:
@@ -257,7 +159,10 @@ def open_target(project: Project) -> TargetModel:
     settings = project.settings.target
     _look_beside(project)
     weights = Path(_resolve(project, settings.weights)) if settings.weights else None
-    return load_target(_resolve(project, settings.model), weights, settings.outputs, project.task)
+    return load_target(
+        _resolve(project, settings.model), weights, settings.outputs, project.task, settings.feed,
+        trusted=settings.trust or project.trust,
+    )  # fmt: skip
 
 
 def find_project(bundle: Path) -> Path:

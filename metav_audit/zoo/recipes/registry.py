@@ -15,6 +15,7 @@ from metav_audit.zoo.recipes import (
     adversarial_train,
     adversarial_tune,
     average,
+    boost_on,
     distill,
     distill_adversarial,
     extract_hard,
@@ -22,16 +23,22 @@ from metav_audit.zoo.recipes import (
     filter_prune,
     fine_tune_all,
     fine_tune_last,
+    learn_labels,
+    learn_scores,
+    mix_in,
     noise,
     prune,
     prune_tune,
     quantise,
+    recalibrate,
+    refit,
     removal,
     retrain_all,
     retrain_last,
+    round_scores,
     train,
 )
-from metav_audit.zoo.recipes.base import Bench, Recipe
+from metav_audit.zoo.recipes.base import Bench, Program, Recipe
 from metav_audit.zoo.training import seeded
 
 RECIPE_VERSION = 2
@@ -59,13 +66,27 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             extract_hard,
             extract_ood,
             removal,
+            refit,
+            boost_on,
+            recalibrate,
+            round_scores,
+            mix_in,
+            learn_scores,
+            learn_labels,
         )
     }
 )
 """Recipes by name."""
 
 
-def make_surrogate(plan: Plan, parent: nn.Module, target: nn.Module, task: TaskSpec, data: OwnerData) -> nn.Module:
+def make_surrogate(
+    plan: Plan,
+    parent: nn.Module,
+    target: nn.Module,
+    task: TaskSpec,
+    data: OwnerData,
+    program: Program | None = None,
+) -> nn.Module:
     """Carry out one plan; deterministic for one torch thread.
 
     Args:
@@ -74,11 +95,12 @@ def make_surrogate(plan: Plan, parent: nn.Module, target: nn.Module, task: TaskS
         target: the target, whose structure "target" stands for.
         task: the task of all of them.
         data: the owner's data.
+        program: the owner's training program, for recipes that need no gradients.
 
     Raises:
         DataError: the training diverged.
     """
-    bench = Bench(plan, task, _sample(plan, data), parent, target)
+    bench = Bench(plan, task, _sample(plan, data), parent, target, program=program)
     return RECIPES[plan.recipe].make(bench)
 
 
