@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from metav_audit.cli import main
-from metav_audit.zoo.project import load_project, open_workshop
-from tests.tables import FILES, PROGRAMS, TABLE, rows, shares_of, write_table
+from tests.tables import FILES, write_table
 
 
 def run(*words) -> int:
@@ -50,7 +46,13 @@ def other(inputs):
 """
 
 
-@pytest.mark.parametrize("kind", FILES)
+QUICK = ("sklearn",)
+"""The kind that every run sees; the others are the soak's."""
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.soak) for kind in FILES]
+)
 def test_a_target_of_each_kind_goes_all_the_way(kind, tmp_path, monkeypatch, capsys):
     """From its own file to a verdict: its copy is a match, and another's model none."""
     project = write_table(tmp_path, kind)

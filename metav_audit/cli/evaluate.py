@@ -92,7 +92,7 @@ def command(
     from metav_audit.zoo.project import load_project, open_workshop
 
     loaded = [load_project(project) for project in projects]
-    gradients = all([has_gradients(open_workshop(project).target.network) for project in loaded])
+    gradients = all(has_gradients(open_workshop(project).target.network) for project in loaded)
     methods = choose_methods(methods, {project.task.output.kind for project in loaded}, gradients=gradients)
     conditions = conditions_of(views, budgets, wires)
     results: list[TestScores] = []

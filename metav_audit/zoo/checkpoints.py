@@ -65,8 +65,8 @@ def _read_state(path: Path, what: str) -> dict[str, Tensor]:
         raise DataError(f"cannot read {what} {path}: {error.strerror or error}") from None
     except FOREIGN as error:
         raise DataError(
-            f"{what} {path} are no state of weights: the file holds a whole model or other objects, which would run code "
-            "when they are read. Save the weights alone, torch.save(model.state_dict(), ...)"
+            f"{what} {path} are no state of weights: the file holds a whole model or other objects, which would run "
+            "code when they are read. Save the weights alone, torch.save(model.state_dict(), ...)"
         ) from error
     for name in _NESTED:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
@@ -111,7 +111,7 @@ def load_script(path: Path) -> nn.Module:
             file.seek(0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                loaded: nn.Module = torch.jit.load(file, map_location="cpu")
+                loaded: nn.Module = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ConfigurationError(f"cannot read the target model {path}: {error.strerror or error}") from None
     except RuntimeError as error:

@@ -58,18 +58,18 @@ def _figures(workshop: Workshop) -> Iterator[str]:
         return
     known = performance_on(data.train, target.network, target.task.output)
     right = f" (accuracy {_accuracy(workshop):.3f})" if target.task.output.labelled else ""
-    yield f"the target {output.figure} {own:.3f} on the validation data{right}, {known:.3f} on its own training data"
+    yield f"the target {output.figure} {own:.3f} on the validation data{right}, {known:.3f} on its training data"
     _check_stated(workshop, own)
     if known <= output.guessing:
         raise DataError(
-            f"the target {output.figure} {known:.3f} on its own training data, no better than guessing, and {own:.3f} on "
-            "the validation data: rows and labels of train are out of step, or it was trained on other data"
+            f"the target {output.figure} {known:.3f} on its own training data, no better than guessing, and {own:.3f} "
+            "on the validation data: rows and labels of train are out of step, or it was trained on other data"
         )
     slack = BELOW + 3 * math.sqrt(0.25 / len(data.validation))
     if known < own - slack:
         yield (
-            f"warning: the target does worse on train ({known:.3f}) than on the validation data ({own:.3f}): name as train "
-            "what it was trained on, or siblings are none"
+            f"warning: the target does worse on train ({known:.3f}) than on the validation data ({own:.3f}): name as "
+            "train what it was trained on, or siblings are none"
         )
 
 
@@ -87,9 +87,9 @@ def _check_stated(workshop: Workshop, r_squared: float) -> None:
     if found < wanted - slack:
         what = "accuracy" if labelled else "R²"
         raise DataError(
-            f"the target's {what} is {found:.3f} on the validation data, and its owner states {wanted:.3f} below [target]: a "
-            "normalisation is missing, labels stand in another order, or the data are others. Mend that before anything "
-            "is trained"
+            f"the target's {what} is {found:.3f} on the validation data, and its owner states {wanted:.3f} below "
+            "[target]: a normalisation is missing, labels stand in another order, or the data are others. Mend that "
+            "before anything is trained"
         )
 
 
@@ -109,18 +109,19 @@ def _counts(workshop: Workshop) -> Iterator[str]:
     space = workshop.target.task.output
     for side, data in _sides(workshop).items():
         if len(data) < FEW:
-            yield f"warning: {side} holds {len(data)} inputs: a zoo of models from so few says little; give {FEW} or more"
+            yield f"warning: {side} holds {len(data)} inputs: a zoo from so few says little; give {FEW} or more"
         if not space.labelled:
             yield f"{side}: {len(data)} inputs"
             continue
         counts = np.bincount(data.labels, minlength=space.size)
         told = ", ".join(f"{name} {count}" for name, count in zip(space.labels, counts.tolist(), strict=True))
         yield f"{side}: {len(data)} inputs ({told})" if space.size <= 20 else f"{side}: {len(data)} inputs"
-        odd = [f"{name!r} ({count})" for name, count in zip(space.labels, counts.tolist(), strict=True) if count < RARE]
+        known = zip(space.labels, counts.tolist(), strict=True)
+        odd = [f"{name!r} ({count})" for name, count in known if count < RARE]
         if odd:
             yield (
-                f"warning: {side} has hardly any of {', '.join(odd[:6])}: models made from it do not know what they look "
-                "like; give more of them, or leave the class out of the task"
+                f"warning: {side} has hardly any of {', '.join(odd[:6])}: models made from it do not know what they "
+                "look like; give more of them, or leave the class out of the task"
             )
 
 
@@ -137,10 +138,10 @@ def _duplicates(workshop: Workshop) -> Iterator[str]:
         # Rows of a few categories are often alike, and no sign of anything.
         if len(twice) > SAME * len(sides[one]) and len(places) > SAME * len(sides[other]):
             raise DataError(
-                f"{len(twice)} of {len(sides[one])} inputs of {one} stand in {other}, too ({shown}): what the target was "
-                "trained on is not what it is measured by, nor what a thief has. Give data that it never saw"
+                f"{len(twice)} of {len(sides[one])} inputs of {one} stand in {other}, too ({shown}): what the target "
+                "was trained on is not what it is measured by, nor what a thief has. Give data that it never saw"
             )
-        yield f"warning: {len(twice)} of {len(sides[one])} inputs of {one} stand in {other}, too ({shown}): leave them out"
+        yield f"warning: {len(twice)} of {len(sides[one])} inputs of {one} stand in {other}, too ({shown}): drop them"
 
 
 def _hashes(inputs: NDArray[np.float32]) -> list[bytes]:

@@ -94,6 +94,7 @@ def plan_zoo(
     rates: ErrorRates = USUAL_RATES,
     *,
     opaque: bool = False,
+    share: float = 1.0,
 ) -> tuple[Plan, ...]:
     """Lay out a whole zoo; the same arguments give the same plans.
 
@@ -104,9 +105,10 @@ def plan_zoo(
         kind: of the task, which not every recipe suits.
         rates: that verdicts will promise; the calibration split is made large enough for them.
         opaque: whether the target gives no gradients: then the preset's sizes are filled by recipes that need none.
+        share: of the preset's lineages of each split; the calibration keeps what the rates need.
 
     Raises:
-        ConfigurationError: the preset is unknown, or there is no architecture, or it needs gradients that are not there.
+        ConfigurationError: the preset is unknown, or there is no architecture, or it needs gradients that are none.
     """
     check_preset(preset)
     if not architectures:
@@ -118,8 +120,8 @@ def plan_zoo(
     sizes = replace(sizes, roots=sizes.roots if len(usual) == len(sizes.roots) else tuple(dict.fromkeys(usual)))
     sizes = replace(
         sizes,
-        derived=_enough(sizes.derived, rates.false_no_match),
-        independent=_enough(sizes.independent, rates.false_match),
+        derived=_enough(_shared(sizes.derived, share), rates.false_no_match),
+        independent=_enough(_shared(sizes.independent, share), rates.false_match),
     )
     plans: list[Plan] = []
     for split in Split:
@@ -135,10 +137,15 @@ def _without_gradients(preset: str) -> Preset:
     """Return a preset's sizes with recipes that need no gradients."""
     if PRESETS[preset].checkpoints:
         raise ConfigurationError(
-            f'preset = "{preset}" takes checkpoints of trainings by gradients, which such a target has not: write "quick", '
-            '"standard" or "full"'
+            f'preset = "{preset}" takes checkpoints of trainings by gradients, which such a target has not: write '
+            '"quick", "standard" or "full"'
         )
     return replace(PRESETS[preset], recipes=OPAQUE_RECIPES, roots=("refit",))
+
+
+def _shared(lineages: Mapping[Split, int], share: float) -> Mapping[Split, int]:
+    """Return a share of the lineages of each split, rounded up."""
+    return {split: math.ceil(share * count - 1e-9) for split, count in lineages.items()}
 
 
 def _enough(lineages: Mapping[Split, int], rate: float) -> Mapping[Split, int]:

@@ -38,6 +38,7 @@ class Project:
         nonce: the same.
         other_store: a folder for the zoo's models in the place of the file's own, or None.
         trust: whether the target's file may run code, whatever the file says.
+        share: of the preset, in the place of the file's own, or None.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Project:
     nonce: str | None = None
     other_store: Path | None = None
     trust: bool = False
+    share: float | None = None
 
     @property
     def folder(self) -> Path:

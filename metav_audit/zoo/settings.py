@@ -46,9 +46,10 @@ class DataSection(_Section):
 
 
 class ZooSection(_Section):
-    """What the zoo holds and where."""
+    """What the zoo holds and where; ``share`` of a preset's lineages, where time is short."""
 
     preset: str = "standard"
+    share: float = Field(default=1.0, gt=0, le=1)
     architectures: tuple[str, ...] | None = None
     store: str = "zoo"
 

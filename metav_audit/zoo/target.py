@@ -167,8 +167,8 @@ def _check_declared(network: nn.Module, task: TaskSpec, *, declared: bool) -> No
         )
     if declared and not found:
         raise DataError(
-            f"the target gives no probabilities: an answer sums to {outputs[0].sum():.3g} and has {outputs.min():.3g} for "
-            'its smallest. Write outputs = "logits" below [target]'
+            f"the target gives no probabilities: an answer sums to {outputs[0].sum():.3g}, the least element is "
+            f'{outputs.min():.3g}. Write outputs = "logits" below [target]'
         )
 
 

@@ -313,8 +313,8 @@ def lines(owner: str, view: str, queries: int, rows: list[dict[str, Any]]) -> It
     parts = "  ".join(f"{name} {auc(name):.3f}" for name in DERIVED)
     yield (
         f"{owner:<13}{view:<7}{queries:>4}  AUC {auc():.3f} ({parts})  found {count(derived, VerdictOutcome.MATCH)}/"
-        f"{len(derived)}  cleared {count(derived, VerdictOutcome.NO_MATCH)}  accused {accused}/{len(innocent)} "
-        f"(at most {clopper_pearson(accused, len(innocent))[1]:.2f})  no match {count(innocent, VerdictOutcome.NO_MATCH)}"
+        f"{len(derived)}  cleared {count(derived, VerdictOutcome.NO_MATCH)}  accused {accused}/{len(innocent)} (at "
+        f"most {clopper_pearson(accused, len(innocent))[1]:.2f})  no match {count(innocent, VerdictOutcome.NO_MATCH)}"
     )
     if accused:
         names = [f"{row['name']} ({row['stratum']})" for row in innocent if row["outcome"] == VerdictOutcome.MATCH]

@@ -23,9 +23,7 @@ WITHOUT_GRADIENTS = ("siblings", "akh", "sac")
 """The same beside targets that give no gradients."""
 
 
-def choose_methods(
-    asked: Sequence[str], kinds: Collection[OutputKind], *, gradients: bool = True
-) -> tuple[str, ...]:
+def choose_methods(asked: Sequence[str], kinds: Collection[OutputKind], *, gradients: bool = True) -> tuple[str, ...]:
     """Return the methods asked for, or the usual ones that can serve all these kinds of output.
 
     Args:

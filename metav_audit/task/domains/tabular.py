@@ -162,8 +162,8 @@ class TabularDomain(InputDomain):
 
         Raises:
             KeyError: a row lacks a column; the message says which row and column.
-            ValueError: a value is missing, no number, out of range, or an unknown category; the message says where, what
-                stands there and what to do.
+            ValueError: a value is missing, no number, out of range, or an unknown category; the message says where,
+                what stands there and what to do.
         """
         if hasattr(rows, "to_dict"):
             rows = rows.to_dict("records")
@@ -212,9 +212,13 @@ def _number(cell: Any, at: int, column: NumberColumn) -> float:
     except (TypeError, ValueError):
         value = float("nan")
         if cell is not None and str(cell).strip() not in _MISSING:
-            raise ValueError(f"{where}: {cell!r} is no number: convert it, or make the column one of categories") from None
-    if value != value:
-        raise ValueError(f"{where}: the value is missing: fill it as the model's own pipeline does, or leave the row out")
+            raise ValueError(
+                f"{where}: {cell!r} is no number: convert it, or make the column one of categories"
+            ) from None
+    if np.isnan(value):
+        raise ValueError(
+            f"{where}: the value is missing: fill it as the model's own pipeline does, or leave the row out"
+        )
     reach = 1e-9 * (column.high - column.low)
     if not column.low - reach <= value <= column.high + reach:
         raise ValueError(
@@ -227,7 +231,7 @@ def _category(cell: Any, at: int, column: CategoryColumn, places: Mapping[str, i
     if isinstance(cell, str) and cell in places:
         return places[cell]
     where = f"row {at}, column {column.name!r}"
-    if cell is None or cell != cell or str(cell).strip() in _MISSING:
+    if cell is None or str(cell).strip() in _MISSING:
         raise ValueError(f"{where}: the value is missing: name a category for it, and write that")
     known = ", ".join(map(repr, column.categories[:6])) + (", ..." if len(column.categories) > 6 else "")
     raise ValueError(f"{where}: {cell!r} is none of its categories ({known}): map it to one of these, or add it")

@@ -110,7 +110,7 @@ class Format:
             importlib.import_module(self.package)
         except ImportError:
             raise ConfigurationError(
-                f"{self.title} needs the package {self.package}: install it with pip install 'metav-audit[{self.extra}]'"
+                f"{self.title} needs the package {self.package}: pip install 'metav-audit[{self.extra}]' brings it"
             ) from None
 
 

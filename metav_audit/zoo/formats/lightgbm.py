@@ -18,8 +18,7 @@ def _pack(model: Any) -> bytes:
 def _unpack(content: bytes, _: bool) -> Any:
     import lightgbm
 
-    # Without a parameter that says so it talks on stdout.
-    return lightgbm.Booster(model_str=content.decode(), params={"verbosity": -1})
+    return lightgbm.Booster(model_str=content.decode())
 
 
 def _answer(booster: Any, given: Given) -> Said:

@@ -1,4 +1,4 @@
-"""ONNX models, by onnxruntime on one core; weights in other files are not read, operators of other libraries not run."""
+"""ONNX models, by onnxruntime on one core; weights in other files are not read, others' operators not run."""
 
 from __future__ import annotations
 

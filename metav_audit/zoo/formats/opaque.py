@@ -154,10 +154,10 @@ def changed(
     shift: Sequence[float] | float = 0.0,
     step: float = 0.0,
 ) -> Opaque:
-    """Return a model that answers as others do, with changes: what is done to a model whose insides cannot be touched.
+    """Return a model that answers as others do, with changes: what is done to a model whose insides are closed.
 
-    Its features are the weighted mean of the parts' (log-probabilities, or values in scales from their center), to which
-    what ``steps`` says is added; times ``slope``, plus ``shift``; rounded to whole steps of ``step``, of classes
+    Its features are the weighted mean of the parts' (log-probabilities, or values in scales from their center), to
+    which what ``steps`` says is added; times ``slope``, plus ``shift``; rounded to whole steps of ``step``, of classes
     relative to the first.
     """
     first, pieces = parts[0], [*parts, *([] if steps is None else [steps])]

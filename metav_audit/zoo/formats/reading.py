@@ -71,8 +71,8 @@ def as_opaque(
         form = FORMATS["pickle"]
     if form is None:
         raise ConfigurationError(
-            f"{what} gives {type(model).__name__}, not a torch.nn.Module, nor a model of scikit-learn, XGBoost, LightGBM, "
-            "CatBoost or ONNX: docs/formats.md says what can be brought"
+            f"{what} gives {type(model).__name__}, not a torch.nn.Module, nor a model of scikit-learn, XGBoost, "
+            "LightGBM, CatBoost or ONNX: docs/formats.md says what can be brought"
         )
     form.check_installed()
     try:
@@ -106,7 +106,7 @@ def columns_of(classes: Sequence[Any], task: TaskSpec) -> list[int]:
     Raises:
         DataError: one is neither.
     """
-    labels = list(task.output.labels)  # type: ignore[attr-defined]
+    labels = list(task.output.labels)
     found = []
     for each in classes:
         if isinstance(each, str) and each in labels:
@@ -115,8 +115,8 @@ def columns_of(classes: Sequence[Any], task: TaskSpec) -> list[int]:
             found.append(int(each))
         else:
             raise DataError(
-                f"the model knows a class {each!r}, the task's labels are {', '.join(map(repr, labels[:10]))}: mend the "
-                "task, or train the model on these or on numbers from 0"
+                f"the model knows a class {each!r}, the task's labels are {', '.join(map(repr, labels[:10]))}: mend "
+                "the task, or train the model on these or on numbers from 0"
             )
     return found
 

@@ -62,12 +62,11 @@ def _unpack(content: bytes, trusted: bool) -> Any:
         if sum(entry.file_size for entry in archive.infolist()) > _MOST:
             raise DataError(f"the estimator is larger than {_MOST} bytes when it is unpacked")
     wanted = set(safe.get_untrusted_types(data=content))
-    if strange := sorted(wanted - _KNOWN):
-        if not trusted:
-            raise DataError(
-                f"the estimator holds {', '.join(strange[:5])}, which may run code when they are loaded: if the file "
-                "is your own, write trust = true below [target] or give --trust"
-            )
+    if (strange := sorted(wanted - _KNOWN)) and not trusted:
+        raise DataError(
+            f"the estimator holds {', '.join(strange[:5])}, which may run code when they are loaded: if the file "
+            "is your own, write trust = true below [target] or give --trust"
+        )
     with warnings.catch_warnings():
         # Another version of scikit-learn than the one that wrote it.
         warnings.simplefilter("ignore")

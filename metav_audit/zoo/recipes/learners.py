@@ -174,7 +174,7 @@ def _left(now: NDArray[np.float64], labels: NDArray[Any], bench: Bench) -> NDArr
     shares = np.exp(now - now.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     # Newton's step in a log-odds, which a small share makes large, is held within ±4.
-    return np.clip((np.eye(space.size)[labels] - shares) / np.maximum(shares * (1 - shares), 0.05), -4, 4)
+    return np.asarray(np.clip((np.eye(space.size)[labels] - shares) / np.maximum(shares * (1 - shares), 0.05), -4, 4))
 
 
 def crossed(bench: Bench, inputs: Inputs, times: float) -> Inputs:
