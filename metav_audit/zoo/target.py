@@ -147,10 +147,9 @@ def _unknown(model: str, path: Path) -> str:
             f'model = "module:function", and weights = "{path.name}"'
         )
     module, dot, function = path.name.rpartition(".")
-    if dot and not path.exists() and f"{module}{function}".replace("_", "").replace(".", "").isalnum():
-        return f'the target model {path.name!r} is no file that is known: for a function write "{module}:{function}"'
+    meant = f' (if {path.name} is a function, write "{module}:{function}")' if dot and function.isidentifier() else ""
     return (
-        f"the target model {model} is of no format that is known: it is module:function, or a file ending in "
+        f"the target model {model} is of no format that is known: it is module:function{meant}, or a file ending in "
         f"{', '.join(sorted(known_endings()))} (docs/formats.md)"
     )
 
