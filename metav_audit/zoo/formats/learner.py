@@ -56,6 +56,9 @@ def _answer(model: Learned, given: Given) -> Said:
     numbers, space = model.numbers(given.flat), given.task.output
     if model.knows == "classes":
         return Said("probabilities", numbers)
+    if model.knows == "steps":
+        # Added to another model's features, whatever they are.
+        return Said("logits", numbers)
     return Said("logits", numbers) if space.labelled else Said("values", space.shown(numbers))
 
 
