@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from metav_audit.report.as_csv import COLUMNS, SUMMARY_COLUMNS
 from metav_audit.transcript import Finished, Header, Received, Resumed, Sent, Unanswered
 from metav_audit.verdict import Verdict
 from metav_audit.verdict.coins import CoinFinding, CoinVerdict
+from metav_audit.zoo.formats.registry import FORMATS as MODEL_FORMATS
+from metav_audit.zoo.formats.registry import known_endings
+from metav_audit.zoo.recipes.registry import RECIPES
 
 SOURCE = Path(__file__).parents[1]
 PAGES = [*SOURCE.glob("*.md"), *(SOURCE / "docs").rglob("*.md")]
@@ -80,3 +84,32 @@ def test_every_row_of_the_threat_model_names_its_test():
     text = (SOURCE / "docs" / "security.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ") and line.count("|") == 3]
     assert not [row for row in rows if "::" not in row and row != "| promise | test |"]
+
+
+PAGE = SOURCE / "docs" / "formats.md"
+
+
+def table_after(text: str, first: str) -> list[list[str]]:
+    """The rows of the table whose first heading is this."""
+    lines = text[text.index(f"| {first} |") :].split("\n\n", maxsplit=1)[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_page_of_formats_has_every_format_with_its_endings_and_its_extra():
+    """Whatever the registry reads from a file stands in the table, and nothing else; the extras are pyproject's."""
+    told = {
+        row[0]: (set(re.findall(r"`(\.\w+)`", row[1])), row[2].strip("`"))
+        for row in table_after(PAGE.read_text(), "format")
+    }
+    extras = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for form in MODEL_FORMATS.values():
+        if form.endings:
+            assert told[form.title] == (set(form.endings), form.extra)
+    assert {extra for _, extra in told.values()} <= set(extras)
+    assert set().union(*(endings for endings, _ in told.values())) - {".safetensors", ".ckpt"} == known_endings()
+
+
+def test_the_page_of_formats_has_every_recipe_without_gradients():
+    """By name, in its table."""
+    named = {row[0].strip("`") for row in table_after(PAGE.read_text(), "recipe")}
+    assert named == {name for name, recipe in RECIPES.items() if recipe.opaque}

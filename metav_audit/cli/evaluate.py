@@ -88,10 +88,12 @@ def command(
     from metav_audit.evaluation.scores import TestScores
     from metav_audit.fingerprint.methods.registry import choose_methods
     from metav_audit.progress import ProgressLine
-    from metav_audit.zoo.project import load_project
+    from metav_audit.zoo.formats.opaque import has_gradients
+    from metav_audit.zoo.project import load_project, open_workshop
 
     loaded = [load_project(project) for project in projects]
-    methods = choose_methods(methods, {project.task.output.kind for project in loaded})
+    gradients = all(has_gradients(open_workshop(project).target.network) for project in loaded)
+    methods = choose_methods(methods, {project.task.output.kind for project in loaded}, gradients=gradients)
     conditions = conditions_of(views, budgets, wires)
     results: list[TestScores] = []
     left_out: dict[str, list[TestScores]] = {what: [] for what in held_out}

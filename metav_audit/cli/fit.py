@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
+from metav_audit.cli.opened import budget_option, tell, trust_option, within
 
 if TYPE_CHECKING:
     from metav_audit.bundle import FingerprintBundle
     from metav_audit.fingerprint.requests import Requests
+    from metav_audit.zoo.project import Project
 
 
 @click.command()
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 @click.option("--draw", metavar="HEX", help="32 bytes that draw the log's inputs; from the seed by default.")
 @click.option("--group", "groups", multiple=True, metavar="NAME=A,B", help="Accounts of the log to take together.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
+@budget_option
+@trust_option
 def command(
     project: Path,
     output: Path | None,
@@ -39,6 +43,8 @@ def command(
     draw: str | None,
     groups: tuple[str, ...],
     jobs: int | None,
+    budget: str | None,
+    trust: bool,
 ) -> None:
     """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
 
@@ -59,23 +65,18 @@ def command(
     from metav_audit.errors import ConfigurationError
     from metav_audit.fingerprint.fit import fit_bundle
     from metav_audit.fingerprint.making import Making
-    from metav_audit.fingerprint.methods.registry import find_method
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project, open_workshop
 
-    loaded = replace(load_project(project), identity=identity, nonce=nonce)
-    if method is not None:
-        find_method(method, loaded.task.output.kind)
-    if method is not None and find_method(method).marks_owner:
-        _ = loaded.owner_mark
-    elif identity or nonce:
-        raise ConfigurationError("--identity and --nonce are for --method fitprint")
+    loaded = replace(load_project(project), identity=identity, nonce=nonce, trust=trust)
+    _check_method(loaded, method, marked=bool(identity or nonce))
     if log is None and (draw or groups):
         raise ConfigurationError("--draw and --group are for --log")
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
-    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
+    loaded = within(loaded, budget, jobs)
+    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     requests = requests_of(log, draw or nonce_of(loaded.settings.seed), groups) if log else None
     making = Making.of(open_workshop(loaded), zoo, method, requests=requests)
     bundle, fitted = fit_bundle(making, path, ProgressLine("fingerprint: steps"))
@@ -89,6 +90,22 @@ def command(
             echo(f"{account['name']}: {looked_at}", err=True)
         echo(f"'metav-audit log asked {path}' lists the {len(told['rows'])} inputs that will be asked", err=True)
     _report(bundle, zoo.left_out)
+
+
+def _check_method(project: Project, method: str | None, *, marked: bool) -> None:
+    """Raise ConfigurationError where a method that was asked for does not suit the project, before all training."""
+    from metav_audit.errors import ConfigurationError
+    from metav_audit.fingerprint.making import check_gradients
+    from metav_audit.fingerprint.methods.registry import find_method
+    from metav_audit.zoo.project import open_workshop
+
+    found = None if method is None else find_method(method, project.task.output.kind)
+    if found is not None and found.marks_owner:
+        _ = project.owner_mark
+    elif marked:
+        raise ConfigurationError("--identity and --nonce are for --method fitprint")
+    if found is not None:
+        check_gradients(found, open_workshop(project))
 
 
 def requests_of(log: Path, draw: str, groups: tuple[str, ...]) -> Requests:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from metav_audit.cli.echo import ascii_json, echo, echo_table
+
+if TYPE_CHECKING:
+    from metav_audit.zoo.formats.base import Outputs
 
 
 @click.command()
@@ -30,7 +33,7 @@ def command(
     bundle: Path | None,
     project: Path | None,
     weights: Path | None,
-    outputs: str | None,
+    outputs: Outputs | None,
     host: str,
     port: int,
     end_with_stdin: bool,

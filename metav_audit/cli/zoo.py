@@ -7,23 +7,28 @@ from pathlib import Path
 import click
 
 from metav_audit.cli.echo import echo
+from metav_audit.cli.opened import budget_option, tell, trust_option, within
 
 
 @click.command()
 @click.argument("project", type=click.Path(path_type=Path))
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes; all cores by default.")
-def command(project: Path, jobs: int | None) -> None:
+@budget_option
+@trust_option
+def command(project: Path, jobs: int | None, budget: str | None, trust: bool) -> None:
     """Train or resume the surrogates of PROJECT, a project.toml or its folder.
 
     A model that exists is not trained again; after Ctrl-C or a crash the same
     command goes on where it stopped.
     """
+    from dataclasses import replace
+
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project
 
-    loaded = load_project(project)
-    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"))
+    loaded = within(replace(load_project(project), trust=trust), budget, jobs)
+    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     derived = sum(one.plan.derived for one in zoo.surrogates)
     echo(f"{derived} derived and {len(zoo.surrogates) - derived} independent models in {loaded.store}")
     if zoo.left_out:

@@ -32,6 +32,7 @@ from metav_audit.fingerprint.rebuild import differences
 from metav_audit.progress import Progress, silent
 from metav_audit.verdict import Verdict, calibration_doubts
 from metav_audit.zoo.build import build_zoo
+from metav_audit.zoo.formats.opaque import has_gradients
 from metav_audit.zoo.project import Project, open_workshop
 
 FRESH_SEEDS = 3
@@ -81,12 +82,17 @@ def prepare_drill(
         progress: given what is counted, returns a progress callback.
 
     Raises:
-        ConfigurationError: the task is no classification.
+        ConfigurationError: the task is no classification, or the target gives no gradients.
         DataError: the zoo has no test models.
     """
     if not project.task.output.labelled:
         raise ConfigurationError(
             f"{project.path}: the drill rigs classifications alone, not a {project.task.output.kind}"
+        )
+    if not has_gradients(open_workshop(project).target.network):
+        raise ConfigurationError(
+            f"{project.path}: the drill's accusers move inputs along gradients, and a target of another library gives "
+            "none"
         )
     torch.set_num_threads(1)
     zoo = build_zoo(project, jobs=jobs, progress=progress("zoo: models trained"))

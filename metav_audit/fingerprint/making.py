@@ -12,10 +12,11 @@ import torch
 from metav_audit.errors import ConfigurationError
 from metav_audit.fingerprint.methods import accounts
 from metav_audit.fingerprint.methods.base import Method
-from metav_audit.fingerprint.methods.registry import default_method, find_method
+from metav_audit.fingerprint.methods.registry import METHODS, default_method, find_method
 from metav_audit.fingerprint.requests import Requests
 from metav_audit.fingerprint.weight import LIR_VERSION
 from metav_audit.version import __version__
+from metav_audit.zoo.formats.opaque import has_gradients
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop, load_public
 from metav_audit.zoo.siblings import siblings_address
@@ -24,6 +25,9 @@ from metav_audit.zoo.surrogates import SurrogateZoo
 
 FIT_VERSION = 6
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
+
+WITHOUT_GRADIENTS = 512
+"""Queries beside a target that gives no gradients, where nothing else is asked for: docs/formats.md has the figures."""
 
 FEW_LINEAGES = 4
 """With fewer of them, what independent models have in common cannot be told from what one of them is."""
@@ -73,12 +77,13 @@ class Making:
         found = accounts.METHOD if requests is not None else find_method(method or usual, kind)
         if found.uses_siblings:
             check_siblings(workshop)
+        check_gradients(found, workshop)
         return cls(
             workshop,
             zoo,
             found,
             settings.seed if seed is None else seed,
-            queries or settings.fingerprint.queries or found.queries,
+            queries or settings.fingerprint.queries or _usual_queries(found, workshop),
             requests,
         )
 
@@ -136,6 +141,21 @@ def check_siblings(workshop: Workshop) -> None:
         raise ConfigurationError(
             "siblings are reruns of the target's own training: name its program below [training] in "
             f'{workshop.project.path}: program = "module:function", taking (seed, data) and returning the model'
+        )
+
+
+def _usual_queries(method: Method, workshop: Workshop) -> int:
+    """Return how many queries a method usually takes; natural ones tell less of trees than of networks."""
+    return method.queries if has_gradients(workshop.target.network) else max(method.queries, WITHOUT_GRADIENTS)
+
+
+def check_gradients(method: Method, workshop: Workshop) -> None:
+    """Raise ConfigurationError where a method moves its queries along gradients that the target does not give."""
+    if method.by_gradients and not has_gradients(workshop.target.network):
+        able = ", ".join(one.name for one in METHODS.values() if not one.by_gradients)
+        raise ConfigurationError(
+            f"the method {method.name} moves its queries along the target's gradients, and a target of another library "
+            f"gives none: use one of {able}"
         )
 
 

@@ -15,6 +15,8 @@ from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import ConfigurationError
 from metav_audit.serving.open_inference import Predict, ServedModel
 from metav_audit.task import OutputKind, TaskSpec
+from metav_audit.zoo.formats.base import Outputs
+from metav_audit.zoo.formats.registry import known_endings
 from metav_audit.zoo.project import load_project, open_target
 from metav_audit.zoo.target import TargetModel, load_target
 
@@ -47,7 +49,7 @@ def open_model(
     bundle: Path | None = None,
     project: Path | None = None,
     weights: Path | None = None,
-    outputs: str | None = None,
+    outputs: Outputs | None = None,
 ) -> ServedModel:
     """Load a model and make it ready to be served.
 
@@ -68,9 +70,10 @@ def open_model(
         if bundle is not None and FingerprintBundle.load(bundle).task != target.task:
             raise ConfigurationError(f"the project {reference} and the bundle {bundle} are of different tasks")
     else:
-        if not reference.endswith(".pt2") and ":" not in reference:
+        if Path(reference).suffix not in known_endings() and ":" not in reference:
             raise ConfigurationError(
-                f"{reference} is no model: give a project's folder, a project.toml, a .pt2 file, or module:function"
+                f"{reference} is no model: give a project's folder, a project.toml, a .pt2 file, or module:function; "
+                "docs/formats.md has other files"
             )
         name, task = _task(reference, bundle, project)
         target = load_target(reference, weights, outputs, task)

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from functools import lru_cache
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 
 import joblib
 import torch
 from torch import nn
 
-from metav_audit.errors import DataError
+from metav_audit.config import nearest
+from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.files import write_atomically
 from metav_audit.progress import Progress, silent
 from metav_audit.zoo.ancestor import load_ancestor
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import performance_on
-from metav_audit.zoo.outputs.registry import trained
+from metav_audit.zoo.forecast import (
+    LONG,
+    SHARES,
+    SIBLINGS,
+    TRIED,
+    Stopwatch,
+    kind_of,
+    largest_share,
+    line_of,
+    tried_first,
+)
+from metav_audit.zoo.formats.opaque import has_gradients
+from metav_audit.zoo.inspection import inspect
 from metav_audit.zoo.plan import Plan
 from metav_audit.zoo.presets import plan_zoo
-from metav_audit.zoo.program import check_program
+from metav_audit.zoo.program import check_program, run_program_on
 from metav_audit.zoo.project import Project, Workshop, open_workshop
 from metav_audit.zoo.recipes import registry
 from metav_audit.zoo.recipes.base import fresh_model
-from metav_audit.zoo.siblings import make_siblings
+from metav_audit.zoo.recipes.learners import LEARNERS
+from metav_audit.zoo.siblings import make_siblings, missing_siblings
 from metav_audit.zoo.store import Store, content_address
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 
@@ -32,13 +47,20 @@ USEFUL_SHARE = 0.7
 """A surrogate that performs below this share of the target's own performance is left out: no one would deploy it."""
 
 
-def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress = silent) -> SurrogateZoo:
+def build_zoo(
+    project: Project,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+    tell: Callable[[str], None] = lambda _: None,
+) -> SurrogateZoo:
     """Train the surrogates that the store lacks, and the target's siblings where it has any; return the zoo.
 
     Args:
         project: the owner's project.
         jobs: worker processes, one torch thread each; all cores by default.
         progress: told of every model trained.
+        tell: told, before anything is trained, what was seen of the owner's model and data.
 
     Raises:
         ConfigurationError, DataError: the project, its model or its data do not fit.
@@ -46,53 +68,163 @@ def build_zoo(project: Project, *, jobs: int | None = None, progress: Progress =
     workshop = open_workshop(project)
     plans = plans_of(workshop)
     _check_ready(workshop)
-    make_models(workshop, plans, jobs=jobs, progress=progress)
-    make_siblings(workshop, jobs=jobs, progress=progress)
+    for line in inspect(workshop):
+        tell(line)
+    _make_all(workshop, plans, jobs, progress, tell)
     zoo = _collect(workshop, plans)
     text = json.dumps(zoo.to_json(), indent=1, sort_keys=True)
     write_atomically(project.store / "zoo.json", text.encode() + b"\n")
     return zoo
 
 
-def plans_of(workshop: Workshop) -> tuple[Plan, ...]:
-    """Lay out the zoo of a project; the errors are those of ``plan_zoo`` and ``load_ancestor``."""
-    project, ancestor = workshop.project, load_ancestor(workshop)
-    settings, kind = project.settings, project.task.output.kind
-    sha256 = None if ancestor is None else ancestor.sha256
-    return plan_zoo(settings.zoo.preset, project.architectures, settings.seed, kind, project.rates, sha256)
+def plans_of(workshop: Workshop, share: float | None = None) -> tuple[Plan, ...]:
+    """Lay out a project's zoo, or that of another share of its preset; errors: ``plan_zoo``'s, ``load_ancestor``'s."""
+    project, opaque = workshop.project, not has_gradients(workshop.target.network)
+    zoo, ancestor = project.settings.zoo, None if opaque else load_ancestor(workshop)
+    return plan_zoo(
+        zoo.preset,
+        architectures_of(workshop),
+        project.settings.seed,
+        project.task.output.kind,
+        project.rates,
+        ancestor=None if ancestor is None else ancestor.sha256,
+        opaque=opaque,
+        share=share or project.share or zoo.share,
+    )
+
+
+def choose_share(
+    project: Project, budget: float, *, jobs: int | None = None, progress: Progress = silent
+) -> tuple[float, dict[str, float]]:
+    """Train two models of each kind and the first siblings, and return the largest share that fits what is left.
+
+    Args:
+        project: the owner's.
+        budget: seconds, those that the trial takes included.
+        jobs: worker processes; all cores by default.
+        progress: told of every model trained.
+
+    Returns:
+        The share of the preset, and by part the seconds that the rest of it will take.
+
+    Raises:
+        DataError: not even the smallest share fits.
+    """
+    workshop, started = open_workshop(project), time.perf_counter()
+    _check_ready(workshop)
+    watch = Stopwatch(jobs or os.cpu_count() or 1)
+    for seconds in make_siblings(workshop, jobs=jobs, only_first=True):
+        watch.note(SIBLINGS, seconds)
+    ahead = [plan for plan in tried_first(missing_of(workshop, plans_of(workshop, SHARES[-1]))) if plan.depth == 0]
+    some: dict[str, list[Plan]] = {}
+    for plan in ahead:
+        some.setdefault(kind_of(plan), []).append(plan)
+    trial = [plan for each in some.values() for plan in each[:TRIED]]
+    make_models(workshop, trial, jobs=jobs, progress=progress, timed=lambda plan, took: watch.note(kind_of(plan), took))
+
+    def parts(plans: Iterable[Plan]) -> dict[str, float]:
+        return watch.parts(missing_of(workshop, plans), len(missing_siblings(workshop)))
+
+    left = budget - (time.perf_counter() - started)
+    share = largest_share(left, lambda each: plans_of(workshop, each), lambda plans: sum(parts(plans).values()))
+    return share, parts(plans_of(workshop, share))
+
+
+def _make_all(
+    workshop: Workshop, plans: Sequence[Plan], jobs: int | None, progress: Progress, tell: Callable[[str], None]
+) -> None:
+    """Train siblings and models; after two of each kind tell how long the rest will take, where it takes long."""
+    watch = Stopwatch(jobs or os.cpu_count() or 1)
+    # Whether reruns differ at all is seen first: without that no zoo is of use to the method siblings.
+    for seconds in make_siblings(workshop, jobs=jobs, progress=progress, only_first=True):
+        watch.note(SIBLINGS, seconds)
+    wanted = missing_of(workshop, plans)
+    made: list[Plan] = []
+
+    def timed(plan: Plan, seconds: float) -> None:
+        known = watch.knows(wanted)
+        watch.note(kind_of(plan), seconds)
+        made.append(plan)
+        if known or not watch.knows(wanted):
+            return
+        parts = watch.parts([each for each in wanted if each not in made], len(missing_siblings(workshop)))
+        if sum(parts.values()) >= LONG:
+            tell(line_of(parts))
+
+    make_models(workshop, plans, jobs=jobs, progress=progress, timed=timed)
+    make_siblings(workshop, jobs=jobs, progress=progress)
+
+
+def architectures_of(workshop: Workshop) -> tuple[str, ...]:
+    """Return the surrogates' architectures: those that the project names, or those that suit target and task."""
+    if has_gradients(workshop.target.network):
+        return workshop.project.architectures
+    return workshop.project.settings.zoo.architectures or tuple(LEARNERS)
 
 
 def _check_ready(workshop: Workshop) -> None:
     """Find what would spoil a whole zoo before any model is trained.
 
     Raises:
-        ConfigurationError, DataError: an architecture cannot be built, or the target does not know its own task.
+        ConfigurationError, DataError: an architecture cannot be built, or a program is missing.
     """
     check_program(workshop)
+    store = workshop.project.store
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {store}: {error.strerror}; choose a folder you may write to") from error
     task = workshop.target.task
-    for name in workshop.project.architectures:
-        build_architecture(name, task)
-    performance = performance_of(workshop.target.network, workshop)
-    output = trained(task.output)
-    if performance <= output.guessing:
-        raise DataError(
-            f"the target {output.figure} {performance:.3f} on the validation data, no better than "
-            "guessing: check that the order of labels, the inputs' range and the weights are the target's own"
+    for name in architectures_of(workshop):
+        if has_gradients(workshop.target.network):
+            build_architecture(name, task)
+        elif name not in LEARNERS:
+            raise ConfigurationError(
+                f"architecture {name!r} is none of those beside a target without gradients: use some of "
+                f"{', '.join(LEARNERS)}{nearest(name, LEARNERS)}, or leave architectures out"
+            )
+    if not has_gradients(workshop.target.network) and workshop.project.settings.training is None:
+        raise ConfigurationError(
+            "a target of another library can be asked and fitted again, no more: name the program that fits it below "
+            f'[training] in {workshop.project.path}: program = "module:function", taking (seed, data) and returning '
+            "the fitted model"
         )
 
 
-def make_models(workshop: Workshop, plans: Iterable[Plan], *, jobs: int | None, progress: Progress = silent) -> None:
-    """Train the plans that the store lacks, parents first; each model is stored the moment it is done."""
-    store, context = Store(workshop.project.store), context_address(workshop)
-    missing = [plan for plan in plans if store.performance(address_of(plan, context)) is None]
+def make_models(
+    workshop: Workshop,
+    plans: Iterable[Plan],
+    *,
+    jobs: int | None,
+    progress: Progress = silent,
+    timed: Callable[[Plan, float], None] = lambda _, __: None,
+) -> None:
+    """Train the plans that the store lacks, parents first; each model is stored the moment it is done.
+
+    Args:
+        workshop: the owner's.
+        plans: what to train.
+        jobs: worker processes; all cores by default.
+        progress: told of every model trained.
+        timed: told of every model trained, and how many seconds it took.
+    """
+    missing = missing_of(workshop, plans)
     done = 0
     progress(done, len(missing))
     for depth in sorted({plan.depth for plan in missing}):
-        tasks = [joblib.delayed(_make_one)(workshop.project, plan) for plan in missing if plan.depth == depth]
+        batch = tried_first([plan for plan in missing if plan.depth == depth])
+        tasks = [joblib.delayed(_make_one)(workshop.project, plan) for plan in batch]
         workers = joblib.Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator_unordered", batch_size=1)
-        for _ in workers(tasks):
+        for plan, seconds in workers(tasks):
             done += 1
+            timed(plan, seconds)
             progress(done, len(missing))
+
+
+def missing_of(workshop: Workshop, plans: Iterable[Plan]) -> list[Plan]:
+    """Return the plans that the store lacks."""
+    store, context = Store(workshop.project.store), context_address(workshop)
+    return [plan for plan in plans if store.performance(address_of(plan, context)) is None]
 
 
 @lru_cache(maxsize=4)
@@ -117,19 +249,23 @@ def load_model(workshop: Workshop, plan: Plan) -> nn.Module:
     return model
 
 
-def _make_one(project: Project, plan: Plan) -> None:
-    """Train one plan in a worker process and store it."""
+def _make_one(project: Project, plan: Plan) -> tuple[Plan, float]:
+    """Train one plan in a worker process and store it; return it and the seconds that it took."""
+    started = time.perf_counter()
     torch.set_num_threads(1)
     workshop = open_workshop(project)
     target, data = workshop.target, workshop.data
     parent = load_model(workshop, plan.parent) if plan.parent else target.network
     try:
-        model = registry.make_surrogate(plan, parent, target.network, target.task, data, load_ancestor(workshop))
+        program = None if has_gradients(target.network) else partial(run_program_on, workshop)
+        ancestor = load_ancestor(workshop) if plan.ancestor else None
+        model = registry.make_surrogate(plan, parent, target.network, target.task, data, ancestor, program)
         performance = performance_of(model, workshop)
     except DataError:
         # One diverged training is no reason to lose the zoo: an untrained model is useless, and so left out.
         model, performance = fresh_model(plan.architecture, target.network, target.task, plan.seed), 0.0
     Store(project.store).save(address_of(plan, context_address(workshop)), model, performance)
+    return plan, time.perf_counter() - started
 
 
 def performance_of(model: nn.Module, workshop: Workshop) -> float:

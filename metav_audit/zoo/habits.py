@@ -13,6 +13,7 @@ from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
 from metav_audit.zoo.ancestor import Ancestor
 from metav_audit.zoo.data import LabelledData, OwnerData, performance_on
+from metav_audit.zoo.formats.opaque import has_gradients
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import TARGET
 from metav_audit.zoo.recipes.base import fresh_model
@@ -74,6 +75,11 @@ def train_by_habits(
         ConfigurationError: the habits do not suit the task.
         DataError: the training diverged.
     """
+    if not has_gradients(target.network):
+        raise ConfigurationError(
+            'the built-in program trains networks of torch alone: name your own, program = "module:function", taking '
+            "(seed, data) and returning the fitted model"
+        )
     if trained(target.task.output).adversarial:
         raise ConfigurationError("the built-in program trains no generator: name a program of your own as program")
     runs = [_one_run(habits, target, data.train, seed + run, ancestor) for run in range(habits.best_of)]

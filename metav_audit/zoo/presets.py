@@ -30,6 +30,13 @@ ALL_RECIPES = (
 """All of them. "descend" is a distillate of another architecture and a model made from that."""
 
 
+OPAQUE_RECIPES = (
+    "boost-on", "learn-scores-other", "learn-labels-other", "round-scores", "learn-scores", "learn-labels-other",
+    "recalibrate", "learn-scores-other", "mix-in", "learn-labels",
+)  # fmt: skip
+"""Those that need no gradients, for targets that have none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """How large a zoo is, and what is in it.
@@ -85,7 +92,10 @@ def plan_zoo(
     seed: int,
     kind: OutputKind = OutputKind.CLASSIFICATION,
     rates: ErrorRates = USUAL_RATES,
+    *,
     ancestor: str | None = None,
+    opaque: bool = False,
+    share: float = 1.0,
 ) -> tuple[Plan, ...]:
     """Lay out a whole zoo; the same arguments give the same plans.
 
@@ -96,22 +106,24 @@ def plan_zoo(
         kind: of the task, which not every recipe suits.
         rates: that verdicts will promise; the calibration split is made large enough for them.
         ancestor: the SHA-256 of the weights that the target was tuned from: then further lineages start from them.
+        opaque: whether the target gives no gradients: then the preset's sizes are filled by recipes that need none.
+        share: of the preset's lineages of each split; the calibration keeps what the rates need.
 
     Raises:
-        ConfigurationError: the preset is unknown, or there is no architecture.
+        ConfigurationError: the preset is unknown, or there is no architecture, or it needs gradients that are none.
     """
     check_preset(preset)
     if not architectures:
         raise ConfigurationError("the zoo needs at least one architecture besides the target's own")
-    sizes = PRESETS[preset]
+    sizes = _without_gradients(preset) if opaque else PRESETS[preset]
     sizes = replace(sizes, recipes=tuple(name for name in sizes.recipes if kind in _entry(name)[0].suits))
     # A kind that lacks a way to train from scratch goes without its turns.
     usual = tuple(name for name in sizes.roots if kind in RECIPES[name].suits)
     sizes = replace(sizes, roots=sizes.roots if len(usual) == len(sizes.roots) else tuple(dict.fromkeys(usual)))
     sizes = replace(
         sizes,
-        derived=_enough(sizes.derived, rates.false_no_match),
-        independent=_enough(sizes.independent, rates.false_match),
+        derived=_enough(_shared(sizes.derived, share), rates.false_no_match),
+        independent=_enough(_shared(sizes.independent, share), rates.false_match),
     )
     plans: list[Plan] = []
     for split in Split:
@@ -123,6 +135,21 @@ def plan_zoo(
         if ancestor is not None:
             plans += _kin(split, sizes, architectures, seed, ancestor, rates.false_match)
     return tuple(plans + [early for plan in plans for early in _checkpoints(plan, sizes.checkpoints)])
+
+
+def _without_gradients(preset: str) -> Preset:
+    """Return a preset's sizes with recipes that need no gradients."""
+    if PRESETS[preset].checkpoints:
+        raise ConfigurationError(
+            f'preset = "{preset}" takes checkpoints of trainings by gradients, which such a target has not: write '
+            '"quick", "standard" or "full"'
+        )
+    return replace(PRESETS[preset], recipes=OPAQUE_RECIPES, roots=("refit",))
+
+
+def _shared(lineages: Mapping[Split, int], share: float) -> Mapping[Split, int]:
+    """Return a share of the lineages of each split, rounded up."""
+    return {split: math.ceil(share * count - 1e-9) for split, count in lineages.items()}
 
 
 def _enough(lineages: Mapping[Split, int], rate: float) -> Mapping[Split, int]:

@@ -7,8 +7,10 @@ import math
 import random
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +24,7 @@ from metav_audit.errors import ConfigurationError
 from metav_audit.version import __version__
 from metav_audit.zoo.ancestor import ancestor_sha256, checkpoint_sha256, load_ancestor
 from metav_audit.zoo.architectures import call_function, import_function
+from metav_audit.zoo.data import LabelledData
 from metav_audit.zoo.habits import BUILT_IN_PROGRAM, TrainingHabits, train_by_habits
 from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.target import in_form_of
@@ -39,21 +42,24 @@ def run_program(workshop: Workshop, seed: int) -> nn.Module:
         seed: of the run, below 2**31.
 
     Raises:
-        ConfigurationError: the program cannot be found.
+        ConfigurationError: the program cannot be found, or gives no model.
         DataError: it fails, or its model is not built like the target.
     """
+    return run_program_on(workshop, seed, workshop.data.train)
+
+
+def run_program_on(workshop: Workshop, seed: int, data: LabelledData) -> nn.Module:
+    """Run the program on any data, as a rival who trains as the owner does would; see ``run_program``."""
     training = workshop.project.training
     assert training is not None
     assert training.program is not None
     with _seeded(seed):
         if training.program == BUILT_IN_PROGRAM:
-            habits, ancestor = TrainingHabits.read(training.habits), load_ancestor(workshop)
-            model = train_by_habits(habits, workshop.target, workshop.data, seed, ancestor)
+            own, habits = replace(workshop.data, train=data), TrainingHabits.read(training.habits)
+            model = train_by_habits(habits, workshop.target, own, seed, load_ancestor(workshop))
         else:
             further = [] if training.checkpoint is None else [workshop.project.folder / training.checkpoint]
-            model = call_function(training.program, _WHAT, seed, workshop.data.train, *further)
-    if not isinstance(model, nn.Module):
-        raise ConfigurationError(f"{_WHAT} {training.program!r} gives {type(model).__name__}, not a torch.nn.Module")
+            model = call_function(training.program, _WHAT, seed, data, *further)
     return in_form_of(workshop.target, model, f"{_WHAT} {training.program!r}")
 
 
@@ -117,8 +123,14 @@ def _imports_of(start: ModuleType) -> tuple[dict[str, str], dict[str, str]]:
             continue
         sources[module.__name__] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         open_modules.extend(_named_in(module))
-    owners = packages_distributions()
+    owners = _owners()
     return sources, {name: version(owners[name][0]) for name in packages if name in owners}
+
+
+@lru_cache(maxsize=1)
+def _owners() -> Mapping[str, list[str]]:
+    """Return the installed distributions by the packages that they hold."""
+    return packages_distributions()
 
 
 def _named_in(module: ModuleType) -> Iterator[ModuleType]:

@@ -37,6 +37,8 @@ class Project:
         identity: in the place of the file's own, or None.
         nonce: the same.
         other_store: a folder for the zoo's models in the place of the file's own, or None.
+        trust: whether the target's file may run code, whatever the file says.
+        share: of the preset, in the place of the file's own, or None.
     """
 
     path: Path
@@ -44,6 +46,8 @@ class Project:
     identity: str | None = None
     nonce: str | None = None
     other_store: Path | None = None
+    trust: bool = False
+    share: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -168,7 +172,10 @@ def open_target(project: Project) -> TargetModel:
     settings = project.settings.target
     _look_beside(project)
     weights = Path(_resolve(project, settings.weights)) if settings.weights else None
-    return load_target(_resolve(project, settings.model), weights, settings.outputs, project.task)
+    return load_target(
+        _resolve(project, settings.model), weights, settings.outputs, project.task, settings.feed,
+        trusted=settings.trust or project.trust,
+    )  # fmt: skip
 
 
 def find_project(bundle: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The sections of the owner's project file."""
+"""The sections of project.toml: what may stand in each, and what is usual."""
 
 from __future__ import annotations
 
@@ -16,11 +16,25 @@ class _Section(BaseModel):
 
 
 class TargetSection(_Section):
-    """Where the protected model lies."""
+    """Where the protected model lies, how it is asked, and how good its owner says it is on held-out data.
+
+    Attributes:
+        model: ``module:function``, or a file of one of the formats of docs/formats.md.
+        weights: of a network, where ``model`` gives an untrained one.
+        outputs: what it gives.
+        feed: how a model of another library wants its inputs; see ``metav_audit.zoo.target.load_target``.
+        trust: whether its file may run code when it is read, as a pickle does.
+        accuracy: the share of right labels that its owner states.
+        r_squared: of a regression, the R² that its owner states.
+    """
 
     model: str
     weights: str | None = None
     outputs: Literal["logits", "probabilities", "values"] | None = None
+    feed: Literal["array", "frame"] = "array"
+    trust: bool = False
+    accuracy: float | None = Field(default=None, gt=0, le=1)
+    r_squared: float | None = Field(default=None, le=1)
 
 
 class DataSection(_Section):
@@ -32,9 +46,10 @@ class DataSection(_Section):
 
 
 class ZooSection(_Section):
-    """What the zoo holds and where."""
+    """What the zoo holds and where; ``share`` of a preset's lineages, where time is short."""
 
     preset: str = "standard"
+    share: float = Field(default=1.0, gt=0, le=1)
     architectures: tuple[str, ...] | None = None
     store: str = "zoo"
 

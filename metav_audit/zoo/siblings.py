@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
+import time
 from functools import lru_cache
 
 import joblib
@@ -26,32 +27,45 @@ FIRST = 3
 """Siblings that are trained before all others, to see whether reruns differ at all."""
 
 
-def make_siblings(workshop: Workshop, *, jobs: int | None = None, progress: Progress = silent) -> None:
-    """Train the siblings that the store lacks; each is stored the moment it is done.
+def make_siblings(
+    workshop: Workshop, *, jobs: int | None = None, progress: Progress = silent, only_first: bool = False
+) -> list[float]:
+    """Train the siblings that the store lacks; each is stored the moment it is done. Return the seconds that each took.
 
     Args:
         workshop: the owner's; nothing is done where its project names no training program.
         jobs: worker processes, one torch thread each; all cores by default.
         progress: told of every sibling trained.
+        only_first: train the first ``FIRST`` alone.
 
     Raises:
         ConfigurationError: the program cannot be found.
         DataError: it fails, its models are not built like the target, or its reruns give the same model again.
     """
     seeds = workshop.project.sibling_seeds
-    store = Store(workshop.project.store)
-    missing = [seed for seed in seeds if store.performance(sibling_address(workshop, seed)) is None]
+    missing = missing_siblings(workshop)
+    first = [seed for seed in seeds[:FIRST] if seed in missing]
+    if only_first:
+        missing = first
     if not missing:
-        return
+        return []
+    taken: list[float] = []
     done = 0
     progress(done, len(missing))
-    first = [seed for seed in seeds[:FIRST] if seed in missing]
     for batch in (first, [seed for seed in missing if seed not in first]):
         workers = joblib.Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator_unordered", batch_size=1)
-        for _ in workers(joblib.delayed(_make_one)(workshop.project, seed) for seed in batch):
+        for seconds in workers(joblib.delayed(_make_one)(workshop.project, seed) for seed in batch):
+            taken.append(seconds)
             done += 1
             progress(done, len(missing))
         _check_chance(workshop, seeds[:FIRST])
+    return taken
+
+
+def missing_siblings(workshop: Workshop) -> list[int]:
+    """Return the seeds of the siblings that the store lacks."""
+    store, seeds = Store(workshop.project.store), workshop.project.sibling_seeds
+    return [seed for seed in seeds if store.performance(sibling_address(workshop, seed)) is None]
 
 
 def load_siblings(workshop: Workshop) -> list[nn.Module]:
@@ -78,12 +92,14 @@ def _program_address(workshop: Workshop) -> str:
     return content_address({**describe_program(workshop), "task": workshop.target.task.to_json()})
 
 
-def _make_one(project: Project, seed: int) -> None:
+def _make_one(project: Project, seed: int) -> float:
+    started = time.perf_counter()
     torch.set_num_threads(1)
     workshop = open_workshop(project)
     model = run_program(workshop, seed)
     performance = performance_on(workshop.data.validation, model, workshop.target.task.output)
     Store(project.store).save(sibling_address(workshop, seed), model, performance)
+    return time.perf_counter() - started
 
 
 def _load(workshop: Workshop, seed: int) -> nn.Module:

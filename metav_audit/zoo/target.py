@@ -1,4 +1,4 @@
-"""The owner's model: brought as ``module:function``, or as a ``.pt2`` file that torch.export wrote."""
+"""The owner's model: brought as ``module:function``, or as a file of one of the formats of docs/formats.md."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from torch import Tensor, nn
 from metav_audit.errors import FOREIGN, ConfigurationError, DataError
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import call_function, one_line
+from metav_audit.zoo.checkpoints import CHECKPOINTS, load_script, load_state
 from metav_audit.zoo.exported import check_exported
+from metav_audit.zoo.formats.base import Feed, Outputs
+from metav_audit.zoo.formats.opaque import Opaque
+from metav_audit.zoo.formats.reading import are_probabilities, as_opaque, read_opaque
+from metav_audit.zoo.formats.registry import format_of_file, known_endings
 from metav_audit.zoo.outputs.registry import trained
-from metav_audit.zoo.store import load_weights, weights_hash
+from metav_audit.zoo.store import weights_hash
 
 
 class FromProbabilities(nn.Module):
@@ -69,32 +74,102 @@ class TargetModel:
     sha256: str
 
 
-def load_target(model: str, weights: Path | None, outputs: str | None, task: TaskSpec) -> TargetModel:
+def load_target(
+    model: str,
+    weights: Path | None,
+    outputs: Outputs | None,
+    task: TaskSpec,
+    feed: Feed = "array",
+    *,
+    trusted: bool = False,
+) -> TargetModel:
     """Load the owner's model and try it on batches of two sizes.
 
     Args:
-        model: ``module:function`` returning a torch.nn.Module, or the path of a ``.pt2`` file.
-        weights: a safetensors file of its state, or None where ``model`` brings its own.
-        outputs: "logits" or "probabilities" of a classification, "values" otherwise; by default logits or values.
+        model: ``module:function``, returning a torch.nn.Module or a model of another library; or the path of a file of
+            one of the formats of docs/formats.md.
+        weights: a file of its state, safetensors or what torch.save wrote, or None where ``model`` brings its own.
+        outputs: "logits" or "probabilities" of a classification, "values" otherwise; by default logits or values of a
+            network, and what a model of another library is seen to give.
         task: what it must take and give.
+        feed: "array", inputs as the task has them, or "frame", tables in their columns' own units.
+        trusted: whether its owner lets its file run code.
 
     Raises:
         ConfigurationError: the model cannot be found.
         DataError: it does not fit the task.
     """
     _check_outputs(outputs, task)
-    network = _load_exported(Path(model)) if model.endswith(".pt2") else call_function(model, "target model")
-    if not isinstance(network, nn.Module):
-        raise ConfigurationError(f"target model {model!r} gives {type(network).__name__}, not a torch.nn.Module")
+    network = _find(model, outputs, task, feed, trusted=trusted)
     if weights is not None:
-        network = load_weights(network, weights, "the target's weights")
+        if isinstance(network, Opaque):
+            raise ConfigurationError("weights are of a network of torch: a model of another library brings its own")
+        network = load_state(network, weights, "the target's weights")
     network.eval()
     for parameter in network.parameters():
         parameter.requires_grad = False
-    wrapped = FromProbabilities(network) if outputs == "probabilities" else network
+    declared = outputs == "probabilities" and not isinstance(network, Opaque)
+    wrapped = FromProbabilities(network) if declared else network
     for count in (2, 3):
         _try_out(wrapped, task, model, count)
+    if task.output.labelled and not isinstance(network, Opaque):
+        _check_declared(network, task, declared=declared)
     return TargetModel(wrapped, task, weights_hash(wrapped))
+
+
+def _find(model: str, outputs: Outputs | None, task: TaskSpec, feed: Feed, *, trusted: bool) -> nn.Module:
+    path = Path(model)
+    if ":" in model and not path.exists():
+        found = call_function(model, "target model")
+        if isinstance(found, nn.Module):
+            return found
+        _check_opaque(task)
+        return as_opaque(found, task, feed, outputs, trusted=trusted, what=f"target model {model!r}")
+    form = format_of_file(model)
+    if form is not None:
+        _check_opaque(task)
+        return read_opaque(path, form, task, feed, outputs, trusted=trusted)
+    if path.suffix == ".pt2":
+        return _load_exported(path)
+    if path.suffix in CHECKPOINTS:
+        return load_script(path)
+    raise ConfigurationError(_unknown(model, path))
+
+
+def _check_opaque(task: TaskSpec) -> None:
+    if trained(task.output).adversarial:
+        raise ConfigurationError("a generator must be a network of torch: no other library's trains one here")
+
+
+def _unknown(model: str, path: Path) -> str:
+    if path.suffix == ".safetensors":
+        return (
+            f"the target model {path} holds weights alone: name the function that builds the network, "
+            f'model = "module:function", and weights = "{path.name}"'
+        )
+    module, dot, function = path.name.rpartition(".")
+    meant = f' (if {path.name} is a function, write "{module}:{function}")' if dot and function.isidentifier() else ""
+    return (
+        f"the target model {model} is of no format that is known: it is module:function{meant}, or a file ending in "
+        f"{', '.join(sorted(known_endings()))} (docs/formats.md)"
+    )
+
+
+@torch.no_grad()
+def _check_declared(network: nn.Module, task: TaskSpec, *, declared: bool) -> None:
+    """Raise DataError where what a network gives cannot be what it is said to give."""
+    outputs = network(torch.from_numpy(task.domain.sample(32, np.random.default_rng(1)))).double().numpy()
+    found = are_probabilities(outputs)
+    if found and not declared:
+        raise DataError(
+            "the target gives probabilities where logits are meant: each answer lies in 0 .. 1 and sums to 1. Write "
+            'outputs = "probabilities" below [target]'
+        )
+    if declared and not found:
+        raise DataError(
+            f"the target gives no probabilities: an answer sums to {outputs[0].sum():.3g}, the least element is "
+            f'{outputs.min():.3g}. Write outputs = "logits" below [target]'
+        )
 
 
 def _check_outputs(outputs: str | None, task: TaskSpec) -> None:
@@ -145,8 +220,10 @@ def prefix_for(form: Iterable[str], own: Iterable[str]) -> str:
     return next((name.removesuffix(first) for name in form if name.endswith(first)), "")
 
 
-def in_form_of(target: TargetModel, model: nn.Module, what: str) -> nn.Module:
+def in_form_of(target: TargetModel, model: Any, what: str) -> nn.Module:
     """Return a model of the owner's training program in the form of the target: its structure, frozen, giving logits.
+
+    A target of another library has no structure that must be its siblings', too: whatever answers is one.
 
     Args:
         target: whose form.
@@ -154,8 +231,18 @@ def in_form_of(target: TargetModel, model: nn.Module, what: str) -> nn.Module:
         what: it is, for messages.
 
     Raises:
+        ConfigurationError: it is no model.
         DataError: it is built otherwise.
     """
+    if isinstance(target.network, Opaque):
+        told = target.network.told
+        sibling = as_opaque(
+            model, target.task, told.get("feed", "array"), None, trusted=target.network.trusted, what=what
+        )
+        _try_out(sibling, target.task, what, 2)
+        return sibling
+    if not isinstance(model, nn.Module):
+        raise ConfigurationError(f"{what} gives {type(model).__name__}, not a torch.nn.Module as the target is")
     form, own = copy.deepcopy(target.network), model.state_dict()
     prefix = prefix_for(form.state_dict(), own)
     try:

@@ -13,7 +13,7 @@ from metav_audit.evaluation.heldout import HeldOut, without
 from metav_audit.zoo import presets, recipes
 from metav_audit.zoo.build import build_zoo, load_model
 from metav_audit.zoo.plan import Split
-from metav_audit.zoo.presets import ALL_RECIPES, DERIVED_RECIPES, OF_ANCESTOR, PRESETS, Preset
+from metav_audit.zoo.presets import ALL_RECIPES, DERIVED_RECIPES, OF_ANCESTOR, OPAQUE_RECIPES, PRESETS, Preset
 from metav_audit.zoo.project import load_project, open_workshop
 from metav_audit.zoo.recipes import registry
 from metav_audit.zoo.recipes.base import Bench, Draw, Recipe
@@ -30,8 +30,8 @@ def test_no_recipe_is_forgotten():
 
 
 def test_every_recipe_is_in_the_full_zoo():
-    """Each is a turn of the largest preset, or how its independents are trained, those of an ancestor among them."""
-    named = {name.removesuffix("-other") for name in (*ALL_RECIPES, *PRESETS["full"].roots)}
+    """Each is a turn of the largest preset or of the zoo without gradients, or how independents are trained."""
+    named = {name.removesuffix("-other") for name in (*ALL_RECIPES, *OPAQUE_RECIPES, *PRESETS["full"].roots, "refit")}
     assert (named - {"descend"}) | {OF_ANCESTOR} == set(registry.RECIPES)
     assert OF_ANCESTOR not in named
     assert set(DERIVED_RECIPES) <= set(ALL_RECIPES)

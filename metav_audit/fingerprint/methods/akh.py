@@ -19,4 +19,5 @@ METHOD = Method(
     settings=no_settings,
     optimise=_optimise,
     uses_zoo=False,
+    by_gradients=False,
 )

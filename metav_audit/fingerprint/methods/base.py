@@ -62,6 +62,7 @@ class Method:
         uses_zoo: whether it learns from the zoo's models.
         uses_siblings: whether it needs reruns of the target's training.
         outputs: the kinds of output that it can serve.
+        by_gradients: whether it moves its queries along the target's gradients.
         marks_owner: whether its queries follow from the owner's identity and a nonce, which the bundle then names.
     """
 
@@ -73,6 +74,7 @@ class Method:
     uses_zoo: bool = True
     uses_siblings: bool = False
     outputs: frozenset[OutputKind] = LABELS
+    by_gradients: bool = True
     marks_owner: bool = False
 
     def serves(self, kind: OutputKind) -> bool:

@@ -18,4 +18,5 @@ METHOD = Method(
     settings=no_settings,
     optimise=_optimise,
     uses_zoo=False,
+    by_gradients=False,
 )

@@ -34,9 +34,17 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 USUAL = ("committee", "metav", "ipguard")
 """Methods that are compared where nothing else is asked for."""
 
+WITHOUT_GRADIENTS = ("siblings", "akh", "sac")
+"""The same beside targets that give no gradients."""
 
-def choose_methods(asked: Sequence[str], kinds: Collection[OutputKind]) -> tuple[str, ...]:
+
+def choose_methods(asked: Sequence[str], kinds: Collection[OutputKind], *, gradients: bool = True) -> tuple[str, ...]:
     """Return the methods asked for, or the usual ones that can serve all these kinds of output.
+
+    Args:
+        asked: names; none for the usual ones.
+        kinds: of the targets' outputs.
+        gradients: whether all targets give gradients.
 
     Raises:
         ConfigurationError: one of those asked for is unknown, or cannot serve one of the kinds.
@@ -44,7 +52,8 @@ def choose_methods(asked: Sequence[str], kinds: Collection[OutputKind]) -> tuple
     for name in asked:
         for kind in kinds:
             find_method(name, kind)
-    return tuple(asked) or tuple(name for name in USUAL if all(METHODS[name].serves(kind) for kind in kinds))
+    usual = USUAL if gradients else WITHOUT_GRADIENTS
+    return tuple(asked) or tuple(name for name in usual if all(METHODS[name].serves(kind) for kind in kinds))
 
 
 def default_method(kind: OutputKind, *, siblings: bool = False, scarce: bool = False) -> str:

@@ -122,4 +122,5 @@ METHOD = Method(
     queries=64,
     outputs=ANY_OUTPUT,
     uses_siblings=True,
+    by_gradients=False,
 )

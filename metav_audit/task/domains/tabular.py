@@ -13,6 +13,7 @@ from metav_audit.task.domains.base import InputDomain, Inputs
 
 MAX_WIDTH = 1 << 16
 _MAX_STEPS = 1 << 20
+_MISSING = frozenset({"", "nan", "NaN", "None", "<NA>", "NaT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,20 +157,27 @@ class TabularDomain(InputDomain):
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> Inputs:
         """Return rows, as ``rows`` writes them, as a model sees them: float32 of shape (n, width).
 
+        Args:
+            rows: objects from column names to numbers and texts, or a pandas.DataFrame.
+
         Raises:
-            KeyError: a row lacks a column.
-            ValueError: a number is out of range, or a category unknown.
+            KeyError: a row lacks a column; the message says which row and column.
+            ValueError: a value is missing, no number, out of range, or an unknown category; the message says where,
+                what stands there and what to do.
         """
+        if hasattr(rows, "to_dict"):
+            rows = rows.to_dict("records")
         parts = []
         for column in self.columns:
-            cells = [row[column.name] for row in rows]
+            cells = [_cell(row, at, column.name) for at, row in enumerate(rows)]
             if isinstance(column, NumberColumn):
-                unit = (np.array(cells, dtype=np.float64) - column.low) / (column.high - column.low)
-                if not ((unit >= -1e-9) & (unit <= 1 + 1e-9)).all():
-                    raise ValueError(f"{column.name} is out of its range, {column.low} .. {column.high}")
+                values = np.array([_number(cell, at, column) for at, cell in enumerate(cells)], dtype=np.float64)
+                unit = (values - column.low) / (column.high - column.low)
                 parts.append(np.clip(unit, 0, 1)[:, None])
             else:
-                parts.append(np.eye(column.width)[[column.categories.index(cell) for cell in cells]])
+                places = {category: place for place, category in enumerate(column.categories)}
+                told = [_category(cell, at, column, places) for at, cell in enumerate(cells)]
+                parts.append(np.eye(column.width)[told])
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
@@ -188,6 +196,45 @@ class TabularDomain(InputDomain):
         for column in self.columns:
             yield column, inputs[:, start : start + column.width]
             start += column.width
+
+
+def _cell(row: Mapping[str, Any], at: int, name: str) -> Any:
+    try:
+        return row[name]
+    except (KeyError, IndexError, TypeError):
+        raise KeyError(f"row {at} has no column {name!r}: name the task's columns as the table's") from None
+
+
+def _number(cell: Any, at: int, column: NumberColumn) -> float:
+    where = f"row {at}, column {column.name!r}"
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        value = float("nan")
+        if cell is not None and str(cell).strip() not in _MISSING:
+            raise ValueError(
+                f"{where}: {cell!r} is no number: convert it, or make the column one of categories"
+            ) from None
+    if np.isnan(value):
+        raise ValueError(
+            f"{where}: the value is missing: fill it as the model's own pipeline does, or leave the row out"
+        )
+    reach = 1e-9 * (column.high - column.low)
+    if not column.low - reach <= value <= column.high + reach:
+        raise ValueError(
+            f"{where}: {value:g} is out of its range, {column.low:g} .. {column.high:g}: clip it, or widen low and high"
+        )
+    return value
+
+
+def _category(cell: Any, at: int, column: CategoryColumn, places: Mapping[str, int]) -> int:
+    if isinstance(cell, str) and cell in places:
+        return places[cell]
+    where = f"row {at}, column {column.name!r}"
+    if cell is None or str(cell).strip() in _MISSING:
+        raise ValueError(f"{where}: the value is missing: name a category for it, and write that")
+    known = ", ".join(map(repr, column.categories[:6])) + (", ..." if len(column.categories) > 6 else "")
+    raise ValueError(f"{where}: {cell!r} is none of its categories ({known}): map it to one of these, or add it")
 
 
 def _column_json(column: Column) -> dict[str, Any]:

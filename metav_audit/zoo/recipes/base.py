@@ -16,11 +16,15 @@ from metav_audit.zoo import training
 from metav_audit.zoo.ancestor import Ancestor
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import LabelledData
+from metav_audit.zoo.formats.opaque import Opaque
 from metav_audit.zoo.generative import descend_against
 from metav_audit.zoo.outputs.base import Loss
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import TARGET, Plan
 from metav_audit.zoo.training import seeded
+
+Program = Callable[[int, LabelledData], nn.Module]
+"""From a seed and labelled data to a model in the target's form."""
 
 ALL_KINDS = frozenset(OutputKind)
 LABELLED = frozenset({OutputKind.CLASSIFICATION})
@@ -74,6 +78,8 @@ class Recipe:
         other_architecture: whether the model has another architecture than its parent wherever it stands in a preset;
             a preset asks the same of any other student by "-other" behind its name.
         suits: kinds of output that it makes sense for.
+        opaque: whether it needs no gradients: such recipes make the zoo of a target that has none, the others that of a
+            network.
     """
 
     name: str
@@ -84,6 +90,7 @@ class Recipe:
     from_scratch: bool = False
     other_architecture: bool = False
     suits: frozenset[OutputKind] = ALL_KINDS
+    opaque: bool = False
 
     def settings(self, rng: np.random.Generator) -> dict[str, float]:
         """Draw a maker's habits; the order is part of every zoo's content."""
@@ -98,7 +105,12 @@ class Recipe:
 
 
 def fresh_model(architecture: str, target: nn.Module, task: TaskSpec, seed: int) -> nn.Module:
-    """Build a model of the named architecture with random weights; "target" copies the target's structure."""
+    """Build a model of the named architecture with random weights; "target" copies the target's structure.
+
+    Beside a target without gradients it is an empty shell, for a stored model of any kind.
+    """
+    if isinstance(target, Opaque):
+        return target.shell()
     if architecture == TARGET:
         model = training.clone(target)
         training.reinitialise(list(model.parameters()), seeded(seed))
@@ -121,6 +133,7 @@ class Bench:
         target: whose structure the architecture "target" stands for.
         hardens: whether models are trained on adversarial inputs.
         ancestor: the public model that some plans start from; None without one.
+        program: the owner's training program, by a seed and data; None where the project names none.
     """
 
     plan: Plan
@@ -130,6 +143,7 @@ class Bench:
     target: nn.Module
     hardens: bool = False
     ancestor: Ancestor | None = None
+    program: Program | None = None
 
     @property
     def pairs(self) -> tuple[Tensor, Tensor]:

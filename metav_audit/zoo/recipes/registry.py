@@ -16,6 +16,7 @@ from metav_audit.zoo.recipes import (
     adversarial_train,
     adversarial_tune,
     average,
+    boost_on,
     distill,
     distill_adversarial,
     extract_hard,
@@ -23,17 +24,23 @@ from metav_audit.zoo.recipes import (
     filter_prune,
     fine_tune_all,
     fine_tune_last,
+    learn_labels,
+    learn_scores,
+    mix_in,
     noise,
     prune,
     prune_tune,
     quantise,
+    recalibrate,
+    refit,
     removal,
     retrain_all,
     retrain_last,
+    round_scores,
     train,
     tune_ancestor,
 )
-from metav_audit.zoo.recipes.base import Bench, Recipe
+from metav_audit.zoo.recipes.base import Bench, Program, Recipe
 from metav_audit.zoo.training import seeded
 
 RECIPE_VERSION = 2
@@ -62,6 +69,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             extract_hard,
             extract_ood,
             removal,
+            refit,
+            boost_on,
+            recalibrate,
+            round_scores,
+            mix_in,
+            learn_scores,
+            learn_labels,
         )
     }
 )
@@ -75,6 +89,7 @@ def make_surrogate(
     task: TaskSpec,
     data: OwnerData,
     ancestor: Ancestor | None = None,
+    program: Program | None = None,
 ) -> nn.Module:
     """Carry out one plan; deterministic for one torch thread.
 
@@ -85,12 +100,13 @@ def make_surrogate(
         task: the task of all of them.
         data: the owner's data.
         ancestor: of the target, which some plans start from.
+        program: the owner's training program, for recipes that need no gradients.
 
     Raises:
         ConfigurationError: the plan starts from an ancestor, and there is none.
         DataError: the training diverged.
     """
-    bench = Bench(plan, task, _sample(plan, data), parent, target, ancestor=ancestor)
+    bench = Bench(plan, task, _sample(plan, data), parent, target, ancestor=ancestor, program=program)
     return RECIPES[plan.recipe].make(bench)
 
 

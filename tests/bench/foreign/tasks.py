@@ -102,7 +102,8 @@ def _thinned(pictures: NDArray[Any], labels: NDArray[Any], chance: np.random.Gen
     return (pictures[kept].transpose(0, 3, 1, 2) / 255).astype(np.float32), labels[kept]
 
 
-def _adult(data: Path, number: int) -> Mapping[str, Arrays]:
+def adult(data: Path, number: int, sizes: tuple[int, ...] = (4000, 4000, 2000, 4800)) -> Mapping[str, Arrays]:
+    """Divide incomes into parts of these sizes."""
     import pandas as pd
 
     table = pd.read_csv(data / "adult.csv", skipinitialspace=True)
@@ -112,7 +113,7 @@ def _adult(data: Path, number: int) -> Mapping[str, Arrays]:
     for name, known in programs.ADULT_CATEGORIES.items():
         cells[name] = table[name].where(table[name].isin(known), programs.OTHER).tolist()
     labels = (table["income-per-year"] == ">50K").to_numpy(np.int64)
-    return _table(_encoded(programs.ADULT, cells), labels, (4000, 4000, 2000, 4800), number)
+    return _table(_encoded(programs.ADULT, cells), labels, sizes, number)
 
 
 def _warfarin(data: Path, number: int) -> Mapping[str, Arrays]:
@@ -144,7 +145,7 @@ _ROWS = ("mlp-small", "mlp-wide", "mlp-deep")
 TASKS = {
     "digits": Task((), _digits, _PICTURES),
     "fashion": Task(("fashion_mnist.npz",), _fashion, _PICTURES),
-    "adult": Task(("adult.csv",), _adult, _ROWS),
+    "adult": Task(("adult.csv",), adult, _ROWS),
     "lesions": Task(("ham10000_28.npz",), _lesions, _PICTURES),
     "warfarin": Task(("warfarin.csv",), _warfarin, _ROWS),
     "california": Task(("california_housing.csv",), _california, _ROWS),
