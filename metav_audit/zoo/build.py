@@ -259,7 +259,9 @@ def _make_one(project: Project, plan: Plan) -> tuple[Plan, float]:
     try:
         program = None if has_gradients(target.network) else partial(run_program_on, workshop)
         ancestor = load_ancestor(workshop) if plan.ancestor else None
-        model = registry.make_surrogate(plan, parent, target.network, target.task, data, ancestor, program)
+        model = registry.make_surrogate(
+            plan, parent, target.network, target.task, data, ancestor=ancestor, program=program
+        )
         performance = performance_of(model, workshop)
     except DataError:
         # One diverged training is no reason to lose the zoo: an untrained model is useless, and so left out.

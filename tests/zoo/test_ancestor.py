@@ -137,7 +137,7 @@ def test_such_a_model_starts_from_the_ancestor(tmp_path):
     plan = next(plan for plan in plans_of(workshop) if plan.recipe == OF_ANCESTOR)
     plan.settings["epochs"] = 0
     given = plan, target.network, target.network, target.task, data
-    model = make_surrogate(*given, load_ancestor(workshop))
+    model = make_surrogate(*given, ancestor=load_ancestor(workshop))
     assert all(torch.equal(model.state_dict()[name], each) for name, each in weights().items())
     with pytest.raises(ConfigurationError, match="name its weights below"):
         make_surrogate(*given)

@@ -88,6 +88,7 @@ def make_surrogate(
     target: nn.Module,
     task: TaskSpec,
     data: OwnerData,
+    *,
     ancestor: Ancestor | None = None,
     program: Program | None = None,
 ) -> nn.Module:

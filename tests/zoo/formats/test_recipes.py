@@ -63,7 +63,7 @@ def made(world, recipe: str, architecture: str = TARGET, seed: int = 5) -> Opaqu
     task, data, target, program = world
     settings = RECIPES[recipe].settings(np.random.default_rng(seed))
     plan = Plan("derived-fit-0", Split.FIT, recipe, architecture, "heldout", seed, settings)
-    model = make_surrogate(plan, target, target, task, data, program)
+    model = make_surrogate(plan, target, target, task, data, program=program)
     assert isinstance(model, Opaque)
     return model
 
