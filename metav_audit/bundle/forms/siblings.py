@@ -124,7 +124,7 @@ def family_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) ->
     >>> models = 3 + rng.normal(size=(20, 16, 1))
     >>> tensors = {"models": models, "references": rng.normal(size=(5, 16, 1)), "kin": np.zeros(5)}
     >>> family_of(tensors, np.stack([models[7], models[7] - 6]), np.ones((2, 16, 1), bool)).round(1).tolist()
-    [1.0, -0.9]
+    [1.0, -1.0]
     """
     if KIN not in tensors or SHARES in tensors:
         return None
