@@ -252,10 +252,10 @@ def likeness(part, values, mask, verdict, output):
     return np.array(found)
 
 
-def family(part, values, mask, verdict, output):
-    """The cosine with the mean deviation of target and siblings from what does not start from their ancestor."""
-    given = ((rows, rows[1][part["kin"] == 0]) for rows, _ in rows_of(part, values, mask, verdict, output))
-    means = [[each.mean(0) for each in apart(base, verdict, rows[0], rows[2])] for rows, base in given]
+def family(part, *given):
+    """The cosine with the mean deviation of references that start from the target's ancestor from those that do not."""
+    split = ((rows[1][part["kin"] == 0], rows[1][part["kin"] > 0], rows[2]) for rows, _ in rows_of(part, *given))
+    means = [[each.mean(0) for each in apart(others, given[2], kin, own)] for others, kin, own in split]
     return np.array([a @ b / (np.linalg.norm(a) + 1e-9) / (np.linalg.norm(b) + 1e-9) for a, b in means])
 
 
@@ -593,7 +593,7 @@ def score_of(verdict, manifest, tensors, given, kind):
             p = (1 + int((near[1:] >= row[0] - 1e-9).sum())) / len(near)
             need(abs(p - account["p_value"]) < 1e-9, f"p by the requests of {account['name']} is {p}")
         told["p_value_siblings"] = (1 + int((near[1:] >= near[0] - 1e-9).sum())) / len(near)
-        if "kin" in part and verdict["view"] != "the label alone":
+        if 0 < part.get("kin", np.zeros(1)).mean() < 1 and verdict["view"] != "the label alone":
             like, usual = (family(part, *each, verdict, output) for each in (given[1:3], (others, shown)))
             strange = [not card["derived"] and not card.get("of_ancestor") for card in cards]
             told["p_value_family"], _ = rarity(itertools.compress(cards, strange), like[0], usual[strange], len)

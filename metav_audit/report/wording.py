@@ -40,7 +40,7 @@ EVASION = (
 )
 
 FAMILY = "family: the ancestor and all that was tuned from it, rivals' models too; it makes no match"
-"""What the family's p-value is of."""
+"""What the family's p-value is about."""
 
 _HEADLINES = {
     VerdictOutcome.MATCH: (

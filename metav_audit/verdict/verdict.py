@@ -35,7 +35,7 @@ class Verdict:
             them, that the suspect is at least as like as the target, where the others are reruns of its training. It
             holds for any suspect, and is never finer than 1 / (siblings + 1). None without siblings.
         p_value_family: conformal p-value of "not of the ancestor's family": the share of independent lineages that do
-            not start from the target's ancestor, the suspect counted among them, that are at least as like to it and to
+            not start from the target's ancestor, the suspect counted among them, that are at least as like to
             what else was tuned from it. It never makes a match. None without an ancestor, and behind labels alone.
         log10_lr: common logarithm of the likelihood ratio, how much more probable such a score is under "derived" than
             under "independent"; None where there is no score.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,14 +210,16 @@ def _try_out(network: nn.Module, task: TaskSpec, model: str, count: int) -> None
         raise DataError(f"target model {model} gives NaN or infinite values")
 
 
-def prefix_for(form: Iterable[str], own: Iterable[str]) -> str:
+def prefix_for(form: Collection[str], own: Iterable[str]) -> str:
     """Return what stands before a state's names in the target's: what wraps it, or has exported it, may put a word.
 
     >>> prefix_for(["model.0.weight", "model.0.bias"], ["0.weight", "0.bias"])
     'model.'
+    >>> prefix_for(["10.weight", "0.weight"], ["0.weight"])
+    ''
     """
     first = next(iter(own), "")
-    return next((name.removesuffix(first) for name in form if name.endswith(first)), "")
+    return "" if first in form else next((name.removesuffix(first) for name in form if name.endswith(first)), "")
 
 
 def in_form_of(target: TargetModel, model: Any, what: str) -> nn.Module:

@@ -20,9 +20,10 @@ The tensors: ``models``, of shape (K + 1, N, D), the target first; ``references`
 Behind labels alone ``shares`` are the models' probabilities, of the shape of ``models``.
 
 Where all models start from one public ancestor, ``kin``, of shape (R,), is 1 for references that start from it, too.
-Then the family can be told beside the child: F is the cosine of the suspect's deviations and the models' mean's, both
-from the mean of the other references, in their standard deviations, held within ``CLIP``. Labels alone do not tell it:
-a good model's are the truth, and so are the family's.
+Then the family can be told beside the child: F is the cosine of the suspect's deviations and the mean of these
+references', both from the mean of the other references, in their standard deviations, held within ``CLIP``. Target and
+siblings play no part: they share data and habits, too, and those make no family. Labels alone do not tell it: a good
+model's are the truth, and so are the family's.
 """
 
 from __future__ import annotations
@@ -121,21 +122,22 @@ def family_of(tensors: Tensors, values: NDArray[np.float64], mask: BoolArray) ->
     """Return F of M suspects, how like each is to the ancestor's family, in [-1, 1]; None where it cannot be told.
 
     >>> rng = np.random.default_rng(0)
-    >>> models = 3 + rng.normal(size=(20, 16, 1))
-    >>> tensors = {"models": models, "references": rng.normal(size=(5, 16, 1)), "kin": np.zeros(5)}
-    >>> family_of(tensors, np.stack([models[7], rng.normal(size=(16, 1))]), np.ones((2, 16, 1), bool)).round(1).tolist()
-    [1.0, -0.4]
+    >>> references = rng.normal(size=(9, 16, 1))
+    >>> references[5:] += 5
+    >>> tensors = {"references": references, "kin": np.arange(9) >= 5}
+    >>> family_of(tensors, np.stack([references[5], -references[5]]), np.ones((2, 16, 1), bool)).round(1).tolist()
+    [1.0, -1.0]
     """
-    if KIN not in tensors or SHARES in tensors:
+    if KIN not in tensors or SHARES in tensors or len(set(tensors[KIN].tolist())) < 2:
         return None
     answers = with_hidden_classes(values, mask) if LEAST in tensors else np.where(mask, values, 0.0)
-    models, others = tensors[MODELS], tensors[REFERENCES][tensors[KIN] == 0]
+    kin, others = (tensors[REFERENCES][(tensors[KIN] > 0) == side] for side in (True, False))
     if LEAST in tensors:
-        models, others, answers = (np.maximum(each, tensors[LEAST]) for each in (models, others, answers))
+        kin, others, answers = (np.maximum(each, tensors[LEAST]) for each in (kin, others, answers))
     likeness = np.zeros(len(values))
     for rows, suspects in _alike(np.asarray(mask.any(axis=2))):
         seen_as = _deviations(others[:, rows], plain=False)
-        own = seen_as(models[:, rows]).mean(axis=0, keepdims=True)
+        own = seen_as(kin[:, rows]).mean(axis=0, keepdims=True)
         likeness[suspects] = (_unit(seen_as(answers[suspects][:, rows])) @ _unit(own).T)[:, 0]
     return likeness
 
