@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from metav_audit.watch.budgets import month_of
 from metav_audit.watch.database import open_history
 from metav_audit.watch.events import QUERY
+from metav_audit.watch.glances import QUERIES
 from metav_audit.watch.tables import AUDITS, TARGETS
 from tests.scale import at_scale
 from tests.watch.fleets import DAY, START, WEEK
@@ -125,7 +126,11 @@ def test_every_swap_is_told_once_and_soon(year):
     moments = {each["audit"]: each["true"] for each in year.asked}
     for number, each in enumerate(fate):
         endpoint = f"e{number:03}"
-        done = [audit["id"] for audit in year.audits if audit["endpoint"] == endpoint and audit["status"] == "done"]
+        done = [
+            audit["id"]
+            for audit in year.audits
+            if audit["endpoint"] == endpoint and audit["status"] in ("done", "glanced")
+        ]
         told = list(changes[endpoint])
         for at, until in pairwise((*each.swaps, float("inf"))):
             since = [audit for audit in done if at <= moments[audit] < until]
@@ -138,6 +143,14 @@ def test_every_swap_is_told_once_and_soon(year):
     assert len(false) <= len(year.audits) / 1000
     assert delays
     assert set(delays) <= {1, 2}
+
+
+def test_glances_spare_audits_and_seldom_ask_for_one_in_vain(year):
+    """Where nothing moves, four in five are glances; false alarms of a glance cost an audit, and are no event."""
+    few = [each for each in year.audits if int(each["endpoint"][1:]) % 3 == 1]
+    glanced = [each for each in few if each["status"] == "glanced"]
+    assert len(glanced) >= 0.5 * len(few)
+    assert all(each["requests"] <= QUERIES + 1 for each in glanced)
 
 
 def test_every_event_is_told_at_least_once_and_under_one_id(year):
