@@ -147,15 +147,16 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path, *, stop_ear
     if isinstance(bundle, FingerprintBundle):
         check_table(bundle, calibration_scores(bundle).fit_weight())
     secrets = read_secrets(endpoint)
-    places = planned_places(bundle)
-    needed = endpoint.requests_needed(places)
-    if endpoint.budget(places) < needed:
+    subject = subject_of(bundle, endpoint, stop_early=stop_early)
+    places, looks = planned_places(bundle), max(1, len(subject.looks))
+    needed = endpoint.requests_needed(places, looks)
+    if endpoint.budget(places, looks) < needed:
         raise ConfigurationError(
             f"endpoints.{endpoint.name}.limits.requests = {endpoint.limits.requests} does not cover the {needed} "
             "requests that the fingerprint, and what is asked between its queries, need: raise it, or send larger "
             "batches (batch = ...)"
         )
-    check_resumable(folder, subject_of(bundle, endpoint, stop_early=stop_early))
+    check_resumable(folder, subject)
     return secrets
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from metav_audit.audit import Endpoint, Grant, glance, load_endpoints
-from metav_audit.bundle import FingerprintBundle, planned_places
+from metav_audit.bundle import FingerprintBundle, planned_places, usual_looks
 from metav_audit.casework import audit_and_report
 from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
 from metav_audit.transcript import replay_file
@@ -127,7 +127,8 @@ def _endpoints(
 def _plan(fleet: Fleet, watch: WatchTable, endpoint: Endpoint, name: str, bundle: FingerprintBundle) -> Plan:
     places, host = planned_places(bundle), urlsplit(endpoint.url).netloc.lower() or "this process"
     few = QUERIES * endpoint.adapter.steps if watch.full_every is not None else 0
-    needed = endpoint.requests_needed(places) * endpoint.adapter.steps + few
+    looks = len(usual_looks(len(bundle.inputs))) if fleet.file.stop_early else 1
+    needed = endpoint.requests_needed(places, looks) * endpoint.adapter.steps + few
     return Plan(
         endpoint=endpoint.name,
         bundle=name,
@@ -137,7 +138,7 @@ def _plan(fleet: Fleet, watch: WatchTable, endpoint: Endpoint, name: str, bundle
         rhythm=watch.rhythm,
         quiet=quiet_of(fleet, watch.quiet),
         needed=needed,
-        ceiling=max(needed, endpoint.budget(places)),
+        ceiling=max(needed, endpoint.budget(places, looks)),
         price=price_of(endpoint.limits.price),
         budgets=budgets_of(fleet, host, name),
         full_every=watch.full_every,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from metav_audit import audit_and_report
+from metav_audit.bundle import Schedule
 from metav_audit.errors import ConfigurationError
 from metav_audit.verdict import VerdictOutcome
 from metav_audit.verify import Status, verify_folder
@@ -122,3 +123,16 @@ def test_with_blind_controls_the_same_looks_judge_them(tmp_path):
     assert (result.verdict.outcome, result.verdict.looks.taken) == (VerdictOutcome.MATCH, 1)
     assert result.verdict.controls.models == 20
     assert [step for step in verify_folder(result.folder) if not step.passed] == []
+
+
+def test_batches_end_with_each_look_and_are_paid_for(tmp_path):
+    """An endpoint that takes four inputs a request, and a budget of just what all looks need."""
+    bundle = RANKED
+    with ModelServer(constant) as server:
+        one = endpoint(server.url, TASK, batch=4)
+        places = len(Schedule.for_bundle(bundle, "0" * 32).numbers)
+        needed = one.requests_needed(places, 3)
+        one = endpoint(server.url, TASK, batch=4, limits={"requests": needed})
+        (result,) = audit_and_report(bundle, [one], tmp_path, stop_early=True).results
+        assert (result.verdict.answered, result.verdict.looks.taken) == (24, 3)
+        assert needed - 3 <= len(server.log) <= needed
