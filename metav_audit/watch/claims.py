@@ -239,7 +239,8 @@ def _in_requests(other: Plan, price: int) -> int:
 
 
 def _earlier(connection: sa.Connection, plan: Plan, audit: int) -> int:
-    before = sa.and_(AUDITS.c.bundle_sha256 == plan.bundle_sha256, AUDITS.c.id < audit)
+    counted = sa.and_(AUDITS.c.bundle_sha256 == plan.bundle_sha256, AUDITS.c.status != "glanced")
+    before = sa.and_(counted, AUDITS.c.id < audit)
     return int(connection.execute(sa.select(sa.func.count()).select_from(AUDITS).where(before)).scalar_one())
 
 

@@ -10,10 +10,12 @@ import pytest
 
 from metav_audit import audit_and_report
 from metav_audit.bundle import Schedule
+from metav_audit.cli import main
 from metav_audit.errors import ConfigurationError
-from metav_audit.verdict import VerdictOutcome
+from metav_audit.verdict import AuditFolder, VerdictOutcome
 from metav_audit.verify import Status, verify_folder
 from tests.audit.helpers import endpoint
+from tests.audit.test_cli import table
 from tests.builders import linear_model, make_bundle, make_siblings_bundle, make_task
 from tests.evidence.test_independent import script
 from tests.servers import ModelServer, Reply, at
@@ -136,3 +138,17 @@ def test_batches_end_with_each_look_and_are_paid_for(tmp_path):
         (result,) = audit_and_report(bundle, [one], tmp_path, stop_early=True).results
         assert (result.verdict.answered, result.verdict.looks.taken) == (24, 3)
         assert needed - 3 <= len(server.log) <= needed
+
+
+def test_the_command_line_stops_early_and_says_where(tmp_path, capsys):
+    """Off by default; what was not asked is said on stderr."""
+    RANKED.save(tmp_path / "bundle")
+    with ModelServer(TARGET) as server:
+        (tmp_path / "endpoints.toml").write_text(table("suspect", server.url))
+        words = ["audit", tmp_path / "bundle", tmp_path / "endpoints.toml", "-o", tmp_path / "out", "--stop-early"]
+        with pytest.raises(SystemExit) as ended:
+            main(list(map(str, words)))
+    shown = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "look 1 of 3 was clear" in shown.err
+    assert AuditFolder(tmp_path / "out" / "suspect").verdict().looks.taken == 1
