@@ -12,6 +12,7 @@ from metav_audit.audit.endpoint.secrets import fill_in, variables_in
 from metav_audit.audit.endpoint.tables import table_lines
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, earlier_audits, prepare_folder
+from metav_audit.audit.glance import glance
 from metav_audit.audit.run import Progress
 from metav_audit.audit.wire.posting import host_to_post_to, post
 from metav_audit.audit.wire.stamping import post_time_stamp_query
@@ -33,6 +34,7 @@ __all__ = [
     "earlier_audits",
     "fill_in",
     "gather_controls",
+    "glance",
     "host_to_post_to",
     "load_endpoints",
     "load_operator",

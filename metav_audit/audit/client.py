@@ -99,7 +99,7 @@ async def audit_endpoint_async(
     secrets = check_ready(bundle, endpoint, folder, stop_early=stop_early)
     subject = subject_of(bundle, endpoint, campaign, stop_early=stop_early)
     # 2. The way out opens, and then the journal, new or where it stopped.
-    async with _way_out(endpoint, secrets, transport) as way_out:
+    async with open_way_out(endpoint, secrets, transport) as way_out:
         with Journal(folder, subject, lambda: stamp(world.now()), secrets, world.draw) as journal:
             run = Run(bundle, endpoint, journal, world, progress, partial(_is_clear, bundle, journal, folder))
             if journal.transcript.finished:
@@ -146,26 +146,39 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path, *, stop_ear
     """
     if isinstance(bundle, FingerprintBundle):
         check_table(bundle, calibration_scores(bundle).fit_weight())
-    if endpoint.credentials is not None:
-        endpoint.credentials.load()
-    secrets = Secrets.read(endpoint.variables(os.environ), os.environ)
-    if endpoint.way.files:
-        open_tls("https", endpoint.way, endpoint.password(secrets))
-    places = planned_places(bundle)
-    needed = endpoint.requests_needed(places)
-    if endpoint.budget(places) < needed:
+    secrets = read_secrets(endpoint)
+    subject = subject_of(bundle, endpoint, stop_early=stop_early)
+    places, looks = planned_places(bundle), max(1, len(subject.looks))
+    needed = endpoint.requests_needed(places, looks)
+    if endpoint.budget(places, looks) < needed:
         raise ConfigurationError(
             f"endpoints.{endpoint.name}.limits.requests = {endpoint.limits.requests} does not cover the {needed} "
             "requests that the fingerprint, and what is asked between its queries, need: raise it, or send larger "
             "batches (batch = ...)"
         )
-    check_resumable(folder, subject_of(bundle, endpoint, stop_early=stop_early))
+    check_resumable(folder, subject)
     return secrets
 
 
-def _way_out(
+def read_secrets(endpoint: Endpoint) -> Secrets:
+    """Return what an endpoint's variables hold, and see that its credentials and certificates can be used.
+
+    Raises:
+        SecretError: a variable is not set.
+        ConfigurationError: a library or a file of it cannot be used.
+    """
+    if endpoint.credentials is not None:
+        endpoint.credentials.load()
+    secrets = Secrets.read(endpoint.variables(os.environ), os.environ)
+    if endpoint.way.files:
+        open_tls("https", endpoint.way, endpoint.password(secrets))
+    return secrets
+
+
+def open_way_out(
     endpoint: Endpoint, secrets: Secrets, inner: httpx.AsyncBaseTransport | None
 ) -> Transport | LocalTransport:
+    """Return the way to an endpoint: over the network, or into a function on this machine."""
     if endpoint.url.startswith(SCHEME):
         return LocalTransport(endpoint.url, endpoint.limits)
     return Transport(endpoint.url, endpoint.limits, inner, endpoint.way, endpoint.password(secrets))

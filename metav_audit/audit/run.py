@@ -95,7 +95,7 @@ class Run:
         self._failed: list[Failure] = []
         self._asked_again: set[int] = set()
         self._heard = False
-        ceiling, limits = endpoint.budget(self._queries), endpoint.limits
+        ceiling, limits = endpoint.budget(self._queries, len(self.schedule.ends)), endpoint.limits
         # Whatever happens before, what closes the audit can still be paid for: it vouches for what came.
         self._kept = Reserve(CLOSING * endpoint.adapter.steps, min(limits.wall_s / 4, CLOSING * limits.total_s))
         self.budget = QueryBudget(ceiling, limits.wall_s, world.clock, so_far.requests, self._kept)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, metavar="N",
               help="Audits of an endpoint that are shown.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="How it is printed; as JSON one line a target.")  # fmt: skip
+              help="How it is printed; as JSON one line a target, and one of the fleet.")  # fmt: skip
 def command(fleet: Path, endpoint: str | None, bundle: str | None, last: int, form: str) -> None:
     """Show what the watch of FLEET found: every endpoint in a line, or one ENDPOINT over time.
 

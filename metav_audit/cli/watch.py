@@ -90,7 +90,9 @@ def command(
 def _tell(done: Done) -> None:
     """Say what became of an audit."""
     plan, what = done.claim.plan, "another watcher's by now"
-    if done.error is not None:
+    if done.still:
+        what = "nothing moved"
+    elif done.error is not None:
         what = str(done.error)
     elif done.seen is not None:
         score = "" if done.seen.score is None else f", score {done.seen.score:.4f}"

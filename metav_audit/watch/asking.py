@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from metav_audit.audit import Endpoint, Grant, load_endpoints
-from metav_audit.bundle import FingerprintBundle, planned_places
+from metav_audit.audit import Endpoint, Grant, glance, load_endpoints
+from metav_audit.bundle import FingerprintBundle, planned_places, usual_looks
 from metav_audit.casework import audit_and_report
 from metav_audit.errors import BundleError, ConfigurationError, TranscriptError
 from metav_audit.transcript import replay_file
@@ -19,6 +20,7 @@ from metav_audit.watch.budgets import price_of
 from metav_audit.watch.claims import Claim
 from metav_audit.watch.enrolment import Plan
 from metav_audit.watch.fleet import Fleet, WatchTable, budgets_of, quiet_of
+from metav_audit.watch.glances import QUERIES, Glanced, chosen, has_moved, name_of
 from metav_audit.watch.sighting import Sighting
 
 if TYPE_CHECKING:
@@ -124,7 +126,9 @@ def _endpoints(
 
 def _plan(fleet: Fleet, watch: WatchTable, endpoint: Endpoint, name: str, bundle: FingerprintBundle) -> Plan:
     places, host = planned_places(bundle), urlsplit(endpoint.url).netloc.lower() or "this process"
-    needed = endpoint.requests_needed(places) * endpoint.adapter.steps
+    few = QUERIES * endpoint.adapter.steps if watch.full_every is not None else 0
+    looks = len(usual_looks(len(bundle.inputs))) if fleet.file.stop_early else 1
+    needed = endpoint.requests_needed(places, looks) * endpoint.adapter.steps + few
     return Plan(
         endpoint=endpoint.name,
         bundle=name,
@@ -134,10 +138,21 @@ def _plan(fleet: Fleet, watch: WatchTable, endpoint: Endpoint, name: str, bundle
         rhythm=watch.rhythm,
         quiet=quiet_of(fleet, watch.quiet),
         needed=needed,
-        ceiling=max(needed, endpoint.budget(places)),
+        ceiling=max(needed, endpoint.budget(places, looks)),
         price=price_of(endpoint.limits.price),
         budgets=budgets_of(fleet, host, name),
+        full_every=watch.full_every,
+        glance=few,
     )
+
+
+def _limited(endpoint: Endpoint, requests: int) -> Endpoint:
+    return replace(endpoint, limits=endpoint.limits.model_copy(update={"requests": requests}))
+
+
+def _beside(folder: str) -> str:
+    """Return where the glance of an audit stands."""
+    return f"{folder.rpartition('/')[0]}/glance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +173,20 @@ class Auditor:
     stop_early: bool = True
     paper: Paper = "a4"
 
-    def ask(self, claim: Claim) -> Sighting:
-        """Make an audit, or go on with it, within what was granted; see ``audit_and_report`` for what it raises."""
+    def ask(self, claim: Claim) -> Sighting | Glanced:
+        """Make an audit, or go on with it, within what was granted, where a glance does not show that nothing moved.
+
+        See ``audit_and_report`` and ``glance`` for what it raises.
+        """
         plan, folder = claim.plan, self.evidence / claim.folder
         endpoint = self.opened.endpoints[plan.key]
-        endpoint = replace(endpoint, limits=endpoint.limits.model_copy(update={"requests": claim.granted}))
+        sent = 0
+        if claim.reference is not None and not AuditFolder(folder).has(TRANSCRIPT):
+            moved, sent = self._glance(claim, claim.reference, _limited(endpoint, claim.granted))
+            if not moved:
+                shutil.rmtree(folder.parent, ignore_errors=True)
+                return Glanced(sent)
+        endpoint = _limited(endpoint, claim.granted - sent)
         sealer = self.sealer(self.opened.sources[plan.key])
         bundle = self.opened.bundles[plan.bundle]
         (result,) = audit_and_report(
@@ -173,6 +197,17 @@ class Auditor:
             raise result.error
         return Sighting.of(result.folder.decide())
 
+    def _glance(self, claim: Claim, reference: Sighting, endpoint: Endpoint) -> tuple[bool, int]:
+        """Ask a few queries; return whether any answer moved, and the requests sent."""
+        bundle = self.opened.bundles[claim.plan.bundle]
+        queries = chosen(bundle, reference)
+        if not len(queries):
+            return True, 0
+        answers, transcript = glance(
+            bundle.inputs[queries], name_of(bundle), bundle.task.output, endpoint, self.evidence / _beside(claim.folder)
+        )
+        return has_moved(reference, queries, answers), transcript.requests
+
     def _stops_early(self, folder: AuditFolder) -> bool:
         if not folder.has(TRANSCRIPT):
             return self.stop_early
@@ -180,7 +215,11 @@ class Auditor:
         return bool(replay.transcript().looks) if replay.records else self.stop_early
 
     def sent(self, folder: str) -> int | None:
-        """Return how many requests the audit in a folder has sent; None where no transcript tells."""
+        """Return how many requests an audit, and the glance before it, have sent; None where no transcript tells."""
+        both = [self._sent(each) for each in (folder, _beside(folder))]
+        return None if both[0] is None and not both[1] else sum(each or 0 for each in both)
+
+    def _sent(self, folder: str) -> int | None:
         path = AuditFolder(self.evidence / folder) / TRANSCRIPT
         if not path.parent.is_dir():
             return None

@@ -7,7 +7,7 @@ may send is put by before its first request.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +17,9 @@ from metav_audit.watch.budgets import left_in, month_of, put_by, spent_in, stand
 from metav_audit.watch.database import History
 from metav_audit.watch.enrolment import Plan, is_target
 from metav_audit.watch.events import Teller
-from metav_audit.watch.outcomes import close_failed
+from metav_audit.watch.outcomes import close_failed, reference_of
 from metav_audit.watch.patience import Patience
+from metav_audit.watch.sighting import Sighting
 from metav_audit.watch.tables import AUDITS, TARGETS
 
 
@@ -34,6 +35,7 @@ class Claim:
         granted: requests that it may send at most, over all runs.
         plan: what is audited.
         earlier: audits with its bundle that stand before it in the history.
+        reference: what is glanced at first, to see whether it moved; None where the audit is due in any case.
     """
 
     audit: int
@@ -43,6 +45,7 @@ class Claim:
     granted: int
     plan: Plan
     earlier: int
+    reference: Sighting | None = None
 
 
 def waiting(history: History, plans: Sequence[Plan], now: float) -> list[Plan]:
@@ -92,7 +95,7 @@ def take(
     with history.writing() as connection:
         # 1.
         mine = is_target(history.fleet, plan)
-        target = connection.execute(sa.select(TARGETS).where(mine)).mappings().one()
+        target = dict(connection.execute(sa.select(TARGETS).where(mine)).mappings().one())
         slot = plan.rhythm.settled(target["slot"], now)
         if slot != target["slot"]:
             connection.execute(TARGETS.update().where(mine).values(slot=slot))
@@ -104,12 +107,14 @@ def take(
             if held and (begun["token"] is not None or not due):
                 return None
             if not due:
-                return _go_on(connection, plan, patience, begun, now, draw(), sent)
+                went_on = _go_on(connection, plan, patience, begun, now, draw(), sent)
+                return went_on and replace(went_on, reference=_reference(connection, plan, target, now))
             close_failed(connection, begun, sent(begun["folder"]), patience.lost_after, now, teller)
         # 3.
         if not due:
             return None
-        return _begin(connection, plan, patience, dict(target, slot=slot), now, draw, teller, others)
+        fresh = _begin(connection, plan, patience, dict(target, slot=slot), now, draw, teller, others)
+        return fresh and replace(fresh, reference=_reference(connection, plan, target, now))
 
 
 def renew(history: History, tokens: Sequence[str], lease: float, now: float) -> None:
@@ -205,6 +210,19 @@ def _begin(
     return Claim(audit, target["id"], token, folder, granted, plan, _earlier(connection, plan, audit))
 
 
+def _reference(connection: sa.Connection, plan: Plan, target: Mapping[str, Any], now: float) -> Sighting | None:
+    """Return what a glance compares with; None where an audit is due, or something was amiss."""
+    amiss = target["failures"] or target["lost"] or target["unsteady"] or target["reference"] is None
+    if plan.full_every is None or amiss:
+        return None
+    done = sa.and_(AUDITS.c.target == target["id"], AUDITS.c.status == "done")
+    last = connection.execute(sa.select(sa.func.max(AUDITS.c.claimed)).where(done)).scalar()
+    if last is None or now - last >= plan.full_every - plan.rhythm.slack:
+        return None
+    seen = reference_of(connection, target["reference"])
+    return seen if seen is not None and seen.bundle_sha256 == plan.bundle_sha256 else None
+
+
 def _spare(connection: sa.Connection, plan: Plan, month: str, others: Sequence[Plan]) -> int | None:
     """Return how many requests are left when an audit of each other plan is paid for; None for any number."""
     found = []
@@ -221,7 +239,8 @@ def _in_requests(other: Plan, price: int) -> int:
 
 
 def _earlier(connection: sa.Connection, plan: Plan, audit: int) -> int:
-    before = sa.and_(AUDITS.c.bundle_sha256 == plan.bundle_sha256, AUDITS.c.id < audit)
+    counted = sa.and_(AUDITS.c.bundle_sha256 == plan.bundle_sha256, AUDITS.c.status != "glanced")
+    before = sa.and_(counted, AUDITS.c.id < audit)
     return int(connection.execute(sa.select(sa.func.count()).select_from(AUDITS).where(before)).scalar_one())
 
 

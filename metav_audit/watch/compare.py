@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,22 @@ def _answers(one: Sighting, other: Sighting) -> Answers:
     count = int(shared.sum())
     if not count:
         return Answers(0, 0, 0.0, 0.0, None)
+    noise = math.hypot(one.view.noise, other.view.noise)
+    apart, far = far_apart(replace(one, answers=one.answers[shared]), replace(other, answers=other.answers[shared]))
     first, second = first[shared], second[shared]
+    differ = int(far.any(axis=1).sum())
+    moved = differ >= max(_FEWEST, math.ceil(_LEAST_SHARE * count)) or _swollen(first, second, one.labelled, noise)
+    sure = count >= LEAST_SHARED and one.steady and other.steady
+    largest = np.nanmax(apart, axis=1, initial=0.0)
+    return Answers(count, differ, float(np.median(largest)), float(largest.max()), bool(moved) if sure else None)
+
+
+def far_apart(one: Sighting, other: Sighting) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Return how far the numbers of two sightings' answers lie apart, and which further than one model's would.
+
+    Both answer the same inputs; the shapes are those of their answers, or (inputs, 1) where labels alone are shown.
+    """
+    first, second = (each.answers.astype(np.float64) for each in (one, other))
     labels = one.view.label_only or other.view.label_only
     apart = _labels_apart(first, second) if labels else _apart(first, second, labelled=one.labelled)
     noise = math.hypot(one.view.noise, other.view.noise)
@@ -143,11 +158,7 @@ def _answers(one: Sighting, other: Sighting) -> Answers:
         # Near the floor the last digit alone is worth nats, and near 1 a change of the model may be worth little.
         with np.errstate(invalid="ignore"):
             far &= ~(np.abs(first - second) <= one.tolerance)
-    differ = int(far.any(axis=1).sum())
-    moved = differ >= max(_FEWEST, math.ceil(_LEAST_SHARE * count)) or _swollen(first, second, one.labelled, noise)
-    sure = count >= LEAST_SHARED and one.steady and other.steady
-    largest = np.nanmax(apart, axis=1, initial=0.0)
-    return Answers(count, differ, float(np.median(largest)), float(largest.max()), bool(moved) if sure else None)
+    return apart, far
 
 
 def _apart(first: Numbers, second: Numbers, *, labelled: bool) -> Numbers:

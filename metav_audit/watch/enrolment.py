@@ -30,6 +30,8 @@ class Plan:
         ceiling: requests of an audit at most.
         price: of a request, in millionths.
         budgets: what pays for it, by scope.
+        full_every: seconds between two audits where a glance shows that nothing moved; None where each is an audit.
+        glance: requests of a glance without retries.
     """
 
     endpoint: str
@@ -43,6 +45,16 @@ class Plan:
     ceiling: int
     price: int
     budgets: Mapping[str, Budget]
+    full_every: float | None = None
+    glance: int = 0
+
+    @property
+    def usual(self) -> float:
+        """Requests that a slot takes on average, without retries, where nothing moves."""
+        if self.full_every is None:
+            return self.needed
+        share = min(1.0, self.rhythm.every / self.full_every)
+        return share * self.needed + (1 - share) * self.glance
 
     @property
     def key(self) -> str:

@@ -76,6 +76,10 @@ class WatchTable(_Table):
     bundles: tuple[str, ...] = Field(min_length=1, description="names of [bundles.NAME], or folders")
     only: tuple[str, ...] = Field(default=(), description="names of endpoints; all of the file if empty")
     every: Span = Field(default=7 * 86400.0, ge=60, le=366 * 86400, description="time between two audits")
+    full_every: Span | None = Field(
+        default=None, ge=3600, le=366 * 86400,
+        description="time between two audits where nothing moves; in between three queries are asked",
+    )  # fmt: skip
     jitter: Span = Field(default=0.0, ge=0, le=31 * 86400, description="an audit is late by up to so much, by chance")
     quiet: Hours = Field(default=(), description="hours in which nothing is asked")
 

@@ -22,7 +22,7 @@ class AuditRow:
     Attributes:
         id: its number in the history.
         number: its number among the endpoint's audits with that bundle.
-        status: open, done, failed or dropped.
+        status: open, done, failed, dropped, or glanced where nothing had moved.
         claimed: when it was begun, in seconds since 1970.
         ended: when it was done or had failed; None while it is open.
         outcome: of its verdict; None without one, as are score and p-values.
@@ -114,8 +114,8 @@ class Standing:
 
     @property
     def last(self) -> AuditRow | None:
-        """The last audit that ended; None before the first."""
-        return self.audits[-1] if self.audits else None
+        """The last audit that ended, glances aside; None before the first."""
+        return next((each for each in reversed(self.audits) if each.status != "glanced"), None)
 
     @property
     def state(self) -> str:

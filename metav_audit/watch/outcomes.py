@@ -52,10 +52,22 @@ def finish(
         connection.execute(AUDITS.update().where(AUDITS.c.id == audit).values(done))
         _settle(connection, audit, seen.requests)
         memory = _memory(connection, row["target"])
-        memory, drafts = after_audit(memory, audit, seen, _reference(connection, memory.reference))
+        memory, drafts = after_audit(memory, audit, seen, reference_of(connection, memory.reference))
         _remember(connection, row["target"], memory)
         teller.tell(connection, audit, drafts, now)
         _tell_budgets(connection, budgets, patience.warn, now, teller)
+        return True
+
+
+def glanced(history: History, audit: int, token: str, requests: int, now: float) -> bool:
+    """Write down that nothing had moved, and no more was asked; see ``finish``."""
+    with history.writing() as connection:
+        if _mine(connection, audit, token) is None:
+            return False
+        done = {"status": "glanced", "token": None, "ended": now, "error": None, "requests": requests}
+        values = {**done, "evidence": "thinned"}
+        connection.execute(AUDITS.update().where(AUDITS.c.id == audit).values(values))
+        _settle(connection, audit, requests)
         return True
 
 
@@ -130,7 +142,8 @@ def _remember(connection: sa.Connection, target: int, memory: Memory) -> None:
     connection.execute(TARGETS.update().where(TARGETS.c.id == target).values(asdict(memory)))
 
 
-def _reference(connection: sa.Connection, audit: int | None) -> Sighting | None:
+def reference_of(connection: sa.Connection, audit: int | None) -> Sighting | None:
+    """Return what an audit showed; None without one, or where its answers are kept no more."""
     if audit is None:
         return None
     row = connection.execute(sa.select(AUDITS).where(AUDITS.c.id == audit)).mappings().one()

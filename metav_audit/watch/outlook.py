@@ -147,9 +147,9 @@ def _month(scope: str, plans: tuple[Plan, ...], spent: Spent) -> Month:
     budget: Budget = next((plan.budgets[scope] for plan, _ in mine), Budget())
     return Month(
         scope,
-        sum(times * plan.needed for plan, times in mine),
+        sum(times * plan.usual for plan, times in mine),
         sum(times * plan.ceiling for plan, times in mine),
-        sum(times * plan.needed * plan.price for plan, times in mine) / MILLIONTHS,
+        sum(times * plan.usual * plan.price for plan, times in mine) / MILLIONTHS,
         sum(times * plan.ceiling * plan.price for plan, times in mine) / MILLIONTHS,
         budget.requests,
         budget.cost,

@@ -13,7 +13,8 @@ from metav_audit.watch.claims import Claim, give_up, release, renew, take, waiti
 from metav_audit.watch.database import History
 from metav_audit.watch.enrolment import Plan, enrol
 from metav_audit.watch.events import Teller
-from metav_audit.watch.outcomes import fail, finish
+from metav_audit.watch.glances import Glanced
+from metav_audit.watch.outcomes import fail, finish, glanced
 from metav_audit.watch.patience import Patience
 from metav_audit.watch.sighting import Sighting
 
@@ -25,13 +26,13 @@ class World:
     Attributes:
         now: seconds since 1970.
         draw: gives hexadecimal digits that nobody can foresee.
-        ask: makes an audit, or goes on with it; raises what it raises.
+        ask: makes an audit, or goes on with it, unless a glance shows that nothing moved; raises what it raises.
         sent: requests that the audit in a folder has sent; None where that cannot be told.
     """
 
     now: Callable[[], float]
     draw: Callable[[], str]
-    ask: Callable[[Claim], Sighting]
+    ask: Callable[[Claim], Sighting | Glanced]
     sent: Callable[[str], int | None]
 
 
@@ -43,11 +44,13 @@ class Done:
         claim: what was audited.
         seen: what it showed; None where it could not be made, or was another's in the end.
         error: why it could not; None if it could.
+        still: whether a glance showed that nothing had moved.
     """
 
     claim: Claim
     seen: Sighting | None
     error: MetavAuditError | None
+    still: bool = False
 
 
 def run_due(
@@ -125,6 +128,8 @@ def _one(
             sent = world.sent(claim.folder)
             fail(history, claim.audit, claim.token, str(error), sent, patience, world.now(), teller)
             return Done(claim, None, error)
+    if isinstance(seen, Glanced):
+        return Done(claim, None, None, glanced(history, claim.audit, claim.token, seen.requests, world.now()))
     ours = finish(history, claim.audit, claim.token, seen, plan.budgets, patience, world.now(), teller)
     return Done(claim, seen if ours else None, None)
 

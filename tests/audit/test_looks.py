@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from metav_audit import audit_and_report
+from metav_audit.bundle import Schedule
+from metav_audit.cli import main
 from metav_audit.errors import ConfigurationError
-from metav_audit.verdict import VerdictOutcome
+from metav_audit.verdict import AuditFolder, VerdictOutcome
 from metav_audit.verify import Status, verify_folder
 from tests.audit.helpers import endpoint
+from tests.audit.test_cli import table
 from tests.builders import linear_model, make_bundle, make_siblings_bundle, make_task
 from tests.evidence.test_independent import script
 from tests.servers import ModelServer, Reply, at
@@ -122,3 +125,30 @@ def test_with_blind_controls_the_same_looks_judge_them(tmp_path):
     assert (result.verdict.outcome, result.verdict.looks.taken) == (VerdictOutcome.MATCH, 1)
     assert result.verdict.controls.models == 20
     assert [step for step in verify_folder(result.folder) if not step.passed] == []
+
+
+def test_batches_end_with_each_look_and_are_paid_for(tmp_path):
+    """An endpoint that takes four inputs a request, and a budget of just what all looks need."""
+    bundle = RANKED
+    with ModelServer(constant) as server:
+        one = endpoint(server.url, TASK, batch=4)
+        places = len(Schedule.for_bundle(bundle, "0" * 32).numbers)
+        needed = one.requests_needed(places, 3)
+        one = endpoint(server.url, TASK, batch=4, limits={"requests": needed})
+        (result,) = audit_and_report(bundle, [one], tmp_path, stop_early=True).results
+        assert (result.verdict.answered, result.verdict.looks.taken) == (24, 3)
+        assert needed - 3 <= len(server.log) <= needed
+
+
+def test_the_command_line_stops_early_and_says_where(tmp_path, capsys):
+    """Off by default; what was not asked is said on stderr."""
+    RANKED.save(tmp_path / "bundle")
+    with ModelServer(TARGET) as server:
+        (tmp_path / "endpoints.toml").write_text(table("suspect", server.url))
+        words = ["audit", tmp_path / "bundle", tmp_path / "endpoints.toml", "-o", tmp_path / "out", "--stop-early"]
+        with pytest.raises(SystemExit) as ended:
+            main(list(map(str, words)))
+    shown = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "look 1 of 3 was clear" in shown.err
+    assert AuditFolder(tmp_path / "out" / "suspect").verdict().looks.taken == 1

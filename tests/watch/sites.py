@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from metav_audit.watch.budgets import Spent
 from metav_audit.watch.events import Event
 from metav_audit.watch.fleet import Budget
-from metav_audit.watch.history import AuditRow, Standing
+from metav_audit.watch.history import AuditRow, Standing, Untaken
 from metav_audit.watch.page.build import Site
 from tests.builders import make_bundle
 from tests.watch.fleets import START, WEEK
@@ -68,7 +69,12 @@ def make_site(endpoints: int = 200, audits: int = 50) -> Site:
     budgets = {"fleet": Budget(requests=12000, cost=80.0), "host:api.vendor-3.example": Budget(requests=200)}
     outdated = {"lesions": "the bundle was good until 2026-06-30: fit it again"}
     targets, bundles = [target for target, _ in made], {"digits": make_bundle()}
-    return Site("Watched endpoints", START + audits * WEEK, targets, events, bundles, outdated, spent, budgets)
+    if endpoints > 12:
+        targets[9] = replace(targets[9], failing="endpoint suspect: no answer within 30 s")
+        targets[11] = replace(targets[11], watched=False)
+    now = START + audits * WEEK
+    waiting = [Untaken("chat", now - 3600, 3, "the webhook at hooks.example answered with status 503")]
+    return Site("Watched endpoints", now, targets, events, bundles, outdated, spent, budgets, waiting)
 
 
 def link(row: AuditRow) -> str:

@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import false_discovery_control
 
 from metav_audit.cli.watch import corrected
 from metav_audit.errors import RemoteError
-from metav_audit.statistics import benjamini_hochberg
 from metav_audit.verdict import VerdictOutcome
 from metav_audit.watch import database
 from metav_audit.watch.budgets import spent_in
@@ -168,12 +163,6 @@ def test_a_bundle_that_is_missing_again_is_told_again(run, tmp_path):  # noqa: F
     assert told == [1, 0, 0, 1, 0]
     _, lines, _ = run("history", "fleet.toml")
     assert sum(" outdated: second: " in line for line in lines) == 2
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_false_discoveries_are_controlled_as_scipy_does(p_values):
-    """Benjamini and Hochberg's adjusted values."""
-    assert np.allclose(benjamini_hochberg(p_values), false_discovery_control(p_values), atol=1e-12)
 
 
 def test_an_endpoint_counts_once_by_its_last_audit(history):

@@ -18,10 +18,11 @@ import sqlalchemy as sa
 from metav_audit.watch.budgets import month_of
 from metav_audit.watch.database import open_history
 from metav_audit.watch.events import QUERY
+from metav_audit.watch.glances import QUERIES
 from metav_audit.watch.tables import AUDITS, TARGETS
 from tests.scale import at_scale
 from tests.watch.fleets import DAY, START, WEEK
-from tests.watch.year import AHEAD, POOR, STEP, fates
+from tests.watch.year import AHEAD, POOR, STEP, fates, glanced_at
 
 ENDPOINTS, WEEKS = (200, 52) if "WHOLE_YEAR" in os.environ else (at_scale(20, 40), at_scale(9, 28))
 """All of it in ``make test-watch``, which takes a quarter of an hour for each database."""
@@ -125,7 +126,8 @@ def test_every_swap_is_told_once_and_soon(year):
     moments = {each["audit"]: each["true"] for each in year.asked}
     for number, each in enumerate(fate):
         endpoint = f"e{number:03}"
-        done = [audit["id"] for audit in year.audits if audit["endpoint"] == endpoint and audit["status"] == "done"]
+        own = [audit for audit in year.audits if audit["endpoint"] == endpoint]
+        done = [audit["id"] for audit in own if audit["status"] in ("done", "glanced")]
         told = list(changes[endpoint])
         for at, until in pairwise((*each.swaps, float("inf"))):
             since = [audit for audit in done if at <= moments[audit] < until]
@@ -138,6 +140,14 @@ def test_every_swap_is_told_once_and_soon(year):
     assert len(false) <= len(year.audits) / 1000
     assert delays
     assert set(delays) <= {1, 2}
+
+
+def test_glances_spare_audits_and_seldom_ask_for_one_in_vain(year):
+    """Where nothing moves, four in five are glances; false alarms of a glance cost an audit, and are no event."""
+    few = [each for each in year.audits if int(each["endpoint"][1:]) in glanced_at(ENDPOINTS)]
+    glanced = [each for each in few if each["status"] == "glanced"]
+    assert len(glanced) >= 0.5 * len(few)
+    assert all(each["requests"] <= QUERIES + 1 for each in glanced)
 
 
 def test_every_event_is_told_at_least_once_and_under_one_id(year):

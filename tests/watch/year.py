@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from metav_audit.errors import RemoteError
 from metav_audit.task import OutputView
 from metav_audit.verdict import VerdictOutcome
@@ -24,6 +26,7 @@ from metav_audit.watch.due import Rhythm
 from metav_audit.watch.enrolment import Plan
 from metav_audit.watch.events import Teller
 from metav_audit.watch.fleet import KINDS, Budget
+from metav_audit.watch.glances import QUERIES, Glanced, has_moved
 from metav_audit.watch.hours import QuietHours
 from metav_audit.watch.outbox import Manners, Message, deliver
 from metav_audit.watch.run import World, run_due
@@ -72,8 +75,14 @@ def plans(endpoints: int) -> list[Plan]:
         host = "poor" if number % 20 == 19 else f"host-{number % 12}"
         rhythm = Rhythm(WEEK, DAY)
         budgets = {"of_host": POOR} if host == "poor" else {}
-        made.append(plan(f"e{number:03}", host, rhythm=rhythm, price=1000, **budgets))
+        few = number in glanced_at(endpoints)  # A glance a week, and an audit where it moved, or after five weeks.
+        one = plan(f"e{number:03}", host, rhythm=rhythm, price=1000, needed=50 + QUERIES * few, **budgets)
+        made.append(replace(one, full_every=5 * WEEK, glance=QUERIES) if few else one)
     return made
+
+
+def glanced_at(endpoints: int) -> frozenset[int]:
+    return frozenset(number for number in range(endpoints) if number % 3 == 1 and number % 20 != 19)
 
 
 class Watcher:
@@ -102,7 +111,7 @@ class Watcher:
             _note(self._folder / "told.jsonl", {"message": message.uid, "sent": self._true, **event.to_json()})
         self._perhaps_die(0.02)
 
-    def ask(self, claim: Claim) -> Sighting:
+    def ask(self, claim: Claim) -> Sighting | Glanced:
         number, folder = int(claim.plan.endpoint[1:]), self._folder / claim.folder
         fate, rng = self._fate[number], random.Random(claim.token)
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,6 +120,13 @@ class Watcher:
         if fate.is_down(self._true):
             self._send(claim, already, min(4, claim.granted - already))
             raise RemoteError("the endpoint is down")
+        if claim.reference is not None and not already:
+            already = QUERIES + rng.choice([0, 0, 1])
+            self._send(claim, 0, already)
+            self._perhaps_die(0.01)
+            shown = sighting(fate.model(number, self._true), fate.view, rng.getrandbits(32)).answers[:QUERIES]
+            if not has_moved(claim.reference, np.arange(QUERIES), shown):
+                return Glanced(already)
         if already < 50:  # As with a journal: what was asked before is not asked again.
             self._send(claim, already, min(50 - already + rng.choice([0, 0, 9]), claim.granted - already))
         self._perhaps_die(0.01)

@@ -113,9 +113,10 @@ class Endpoint:
         """Queries in one request."""
         return self.adapter.options.batch
 
-    def requests_needed(self, places: int) -> int:
-        """Return the requests that a schedule of so many places needs at least."""
-        return math.ceil((places - CLOSING) / self.batch_of(places)) + CLOSING
+    def requests_needed(self, places: int, looks: int = 1) -> int:
+        """Return the requests that a schedule of so many places needs; no batch reaches from one look into the next."""
+        size, closing = self.batch_of(places), CLOSING * looks
+        return math.ceil((places - closing) / size) + closing + (looks - 1) * (size > 1)
 
     def batch_of(self, places: int) -> int:
         """Return how much of a schedule of so many places goes into one request: ``batch``, or less where it is short.
@@ -124,9 +125,9 @@ class Endpoint:
         """
         return max(1, min(self.batch, (places - CLOSING) // LEAST_REQUESTS))
 
-    def budget(self, places: int) -> int:
-        """Return the ceiling of requests for a schedule of so many places."""
-        return self.limits.budget(self.requests_needed(places) * self.adapter.steps)
+    def budget(self, places: int, looks: int = 1) -> int:
+        """Return the ceiling of requests for a schedule of so many places, in so many looks."""
+        return self.limits.budget(self.requests_needed(places, looks) * self.adapter.steps)
 
     def variables(self, environment: Mapping[str, str]) -> list[str]:
         """Name the environment variables whose values are sent, or sign what is sent."""

@@ -25,9 +25,10 @@ from metav_audit.watch.retention import packed_name
 _RECENT_S = 30 * 86400.0
 _NEWS = 40
 _WORDS = {"match": "match", "no_match": "no match", "inconclusive": "inconclusive", "failed": "failed",
-          "dropped": "interrupted", "lost": "lost", "new": "not audited yet", "failing": "cannot be asked"}  # fmt: skip
+          "dropped": "interrupted", "lost": "lost", "new": "not audited yet", "failing": "cannot be asked",
+          "glanced": "nothing moved"}  # fmt: skip
 _TONES = {"match": "bad", "lost": "bad", "inconclusive": "odd", "failed": "odd", "dropped": "odd", "no_match": "good",
-          "new": "odd", "failing": "odd"}  # fmt: skip
+          "new": "odd", "failing": "odd", "glanced": "good"}  # fmt: skip
 _GRAVITY = ("match", "lost", "failing", "failed", "inconclusive", "dropped", "new", "no_match")
 STYLE = "style.css"
 _MADE_BY = b'<meta name="generator" content="metav-audit page">'

@@ -48,7 +48,7 @@ class Span:
 def strip(audits: Sequence[AuditRow], span: Span) -> Markup:
     """Draw an endpoint's audits as a strip of marks; it is beside words that say the same, and hidden from readers."""
     marks: dict[str, list[str]] = {}
-    for audit in audits:
+    for audit in _audits(audits):
         x = span.x(audit.ended or audit.claimed, 2, _STRIP_WIDTH - 2)
         marks.setdefault(_class_of(audit), []).append(f"M{x:.0f} 3v12")
     paths = "".join(f'<path class="s {name}" d="{"".join(marks[name])}"/>' for name in sorted(marks, key=_ORDER.index))
@@ -68,7 +68,7 @@ def timeline(audits: Sequence[AuditRow], events: Sequence[Event], label: str) ->
     parts = [_grid(left, right, low), _ticks(span, left, right, low)]
     parts += _flags(events, span, left, right, low)
     marks: dict[str, list[str]] = {}
-    for audit in audits:
+    for audit in _audits(audits):
         y = low + 7 if audit.score is None else _TOP + (low - _TOP) * (1 - audit.score)
         x = span.x(audit.ended or audit.claimed, left, right)
         marks.setdefault(_class_of(audit), []).append(f"M{x:.0f} {y:.0f}h0")
@@ -93,6 +93,10 @@ def _flags(events: Sequence[Event], span: Span, left: int, right: int, low: int)
             letters[x] = letters.get(x, "") + event.kind[0].upper()
     for x, told in letters.items():
         yield f'<text class="t" x="{x}" y="{_TOP - 9}" text-anchor="middle">{told}</text>'
+
+
+def _audits(rows: Sequence[AuditRow]) -> Iterator[AuditRow]:
+    return (each for each in rows if each.status != "glanced")
 
 
 def _class_of(audit: AuditRow) -> str:

@@ -6,6 +6,7 @@ python -m tests.bench.foreign.looks digits-1 warfarin-1 --root /tmp/fb --queries
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from metav_audit.evaluation.conditions import VIEWS
 from metav_audit.task import Features, OutputView
 from metav_audit.verdict import Rule, VerdictOutcome
 from metav_audit.verdict.looks import OverLooks
+from metav_audit.watch.glances import QUERIES, telling
 from tests.bench.foreign.measure import shown_by
 from tests.bench.foreign.suspects import Suspect, make_suspects
 
@@ -31,6 +33,18 @@ def ends(bundle: FingerprintBundle, view: OutputView, shown: Features) -> Iterat
             if outcome is not VerdictOutcome.INCONCLUSIVE or look == looks[-1]:
                 yield outcome, look
                 break
+
+
+def swaps_seen(bundle: FingerprintBundle, view: OutputView, suspects: Sequence[Suspect]) -> float:
+    """Return the share of pairs of suspects whose answers to a glance's queries differ by more than the tolerance."""
+    shown, queries = shown_by(suspects, bundle, view), telling(bundle)[:QUERIES]
+    values = np.where(shown.mask, shown.values, np.nan)[:, queries].reshape(len(suspects), -1)
+    tolerance = bundle.task.output.tolerance
+    pairs = [
+        np.array_equal(np.isnan(one), np.isnan(other)) and np.nanmax(np.abs(one - other)) <= tolerance
+        for one, other in combinations(values, 2)
+    ]
+    return 1 - float(np.mean(pairs))
 
 
 def told(bundle: FingerprintBundle, suspects: Sequence[Suspect], name: str) -> str:
@@ -50,7 +64,8 @@ def told(bundle: FingerprintBundle, suspects: Sequence[Suspect], name: str) -> s
     middle = f"{np.median(asked):.0f}" if asked else "-"
     return (
         f"{name:6} all at once: {found[0]}; by looks: {found[1]}, median queries to a verdict {middle} of "
-        f"{len(bundle.inputs)}, of all audits {np.mean([look for _, look in early]):.0f} on average"
+        f"{len(bundle.inputs)}, of all audits {np.mean([look for _, look in early]):.0f} on average; a glance sees "
+        f"{swaps_seen(bundle, view, suspects):.1%} of swaps between two of them"
     )
 
 
