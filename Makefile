@@ -19,7 +19,7 @@ CLOUDS := .venv-clouds
 WATCH := .venv-watch
 DATA ?= ../shared/data
 
-.PHONY: help fix docs test-lowest demo test test-soak test-peers test-clouds test-watch check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-ancestors bench-program bench-client bench-verify fuzz fixtures clean
+.PHONY: help fix docs test-lowest demo test test-soak test-peers test-clouds test-watch check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-ancestors bench-program bench-client bench-verify fuzz fixtures clean bench-served
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -156,6 +156,9 @@ bench-program: $(FOREIGN)/.ready  ## targets trained otherwise than their siblin
 bench-dither: $(FOREIGN)/.ready  ## thieves of dithered answers: who is found, who is accused, what coins cost; and the middleware's cost
 	$(FOREIGN)/bin/python -m tests.bench.foreign.dither digits-0 digits-1 --data-dir $(DATA) --root $(BENCH)/foreign
 	$(BIN)/python -m tests.bench.dithering
+
+bench-served: $(FOREIGN)/.ready  ## thieves of a language model's served answers by what their API shows, and innocents' p-values; data in DATA; an hour
+	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.served --data-dir $(DATA) --root $(BENCH)/foreign
 
 bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries
 	$(BIN)/python -m tests.bench.throughput

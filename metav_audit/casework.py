@@ -26,6 +26,7 @@ from metav_audit.bundle import CoinPlan, FingerprintBundle, ServedPlan
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError
 from metav_audit.evidence import (
     Sealer,
+    check_served,
     check_supplier_statement,
     close_folder,
     load_attestation,
@@ -276,7 +277,11 @@ def audit_served(
     """Ask an endpoint about what accounts were served, into ``out/NAME``: ask, decide, report, list the hashes.
 
     Run again with the same folder, it asks only what is still open. Arguments and errors are those of ``audit_coins``.
+
+    Raises:
+        EvidenceError: the plan's answers are no rows of the log that it names; nothing was asked.
     """
+    check_served(plan)
     folder = AuditFolder(out / endpoint.name)
     transcript = audit_endpoint(plan, endpoint, folder.path, progress=progress)
     plan.save(folder / SERVED_PLAN)

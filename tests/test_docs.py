@@ -12,10 +12,13 @@ import pytest
 from metav_audit.bundle.coins import _FIELDS as PLAN_FIELDS
 from metav_audit.bundle.coins import _QUERY_FIELDS as QUERY_FIELDS
 from metav_audit.bundle.folder import _FIELDS as MANIFEST_FIELDS
+from metav_audit.bundle.served import _FIELDS as SERVED_FIELDS
+from metav_audit.bundle.served import _QUERY_FIELDS as SERVED_QUERY_FIELDS
 from metav_audit.report.as_csv import COLUMNS, SUMMARY_COLUMNS
 from metav_audit.transcript import Finished, Header, Received, Resumed, Sent, Unanswered
 from metav_audit.verdict import Verdict
 from metav_audit.verdict.coins import CoinFinding, CoinVerdict
+from metav_audit.verdict.served import ServedFinding, ServedVerdict
 from metav_audit.zoo.formats.registry import FORMATS as MODEL_FORMATS
 from metav_audit.zoo.formats.registry import known_endings
 from metav_audit.zoo.recipes.registry import RECIPES
@@ -46,6 +49,12 @@ def test_every_link_to_a_file_leads_to_one(page):
         (
             "An audit by coins",
             {each.name for kind in (CoinVerdict, CoinFinding) for each in fields(kind)} | PLAN_FIELDS | QUERY_FIELDS,
+        ),
+        (
+            "An audit of served answers",
+            {each.name for kind in (ServedVerdict, ServedFinding) for each in fields(kind)}
+            | SERVED_FIELDS
+            | SERVED_QUERY_FIELDS,
         ),
         ("`report.csv`", {*COLUMNS, *SUMMARY_COLUMNS}),
     ],

@@ -31,7 +31,7 @@ def check_served(plan: ServedPlan, *, signer: str | None = None, roots: str | No
         account = names[told.account]
         stated = (account, query.at, query.prompt, query.answer, plan.model, query.sampler, query.temperature)
         how = row.how or (None, None, None)
-        if stated != (query.account, row.at, row.input.decode(), row.answer, *how):
+        if stated != (query.account, row.at, row.input.decode(errors="replace"), row.answer, *how):
             raise EvidenceError(f"query {number} is not what its row of the log says")
     seal, problems = earliest_seal(asked, signer=signer, roots=roots)
     if problems:

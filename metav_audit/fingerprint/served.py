@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,7 +151,8 @@ def redrawn(plan: ServedPlan, program: Program) -> list[int]:
     draw, one = str(plan.log["draw"]), plan.shows is Shows.TOKENS
     for number, query in enumerate(plan.queries):
         how = Drawn(plan.model, query.sampler, query.temperature)
-        asks = _asks(draw, query.prompt, query.said, one, how, len(query.continuations) - 1)
+        turn = _Turn(draw, query.account, query.prompt)
+        asks = _asks(turn, query.said, one, how, len(query.continuations) - 1)
         if tuple(_drawn(program, asks)) != query.continuations[1:]:
             differing.append(number)
     return differing
@@ -180,11 +182,12 @@ def _query(name: str, logged: Logged, program: Program, draw: str, wanted: Wante
     if how.model != program.version:
         return CHANGED
     one = wanted.shows is Shows.TOKENS
-    begun = _begun(program, prompt, row.answer, draw) if one else ("", row.answer)
+    turn = _Turn(draw, name, prompt)
+    begun = _begun(program, turn, row.answer) if one else ("", row.answer)
     if begun is None:
         return SHORTER
     said, served = begun
-    asks = _asks(draw, prompt, said, one, how, wanted.alternatives)
+    asks = _asks(turn, said, one, how, wanted.alternatives)
     drawn = _drawn(program, asks)
     if set(drawn) == {served}:
         return FIXED
@@ -202,14 +205,26 @@ def _query(name: str, logged: Logged, program: Program, draw: str, wanted: Wante
     )
 
 
-def _begun(program: Program, prompt: str, answer: str, draw: str) -> tuple[str, str] | None:
+class _Turn(NamedTuple):
+    """What seeds follow from: two accounts with one prompt have alternatives of their own."""
+
+    draw: str
+    account: str
+    prompt: str
+
+    def seed(self, what: str) -> int:
+        text = json.dumps([*self, what], ensure_ascii=False, separators=(",", ":"))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+
+def _begun(program: Program, turn: _Turn, answer: str) -> tuple[str, str] | None:
     """Return the beginning of an answer and the token after it; None where the answer had ended before.
 
-    The place follows from draw and prompt alone. If it followed from the answer's length, the token would be no longer
-    as likely as its alternatives: it has a part in that length.
+    The place follows from draw, account and prompt alone. If it followed from the answer's length, the token would be
+    no longer as likely as its alternatives: it has a part in that length.
     """
-    place = _seed(draw, prompt, "place") % WITHIN
-    tokens = _called(program, "split", prompt, answer)
+    place = turn.seed("place") % WITHIN
+    tokens = _called(program, "split", turn.prompt, answer)
     if not all(isinstance(token, str) and token for token in tokens) or "".join(tokens) != answer:
         raise DataError(f"split of {_name(program)} returns no tokens that are the answer when they are joined")
     if len(tokens) < place:
@@ -217,15 +232,10 @@ def _begun(program: Program, prompt: str, answer: str, draw: str) -> tuple[str, 
     return "".join(tokens[:place]), tokens[place] if place < len(tokens) else ""
 
 
-def _asks(draw: str, prompt: str, said: str, one: bool, how: Drawn, count: int) -> list[Ask]:
+def _asks(turn: _Turn, said: str, one: bool, how: Drawn, count: int) -> list[Ask]:
     return [
-        Ask(prompt, said, one, _seed(draw, prompt, str(number)), how.sampler, how.temperature)
-        for number in range(count)
+        Ask(turn.prompt, said, one, turn.seed(str(number)), how.sampler, how.temperature) for number in range(count)
     ]
-
-
-def _seed(draw: str, prompt: str, what: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{draw} {what} {prompt}".encode()).digest()[:8]) >> 1
 
 
 def _drawn(program: Program, asks: Sequence[Ask]) -> list[str]:

@@ -88,13 +88,12 @@ def find_served(plan: ServedPlan, shown: NDArray[np.float64], draws: int = DRAWS
         shown: the suspect's numbers, of shape (N, continuations); NaN in a row that is unanswered.
         draws: how often the served ones are drawn anew.
     """
-    own, seed = plan.own, int(plan.sha256[:15], 16)
+    own, seed, leaning = plan.own, int(plan.sha256[:15], 16), leanings(plan, shown)
     tested, counts, fits = [], [], []
     for account in plan.accounts:
         at = plan.places(account)
-        gains = served_gains(shown[at], own[at])
-        tested.append(served_test(gains, seed, draws))
-        counts.append((len(at), int((gains != 0).any(axis=1).sum())))
+        tested.append(served_test(leaning[at], seed, draws))
+        counts.append((len(at), int((leaning[at] != 0).any(axis=1).sum())))
         fits.append(_fit(own[at], seed, draws))
     adjusted = holm([p_value for _, p_value in tested])
     return tuple(
@@ -103,6 +102,18 @@ def find_served(plan: ServedPlan, shown: NDArray[np.float64], draws: int = DRAWS
             plan.accounts, counts, tested, adjusted, fits, strict=True
         )
     )
+
+
+def leanings(plan: ServedPlan, shown: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far a suspect leans to each continuation beyond what the owner's model explains, account by account.
+
+    Of shape (N, continuations), the one served first; noughts where nothing is told.
+    """
+    found = np.zeros(shown.shape)
+    for account in plan.accounts:
+        at = plan.places(account)
+        found[at] = served_gains(shown[at], plan.own[at])
+    return found
 
 
 def numbers_of(plan: ServedPlan, answers: list[Answer | None], transcript: Transcript) -> NDArray[np.float64]:

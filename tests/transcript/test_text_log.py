@@ -45,3 +45,14 @@ def test_a_row_of_texts_comes_back_as_it_was(prompt, answer, temperature):
     """Line by line, whatever characters there are."""
     row = Row("acme", answer, DAY, prompt.encode(), Drawn("m", "s", temperature))
     assert Row.from_line(row.to_line()) == row
+
+
+@pytest.mark.parametrize("line", [
+    b'{"account":"a","answer":"x","at":"2026-03-01","how":{"model":"m","sampler":"s","temperature":1.0},"input":3}',
+    b'{"account":"a","answer":[1.0],"at":"2026-03-01","how":{"model":"m","sampler":"s","temperature":1.0},"input":"p"}',
+    b'{"account":"a","answer":"x","at":"2026-03-01","how":{"model":"m"},"input":"p"}',
+])  # fmt: skip
+def test_a_line_that_is_no_row_of_texts_is_none(line):
+    """Whatever stands in the place of a text."""
+    with pytest.raises((ValueError, TypeError)):
+        Row.from_line(line)

@@ -11,6 +11,7 @@ from metav_audit.report.text import shorten
 from metav_audit.task.texts import Shows
 from metav_audit.verdict import VerdictOutcome
 from metav_audit.verdict.asked import Asked
+from metav_audit.verdict.served import leanings, numbers_of
 from metav_audit.verdict.served_folder import ServedDecision
 
 FIGURE = "served.svg"
@@ -132,8 +133,9 @@ def _accounts(decision: ServedDecision) -> Iterator[Block]:
 def _queries(decision: ServedDecision) -> Iterator[Block]:
     plan = decision.plan
     rows: list[Row] = []
-    for at, (query, exchange) in enumerate(zip(plan.queries, Asked.of(plan, decision.transcript).queries, strict=True)):
-        shown = [] if exchange.answer is None else [-1e9 if each is None else each for each in exchange.answer.scores]
+    answers = Asked.of(plan, decision.transcript).answers
+    leaning = leanings(plan, numbers_of(plan, answers, decision.transcript))
+    for at, (query, each) in enumerate(zip(plan.queries, leaning, strict=True)):
         begun = f"{query.said[-40:]} | " if query.said else ""
         rows.append(
             (
@@ -142,11 +144,13 @@ def _queries(decision: ServedDecision) -> Iterator[Block]:
                 query.at,
                 shorten(query.prompt, _LONGEST_TEXT),
                 shorten(begun + query.continuations[0], _LONGEST_TEXT),
-                f"{1 + sum(each > shown[0] for each in shown)}" if shown else "-",
+                str(1 + int((each > each[0]).sum())) if each.any() else "-",
             )
         )
     yield Paragraph(
-        "Rank: the place of what was served among its alternatives, the suspect's likeliest first.", small=True
+        "Rank: the place of what was served among its alternatives, by how far the suspect leans to each beyond the "
+        "owner's model.",
+        small=True,
     )
     yield Table(_QUERIES, tuple(rows[:MOST_QUERIES]))
     if len(rows) > MOST_QUERIES:

@@ -127,6 +127,8 @@ class Row(NamedTuple):
         """
         fields = json.loads(line)
         how = Drawn(**fields["how"]) if "how" in fields else None
+        if how is not None and not all(isinstance(fields[name], str) for name in ("input", "answer")):
+            raise ValueError("a prompt or an answer is no text")
         sent = base64.b64decode(fields["input"], validate=True) if how is None else fields["input"].encode()
         row = cls(fields["account"], fields["answer"], fields["at"], sent, how)
         if row.to_line() != line:
