@@ -19,7 +19,7 @@ CLOUDS := .venv-clouds
 WATCH := .venv-watch
 DATA ?= ../shared/data
 
-.PHONY: help fix docs test-lowest demo test test-soak test-peers test-clouds test-watch check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-ancestors bench-program bench-client bench-verify fuzz fixtures clean bench-served
+.PHONY: help fix docs test-lowest demo test test-soak test-peers test-clouds test-watch check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-ancestors bench-program bench-client bench-verify fuzz fixtures clean bench-served bench-trees
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -97,6 +97,9 @@ bench-foreign: $(FOREIGN)/.ready  ## suspects that others made, on STRANGERS tar
 
 bench-ancestors: $(FOREIGN)/.ready  ## owners, rivals and thieves of one public ancestor, its head kept or drawn anew; data in DATA; an hour
 	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.ancestors digits fashion --data-dir $(DATA) --root $(BENCH)/foreign
+bench-trees: $(FOREIGN)/.ready  ## boosted trees of three libraries on Adult incomes as targets, and strangers' copies of them; data in DATA
+	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.trees extreme-1 light-1 histogram-1 --queries 512 --data-dir $(DATA) \
+	  --root $(BENCH)/trees
 
 bench-log: $(FOREIGN)/.ready  ## the owner's request log against strangers' thieves, alone and among 19 other accounts, on STRANGERS; data in DATA
 	$(FOREIGN)/bin/python -m tests.bench.foreign.requests $(filter-out warfarin-%,$(STRANGERS)) --others 0 --others 19 --data-dir $(DATA) \
