@@ -23,6 +23,7 @@ from metav_audit.zoo.formats.registry import FORMATS
 from metav_audit.zoo.store import Store, weights_hash
 from metav_audit.zoo.target import load_target
 from tests.tables import FILES, FRAMES, PROGRAMS, TABLE, content_of, rows, shares_of
+from tests.toy import TASK as PICTURES
 
 KINDS = list(FILES)
 
@@ -250,10 +251,10 @@ def test_a_network_may_be_the_sibling_of_a_target_that_is_a_file():
         assert np.allclose(shares_of(model, inputs), own, atol=1e-6)
 
 
-def test_frames_are_for_tables(toy):
+def test_frames_are_for_tables():
     """Pictures have no columns."""
     with pytest.raises(ConfigurationError, match='feed = "frame" is for tables'):
-        frame_of(toy.workshop.data.train.inputs, toy.workshop.target.task)
+        frame_of(np.zeros((2, *PICTURES.domain.shape), np.float32), PICTURES)
 
 
 def test_a_frame_has_the_columns_own_units():
