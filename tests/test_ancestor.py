@@ -36,15 +36,15 @@ KIN = Preset(
     independent={Split.FIT: 10, Split.CALIBRATION: 6, Split.TEST: 0},
     twins=NONE,
 )
-HABITS = TrainingHabits(rate=5e-4, epochs=3)
+HABITS = TrainingHabits(rate=3e-3, epochs=8)
 TRAINING = """
 [training]
 program = "built-in"
 siblings = 9
 ancestor = "ancestor.safetensors"
 [training.habits]
-rate = 5e-4
-epochs = 3
+rate = 3e-3
+epochs = 8
 """
 
 
@@ -110,7 +110,7 @@ def test_neither_rivals_nor_the_ancestor_are_accused(owner, tmp_path):
     assert VerdictOutcome.MATCH not in {verdict.outcome for verdict in verdicts.values()}
     assert {copy.sanity.ancestor, verdicts["ancestor"].outcome.value} <= {"no_match", "inconclusive"}
     for result in case.results:
-        assert all(step.passed for step in verify_folder(result.folder))
+        assert [(step.name, step.detail) for step in verify_folder(result.folder) if not step.passed] == []
         assert script.check(result.folder.path)
         told = (result.folder.path / "report.html").read_text()
         assert "p if not of the family" in told
