@@ -184,7 +184,7 @@ def make_siblings_bundle(seed: int = 0, siblings: int = 39, spread: float = 3.0,
     }
     provenance = {
         **bundle.provenance,
-        "training": {"program": "ours:train", "status": "reproduced", "ancestor": "none"},
+        "training": {"ancestor": "none", "program": "ours:train", "status": "reproduced"},
     }
     verifier = MetaVerifier(VerifierKind.SIBLINGS, tensors)
     return weighed(replace(bundle, method="siblings", verifier=verifier, provenance=provenance))

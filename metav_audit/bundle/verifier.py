@@ -126,6 +126,11 @@ class MetaVerifier:
         return None if _FORMS[self.kind].rank is None else len(self.tensors[siblings.MODELS]) - 1
 
     @property
+    def kin(self) -> bool:
+        """Whether it knows siblings of a target that was tuned from an ancestor, and what else starts from it."""
+        return siblings.KIN in self.tensors
+
+    @property
     def _exact(self) -> Tensors:
         return {name: np.asarray(tensor, np.float64) for name, tensor in self.tensors.items()}
 

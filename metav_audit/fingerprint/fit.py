@@ -27,7 +27,15 @@ from metav_audit.fingerprint.students import HELD_OUT, LOG, with_students
 from metav_audit.fingerprint.weight import fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, Inputs
-from metav_audit.verdict import Judgement, Rule, VerdictOutcome, calibration_doubts, scores_in_full, stranger_in
+from metav_audit.verdict import (
+    Judgement,
+    Rule,
+    VerdictOutcome,
+    calibration_doubts,
+    scores_in_full,
+    stranger_in,
+    too_little_of_its_own,
+)
 from metav_audit.zoo.ancestor import load_ancestor, whole_ancestor
 from metav_audit.zoo.build import load_model
 from metav_audit.zoo.learners import fit_learners
@@ -151,6 +159,8 @@ def check_itself(bundle: FingerprintBundle) -> SelfCheck:
     matched = _share(rule, VerdictOutcome.MATCH, derived=True)
     cleared = _share(rule, VerdictOutcome.NO_MATCH, derived=False)
     known, doubts = rule.held_out.knows_own_architecture, calibration_doubts(bundle)
+    own = too_little_of_its_own(bundle)
+    doubts += () if own is None else (own,)
     return SelfCheck(target, matched, cleared, known, stranger_in(bundle), doubts)
 
 

@@ -34,7 +34,7 @@ from metav_audit.verdict.reading import Reading, read
 from metav_audit.verdict.rightness import least_rightness, rightness, strangeness
 from metav_audit.verdict.rule import Rule, check_table, guard, stranger_in
 from metav_audit.verdict.rules import RULES, Rules
-from metav_audit.verdict.soundness import calibration_doubts
+from metav_audit.verdict.soundness import calibration_doubts, too_little_of_its_own
 from metav_audit.verdict.steadiness import first_look
 from metav_audit.verdict.understood import NOT_ASKED
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
@@ -90,4 +90,5 @@ __all__ = [
     "states_ancestor",
     "strangeness",
     "stranger_in",
+    "too_little_of_its_own",
 ]

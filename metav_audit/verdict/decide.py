@@ -11,13 +11,13 @@ from metav_audit.statistics import verbal
 from metav_audit.verdict.accounts import find_in_accounts
 from metav_audit.verdict.blind import Controls, score_controls
 from metav_audit.verdict.guarantee import guarantee_of
-from metav_audit.verdict.judgement import Judgement
+from metav_audit.verdict.judgement import Judgement, unless
 from metav_audit.verdict.looks import OverLooks
 from metav_audit.verdict.reading import Reading, doubts
 from metav_audit.verdict.rule import Rule
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.sanity import run_sanity_controls, with_ancestor
-from metav_audit.verdict.soundness import calibration_doubts
+from metav_audit.verdict.soundness import calibration_doubts, too_little_of_its_own
 from metav_audit.verdict.verdict import Verdict, VerdictOutcome
 
 
@@ -35,6 +35,7 @@ def decide(
        noise they have to say the same without noise on the calibration. A match stands only where the calibration
        knows independents of the target's own architecture. Where the audit might stop early, the p-values hold over
        all its looks; see ``OverLooks``.
+       A target that was tuned from an ancestor must have enough of its own to be told from its siblings.
     5. The same rule judges the sanity controls, and a third party's blind controls where there are any: if it fails
        on them, or the calibration's own models are no models of the task, it decides nothing.
     6. Where the queries are inputs of the owner's request log, each account is looked at alone, too.
@@ -59,7 +60,7 @@ def decide(
     shown, view, space = reading.shown, reading.view, bundle.task.output
     rule = Rule.of(bundle, reading, rules) if reading.looks is None else OverLooks.of(bundle, reading, rules)
     # 4.
-    judgement = rule.weighed(shown)
+    judgement = unless(rule.weighed(shown), too_little_of_its_own(bundle, rules), bundle.rates)
     # 5.
     seed, promised = reading.seed, bundle.rates.false_match
     shuffles = rules.sanity_shuffles

@@ -92,12 +92,25 @@ def judge(
         objection = _BELOW_ALL
     if objection is None and outcome is VerdictOutcome.MATCH and _far_below(score, held_out, rules):
         objection = _BELOW_DERIVED
-    if objection is not None:
-        outcome, reason = VerdictOutcome.INCONCLUSIVE, f"{reason}, but {objection}"
-    if outcome is VerdictOutcome.INCONCLUSIVE and p_value_family is not None and p_value_family <= rates.false_match:
-        reason = f"{FAMILY}: {reason}"
     bounds = weight.low, weight.high
-    return Judgement(outcome, score, p_value, p_value_derived, log10_lr, bounds, rank, p_value_family, reason)
+    found = Judgement(outcome, score, p_value, p_value_derived, log10_lr, bounds, rank, p_value_family, reason)
+    return _of_family(found, rates) if objection is None else unless(found, objection, rates)
+
+
+def unless(judgement: Judgement, objection: str | None, rates: ErrorRates) -> Judgement:
+    """Take back a match or a no-match to which there is an objection, and name the family where that is certain."""
+    if objection is None or judgement.outcome is VerdictOutcome.INCONCLUSIVE:
+        return judgement
+    reason = f"{judgement.reason}, but {objection}"
+    return _of_family(replace(judgement, outcome=VerdictOutcome.INCONCLUSIVE, reason=reason), rates)
+
+
+def _of_family(judgement: Judgement, rates: ErrorRates) -> Judgement:
+    p_value = judgement.p_value_family
+    certain = p_value is not None and p_value <= rates.false_match
+    if not certain or judgement.outcome is not VerdictOutcome.INCONCLUSIVE:
+        return judgement
+    return replace(judgement, reason=f"{FAMILY}: {judgement.reason}")
 
 
 _JUDGEMENTS = {

@@ -23,7 +23,7 @@ from metav_audit.task import BoolArray, Features, OutputView
 from metav_audit.verdict.calibration import CalibrationScores, Scored
 from metav_audit.verdict.judgement import Judgement, PValues, agreed
 from metav_audit.verdict.reading import Reading
-from metav_audit.verdict.rule import Rule, guard, stranger_in
+from metav_audit.verdict.rule import Rule
 from metav_audit.verdict.rules import RULES, Rules
 from metav_audit.verdict.verdict import VerdictOutcome
 
@@ -92,8 +92,7 @@ class OverLooks:
 
     def weighed(self, shown: Features) -> Judgement:
         """Judge a suspect's answers at the last look taken."""
-        judgement = self._judge(self._seen(shown))
-        return guard(judgement, self.held_out, stranger_in(self._now.bundle))
+        return self._now.guarded(self._judge(self._seen(shown)))
 
     def __call__(self, shown: Features) -> str:
         """Return the outcome of one control's answers: that of the first look that has one."""

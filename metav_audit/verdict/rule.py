@@ -134,9 +134,13 @@ class Rule:
 
     def conclude(self, scored: Scored) -> Judgement:
         """Judge a suspect: like ``judge``, and a match needs independents of the target's own architecture and make."""
+        return self.guarded(self.judge(scored))
+
+    def guarded(self, judgement: Judgement) -> Judgement:
+        """Let a match stand only beside independents of the target's own make; see ``guard``."""
         rivals = self.held_out.kin_scores
         unknown_kin = self.verifier.siblings is None and ancestor_of(self.bundle) is not None and not len(rivals)
-        return guard(self.judge(scored), self.held_out, stranger_in(self.bundle), unknown_kin=unknown_kin)
+        return guard(judgement, self.held_out, stranger_in(self.bundle), unknown_kin=unknown_kin)
 
     def judge(self, scored: Scored) -> Judgement:
         """Judge a model; behind noise an outcome has to be that of a calibration without noise, too."""

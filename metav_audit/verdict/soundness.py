@@ -24,10 +24,23 @@ from metav_audit.verdict.rules import RULES, Rules
 def calibration_doubts(bundle: FingerprintBundle, rules: Rules = RULES) -> tuple[str, ...]:
     """Return a sentence for each reason to think that a calibration's models are none of the task."""
     models = bundle.calibration.models
-    found = [*_following(bundle, rules), *_reaching(bundle, calibration_scores(bundle), rules)]
+    found = [*_following(bundle, rules)]
+    if not bundle.verifier.kin:
+        found += _reaching(bundle, calibration_scores(bundle), rules)
     if bundle.natural is not None:
         found += _performing(bundle.natural, models, bundle.task.output, rules)
     return tuple(found)
+
+
+def too_little_of_its_own(bundle: FingerprintBundle, rules: Rules = RULES) -> str | None:
+    """Say that no derived model comes near a target that was tuned from an ancestor; None where one does.
+
+    Of any other target that is a doubt about the calibration. Such a target may have so little of its own that further
+    tuning wipes it out: then no verdict tells its child from another's, and yet the calibration is sound.
+    """
+    if not bundle.verifier.kin:
+        return None
+    return next(_reaching(bundle, calibration_scores(bundle), rules), None)
 
 
 def going_along(answers: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from metav_audit.bundle import Calibration, FingerprintBundle
 from metav_audit.errors import BundleError
 from metav_audit.task import Features, OutputView, ScoreKind
 from metav_audit.task.outputs.scores import clipped_log_probabilities
-from metav_audit.verdict import Rule, Verdict, VerdictOutcome, decide, read
+from metav_audit.verdict import Rule, Verdict, VerdictOutcome, calibration_doubts, decide, read, too_little_of_its_own
 from metav_audit.verdict.guarantee import guarantee_of
 from metav_audit.verdict.judgement import FAMILY
 from metav_audit.verdict.sanity import SanityControls
@@ -75,6 +75,21 @@ def test_labels_alone_do_not_tell_the_family():
     assert scored.family is None
     assert scored.p_value_siblings is not None
     assert rule.conclude(scored).p_value_family is None
+
+
+def test_a_target_with_too_little_of_its_own_leaves_the_family_alone():
+    """Where no derived model comes near it nobody is accused or cleared, and the calibration is sound all the same."""
+    cards = BUNDLE.calibration.models
+    lost = BUNDLE.calibration.features.copy()
+    lost[:30] = lost[60 + np.arange(30) % 24]
+    bundle = weighed(replace(BUNDLE, calibration=Calibration(lost, cards)))
+    assert calibration_doubts(bundle) == ()
+    assert "comes near the target" in too_little_of_its_own(bundle)
+    assert too_little_of_its_own(BUNDLE) is None
+    for model in (COPIES[0], NEAR[0]):
+        verdict = decided(bundle, model)
+        assert verdict.outcome is VerdictOutcome.INCONCLUSIVE
+        assert verdict.reasons[0].startswith(FAMILY)
 
 
 def test_without_an_ancestor_there_is_no_family():
