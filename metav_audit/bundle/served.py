@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from metav_audit.errors import BundleError, ConfigurationError, DataError
 from metav_audit.files import read_regular, strict_json, write_atomically
 from metav_audit.task import Inputs, TaskSpec
-from metav_audit.task.texts import Passage, Shows, check_text, passages, served_task
+from metav_audit.task.texts import TEXT_LIMITS, Passage, Shows, check_text, passages, served_task
 
 FORMAT = "metav-audit-served"
 SCHEMA_VERSION = 1
 MAX_PLAN_BYTES = 256 << 20
 MAX_QUERIES = 100_000
-_FIELDS = {"format", "schema_version", "shows", "model", "rate", "left_out", "log", "queries"}
+_FIELDS = {"format", "schema_version", "shows", "model", "rate", "limits", "left_out", "log", "queries"}
 _TEXTS = ("account", "at", "prompt", "sampler", "answer", "said")
 _QUERY_FIELDS = {*_TEXTS, "temperature", "continuations", "own"}
 
@@ -152,6 +152,7 @@ class ServedPlan:
             "shows": self.shows.value,
             "model": self.model,
             "rate": self.rate,
+            "limits": dict(TEXT_LIMITS),
             "left_out": dict(self.left_out),
             "log": dict(self.log),
             "queries": [query.to_json() for query in self.queries],
@@ -167,6 +168,8 @@ class ServedPlan:
         try:
             if (fields["format"], fields["schema_version"]) != (FORMAT, SCHEMA_VERSION) or fields.keys() != _FIELDS:
                 raise ValueError(f"no {FORMAT} of schema version {SCHEMA_VERSION}")
+            if fields["limits"] != TEXT_LIMITS:
+                raise ValueError("it was made by a version that compares texts otherwise: make the plan again")
             return cls(
                 shows=Shows(fields["shows"]),
                 model=check_text(fields["model"]),

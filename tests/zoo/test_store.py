@@ -51,9 +51,9 @@ def trained(monkeypatch):
     """The plans that are carried out from now on in this process."""
     plans, make = [], recipes.make_surrogate
 
-    def count(plan, *arguments):
+    def count(plan, *arguments, **more):
         plans.append(plan)
-        return make(plan, *arguments)
+        return make(plan, *arguments, **more)
 
     monkeypatch.setattr(recipes, "make_surrogate", count)
     return plans
@@ -202,11 +202,11 @@ def test_a_training_that_diverges_is_left_out_and_the_zoo_stands(tmp_path, monke
     folder = write_toy(tmp_path, preset='"mini"')
     make, calls = recipes.make_surrogate, []
 
-    def sometimes(*arguments):
+    def sometimes(*arguments, **more):
         calls.append(1)
         if len(calls) == 2:
             raise DataError("training diverged")
-        return make(*arguments)
+        return make(*arguments, **more)
 
     monkeypatch.setattr(recipes, "make_surrogate", sometimes)
     zoo = build_zoo(load_project(folder), jobs=1)

@@ -8,8 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 _WORDS = re.compile(r"\w+|[^\w\s]")
-_LONGEST_RUN = 3
-_MOST_WORDS = 2000
+
+LONGEST_RUN = 3
+"""Words of a run, at most."""
+
+MOST_WORDS = 2000
+"""Words of a text that are looked at."""
 
 
 def likenesses(text: str, others: Sequence[str]) -> list[float]:
@@ -34,7 +38,7 @@ def likenesses(text: str, others: Sequence[str]) -> list[float]:
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:
-    words = _WORDS.findall(text.casefold())[:_MOST_WORDS]
+    words = _WORDS.findall(text.casefold())[:MOST_WORDS]
     return {
-        tuple(words[at : at + length]) for length in range(1, _LONGEST_RUN + 1) for at in range(len(words) - length + 1)
+        tuple(words[at : at + length]) for length in range(1, LONGEST_RUN + 1) for at in range(len(words) - length + 1)
     }

@@ -19,7 +19,9 @@ LONGEST_TEXT = 100_000
 """Characters of a text."""
 
 MOST_CONTINUATIONS = 1000
-_SCALE = 1000.0
+"""Of one passage."""
+
+SCALE = 1000.0
 """Nats; log-probabilities twenty times as low are lost in a feature, and so improbable that it does not matter."""
 
 
@@ -155,4 +157,4 @@ def served_task(shows: Shows, continuations: int) -> TaskSpec:
     The numbers are log-probabilities in nats, or, of texts, likenesses.
     """
     names = ("served", *(f"alternative {at}" for at in range(1, continuations)))
-    return TaskSpec(TextDomain(shows, continuations), Quantities(tuple(Quantity(name, 0.0, _SCALE) for name in names)))
+    return TaskSpec(TextDomain(shows, continuations), Quantities(tuple(Quantity(name, 0.0, SCALE) for name in names)))
