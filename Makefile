@@ -12,7 +12,7 @@ VALUES := --method committee --method metav --method local
 CLASSES := $(VALUES) --method ipguard --method akh --method sac
 BENCH ?= .bench
 FOREIGN := .venv-foreign
-STRANGERS ?= adult-3 digits-1 warfarin-1
+STRANGERS ?= adult-3 digits-1 fashion-1 warfarin-1
 COVER ?=
 LOWEST := .venv-lowest
 CLOUDS := .venv-clouds
@@ -93,7 +93,7 @@ bench: $(READY)  ## five targets on digits, against the IPGuard baseline, in 15 
 
 bench-foreign: $(FOREIGN)/.ready  ## suspects that others made, on STRANGERS targets; an environment of its own; data in DATA
 	$(FOREIGN)/bin/python -m tests.bench.foreign.figures $(STRANGERS) --data-dir $(DATA) --root $(BENCH)/foreign \
-	  --preset quick --method siblings --method committee --method metav --method ipguard --queries 16 --queries 64 --queries 256
+	  --preset quick --method siblings --method committee --method metav --method ipguard --method irisfp --method anafp --queries 16 --queries 64 --queries 256
 
 bench-ancestors: $(FOREIGN)/.ready  ## owners, rivals and thieves of one public ancestor, its head kept or drawn anew; data in DATA; an hour
 	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.ancestors digits fashion --data-dir $(DATA) --root $(BENCH)/foreign
