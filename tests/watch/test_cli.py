@@ -183,7 +183,7 @@ def test_a_watch_that_was_killed_goes_on_where_it_stopped(run, tmp_path):
 
 def test_a_watch_that_is_interrupted_gives_its_audits_back(run, tmp_path):
     """The next run goes on at once, and asks again no more than was in flight."""
-    with ModelServer(FAR, delay_s=0.05) as one, ModelServer(FAR, delay_s=0.05) as other:
+    with ModelServer(FAR, delay_s=0.5) as one, ModelServer(FAR, delay_s=0.5) as other:
         (tmp_path / "endpoints.toml").write_text(table("a", one.url) + table("b", other.url))
         child = subprocess.Popen(
             [sys.executable, "-m", "metav_audit", "watch", "fleet.toml"],
@@ -199,6 +199,7 @@ def test_a_watch_that_is_interrupted_gives_its_audits_back(run, tmp_path):
             130,
             "metav-audit: interrupted; run the same command again to go on",
         )
+        one.delay_s = other.delay_s = 0.0
         code, _, told = run("watch", "fleet.toml")
     assert (code, told.count("no_match (8 of 8 queries answered")) == (0, 2)
     assert max(len(one.log), len(other.log)) <= needed(8) + 4
