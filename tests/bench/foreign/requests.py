@@ -51,20 +51,21 @@ ROW_KINDS = ("sklearn-mlp", "sklearn-forest", "lightgbm")
 WAYS = ("300 inputs", "stopped early", "shifted", "half its own")
 
 
-def write_log(project: Path, others: int) -> Path:
-    """Seal a log in which the thief's account stands among others; return its folder."""
-    bench, folder = Bench(project), project.parent / f"log-{others}"
+def write_log(project: Path, others: int, hands: int = 1) -> Path:
+    """Seal a log in which the thief's account stands among others, or so many of the thief's do; return its folder."""
+    bench, folder = Bench(project), project.parent / f"{_name(others, hands)}"
     if (folder / "log.json").exists():
         return folder
     workshop = open_workshop(load_project(project))
     predict, domain = bench.as_suspect(bench.target), bench.spec.domain
     pool = np.concatenate([workshop.data.heldout.inputs, workshop.data.validation.inputs])
     rng = np.random.default_rng(bench.number)
-    sent = {THIEF: bench.mine.inputs}
+    parts = np.array_split(bench.mine.inputs, hands)
+    sent = {THIEF: parts[0]} if hands == 1 else {f"{THIEF} {at}": part for at, part in enumerate(parts)}
     for number in range(others):
         chosen = pool[rng.choice(len(pool), min(OTHERS, len(pool)), replace=False)]
         sent[f"user {number}"] = domain.project(chosen)
-    export = project.parent / f"export-{others}.jsonl"
+    export = project.parent / f"export-{folder.name}.jsonl"
     with export.open("w") as file:
         for account, inputs in sent.items():
             for each, answer in zip(inputs, predict(inputs), strict=True):
@@ -75,13 +76,18 @@ def write_log(project: Path, others: int) -> Path:
     return folder
 
 
-def fit_log(project: Path, others: int, queries: int) -> FingerprintBundle:
-    """Fit a bundle by the log, or read it."""
-    path = project.parent / "bundles" / f"log-{others}-{queries}.bundle"
+def _name(others: int, hands: int) -> str:
+    return f"log-{others}" + (f"-hands-{hands}" if hands > 1 else "")
+
+
+def fit_log(project: Path, others: int, queries: int, hands: int = 1) -> FingerprintBundle:
+    """Fit a bundle by the log, or read it; several accounts of the thief's are a group."""
+    path = project.parent / "bundles" / f"{_name(others, hands)}-{queries}.bundle"
     if path.exists():
         return FingerprintBundle.load(path)
     loaded = load_project(project)
-    requests = Requests(open_log(write_log(project, others)), "0" * 64)
+    groups = {THIEF: tuple(f"{THIEF} {at}" for at in range(hands))} if hands > 1 else {}
+    requests = Requests(open_log(write_log(project, others, hands)), "0" * 64, groups)
     making = Making.of(open_workshop(loaded), build_zoo(loaded), queries=queries, requests=requests)
     bundle = make_bundle(making)
     bundle.save(path)
@@ -155,6 +161,7 @@ def main() -> None:
     parser.add_argument("--view", action="append", default=[], choices=VIEWS)
     parser.add_argument("--queries", type=int, default=64)
     parser.add_argument("--others", type=int, action="append", default=[], help="accounts beside the thief's")
+    parser.add_argument("--hands", type=int, default=1, help="accounts that the thief's inputs came from, grouped")
     parser.add_argument("--root", type=Path, default=ROOT)
     parser.add_argument("--data-dir", type=Path, default=DATA)
     parser.add_argument("--preset", default="quick")
@@ -166,7 +173,7 @@ def main() -> None:
         project = write_task(task, int(number), told.root, data=told.data_dir, preset=told.preset)
         suspects = [*make_suspects(project), *odd_thieves(project)]
         for others in told.others or [0]:
-            bundle = fit_log(project, others, told.queries)
+            bundle = fit_log(project, others, told.queries, told.hands)
             for view in told.view or ["label", "full"]:
                 print("\n".join(rows(f"{name} {others}", bundle, suspects, view)), flush=True)
                 played.extend(pairs(name, bundle, suspects, VIEWS[view]))
