@@ -17,8 +17,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from metav_audit.bundle.plans import load_plan
 from metav_audit.errors import BundleError, ConfigurationError, DataError
-from metav_audit.files import read_regular, strict_json, write_atomically
+from metav_audit.files import write_atomically
 from metav_audit.task import Inputs, TaskSpec
 from metav_audit.task.texts import TEXT_LIMITS, Passage, Shows, check_text, passages, served_task
 
@@ -191,23 +192,8 @@ class ServedPlan:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a plan and check all of it.
-
-        Raises:
-            BundleError: it is missing, oversized, damaged or foreign.
-        """
-        try:
-            content = read_regular(path, MAX_PLAN_BYTES, follow=True)
-        except OSError as error:
-            raise BundleError(f"cannot read the plan {path}: {error.strerror}") from error
-        try:
-            fields = strict_json(content)
-        except ValueError as error:
-            raise BundleError(f"{path} is no JSON: {error}") from None
-        plan = cls.from_json(fields)
-        if content != plan.to_bytes():
-            raise BundleError(f"{path} is not as this program writes it: it was altered, make the plan again")
-        return plan
+        """Read a plan; the errors are those of ``load_plan``."""
+        return load_plan(path, MAX_PLAN_BYTES, cls.from_json)
 
 
 def _check(plan: ServedPlan) -> None:
