@@ -80,7 +80,7 @@ def catboost(seed: int, data: LabelledData):
     import catboost
 
     model = catboost.CatBoostClassifier(
-        iterations=12, depth=4, learning_rate=0.4, thread_count=1, verbose=False, allow_writing_files=False,
+        iterations=40, depth=6, learning_rate=0.4, thread_count=1, verbose=False, allow_writing_files=False,
         random_seed=seed,
     )  # fmt: skip
     return model.fit(data.inputs, np.array(TABLE.output.labels)[data.labels])
