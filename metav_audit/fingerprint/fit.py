@@ -23,7 +23,7 @@ from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.natural import choose_natural
 from metav_audit.fingerprint.proof import compare_with_zoo, prove_training
 from metav_audit.fingerprint.requests import Queries, choose_queries
-from metav_audit.fingerprint.students import HELD_OUT, LOG, with_students
+from metav_audit.fingerprint.students import LOG, with_students
 from metav_audit.fingerprint.weight import fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, Inputs
@@ -218,13 +218,12 @@ def _taught(
     inputs: Inputs,
     calibration: Calibration,
 ) -> Calibration:
-    """Add students of target and siblings to a calibration, of the request log's inputs where there is one."""
-    if not siblings:
+    """Add students of target and siblings to a calibration, taught by the request log's inputs, where there is one."""
+    if queries is None:
         return calibration
     target, data = making.workshop.target, making.workshop.data
     models, space = [target.network, *siblings], target.task.output
-    asked, lessons = ([data.heldout.inputs], HELD_OUT) if queries is None else (queries.looked_at, LOG)
-    return with_students(calibration, models, asked, inputs, data.validation, space, making.seed, lessons)
+    return with_students(calibration, models, queries.looked_at, inputs, data.validation, space, making.seed, LOG)
 
 
 def _of(zoo: SurrogateZoo, split: Split, *, derived: bool) -> tuple[Surrogate, ...]:

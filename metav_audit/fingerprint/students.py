@@ -1,4 +1,4 @@
-"""Students of other kinds of learner than the zoo's networks, in the calibration of a bundle with siblings.
+"""Students of other kinds of learner than the zoo's networks, in the calibration of a bundle by the request log.
 
 A verdict promises for suspects like the calibration's. Thieves train what they like, perceptrons of any shape and
 forests, on labels alone. So the derived side of the calibration gets learners that were fitted to the target's labels;
@@ -6,8 +6,8 @@ and its independent side as many that were fitted to the same inputs and a *sibl
 innocent can be. Where a student owes the target nothing that shows, the derived side then says so, and no suspect is
 cleared for being no nearer than such a student.
 
-Of a bundle by the request log the inputs are those that its accounts sent, since the zoo's thieves asked others and owe
-the target little on these; otherwise they are the held-out data.
+The inputs are those that the accounts of a request log sent, since the zoo's thieves asked others and owe the target
+little on these.
 """
 
 from __future__ import annotations
@@ -45,9 +45,6 @@ class Lessons:
 
 LOG = Lessons("reader", "read the log", "log", 20)
 """What accounts of the request log asked."""
-
-HELD_OUT = Lessons("student", "student of labels", "heldout", 10)
-"""The held-out data."""
 
 
 def with_students(
