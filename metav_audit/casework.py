@@ -34,13 +34,12 @@ from metav_audit.evidence import (
     write_sums,
 )
 from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
-from metav_audit.report.coins import write_coin_reports
-from metav_audit.report.served import write_served_reports
+from metav_audit.report.drawn import write_coin_reports, write_served_reports
 from metav_audit.report.summary import write_summary
 from metav_audit.transcript import Campaign
 from metav_audit.verdict import AuditFolder, ControlRecord, Controls, Verdict
-from metav_audit.verdict.coin_folder import PLAN, CoinDecision, record_coins
-from metav_audit.verdict.served_folder import SERVED_PLAN, ServedDecision, record_served
+from metav_audit.verdict.drawn_folder import CoinDecision, ServedDecision, record_coins, record_served
+from metav_audit.verdict.folder import PLAN, SERVED_PLAN
 
 
 @dataclass(frozen=True, slots=True)

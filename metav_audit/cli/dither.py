@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.plans import audit_each, audit_options, tell
+from metav_audit.cli.plans import audit_each, audit_options, tell, verify_all, verify_options
 from metav_audit.cli.stamping import stamp_options, stamper_of
 
 if TYPE_CHECKING:
@@ -170,8 +170,8 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
     the verdict (coins.json) and the reports (coins.html, coins.pdf). The same
     command asks only what is still open.
 
-    Exit code: the gravest of all endpoints; 1 a match, 3 inconclusive, 4 an
-    endpoint could not be asked.
+    Exit code: 1 a match, whatever else failed; 3 inconclusive, 4 the endpoint
+    could not be asked, 5 some of several could not.
     """
     from metav_audit.audit import Grant, load_endpoints
     from metav_audit.bundle import CoinPlan
@@ -183,24 +183,12 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
 
 
 @command.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--log", type=click.Path(path_type=Path), help="The owner's sealed log, if they show it.")
-@click.option("--signer", metavar="KEY", help="Who should have signed: a key id, or a public key's PEM file.")
-@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="Root certificates that you trust.")
+@verify_options
 def verify(folder: Path, log: Path | None, signer: str | None, tsa_cert: Path | None) -> int:
     """Verify an audit by coins in DIR, offline, the coins drawn again.
 
     Exit code: 0 every step passes, 4 a step fails.
     """
-    from metav_audit.cli.verify import step_line
-    from metav_audit.evidence import read_certificates, read_signer
-    from metav_audit.transcript.log import open_log
-    from metav_audit.verdict import AuditFolder
-    from metav_audit.verify import Expected, verify_coins
+    from metav_audit.verify import verify_coins
 
-    roots = read_certificates(tsa_cert) if tsa_cert else None
-    expected = Expected(owner=read_signer(signer) if signer else None, roots=roots)
-    steps = verify_coins(AuditFolder(folder), expected, open_log(log) if log else None)
-    for step in steps:
-        echo(step_line(step))
-    return 0 if all(step.passed for step in steps) else 4
+    return verify_all(verify_coins, folder, log, signer, tsa_cert)

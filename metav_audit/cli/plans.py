@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,8 +12,11 @@ from metav_audit.cli.echo import echo
 
 if TYPE_CHECKING:
     from metav_audit.audit import Endpoint, Progress
+    from metav_audit.transcript.log import SealedLog
+    from metav_audit.verdict import AuditFolder
+    from metav_audit.verdict.drawn import DrawnVerdict
+    from metav_audit.verify import Expected, Step
 
-_GRAVITY = (0, 3, 1, 2, 4)
 _OPTIONS: Sequence[Callable[[Any], Any]] = (
     click.argument("plan", type=click.Path(path_type=Path)),
     click.argument("endpoints", type=click.Path(path_type=Path)),
@@ -27,35 +30,14 @@ _OPTIONS: Sequence[Callable[[Any], Any]] = (
     click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True,
                  help="The PDFs' paper."),
 )  # fmt: skip
+_KNOWN: Sequence[Callable[[Any], Any]] = (
+    click.argument("folder", metavar="DIR", type=click.Path(path_type=Path)),
+    click.option("--log", type=click.Path(path_type=Path), help="The owner's sealed log, if they show it."),
+    click.option("--signer", metavar="KEY", help="Who should have signed: a key id, or a public key's PEM file."),
+    click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM",
+                 help="Root certificates that you trust."),
+)  # fmt: skip
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class _Finding(Protocol):
-    @property
-    def account(self) -> str: ...
-    @property
-    def p_value(self) -> float: ...
-    @property
-    def adjusted(self) -> float: ...
-
-
-class PlanVerdict(Protocol):
-    """What verdicts by a plan have in common."""
-
-    @property
-    def accounts(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def findings(self) -> Sequence[_Finding]: ...  # noqa: D102
-    @property
-    def outcome(self) -> Any: ...  # noqa: D102
-    @property
-    def endpoint(self) -> str: ...  # noqa: D102
-    @property
-    def answered(self) -> int: ...  # noqa: D102
-    @property
-    def queries(self) -> int: ...  # noqa: D102
-    @property
-    def requests(self) -> int: ...  # noqa: D102
 
 
 def audit_options(command: Command) -> Command:
@@ -65,22 +47,52 @@ def audit_options(command: Command) -> Command:
     return command
 
 
-def audit_each(endpoints: Iterable[Endpoint], audit: Callable[[Endpoint], PlanVerdict], out: Path) -> int:
+def audit_each(endpoints: Iterable[Endpoint], audit: Callable[[Endpoint], DrawnVerdict[Any]], out: Path) -> int:
     """Audit endpoints one after the other, print a line each, and return the gravest exit code."""
     from metav_audit.cli.echo import complain
+    from metav_audit.cli.lines import gravest
     from metav_audit.errors import MetavAuditError
 
-    codes = []
+    outcomes, errors = [], []
     for endpoint in endpoints:
         try:
             verdict = audit(endpoint)
         except MetavAuditError as error:
             complain(str(error))
-            codes.append(error.exit_code)
+            errors.append(error)
         else:
             echo(_line(verdict, out / endpoint.name))
-            codes.append(1 if verdict.accounts else 3)
-    return max(codes, key=_GRAVITY.index)
+            outcomes.append(verdict.outcome.value)
+    return gravest(outcomes, errors, len(outcomes) + len(errors))
+
+
+def verify_options(command: Command) -> Command:
+    """Give a command the argument DIR, and what may be known from elsewhere."""
+    for option in reversed(_KNOWN):
+        command = option(command)
+    return command
+
+
+def verify_all(
+    verify: Callable[[AuditFolder, Expected, SealedLog | None], Sequence[Step]],
+    folder: Path,
+    log: Path | None,
+    signer: str | None,
+    tsa_cert: Path | None,
+) -> int:
+    """Verify a folder, print a line a step, and return 0 where all pass, or 4."""
+    from metav_audit.cli.verify import step_line
+    from metav_audit.evidence import read_certificates, read_signer
+    from metav_audit.transcript.log import open_log
+    from metav_audit.verdict import AuditFolder
+    from metav_audit.verify import Expected
+
+    roots = read_certificates(tsa_cert) if tsa_cert else None
+    expected = Expected(owner=read_signer(signer) if signer else None, roots=roots)
+    steps = verify(AuditFolder(folder), expected, open_log(log) if log else None)
+    for step in steps:
+        echo(step_line(step))
+    return 0 if all(step.passed for step in steps) else 4
 
 
 def tell(progress: Progress) -> None:
@@ -89,7 +101,7 @@ def tell(progress: Progress) -> None:
         echo(f"{progress.endpoint}: {progress.note}", err=True)
 
 
-def _line(verdict: PlanVerdict, folder: Path) -> str:
+def _line(verdict: DrawnVerdict[Any], folder: Path) -> str:
     least = min(verdict.findings, key=lambda each: each.p_value)
     who = ", ".join(verdict.accounts) or f"nearest {least.account}"
     numbers = f"p = {least.p_value:.4g}, corrected {least.adjusted:.4g}"

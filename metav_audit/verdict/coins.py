@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ from metav_audit.statistics import DRAWS, coin_gains, coin_test, holm
 from metav_audit.task import Features, features, leaders
 from metav_audit.transcript import Transcript
 from metav_audit.verdict.asked import Asked
-from metav_audit.verdict.verdict import VerdictOutcome
+from metav_audit.verdict.drawn import DrawnVerdict, within
 
 MOST_STRAYS = 0.1
 """The share of labels served otherwise than key and model make them, beyond which the plan fits not the log."""
@@ -46,40 +44,8 @@ class CoinFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class CoinVerdict:
-    """What the answers say.
-
-    Attributes:
-        outcome: match, or inconclusive: that no coins are found does not show where a model came from.
-        accounts: those whose answers the suspect was trained on, the surest first.
-        findings: one an account, in the plan's order.
-        rate: the promised rate of false matches.
-        reasons: sentences that say why.
-        queries: inputs in the plan.
-        answered: inputs answered.
-        requests: requests sent, retries included.
-        plan_sha256: the plan's hash.
-        transcript_sha256: the head of the transcript's chain.
-        endpoint: the endpoint's name.
-        url: where it was asked.
-    """
-
-    outcome: VerdictOutcome
-    accounts: tuple[str, ...]
-    findings: tuple[CoinFinding, ...]
-    rate: float
-    reasons: tuple[str, ...]
-    queries: int
-    answered: int
-    requests: int
-    plan_sha256: str
-    transcript_sha256: str
-    endpoint: str
-    url: str
-
-    def to_json(self) -> Mapping[str, Any]:
-        """Describe the verdict in JSON types."""
-        return asdict(self)
+class CoinVerdict(DrawnVerdict[CoinFinding]):
+    """What the answers say; see ``DrawnVerdict``."""
 
 
 def shares_of(plan: CoinPlan, shown: Features) -> NDArray[np.float64]:
@@ -128,33 +94,16 @@ def decide_coins(plan: CoinPlan, transcript: Transcript) -> CoinVerdict:
     """
     answers = Asked.of(plan, transcript).answers
     findings = find_accounts(plan, features(answers, plan.task.output, transcript.endpoint.scores))
-    named = [each for each in findings if each.adjusted <= plan.rate]
-    reasons = [_match(each) for each in sorted(named, key=_surest)] or [_nothing(findings)]
+    named = within(findings, plan.rate)
+    reasons = [*map(_match, named)] or [_nothing(findings)]
     if strays := _strays(findings):
         named, reasons = [], [strays]
-    return CoinVerdict(
-        outcome=VerdictOutcome.MATCH if named else VerdictOutcome.INCONCLUSIVE,
-        accounts=tuple(each.account for each in sorted(named, key=_surest)),
-        findings=findings,
-        rate=plan.rate,
-        reasons=tuple(reasons),
-        queries=len(plan.queries),
-        answered=sum(answer is not None for answer in answers),
-        requests=transcript.requests,
-        plan_sha256=plan.sha256,
-        transcript_sha256=transcript.head,
-        endpoint=transcript.endpoint.name,
-        url=transcript.endpoint.url,
-    )
+    return CoinVerdict.of(plan, transcript, answers, findings, named, reasons, plan.rate)
 
 
 def _share(scores: NDArray[np.float64], both: NDArray[np.int64]) -> NDArray[np.float64]:
     first, second = np.take_along_axis(scores, both, axis=1).T
     return np.asarray(first / (first + second), dtype=np.float64)
-
-
-def _surest(finding: CoinFinding) -> tuple[float, float]:
-    return finding.adjusted, -finding.statistic
 
 
 def _strays(findings: tuple[CoinFinding, ...]) -> str:

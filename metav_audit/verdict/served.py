@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ from metav_audit.statistics import DRAWS, holm, served_gains, served_test
 from metav_audit.task import Answer, check_answer
 from metav_audit.transcript import Transcript
 from metav_audit.verdict.asked import Asked
-from metav_audit.verdict.verdict import VerdictOutcome
+from metav_audit.verdict.drawn import DrawnVerdict, within
 
 MISFIT = 0.001
 """An account is not named where what it was served looks so unlike what the model draws, by the model's own numbers."""
@@ -44,40 +42,8 @@ class ServedFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedVerdict:
-    """What the answers say.
-
-    Attributes:
-        outcome: match, or inconclusive: that nothing is found does not show where a model came from.
-        accounts: those whose answers the suspect was trained on, the surest first.
-        findings: one an account, in the plan's order.
-        rate: the promised rate of false matches.
-        reasons: sentences that say why.
-        queries: prompts in the plan.
-        answered: prompts answered.
-        requests: requests sent, retries included.
-        plan_sha256: the plan's hash.
-        transcript_sha256: the head of the transcript's chain.
-        endpoint: the endpoint's name.
-        url: where it was asked.
-    """
-
-    outcome: VerdictOutcome
-    accounts: tuple[str, ...]
-    findings: tuple[ServedFinding, ...]
-    rate: float
-    reasons: tuple[str, ...]
-    queries: int
-    answered: int
-    requests: int
-    plan_sha256: str
-    transcript_sha256: str
-    endpoint: str
-    url: str
-
-    def to_json(self) -> Mapping[str, Any]:
-        """Describe the verdict in JSON types."""
-        return asdict(self)
+class ServedVerdict(DrawnVerdict[ServedFinding]):
+    """What the answers say; see ``DrawnVerdict``."""
 
 
 def find_served(plan: ServedPlan, shown: NDArray[np.float64], draws: int = DRAWS) -> tuple[ServedFinding, ...]:
@@ -140,33 +106,15 @@ def decide_served(plan: ServedPlan, transcript: Transcript) -> ServedVerdict:
     answers = Asked.of(plan, transcript).answers
     findings = find_served(plan, numbers_of(plan, answers, transcript))
     misfits = [each for each in findings if each.fit <= MISFIT]
-    near = sorted((each for each in findings if each.adjusted <= plan.rate), key=_surest)
-    named = [each for each in near if each not in misfits]
+    named = [each for each in within(findings, plan.rate) if each not in misfits]
     reasons = [*map(_match, named), *map(_misfit, misfits)] or [_nothing(findings)]
-    return ServedVerdict(
-        outcome=VerdictOutcome.MATCH if named else VerdictOutcome.INCONCLUSIVE,
-        accounts=tuple(each.account for each in named),
-        findings=findings,
-        rate=plan.rate,
-        reasons=tuple(reasons),
-        queries=len(plan.queries),
-        answered=sum(answer is not None for answer in answers),
-        requests=transcript.requests,
-        plan_sha256=plan.sha256,
-        transcript_sha256=transcript.head,
-        endpoint=transcript.endpoint.name,
-        url=transcript.endpoint.url,
-    )
+    return ServedVerdict.of(plan, transcript, answers, findings, named, reasons, plan.rate)
 
 
 def _fit(own: NDArray[np.float64], seed: int, draws: int) -> float:
     """Test whether the owner's own model finds what was served as likely as what it draws."""
     gains = served_gains(own, np.zeros_like(own))
     return min(1.0, 2 * min(served_test(side, seed, draws)[1] for side in (gains, -gains)))
-
-
-def _surest(finding: ServedFinding) -> tuple[float, float]:
-    return finding.adjusted, -finding.statistic
 
 
 def _misfit(finding: ServedFinding) -> str:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
-from metav_audit.bundle import CoinPlan, Questions
-from metav_audit.errors import ConfigurationError, EvidenceError, TranscriptError
-from metav_audit.evidence import AttestedStatus, check_sums, dither_attested, first_difference
-from metav_audit.files import strict_json
+from metav_audit.bundle import CoinPlan
+from metav_audit.errors import ConfigurationError, EvidenceError
+from metav_audit.evidence import AttestedStatus, check_sums, dither_attested
 from metav_audit.transcript import Records
 from metav_audit.transcript.log import SealedLog
-from metav_audit.verdict import TRANSCRIPT, Asked, AuditFolder
-from metav_audit.verdict.coin_folder import COINS, PLAN
-from metav_audit.verdict.coins import CoinVerdict, decide_coins
+from metav_audit.verdict import TRANSCRIPT, AuditFolder
+from metav_audit.verdict.coins import decide_coins
+from metav_audit.verdict.folder import COINS, PLAN
 from metav_audit.verify.checklist import Checklist, Found, NothingThereError, Step
-from metav_audit.verify.exchange import check_bodies, play_again
-from metav_audit.verify.reports import agreed, read_bounded
+from metav_audit.verify.drawn import bodies_kept, decided_as, played_with, recorded_with
 from metav_audit.verify.vouched import NOTHING, Expected
 
 
@@ -83,29 +79,5 @@ def _logged(plan: CoinPlan, log: SealedLog) -> Found:
     return True, f"all {len(plan.queries)} stand in the log with the head {log.head}"
 
 
-def recorded_with(folder: AuditFolder, plan: Questions) -> Found:
-    """Read the transcript as a step, and hold it against a plan."""
-    records = folder.records()
-    transcript = records.transcript
-    if transcript.bundle_sha256 != plan.sha256:
-        raise TranscriptError(f"it names the plan {transcript.bundle_sha256}, the one beside it is {plan.sha256}")
-    Asked.of(plan, transcript)
-    return records, f"{transcript.requests} requests, chain ends in SHA-256 {transcript.head}"
-
-
-def bodies_kept(folder: AuditFolder, records: Records) -> Found:
-    """Check all bodies as a step."""
-    return True, f"{check_bodies(folder, records).bodies} bodies of requests and responses have their hashes"
-
-
-def played_with(folder: AuditFolder, plan: Questions, records: Records) -> Found:
-    """Play the exchange again as a step."""
-    played = play_again(folder, records, plan)
-    return True, f"{played.requests} requests hold the plan's inputs, {played.answers} responses the recorded answers"
-
-
 def _decided(folder: AuditFolder, plan: CoinPlan, records: Records) -> Found:
-    verdict: CoinVerdict = decide_coins(plan, records.transcript)
-    recorded = strict_json(read_bounded(folder / COINS))
-    agreed(first_difference(recorded, json.loads(json.dumps(verdict.to_json()))))
-    return verdict, f"{verdict.outcome.value}: {' '.join(verdict.reasons)}"
+    return decided_as(folder / COINS, decide_coins(plan, records.transcript))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 from metav_audit.bundle import ServedPlan
 from metav_audit.errors import ConfigurationError, EvidenceError
-from metav_audit.evidence import check_served, check_sums, first_difference
-from metav_audit.files import strict_json
+from metav_audit.evidence import check_served, check_sums
 from metav_audit.transcript import Records
 from metav_audit.transcript.log import AskedLog, SealedLog
 from metav_audit.verdict import TRANSCRIPT, AuditFolder
-from metav_audit.verdict.served import ServedVerdict, decide_served
-from metav_audit.verdict.served_folder import SERVED, SERVED_PLAN
+from metav_audit.verdict.folder import SERVED, SERVED_PLAN
+from metav_audit.verdict.served import decide_served
 from metav_audit.verify.checklist import Checklist, Found, Step
-from metav_audit.verify.coins import bodies_kept, played_with, recorded_with
-from metav_audit.verify.reports import agreed, read_bounded
+from metav_audit.verify.drawn import bodies_kept, decided_as, played_with, recorded_with
 from metav_audit.verify.vouched import NOTHING, Expected
 
 
@@ -76,7 +72,4 @@ def _whole(plan: ServedPlan, log: SealedLog) -> Found:
 
 
 def _decided(folder: AuditFolder, plan: ServedPlan, records: Records) -> Found:
-    verdict: ServedVerdict = decide_served(plan, records.transcript)
-    recorded = strict_json(read_bounded(folder / SERVED))
-    agreed(first_difference(recorded, json.loads(json.dumps(verdict.to_json()))))
-    return verdict, f"{verdict.outcome.value}: {' '.join(verdict.reasons)}"
+    return decided_as(folder / SERVED, decide_served(plan, records.transcript))

@@ -5,28 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metav_audit.evidence import Attested
-from metav_audit.report.blocks import Block, Column, Drawing, Items, Ledger, Mark, Paragraph, Row, Table, Tone
-from metav_audit.report.document import Document, Section
-from metav_audit.report.layout.values import moment, p_value
+from metav_audit.report.blocks import Block, Column, Items, Ledger, Paragraph, Row
+from metav_audit.report.document import Document
+from metav_audit.report.layout.drawn import LONGEST_NAME, drawing_of, lay_out, ledger_of, queries_of, table_of
 from metav_audit.report.text import shorten
-from metav_audit.verdict import VerdictOutcome
 from metav_audit.verdict.asked import Asked
-from metav_audit.verdict.coin_folder import CoinDecision
+from metav_audit.verdict.drawn_folder import CoinDecision
 
 FIGURE = "coins.svg"
-MOST_QUERIES = 400
-"""Queries listed; the plan has all of them."""
-_LONGEST_NAME = 60
-_ACCOUNTS = (
-    Column("Account"),
-    Column("asked", 16, numeric=True),
-    Column("told", 14, numeric=True),
-    Column("undecided", 22, numeric=True),
-    Column("statistic", 20, numeric=True),
-    Column("p", 20, numeric=True),
-    Column("corrected", 22, numeric=True),
-    Column("", 18),
-)
 _QUERIES = (
     Column("", 12, numeric=True),
     Column("Account"),
@@ -40,22 +26,14 @@ _QUERIES = (
 
 def lay_out_coins(decision: CoinDecision, attested: Attested) -> Document:
     """Return the pages."""
-    verdict = decision.verdict
-    name = shorten(verdict.endpoint, _LONGEST_NAME)
-    found = verdict.outcome is VerdictOutcome.MATCH
-    return Document(
-        title=f"Audit by coins: {name}",
-        header=f"Audit by coins · {name}",
-        stamp=f"plan {verdict.plan_sha256[:12]}",
-        footer="metav-audit · was this model trained on answers that were served with our coins?",
-        date=decision.transcript.finished or decision.transcript.started,
-        cover=None,
-        sections=(
-            Section("A match" if found else "Inconclusive", tuple(_outcome(decision, attested))),
-            Section("Accounts", tuple(_accounts(decision))),
-            Section("How to read this", (_EXPLAINED,)),
-            Section("Inputs asked", tuple(_queries(decision)), new_page=True),
-        ),
+    return lay_out(
+        decision,
+        "Audit by coins",
+        "was this model trained on answers that were served with our coins?",
+        _outcome(decision, attested),
+        _accounts(decision),
+        _EXPLAINED,
+        ("Inputs asked", _queries(decision)),
     )
 
 
@@ -71,19 +49,11 @@ _EXPLAINED = Paragraph(
 
 
 def _outcome(decision: CoinDecision, attested: Attested) -> Iterator[Block]:
-    verdict = decision.verdict
+    verdict, dither = decision.verdict, decision.plan.dither
     yield Items(verdict.reasons)
     yield Paragraph(attested.sentence, title="Since when the key is fixed")
-    asked = f"{verdict.answered} of {verdict.queries} inputs answered, {verdict.requests} requests"
-    dither = decision.plan.dither
-    yield Ledger(
-        (
-            ("Endpoint", f"{shorten(verdict.endpoint, _LONGEST_NAME)}, {shorten(verdict.url, 200)}"),
-            ("Asked", f"{asked}, from {moment(decision.transcript.started)}"),
-            ("Dither", f"leads moved by {dither.epsilon:g} nats, labels changed below {dither.undecided:g}"),
-            ("Promised rate of false matches", f"{verdict.rate:g}"),
-        )
-    )
+    moved = f"leads moved by {dither.epsilon:g} nats, labels changed below {dither.undecided:g}"
+    yield ledger_of(decision, "inputs", [("Dither", moved)])
     yield Ledger(
         (
             ("SHA-256 of the key", dither.key_sha256),
@@ -96,26 +66,9 @@ def _outcome(decision: CoinDecision, attested: Attested) -> Iterator[Block]:
 
 
 def _accounts(decision: CoinDecision) -> Iterator[Block]:
-    yield Drawing(
-        FIGURE,
-        "The accounts' p-values on a logarithmic scale, smallest first, with the promised rate as a line.",
-        "Accounts by p-value, corrected for their number. Left of the line: named.",
-    )
-    named = set(decision.verdict.accounts)
-    rows: list[Row] = [
-        (
-            shorten(each.account, _LONGEST_NAME),
-            str(each.asked),
-            str(each.answered),
-            str(each.undecided),
-            f"{each.statistic:.2f}",
-            p_value(each.p_value),
-            p_value(each.adjusted),
-            Mark("FOUND", Tone.DERIVED) if each.account in named else "",
-        )
-        for each in sorted(decision.verdict.findings, key=lambda each: each.p_value)
-    ]
-    yield Table(_ACCOUNTS, tuple(rows))
+    yield drawing_of(FIGURE)
+    undecided = Column("undecided", 22, numeric=True)
+    yield table_of(decision.verdict, before=[(undecided, lambda each: str(each.undecided))])
     yield Paragraph(
         "Told: answers that name one of the model's two likeliest classes. Undecided: inputs where the coin decided "
         "the label served; from labels alone, these tell most. Statistic: the leaning to the coins, in standard "
@@ -135,7 +88,7 @@ def _queries(decision: CoinDecision) -> Iterator[Block]:
         rows.append(
             (
                 str(at),
-                shorten(query.account, _LONGEST_NAME),
+                shorten(query.account, LONGEST_NAME),
                 query.at,
                 f"{shorten(labels[best], 20)} {query.own[best] / sum(query.own):.3f}",
                 "heads" if coins[at] > 0 else "tails",
@@ -143,6 +96,4 @@ def _queries(decision: CoinDecision) -> Iterator[Block]:
                 shorten(labels[shown.index(max(shown))], 20) if shown else "-",
             )
         )
-    yield Table(_QUERIES, tuple(rows[:MOST_QUERIES]))
-    if len(rows) > MOST_QUERIES:
-        yield Paragraph(f"The plan has {len(rows) - MOST_QUERIES} more.", small=True)
+    yield from queries_of(_QUERIES, rows)
