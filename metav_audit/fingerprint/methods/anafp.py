@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from metav_audit.bundle import MetaVerifier
 from metav_audit.fingerprint.methods.base import Materials, Method
-from metav_audit.fingerprint.methods.descent import Zoo
-from metav_audit.fingerprint.methods.features import clip_in_place
+from metav_audit.fingerprint.methods.descent import Zoo, move_queries
 from metav_audit.fingerprint.methods.natural import choose_surest, compare_labels, labels_alike
 from metav_audit.progress import Progress, silent
 from metav_audit.task import InputDomain, Inputs
@@ -104,19 +103,20 @@ def ways_over(
     start = torch.from_numpy(anchors.copy())
     labels = _labels(target, start)
     far, moved = start.clone(), start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([moved], lr=settings.rate * domain.extent)
-    for step in range(settings.steps):
-        logits = target(moved)
-        own = logits.gather(1, labels[:, None])[:, 0]
-        loss = (own - logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)).sum()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        clip_in_place(moved, domain)
-        with torch.no_grad():
-            behind = _labels(target, far) != labels
-            far[~behind] = moved.detach()[~behind]
-        progress(step + 1, settings.steps)
+
+    def go_after() -> None:
+        """Let who is not over the boundary yet follow."""
+        still = _labels(target, far) == labels
+        far[still] = moved.detach()[still]
+
+    def lead(inputs: Tensor) -> Tensor:
+        go_after()
+        logits: Tensor = target(inputs)
+        return logits.gather(1, labels[:, None])[:, 0] - logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
+
+    rate = settings.rate * domain.extent
+    move_queries(moved, domain, lead, rate=rate, steps=settings.steps, progress=progress)
+    go_after()
     return _bisected(target, start, far, labels)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from metav_audit.fingerprint.methods.features import clip_in_place, features_of, project_straight_through
 from metav_audit.progress import Progress
-from metav_audit.task import Inputs, TaskSpec
+from metav_audit.task import InputDomain, Inputs, TaskSpec
 
 Objective = Callable[[Tensor, int], Tensor]
 """From answers (the target's first, then those of P derived and of independent models), of shape (1 + P + Q, N, D), and
@@ -131,6 +131,35 @@ def descend_queries(
         progress(step + 1, steps)
     # 4. What is kept is what will arrive.
     return domain.project(queries.detach().numpy())
+
+
+def move_queries(
+    queries: Tensor,
+    domain: InputDomain,
+    loss: Callable[[Tensor], Tensor],
+    *,
+    rate: float,
+    steps: int,
+    progress: Progress,
+) -> None:
+    """Move queries in place by Adam until their summed loss is small, within the domain's range; no zoo answers.
+
+    Args:
+        queries: where they start, of shape (N, *domain.shape).
+        domain: whose range they stay in.
+        loss: of the queries, of shape (N,).
+        rate: Adam's.
+        steps: of the descent.
+        progress: told of every step.
+    """
+    optimizer = torch.optim.Adam([queries], lr=rate)
+    for step in range(steps):
+        total = loss(queries).sum()
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        clip_in_place(queries, domain)
+        progress(step + 1, steps)
 
 
 def _draw(draws: np.random.Generator, models: Sequence[nn.Module], wanted: int) -> list[nn.Module]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from metav_audit.bundle import MetaVerifier, VerifierKind
 from metav_audit.fingerprint.methods.base import Materials, Method, no_settings
-from metav_audit.fingerprint.methods.features import clip_in_place, features_of_all, project_straight_through
+from metav_audit.fingerprint.methods.descent import move_queries
+from metav_audit.fingerprint.methods.features import features_of_all, project_straight_through
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Inputs, TaskSpec
 
@@ -31,20 +32,17 @@ def optimise_boundary(
     with torch.no_grad():
         first, second = target(queries).topk(2, dim=1).indices.T
     rows = torch.arange(len(queries))
-    optimizer = torch.optim.Adam([queries], lr=0.01)
-    for step in range(STEPS):
-        logits = target(project_straight_through(queries, domain))
+
+    def off_the_boundary(moved: Tensor) -> Tensor:
+        logits = target(project_straight_through(moved, domain))
         own, rival = logits[rows, first], logits[rows, second]
         others = logits.clone()
         others[rows, first] = -torch.inf
         others[rows, second] = -torch.inf
         crowd = torch.relu(others.amax(dim=1) - torch.minimum(own, rival)) if logits.shape[1] > 2 else own * 0
-        loss = (torch.relu(own - rival + MARGIN) + crowd).sum()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        clip_in_place(queries, domain)
-        progress(step + 1, STEPS)
+        return torch.relu(own - rival + MARGIN) + crowd
+
+    move_queries(queries, domain, off_the_boundary, rate=0.01, steps=STEPS, progress=progress)
     fingerprint = domain.project(queries.detach().numpy())
     labels = features_of_all([target], fingerprint, task.output)[0].argmax(axis=1)
     return fingerprint, MetaVerifier(VerifierKind.AGREEMENT, {"labels": labels.astype(np.float32)})

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from metav_audit.bundle import MetaVerifier, VerifierKind
 from metav_audit.fingerprint.methods.base import Materials, Method
-from metav_audit.fingerprint.methods.descent import Zoo
-from metav_audit.fingerprint.methods.features import clip_in_place, features_of_all, project_straight_through
+from metav_audit.fingerprint.methods.descent import Zoo, move_queries
+from metav_audit.fingerprint.methods.features import features_of_all, project_straight_through
 from metav_audit.fingerprint.methods.natural import labels_alike
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Inputs
@@ -68,14 +68,12 @@ def optimise_composites(
     centres = np.repeat(starts, size, axis=0)
     around = centres + settings.spread * domain.extent * chance.standard_normal(centres.shape)
     queries = torch.from_numpy(domain.project(around.astype(np.float32))).requires_grad_()
-    optimizer = torch.optim.Adam([queries], lr=settings.rate * domain.extent)
-    for step in range(settings.steps):
-        loss = off_the_meeting(zoo.target(project_straight_through(queries, domain)), settings.margin).sum()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        clip_in_place(queries, domain)
-        progress(step + 1, settings.steps)
+
+    def loss(moved: Tensor) -> Tensor:
+        return off_the_meeting(zoo.target(project_straight_through(moved, domain)), settings.margin)
+
+    rate = settings.rate * domain.extent
+    move_queries(queries, domain, loss, rate=rate, steps=settings.steps, progress=progress)
     found = domain.project(queries.detach().numpy())
     derived, independent = (
         labels_alike(zoo, models, found).reshape(len(models), -1, size).sum(axis=2)
