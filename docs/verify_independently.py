@@ -3,7 +3,7 @@
 python verify_independently.py DIR [--auditor KEY_ID] [--owner KEY_ID] [--commitment FILE ...]
 
 Exit code: 0 all that is checked holds, and the auditor named signed it; 6 it holds, but is not authenticated; 4 it does
-not hold; 2 usage. What is not checked is listed.
+not hold; 3 it might stop early, which this cannot recompute; 2 usage. What is not checked is listed.
 """
 
 import argparse

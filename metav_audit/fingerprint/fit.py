@@ -22,8 +22,8 @@ from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.natural import choose_natural
 from metav_audit.fingerprint.proof import compare_with_zoo, prove_training
+from metav_audit.fingerprint.readers import with_readers
 from metav_audit.fingerprint.requests import Queries, choose_queries
-from metav_audit.fingerprint.students import LOG, with_students
 from metav_audit.fingerprint.weight import fit_table
 from metav_audit.progress import Progress, silent
 from metav_audit.task import Features, Inputs
@@ -95,7 +95,7 @@ def make_bundle(making: Making, progress: Progress = silent) -> FingerprintBundl
         queries = choose_queries(making.requests, models, making.workshop.target.task, making.queries, making.seed)
         proven["log"] = json.loads(json.dumps(queries.asked.to_json(), sort_keys=True))
     inputs, verifier = _optimise(making, siblings, queries, progress)
-    return seal_bundle(making, inputs, verifier, proven, partial(_taught, making, queries, siblings, inputs))
+    return seal_bundle(making, inputs, verifier, proven, partial(_read, making, queries, siblings))
 
 
 def seal_bundle(
@@ -211,19 +211,17 @@ def _optimise(
     return method.optimise(given, method.settings(workshop))
 
 
-def _taught(
-    making: Making,
-    queries: Queries | None,
-    siblings: Sequence[nn.Module],
-    inputs: Inputs,
-    calibration: Calibration,
+def _read(
+    making: Making, queries: Queries | None, siblings: Sequence[nn.Module], calibration: Calibration
 ) -> Calibration:
-    """Add students of target and siblings to a calibration, taught by the request log's inputs, where there is one."""
+    """Add readers of the request log, where there is one, to a calibration."""
     if queries is None:
         return calibration
     target, data = making.workshop.target, making.workshop.data
-    models, space = [target.network, *siblings], target.task.output
-    return with_students(calibration, models, queries.looked_at, inputs, data.validation, space, making.seed, LOG)
+    models = [target.network, *siblings]
+    return with_readers(
+        calibration, models, queries.looked_at, queries.inputs, data.validation, target.task.output, making.seed
+    )
 
 
 def _of(zoo: SurrogateZoo, split: Split, *, derived: bool) -> tuple[Surrogate, ...]:

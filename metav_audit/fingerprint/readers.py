@@ -1,19 +1,14 @@
-"""Students of other kinds of learner than the zoo's networks, in the calibration of a bundle by the request log.
+"""Models that learnt from what accounts of the request log were served: the calibration of a bundle by a log.
 
-A verdict promises for suspects like the calibration's. Thieves train what they like, perceptrons of any shape and
-forests, on labels alone. So the derived side of the calibration gets learners that were fitted to the target's labels;
-and its independent side as many that were fitted to the same inputs and a *sibling's* labels, the nearest that an
-innocent can be. Where a student owes the target nothing that shows, the derived side then says so, and no suspect is
-cleared for being no nearer than such a student.
-
-The inputs are those that the accounts of a request log sent, since the zoo's thieves asked others and owe the target
-little on these.
+The zoo's thieves asked other inputs, and owe the target little on the log's. So the derived side of the calibration
+gets *readers*, learners of several kinds that were fitted to an account's inputs and the target's answers; and its
+independent side as many that were fitted to the same inputs and a *sibling's* answers, the nearest that an innocent can
+be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,29 +20,14 @@ from metav_audit.task import FloatArray, Inputs, OutputSpace
 from metav_audit.zoo.data import LabelledData, performance_on
 from metav_audit.zoo.learners import Predict, fit_learner, student
 
+READERS = 20
+"""Readers of the target's answers, and as many of siblings', over all accounts."""
 
-@dataclass(frozen=True, slots=True)
-class Lessons:
-    """What students learn from, in words that stand on their cards.
-
-    Attributes:
-        who: what a student is called; its number follows.
-        recipe: how it was made.
-        data: what it was trained on.
-        students: of the target's answers, and as many of siblings'.
-    """
-
-    who: str
-    recipe: str
-    data: str
-    students: int
+DATA = "log"
+"""What a reader was trained on, on its card."""
 
 
-LOG = Lessons("reader", "read the log", "log", 20)
-"""What accounts of the request log asked."""
-
-
-def with_students(
+def with_readers(
     calibration: Calibration,
     models: Sequence[nn.Module],
     asked: Sequence[Inputs],
@@ -55,41 +35,34 @@ def with_students(
     validation: LabelledData,
     space: OutputSpace,
     seed: int,
-    lessons: Lessons,
 ) -> Calibration:
-    """Return a calibration with students on both sides; none for generated outputs.
+    """Return a calibration with readers on both sides; none for generated outputs.
 
     Args:
         calibration: the zoo's.
         models: the target, then its siblings.
-        asked: the inputs that they learn from, of shape (n, *domain.shape); of a log those of each account.
+        asked: the inputs of each account that are looked at.
         queries: the fingerprint.
         validation: data that measure performance.
         space: what comes out of a model of the task.
         seed: of all chance.
-        lessons: what these inputs are.
     """
     if not space.labelled and len(space.shape) > 1:
         return calibration
-    made = list(_students(models, asked, validation, space, seed, lessons))
+    made = list(_readers(models, asked, validation, space, seed))
     answers = np.stack([predict(queries) for _, predict in made])
     features = np.concatenate([calibration.features, answers]).astype(np.float32)
     return Calibration(features, (*calibration.models, *(card for card, _ in made)))
 
 
-def _students(
-    models: Sequence[nn.Module],
-    asked: Sequence[Inputs],
-    validation: LabelledData,
-    space: OutputSpace,
-    seed: int,
-    lessons: Lessons,
+def _readers(
+    models: Sequence[nn.Module], asked: Sequence[Inputs], validation: LabelledData, space: OutputSpace, seed: int
 ) -> Iterator[tuple[ModelCard, Predict]]:
     rng = np.random.default_rng(seed)
     served = [features_of_all(models, inputs, space) for inputs in asked]
-    for number in range(2 * lessons.students):
-        derived, place = number < lessons.students, number % len(asked)
-        # Each student of siblings has another one.
+    for number in range(2 * READERS):
+        derived, place = number < READERS, number % len(asked)
+        # Each reader of siblings has another one.
         teacher = 0 if derived else 1 + number % (len(models) - 1)
         labels = _labels(served[place][teacher], space)
         if len(np.unique(labels)) < 2:
@@ -97,14 +70,14 @@ def _students(
         kind, learner = student(space, number)
         predict = fit_learner(learner, LabelledData(asked[place], labels), space, rng)
         card = ModelCard(
-            lineage=f"{lessons.who} {number}",
+            lineage=f"reader {number}",
             derived=derived,
-            recipe=lessons.recipe,
+            recipe="read the log",
             architecture=kind,
-            data=lessons.data,
+            data=DATA,
             performance=performance_on(validation, _Shown(predict, space), space),
-            family=lessons.recipe,
-            twin_of=None if derived else lessons.recipe,
+            family="read the log",
+            twin_of=None if derived else "read the log",
         )
         yield card, predict
 
