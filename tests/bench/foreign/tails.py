@@ -18,6 +18,7 @@ import tomlkit
 import torch
 from torch import nn
 
+from metav_audit.errors import DataError
 from metav_audit.evaluation.conditions import VIEWS, Condition
 from metav_audit.evaluation.run import keep_bundle
 from metav_audit.files import write_atomically
@@ -148,8 +149,12 @@ def main() -> None:
             zoo, workshop = build_zoo(project, jobs=told.jobs), open_workshop(project)
             conditions = [Condition(view, told.queries) for view in ("full", "label")]
             print(f"\n{name}, {left} of {OWNERS[task][1].epochs} epochs rerun")
+            try:
+                bundle = keep_bundle(workshop, zoo, "siblings", conditions[0])
+            except DataError as error:
+                print(f"refused: {error}")
+                continue
             print("\n".join(power(measure(name, workshop, zoo, suspects, ["siblings"], conditions))))
-            bundle = keep_bundle(workshop, zoo, "siblings", conditions[0])
             print(f"the target run again: {bundle.provenance['training']['status']}")
             print("\n".join(validity(pairs(name, bundle, suspects, VIEWS["label"]))))
 
