@@ -10,12 +10,16 @@ _PROJECT, _MANIFEST = "project.toml", "manifest.json"
 
 
 def refuse_what_is_none(path: Path) -> None:
-    """Raise ConfigurationError, with the likely mistake, where a path is an endpoint file, a project or an audit."""
+    """Raise ConfigurationError, with the likely mistake, where a path is a file, a project or an audit."""
     if path.is_file():
         if path.name == _PROJECT:
             raise _project(path)
         if path.suffix == ".toml":
             raise ConfigurationError(f"{path} is an endpoint file, no bundle: name the bundle first, then the file")
+        raise ConfigurationError(
+            f"{path} is a file, no bundle: a bundle is the folder that 'metav-audit fit' wrote; plans are audited by "
+            "'metav-audit dither audit' and 'metav-audit served audit'"
+        )
     if not (path / _MANIFEST).exists():
         if (path / _PROJECT).exists():
             raise _project(path)

@@ -36,7 +36,9 @@ def verify_coins(folder: AuditFolder, expected: Expected = NOTHING, log: SealedL
         ConfigurationError: there is no audit by coins in the folder at all.
     """
     if not any(folder.has(name) for name in (PLAN, COINS)):
-        raise ConfigurationError(f"{folder.path} is no folder of an audit by coins: it holds {PLAN}, {TRANSCRIPT}")
+        raise ConfigurationError(
+            f"{folder.path} is no folder of an audit by coins: such a one holds {PLAN}, {TRANSCRIPT}"
+        )
     checklist = Checklist()
     checklist.take("files as they were when the audit ended", lambda: (True, check_sums(folder)))
     plan = checklist.take("plan intact", _plan, folder)

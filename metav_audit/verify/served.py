@@ -39,7 +39,7 @@ def verify_served(folder: AuditFolder, expected: Expected = NOTHING, log: Sealed
     """
     if not any(folder.has(name) for name in (SERVED_PLAN, SERVED)):
         raise ConfigurationError(
-            f"{folder.path} is no folder of an audit of served answers: it holds {SERVED_PLAN}, {TRANSCRIPT}"
+            f"{folder.path} is no folder of an audit of served answers: such a one holds {SERVED_PLAN}, {TRANSCRIPT}"
         )
     checklist = Checklist()
     checklist.take("files as they were when the audit ended", lambda: (True, check_sums(folder)))

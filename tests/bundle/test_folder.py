@@ -217,3 +217,10 @@ def test_a_copied_bundle_is_the_same_bundle(tmp_path):
     """Nothing depends on where a bundle lies."""
     shutil.copytree(BUNDLES / "whole", tmp_path / "elsewhere")
     assert FingerprintBundle.load(tmp_path / "elsewhere").sha256 == FingerprintBundle.load(BUNDLES / "whole").sha256
+
+
+def test_a_file_in_the_place_of_a_bundle_is_told_from_one(tmp_path):
+    """A plan, say: with the commands that take it."""
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match=r"plan\.json is a file, no bundle.*'metav-audit served audit'"):
+        FingerprintBundle.load(tmp_path / "plan.json")

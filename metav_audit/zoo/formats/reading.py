@@ -51,7 +51,10 @@ def read_opaque(
         raise type(error)(f"{path}: {error}") from error
     except FOREIGN as error:
         first = next(iter(str(error).strip().splitlines()), "")
-        raise DataError(f"{path} is no file of {form.title}: {type(error).__name__}: {first[:300]}") from error
+        raise DataError(
+            f"{path} is no file of {form.title}, or is damaged: save the model again with its library's own function "
+            f"({type(error).__name__}: {first[:300]})"
+        ) from error
     if form.name == "pickle":
         return as_opaque(model, task, feed, outputs, trusted=trusted, what=str(path))
     return _formed(form, content, model, task, feed, outputs, trusted=trusted)
