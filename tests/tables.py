@@ -19,7 +19,7 @@ from metav_audit.zoo.presets import PRESETS, Preset
 
 SMALL = Preset(
     derived={Split.FIT: 1, Split.CALIBRATION: 4, Split.TEST: 0},
-    independent={Split.FIT: 2, Split.CALIBRATION: 7, Split.TEST: 0},
+    independent={Split.FIT: 2, Split.CALIBRATION: 20, Split.TEST: 0},
     twins={Split.FIT: 0.0, Split.CALIBRATION: 0.0, Split.TEST: 0.0},
 )
 KINDS = ("rare", "usual", "other")
@@ -71,7 +71,7 @@ def lightgbm(seed: int, data: LabelledData):
     import lightgbm
 
     return lightgbm.LGBMClassifier(
-        n_estimators=12, min_child_samples=4, subsample=0.6, subsample_freq=1, n_jobs=1, verbose=-1, random_state=seed
+        n_estimators=12, min_child_samples=4, subsample=0.8, subsample_freq=1, n_jobs=1, verbose=-1, random_state=seed
     ).fit(data.inputs, data.labels)
 
 
@@ -182,11 +182,11 @@ def write_table(folder: Path, kind: str, preset: str = "small", **target) -> Pat
         "task": {**spec["output"], "input": spec["input"]},
         "target": fields,
         "data": {name: f"{name}.npz" for name in parts},
-        "training": {"program": f"tests.tables:{kind}", "siblings": 9},
+        "training": {"program": f"tests.tables:{kind}", "siblings": 39},
         "zoo": {"preset": preset},
         "fingerprint": {"queries": 80},
         "natural": {"count": 4},
-        "rates": {"false_match": 0.2, "false_no_match": 0.3},
+        "rates": {"false_match": 0.1, "false_no_match": 0.3},
     }
     (folder / "project.toml").write_text(tomlkit.dumps(told))
     return folder / "project.toml"
