@@ -23,6 +23,7 @@ from metav_audit.audit import (
     signed_beside,
 )
 from metav_audit.bundle import CoinPlan, FingerprintBundle, ServedPlan
+from metav_audit.bundle.integrity import IntegrityPlan
 from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError
 from metav_audit.evidence import (
     Sealer,
@@ -35,11 +36,19 @@ from metav_audit.evidence import (
 )
 from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
 from metav_audit.report.drawn import write_coin_reports, write_served_reports
+from metav_audit.report.integrity import write_integrity_reports
 from metav_audit.report.summary import write_summary
 from metav_audit.transcript import Campaign
 from metav_audit.verdict import AuditFolder, ControlRecord, Controls, Verdict
-from metav_audit.verdict.drawn_folder import CoinDecision, ServedDecision, record_coins, record_served
-from metav_audit.verdict.folder import PLAN, SERVED_PLAN
+from metav_audit.verdict.drawn_folder import (
+    CoinDecision,
+    IntegrityDecision,
+    ServedDecision,
+    record_coins,
+    record_integrity,
+    record_served,
+)
+from metav_audit.verdict.folder import INTEGRITY_PLAN, PLAN, SERVED_PLAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,5 +295,23 @@ def audit_served(
     plan.save(folder / SERVED_PLAN)
     decision = record_served(folder, plan, transcript)
     write_served_reports(decision, folder, endpoint.operator, paper=paper)
+    write_sums(folder)
+    return decision
+
+
+def audit_integrity(
+    plan: IntegrityPlan,
+    endpoint: Endpoint,
+    out: Path,
+    *,
+    paper: Paper = "a4",
+    progress: Callable[[Progress], None] | None = None,
+) -> IntegrityDecision:
+    """Ask an endpoint whether it still serves what was enrolled, into ``out/NAME``; as ``audit_coins`` does."""
+    folder = AuditFolder(out / endpoint.name)
+    transcript = audit_endpoint(plan, endpoint, folder.path, progress=progress)
+    plan.save(folder / INTEGRITY_PLAN)
+    decision = record_integrity(folder, plan, transcript)
+    write_integrity_reports(decision, folder, paper=paper)
     write_sums(folder)
     return decision

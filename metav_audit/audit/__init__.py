@@ -10,6 +10,7 @@ from metav_audit.audit.endpoint.grant import Grant
 from metav_audit.audit.endpoint.limits import Limits
 from metav_audit.audit.endpoint.secrets import fill_in, variables_in
 from metav_audit.audit.endpoint.tables import table_lines
+from metav_audit.audit.enrol import enrol_session
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, earlier_audits, prepare_folder
 from metav_audit.audit.glance import glance
@@ -32,6 +33,7 @@ __all__ = [
     "control_names",
     "control_record",
     "earlier_audits",
+    "enrol_session",
     "fill_in",
     "gather_controls",
     "glance",

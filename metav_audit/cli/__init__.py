@@ -30,6 +30,7 @@ COMMANDS = {
     "dither": "Serve with coins, and ask whose coins a suspect learned.",
     "served": "Ask whose randomly drawn answers a language model learned.",
     "probe": "Find out how an API wants to be asked; write its endpoint file.",
+    "enrol": "Ask what an approved deployment answers, session by session.",
     "audit": "Query endpoints, journal, decide and report; resumes by itself.",
     "watch": "Audit a fleet's endpoints that are due, once; for schedules.",
     "history": "Show an endpoint over time.",

@@ -86,28 +86,39 @@ def command(
     promised error rates over all looks together; it ends early with a match or
     no match alone. For evidence ask all, which finds a little more.
 
+    BUNDLE may be an integrity plan of 'metav-audit fit --mode integrity': then
+    it is decided whether the endpoint still serves what was enrolled.
+
     --write leaves a file whose ending names its format: .sarif (SARIF 2.1.0),
     .junit.xml or .xml (JUnit), .prom (Prometheus). It is written whatever the
     exit code, once every endpoint has been asked.
 
-    Exit code: 1 a match, whatever else failed; 4 the endpoint could not be
+    Exit code: 1 a match (integrity: changed), whatever else failed; 4 the endpoint could not be
     asked, or the control failed; 5 some of several endpoints failed and none is
-    a match; 3 inconclusive; 0 no match. A control that matches does not count.
+    a match; 3 inconclusive; 0 no match (unchanged). A control that matches does not count.
     """
     from metav_audit.audit import Grant, control_endpoints, earlier_audits, load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle, planned_places
+    from metav_audit.bundle.integrity import is_integrity_plan
     from metav_audit.casework import audit_and_report
     from metav_audit.cli.ending import leave_traceback
+    from metav_audit.cli.integrity import audit_plan
     from metav_audit.cli.outputs import Outputs
     from metav_audit.cli.stamping import sealer_of
     from metav_audit.errors import FaultError
 
-    outputs = Outputs(files, endpoints)
-    fingerprint, grant = FingerprintBundle.load(bundle), Grant(frozenset(secrets), allow_python)
-    suspects, sealer = load_endpoints(endpoints, fingerprint.task, grant), sealer_of(endpoints)
-    outputs.locate(suspects)
+    grant = Grant(frozenset(secrets), allow_python)
     run = _now().strftime("%Y-%m-%dT%H-%M-%S.%fZ")
     folder = out / run if new_run else out
+    if is_integrity_plan(bundle):
+        unfit = {"--control": bool(control), "--blind-controls": bool(blind), "--stop-early": stop_early,
+                 "--write": bool(files)}  # fmt: skip
+        lines = Lines(form, None, run, _now)
+        return audit_plan(bundle, endpoints, folder, grant, lines, form=form, paper=paper, dry_run=dry_run, unfit=unfit)
+    outputs = Outputs(files, endpoints)
+    fingerprint = FingerprintBundle.load(bundle)
+    suspects, sealer = load_endpoints(endpoints, fingerprint.task, grant), sealer_of(endpoints)
+    outputs.locate(suspects)
     with ExitStack() as stack:
         if control is not None:
             suspects = stack.enter_context(with_control(control, suspects, bundle, fingerprint.task, folder))

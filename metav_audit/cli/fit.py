@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     help="siblings, committee, metav or another: docs/methods.md. By default siblings where the project names its "
     "training program, otherwise committee for classes or a scarce zoo, metav for values.",
 )
+@click.option("--mode", type=click.Choice(["derivation", "integrity"]), default="derivation", show_default=True,
+              help="Integrity: inputs that react to any change of the model; see docs/integrity.md.")  # fmt: skip
+@click.option("--queries", type=click.IntRange(4, 4096), help="Inputs of an integrity plan; 16 by default.")
 @click.option("--identity", metavar="TEXT", help="Who claims the model, for fitprint.")
 @click.option("--nonce", metavar="HEX", help="32 bytes in hexadecimal, for fitprint; from the seed by default.")
 @click.option("--log", type=click.Path(path_type=Path), help="A sealed request log to take the queries from.")
@@ -37,6 +40,8 @@ def command(
     project: Path,
     output: Path | None,
     method: str | None,
+    mode: str,
+    queries: int | None,
     identity: str | None,
     nonce: str | None,
     log: Path | None,
@@ -58,6 +63,11 @@ def command(
     extracted your model owes it most there. It needs siblings. Let the auditor
     choose --draw, after the log was sealed. What is asked of whose requests is
     listed by 'metav-audit log asked BUNDLE', before anything is asked.
+
+    With --mode integrity no zoo is trained: a file NAME.integrity.json holds
+    inputs between the target's classes that slightly changed copies answer
+    otherwise. 'metav-audit enrol' adds what the approved deployment answers,
+    and 'metav-audit audit' says whether it is unchanged.
     """
     from dataclasses import replace
 
@@ -70,6 +80,13 @@ def command(
     from metav_audit.zoo.project import load_project, open_workshop
 
     loaded = replace(load_project(project), identity=identity, nonce=nonce, trust=trust)
+    if mode == "integrity":
+        if method or identity or nonce or log or draw or groups or budget:
+            raise ConfigurationError("--mode integrity takes --queries, --output and --trust alone")
+        _fit_integrity(loaded, output, queries or USUAL_QUERIES)
+        return
+    if queries is not None:
+        raise ConfigurationError("--queries is for --mode integrity; a bundle's stand below [fingerprint]")
     _check_method(loaded, method, marked=bool(identity or nonce))
     if log is None and (draw or groups):
         raise ConfigurationError("--draw and --group are for --log")
@@ -90,6 +107,26 @@ def command(
             echo(f"{account['name']}: {looked_at}", err=True)
         echo(f"'metav-audit log asked {path}' lists the {len(told['rows'])} inputs that will be asked", err=True)
     _report(bundle, zoo.left_out)
+
+
+USUAL_QUERIES = 16
+"""Of an integrity plan."""
+
+
+def _fit_integrity(project: Project, output: Path | None, queries: int) -> None:
+    from metav_audit.fingerprint.integrity import plan_integrity
+    from metav_audit.progress import ProgressLine
+    from metav_audit.zoo.project import open_workshop
+
+    path = output or project.folder / f"{project.file_name}.integrity.json"
+    workshop = open_workshop(project)
+    plan = plan_integrity(workshop, queries, project.settings.seed, progress=ProgressLine("integrity: changed copies"))
+    plan.save(path)
+    echo(f"{path}  {queries} inputs, SHA-256 {plan.sha256}")
+    for each in plan.catches:
+        found = f"{each.by_label} of {each.copies} by labels alone, {each.by_scores} by scores"
+        echo(f"{each.change}: found {found}", err=True)
+    echo("'metav-audit enrol' adds sessions of the approved deployment: five at least", err=True)
 
 
 def _check_method(project: Project, method: str | None, *, marked: bool) -> None:

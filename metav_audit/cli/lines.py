@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metav_audit.errors import MetavAuditError
     from metav_audit.verdict import Verdict
 
-_EXIT_CODES = {"match": 1, "no_match": 0, "inconclusive": 3}
+_EXIT_CODES = {"match": 1, "changed": 1, "no_match": 0, "unchanged": 0, "inconclusive": 3}
 _SURE = ("match", "no_match")
 _GRAVITY = (0, 3, 1)
 _CONTROL_FAILED, _SOME_FAILED = 4, 5

@@ -46,9 +46,14 @@ def command(
     holds but it is not authenticated, 3 a step could compare nothing (NOT
     CHECKED), 4 a step fails.
     """
+    from metav_audit.cli.integrity import verify_plan
     from metav_audit.evidence import load_attestation, read_certificates, read_signer, unpacked
+    from metav_audit.verdict import AuditFolder
+    from metav_audit.verdict.folder import INTEGRITY_PLAN
     from metav_audit.verify import Expected, verify_audit
 
+    if AuditFolder(folder).has(INTEGRITY_PLAN):
+        return verify_plan(AuditFolder(folder), form)
     if signer is not None:
         raise click.UsageError("--signer is gone: name who sealed it with --auditor, who committed with --owner.")
     roots = "".join(map(read_certificates, certificates)) or None

@@ -105,16 +105,17 @@ Cell = str | int | float | bool | None
 
 def render_csv(report: EvidenceReport) -> bytes:
     """Write one row a query, UTF-8, lines ended by a line feed."""
-    return _written([_row(report, query) for query in report.queries], COLUMNS)
+    return written([_row(report, query) for query in report.queries], COLUMNS)
 
 
 def render_summary(entries: Sequence[Entry]) -> bytes:
     """Write one row an endpoint, in the same way."""
     told = corrected(entries)
-    return _written([_summary_row(entry, told.get(entry.folder)) for entry in entries], SUMMARY_COLUMNS)
+    return written([_summary_row(entry, told.get(entry.folder)) for entry in entries], SUMMARY_COLUMNS)
 
 
-def _written(rows: Sequence[tuple[Cell, ...]], columns: Sequence[str]) -> bytes:
+def written(rows: Sequence[tuple[Cell, ...]], columns: Sequence[str]) -> bytes:
+    """Write rows below their columns, every cell in quotes and none a formula."""
     # dtype=object: whole numbers stay whole beside empty cells.
     frame = pd.DataFrame([[_cell(value) for value in row] for row in rows], columns=list(columns), dtype=object)
     return frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL).encode()

@@ -40,6 +40,7 @@ from metav_audit.statistics.ratios import (
 )
 from metav_audit.statistics.roc import Scores, aruc, mean_interval, roc_auc, tpr_at_fpr
 from metav_audit.statistics.served import served_gains, served_test
+from metav_audit.statistics.sessions import session_p_value, unseen_answers
 
 __all__ = [
     "CONFIDENCE",
@@ -77,10 +78,12 @@ __all__ = [
     "roc_auc",
     "served_gains",
     "served_test",
+    "session_p_value",
     "tabulate",
     "tippett_plot",
     "tolerance_limit",
     "tpr_at_fpr",
+    "unseen_answers",
     "verbal",
     "weigh_held_out",
 ]

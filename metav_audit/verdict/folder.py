@@ -65,6 +65,12 @@ SERVED = "served.json"
 SERVED_FILES = frozenset((SERVED_PLAN, TRANSCRIPT, BODIES, SERVED, "served.html", "served.pdf", SUMS, LOCK))
 """All that the folder of an audit of served answers may hold; a plan makes it one."""
 
+INTEGRITY_PLAN = "integrity-plan.json"
+INTEGRITY_FILES = frozenset(
+    (INTEGRITY_PLAN, TRANSCRIPT, BODIES, VERDICT, "report.csv", "report.html", "report.pdf", SUMS, LOCK)
+)
+"""All that the folder of an integrity audit may hold; a plan makes it one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -118,6 +124,8 @@ class AuditFolder:
         """Say whether a file of that name belongs to an audit."""
         if self.has(SERVED_PLAN):
             return name in SERVED_FILES
+        if self.has(INTEGRITY_PLAN):
+            return name in INTEGRITY_FILES
         return name in (COIN_FILES if self.has(PLAN) else FILES)
 
     def content(self, name: str) -> bytes:

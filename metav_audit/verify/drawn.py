@@ -12,6 +12,7 @@ from metav_audit.files import strict_json
 from metav_audit.transcript import Records
 from metav_audit.verdict import Asked, AuditFolder
 from metav_audit.verdict.coins import CoinVerdict
+from metav_audit.verdict.integrity import IntegrityVerdict
 from metav_audit.verdict.served import ServedVerdict
 from metav_audit.verify.checklist import Found
 from metav_audit.verify.exchange import check_bodies, play_again
@@ -39,7 +40,7 @@ def played_with(folder: AuditFolder, plan: Questions, records: Records) -> Found
     return True, f"{played.requests} requests hold the plan's inputs, {played.answers} responses the recorded answers"
 
 
-def decided_as(file: Path, verdict: CoinVerdict | ServedVerdict) -> Found:
+def decided_as(file: Path, verdict: CoinVerdict | ServedVerdict | IntegrityVerdict) -> Found:
     """Hold a verdict that was decided anew against the one on file, as a step."""
     agreed(first_difference(strict_json(read_bounded(file)), json.loads(json.dumps(verdict.to_json()))))
     return verdict, f"{verdict.outcome.value}: {' '.join(verdict.reasons)}"

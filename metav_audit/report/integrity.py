@@ -1,0 +1,49 @@
+"""The reports of an integrity audit: report.csv, report.html, report.pdf.
+
+Columns of report.csv: ``endpoint``, ``query`` (from 0), ``status`` (answered or unanswered), ``unseen`` (True where no
+enrolled session gave such an answer), ``enrolled`` (sessions that answered it), ``model``, ``answer`` (all
+probabilities or values as JSON arrays; null where one was hidden).
+"""
+
+from __future__ import annotations
+
+import json
+
+from metav_audit.files import write_atomically
+from metav_audit.report.formats import Paper
+from metav_audit.verdict import AuditFolder
+from metav_audit.verdict.drawn_folder import IntegrityDecision
+from metav_audit.verdict.integrity import session_of
+
+COLUMNS = ("endpoint", "query", "status", "unseen", "enrolled", "model", "answer")
+
+
+def write_integrity_reports(decision: IntegrityDecision, folder: AuditFolder, *, paper: Paper = "a4") -> None:
+    """Write the pages and the table of an integrity audit.
+
+    Raises:
+        ConfigurationError: the folder cannot be written.
+    """
+    from metav_audit.report.as_html import as_page
+    from metav_audit.report.as_pdf import typeset
+    from metav_audit.report.layout.integrity import lay_out_integrity
+
+    document = lay_out_integrity(decision.plan, decision.transcript, decision.verdict)
+    write_atomically(folder / "report.csv", table_of(decision))
+    write_atomically(folder / "report.html", as_page(document, {}))
+    write_atomically(folder / "report.pdf", typeset(document, {}, paper=paper))
+
+
+def table_of(decision: IntegrityDecision) -> bytes:
+    """Write one row a query; see the module."""
+    from metav_audit.report.as_csv import written
+
+    plan, unseen = decision.plan, set(decision.verdict.unseen)
+    now = session_of(plan, decision.transcript)
+    rows = []
+    for query, (own, answer) in enumerate(zip(plan.own, now.answers, strict=True)):
+        enrolled = sum(session.answers[query] is not None for session in plan.sessions)
+        shown = None if answer is None else json.dumps(answer.scores)
+        status = "unanswered" if answer is None else "answered"
+        rows.append((now.endpoint, query, status, query in unseen, enrolled, json.dumps(own), shown))
+    return written(rows, COLUMNS)
