@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metav_audit.cli.echo import complain, echo, echo_json
-from metav_audit.cli.lines import Lines, gravest
+from metav_audit.cli.lines import Lines, gravest, step_line
 from metav_audit.cli.plans import tell
-from metav_audit.cli.verify import step_line
 
 if TYPE_CHECKING:
     from metav_audit.audit import Grant

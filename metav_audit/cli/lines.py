@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metav_audit.casework import Casework, Result
     from metav_audit.errors import MetavAuditError
     from metav_audit.verdict import Verdict
+    from metav_audit.verify import Step
 
 _EXIT_CODES = {"match": 1, "changed": 1, "no_match": 0, "unchanged": 0, "inconclusive": 3}
 _SURE = ("match", "no_match")
@@ -140,3 +141,8 @@ def gravest(outcomes: Sequence[str], errors: Sequence[MetavAuditError], asked: i
     if errors and 1 not in codes:
         return errors[0].exit_code if asked == 1 else _SOME_FAILED
     return max(codes, default=0, key=_GRAVITY.index)
+
+
+def step_line(step: Step) -> str:
+    """Write a verification's step as a line."""
+    return f"{step.number}. {step.status}  {step.name}: {' '.join(step.detail.split())}"

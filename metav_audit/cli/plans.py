@@ -81,7 +81,7 @@ def verify_all(
     tsa_cert: Path | None,
 ) -> int:
     """Verify a folder, print a line a step, and return 0 where all pass, or 4."""
-    from metav_audit.cli.verify import step_line
+    from metav_audit.cli.lines import step_line
     from metav_audit.evidence import read_certificates, read_signer
     from metav_audit.transcript.log import open_log
     from metav_audit.verdict import AuditFolder

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo, echo_json
+from metav_audit.cli.lines import step_line
 
 if TYPE_CHECKING:
-    from metav_audit.verify import Step, Verification
+    from metav_audit.verify import Verification
 
 
 @click.command()
@@ -76,8 +77,3 @@ def _described(found: Verification) -> dict[str, object]:
     ]
     passed = all(step.passed for step in found.steps)
     return {"passed": passed, "authentic": found.authentic, "authenticity": found.authenticity, "steps": steps}
-
-
-def step_line(step: Step) -> str:
-    """Write a step as a line."""
-    return f"{step.number}. {step.status}  {step.name}: {' '.join(step.detail.split())}"
