@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 @click.argument("endpoints", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("audits"), show_default=True,
               help="Folder for the audits, one folder an endpoint.")  # fmt: skip
+@click.option("--beside", metavar="BUNDLE", type=click.Path(path_type=Path), multiple=True,
+              help="Another owner's bundle of the same task, for the same endpoints; repeatable.")  # fmt: skip
 @click.option("--new-run", is_flag=True, help="Ask everything anew, in OUT/<the time>: for schedules.")
 @click.option("--control", metavar="NAME|MODEL",
               help="Endpoint or model that must come out as a match, or the run counts for nothing.")  # fmt: skip
@@ -47,6 +49,7 @@ def command(
     bundle: Path,
     endpoints: Path,
     out: Path,
+    beside: tuple[Path, ...],
     new_run: bool,
     control: str | None,
     blind: Path | None,
@@ -82,6 +85,10 @@ def command(
     the suspect's own rule; with fewer than 20, or with more matches than
     promised, no verdict is given.
 
+    --beside audits the same endpoints with more bundles, one after the other,
+    each into OUT/NAME@BUNDLE. Inputs that they have in common, natural ones
+    above all, are asked once, and the summary corrects for all of them.
+
     --stop-early asks fewer queries where the answer is clear, and keeps the
     promised error rates over all looks together; it ends early with a match or
     no match alone. For evidence ask all, which finds a little more.
@@ -97,17 +104,28 @@ def command(
     from metav_audit.audit import Grant, control_endpoints, earlier_audits, load_endpoints, with_control
     from metav_audit.bundle import FingerprintBundle, planned_places
     from metav_audit.casework import audit_and_report
+    from metav_audit.cli.beside import Several
     from metav_audit.cli.ending import leave_traceback
     from metav_audit.cli.outputs import Outputs
     from metav_audit.cli.stamping import sealer_of
     from metav_audit.errors import FaultError
 
+    grant, run = Grant(frozenset(secrets), allow_python), _now().strftime("%Y-%m-%dT%H-%M-%S.%fZ")
+    folder = out / run if new_run else out
+    if beside:
+        if control is not None or blind is not None or files:
+            raise click.UsageError(
+                "--control, --blind-controls and --write are of one bundle: leave them out beside others, or audit "
+                "that bundle in a run of its own."
+            )
+        return Several.load((bundle, *beside), endpoints, grant).audit(
+            Lines(form, None, run, _now), folder, out, dry_run=dry_run, paper=paper, parallel=parallel,
+            progress=_tell, stop_early=stop_early,
+        )  # fmt: skip
     outputs = Outputs(files, endpoints)
-    fingerprint, grant = FingerprintBundle.load(bundle), Grant(frozenset(secrets), allow_python)
+    fingerprint = FingerprintBundle.load(bundle)
     suspects, sealer = load_endpoints(endpoints, fingerprint.task, grant), sealer_of(endpoints)
     outputs.locate(suspects)
-    run = _now().strftime("%Y-%m-%dT%H-%M-%S.%fZ")
-    folder = out / run if new_run else out
     with ExitStack() as stack:
         if control is not None:
             suspects = stack.enter_context(with_control(control, suspects, bundle, fingerprint.task, folder))

@@ -27,6 +27,7 @@ Columns of report.csv, in this order; a cell is empty where there is nothing to 
 summary.csv: one row an endpoint, in the order of the summary. Columns:
 
 - ``endpoint``, ``folder``: its name, and its audit's folder.
+- ``bundle``: by what name a run asked it with this bundle, where it asked with several.
 - ``outcome``: match, no_match, inconclusive, or empty where there is no verdict.
 - ``control``: "is the control", or whether the run's control "passed" or "failed"; empty where it had none.
 - ``score``, ``log10_lr``, ``support``, ``p_value``, ``p_value_derived``, ``p_value_siblings``: the verdict's;
@@ -75,6 +76,7 @@ COLUMNS = (
 SUMMARY_COLUMNS = (
     "endpoint",
     "folder",
+    "bundle",
     "outcome",
     "control",
     "score",
@@ -123,12 +125,19 @@ def _written(rows: Sequence[tuple[Cell, ...]], columns: Sequence[str]) -> bytes:
 def _summary_row(entry: Entry, corrected_p: float | None) -> tuple[Cell, ...]:
     control = "is the control" if entry.is_control else {None: None, True: "passed", False: "failed"}[entry.stands]
     if entry.report is None:
-        known = {"endpoint": entry.name, "folder": entry.folder, "control": control, "reasons": entry.error}
+        known = {
+            "endpoint": entry.endpoint,
+            "folder": entry.folder,
+            "bundle": entry.bundle,
+            "control": control,
+            "reasons": entry.error,
+        }
         return tuple(known.get(name) for name in SUMMARY_COLUMNS)
     verdict, custody = entry.report.verdict, entry.report.custody
     return (
-        entry.name,
+        entry.endpoint,
         entry.folder,
+        entry.bundle,
         entry.outcome,
         control,
         verdict.score,
