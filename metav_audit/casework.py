@@ -182,19 +182,16 @@ def audit_bundles(
     out: Path,
     *,
     ledger: Path | None = None,
-    paper: Paper = "a4",
     **options: Any,
 ) -> Casework:
-    """Audit endpoints with several bundles of one task, one after the other, each into ``out/NAME@BUNDLE``.
+    """Audit endpoints with several bundles of one task, each into ``out/NAME@BUNDLE``; the summary corrects for all.
 
-    What a later bundle asks like an earlier one, natural inputs above all, is asked once: the later audit takes the
-    answer over, and its transcript says from where. The summary corrects for all endpoints and bundles (Holm).
+    What a bundle asks like one before it is asked once: the later audit takes the answer over, and says from where.
 
     Args:
         bundles: by the names that the folders bear.
         endpoints: who is asked.
         out: the folder of the audits' folders.
-        paper: the PDFs'.
         ledger: the folder in which earlier audits are counted; ``out`` if None.
         options: of ``audit_and_report``, but for its controls.
 
@@ -202,20 +199,19 @@ def audit_bundles(
         ConfigurationError: tasks differ, a bundle is named twice; also see ``audit_and_report``. Nothing was sent.
     """
     check_beside(bundles)
-    marks, early = [f"@{name}" for name in bundles], options.get("stop_early", False)
+    marks, early, counts = [f"@{name}" for name in bundles], options.get("stop_early", False), []
     audits = [(bundle, Among(marks[at], tuple(marks[:at]))) for at, bundle in enumerate(bundles.values())]
-    counts = []
     for bundle, among in audits:
         folders = [among.folder(out, endpoint.name) for endpoint in endpoints]
         counts.append(earlier_audits(ledger or out, bundle, [folder.path for folder in folders]))
         for endpoint, folder in zip(endpoints, folders, strict=True):
             prepare_folder(bundle, endpoint, folder, stop_early=early)
     cases = [
-        audit_and_report(bundle, endpoints, out, paper=paper, among=among, earlier=earlier, **options)
+        audit_and_report(bundle, endpoints, out, among=among, earlier=earlier, **options)
         for (bundle, among), earlier in zip(audits, counts, strict=True)
     ]
     results = tuple(result for case in cases for result in case.results)
-    write_summary([result.entry for result in results], out, paper=paper)
+    write_summary([result.entry for result in results], out, paper=options.get("paper", "a4"))
     return Casework(results, None)
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from metav_audit import audit_and_report
 from metav_audit.audit import shared_inputs
-from metav_audit.bundle import asked_inputs
 from metav_audit.casework import audit_bundles
 from metav_audit.cli import main
 from metav_audit.errors import ConfigurationError
@@ -29,8 +28,7 @@ from tests.folders import rechain
 from tests.servers import ModelServer, always
 
 TASK = make_task()
-MINE = with_natural(make_bundle(0, 12, TASK, spread=0.2))
-YOURS = with_natural(make_bundle(1, 12, TASK, spread=0.2))
+MINE, YOURS = (with_natural(make_bundle(seed, 8, TASK, spread=0.5), spread=0.5) for seed in (0, 1))
 OWNERS = {"mine": MINE, "yours": YOURS}
 TARGET = linear_model(TASK, 0)
 STEP = "answers taken over stand in the other audit"
@@ -44,6 +42,13 @@ def asked(log, inputs):
     """How often each input came, by the requests' own bytes."""
     seen = [np.float32(json.loads(each.body)["inputs"][0]["data"]).tobytes() for each in log]
     return [seen.count(each.tobytes()) for each in inputs]
+
+
+def code(*arguments):
+    """The command's exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,7 @@ def test_what_two_bundles_share_is_asked_once(run):
     assert first.requests == len(first.exchanges)
     assert second.requests == len(second.exchanges) - len(taken)
     repeated = [Asked.of(each.folder.bundle(), each.folder.transcript()).schedule for each in case.results]
-    again = [sum(len(each.places[12 + at]) - 1 for each in repeated) for at in range(16)]
+    again = [sum(len(each.places[8 + at]) - 1 for each in repeated) for at in range(16)]
     assert asked(log, YOURS.natural.inputs) == [1 + more for more in again]
 
 
@@ -105,7 +110,7 @@ def test_alone_what_was_taken_over_is_not_checked_until_the_other_is_named(run, 
     moved = AuditFolder(shutil.copytree(second.path, tmp_path / "moved"))
     assert failing(moved) == {STEP: Status.NOT_CHECKED}
     assert failing(moved, first) == {}
-    assert main(["verify", str(moved.path), "--beside", str(first.path)]) == 6
+    assert code("verify", str(moved.path), "--beside", str(first.path)) == 6
 
 
 def forged(second, tmp_path, change):
@@ -155,9 +160,10 @@ def test_a_repetition_is_never_taken_over(run, tmp_path):
         last = next(each for each in records[::-1] if each["kind"] == "sent")
         answer = next(each for each in records if each["kind"] == "received" and each["request"] == last["request"])
         records.remove(last), records.remove(answer)
-        template = next(each for each in records if each["kind"] == "shared")
-        records.insert(-1, {**template, "at": last["at"], "queries": last["queries"], "answers": answer["answers"],
-                            "source": {**template["source"], "queries": template["source"]["queries"][:1]}})  # fmt: skip
+        taken = next(each for each in records if each["kind"] == "shared")
+        source = {**taken["source"], "queries": taken["source"]["queries"][:1]}
+        taken = {**taken, "at": last["at"], "queries": last["queries"], "answers": answer["answers"]}
+        records.insert(-1, {**taken, "source": source})
 
     rechain(folder / "transcript.jsonl", take_over)
     assert len(transcript.exchanges) - 1 in folder.records().each[-2].queries
@@ -186,6 +192,7 @@ def test_other_tasks_and_one_bundle_twice_are_refused_before_anything_is_sent(tm
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.soak
 def test_the_summary_ranks_bundles_by_endpoint_and_corrects_for_all(tmp_path):
     """Two endpoints with two bundles are four audits; written again from the folders it is the same."""
     with ModelServer(TARGET) as near, ModelServer(linear_model(TASK, 9, distance=3.0)) as far:
@@ -201,6 +208,7 @@ def test_the_summary_ranks_bundles_by_endpoint_and_corrects_for_all(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.glob("summary.*")} == first
 
 
+@pytest.mark.soak
 def test_run_again_it_asks_nothing_and_leaves_the_same(run):
     """The server is gone; what stands there is read."""
     out, case, _ = run
@@ -210,6 +218,7 @@ def test_run_again_it_asks_nothing_and_leaves_the_same(run):
     assert [(result.folder / "SHA256SUMS").read_bytes() for result in again.results] == sums
 
 
+@pytest.mark.soak
 def test_where_the_first_audit_fails_the_second_asks_all_itself(tmp_path):
     """Nothing is taken over from an audit that was not finished."""
     with ModelServer(TARGET, fault=always(401)) as server:
@@ -220,6 +229,7 @@ def test_where_the_first_audit_fails_the_second_asks_all_itself(tmp_path):
     assert not shared_of(second.folder)
 
 
+@pytest.mark.soak
 def test_batches_share_too(tmp_path):
     """A batch of the first may hold its own queries beside what both ask: the places say which answer is which."""
     with ModelServer(TARGET) as server:
@@ -230,17 +240,23 @@ def test_batches_share_too(tmp_path):
     assert failing(second) == {}
 
 
+@pytest.mark.soak
 def test_early_stopping_takes_over_look_by_look(tmp_path):
     """What lies behind the last look taken is neither asked nor taken over."""
+    owners = {
+        name: with_natural(make_bundle(seed, 24, TASK, spread=0.5), spread=0.5) for seed, name in enumerate(OWNERS)
+    }
     with ModelServer(TARGET) as server:
-        case = audit_bundles(OWNERS, [named(server)], tmp_path, stop_early=True)
-    for result in case.results:
-        assert failing(result.folder) == {}
-    second = case.results[1]
-    assert shared_of(second.folder)
-    if second.verdict.looks.early:
-        behind = second.folder.transcript().exchanges[-1]
-        assert behind.answer is None
+        case = audit_bundles(owners, [named(server)], tmp_path, stop_early=True)
+    first, second = case.results
+    assert first.verdict.looks.early
+    assert second.verdict.looks.early
+    assert [failing(result.folder) for result in case.results] == [{}, {}]
+    exchanges = second.folder.transcript().exchanges
+    taken = {each.query for each in exchanges if each.source is not None}
+    schedule = Asked.of(second.folder.bundle(), second.folder.transcript()).schedule
+    assert taken
+    assert max(taken) < schedule.ends[second.verdict.looks.taken - 1]
 
 
 @pytest.fixture
@@ -256,13 +272,13 @@ def test_the_command_counts_tells_ranks_and_exits_like_a_fleet(files, capsys):
         (files / "endpoints.toml").write_text(table("suspect", server.url))
         command = ["audit", str(files / "mine.bundle"), str(files / "endpoints.toml"), "-o", str(files / "out"),
                    "--beside", str(files / "yours.bundle")]  # fmt: skip
-        assert main([*command, "--dry-run"]) == 0
+        assert code(*command, "--dry-run") == 0
         assert "16 of them answered for a bundle before" in capsys.readouterr().out
         assert server.log == []
-        assert main([*command, "--control", "suspect"]) == 2
+        assert code(*command, "--control", "suspect") == 2
         assert server.log == []
         capsys.readouterr()
-        assert main(command) == 1
+        assert code(*command) == 1
     told = capsys.readouterr()
     assert [line.split(":")[0] for line in told.out.splitlines() if "@" in line] == ["suspect@mine", "suspect@yours"]
     assert "suspect: first of 2 bundles comes" in told.err

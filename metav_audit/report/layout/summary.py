@@ -20,16 +20,16 @@ _MARKS = {
 }
 _WORDS = (("match", "match"), ("", "without a verdict"), ("inconclusive", "inconclusive"), ("no_match", "no match"))
 _ENDPOINT = (Column("Endpoint", 36),)
-_ENDPOINT_AND_BUNDLE = (Column("Endpoint", 30), Column("bundle", 25))
+_ENDPOINT_AND_BUNDLE = (Column("Endpoint", 27), Column("bundle", 21))
 _COLUMNS = (
     Column("outcome", 29),
     Column("score", 17, numeric=True),
-    Column("LR", 14, numeric=True),
-    Column("p indep.", 17, numeric=True),
-    Column("corrected", 18, numeric=True),
+    Column("LR", 12, numeric=True),
+    Column("p indep.", 15, numeric=True),
+    Column("corrected", 16, numeric=True),
     Column("p derived", 17, numeric=True),
-    Column("answered", 19, numeric=True),
-    Column("requests", 17, numeric=True),
+    Column("answered", 17, numeric=True),
+    Column("requests", 16, numeric=True),
     Column("registration", 26),
     Column("why"),
 )
