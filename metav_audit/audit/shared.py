@@ -103,7 +103,8 @@ def check_beside(bundles: Mapping[str, FingerprintBundle]) -> None:
     Raises:
         ConfigurationError: a name does not do, two bundles are the same, or their tasks differ.
     """
-    (first, task), seen = next((name, each.task) for name, each in bundles.items()), {}
+    first, task = next((name, each.task) for name, each in bundles.items())
+    seen: dict[str, str] = {}
     for name, bundle in bundles.items():
         if not _NAME.fullmatch(name):
             raise ConfigurationError(
