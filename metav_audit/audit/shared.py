@@ -79,7 +79,7 @@ class Given:
         known = ((place, self._found.get(inputs[schedule.numbers[place]].tobytes())) for place in places)
         merged: dict[str, Shared] = {}
         for place, given in known:
-            if given is None or not schedule.is_shareable(place):
+            if given is None or not given.source.fresh(at) or not schedule.is_shareable(place):
                 continue
             so_far = merged.get(given.source.sha256)
             if so_far is None:

@@ -95,19 +95,9 @@ def ranks(case: Casework) -> Iterator[str]:
 
     entries = in_order(result.entry for result in case.results)
     told = corrected(entries)
-    endpoints, bundles = ({pick(entry) for entry in entries} for pick in (_endpoint_of, _bundle_of))
-    for name in dict.fromkeys(map(_endpoint_of, entries)):
+    several = len({entry.bundle for entry in entries})
+    for name in dict.fromkeys(entry.endpoint for entry in entries):
         first = next(entry for entry in entries if entry.endpoint == name)
         value = told.get(first.folder)
-        worth = (
-            "" if value is None else f", p = {value:.4f} corrected for {len(endpoints) * len(bundles)} audits (Holm)"
-        )
-        yield f"{name}: first of {len(bundles)} bundles comes {first.bundle}, {first.outcome or 'no verdict'}{worth}"
-
-
-def _endpoint_of(entry: Any) -> str:
-    return str(entry.endpoint)
-
-
-def _bundle_of(entry: Any) -> str:
-    return str(entry.bundle)
+        worth = "" if value is None else f", p = {value:.4f} corrected for {len(entries)} audits (Holm)"
+        yield f"{name}: first of {several} bundles comes {first.bundle}, {first.outcome or 'no verdict'}{worth}"

@@ -27,7 +27,6 @@ Columns of report.csv, in this order; a cell is empty where there is nothing to 
 summary.csv: one row an endpoint, in the order of the summary. Columns:
 
 - ``endpoint``, ``folder``: its name, and its audit's folder.
-- ``bundle``: by what name a run asked it with this bundle, where it asked with several.
 - ``outcome``: match, no_match, inconclusive, or empty where there is no verdict.
 - ``control``: "is the control", or whether the run's control "passed" or "failed"; empty where it had none.
 - ``score``, ``log10_lr``, ``support``, ``p_value``, ``p_value_derived``, ``p_value_siblings``: the verdict's;
@@ -37,6 +36,7 @@ summary.csv: one row an endpoint, in the order of the summary. Columns:
 - ``first_query``, ``last_record``: ISO 8601.
 - ``reasons``: of the verdict, or why there is none.
 - ``bundle_sha256``, ``url``: what was asked, and where.
+- ``bundle``: by what name a run asked with it, where it asked with several.
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ COLUMNS = (
 SUMMARY_COLUMNS = (
     "endpoint",
     "folder",
-    "bundle",
     "outcome",
     "control",
     "score",
@@ -97,6 +96,7 @@ SUMMARY_COLUMNS = (
     "reasons",
     "bundle_sha256",
     "url",
+    "bundle",
 )
 _FORMULA = re.compile(r"(^|;)(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """Where a spreadsheet would begin to read a formula: at a cell's start, and behind what some locales part cells with;
@@ -137,7 +137,6 @@ def _summary_row(entry: Entry, corrected_p: float | None) -> tuple[Cell, ...]:
     return (
         entry.endpoint,
         entry.folder,
-        entry.bundle,
         entry.outcome,
         control,
         verdict.score,
@@ -158,6 +157,7 @@ def _summary_row(entry: Entry, corrected_p: float | None) -> tuple[Cell, ...]:
         "; ".join(verdict.reasons),
         verdict.bundle_sha256,
         verdict.url,
+        entry.bundle,
     )
 
 

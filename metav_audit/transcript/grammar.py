@@ -145,8 +145,8 @@ class Grammar:
             raise OutOfTurnError(f"its answers: {len(shared.answers)} of them to {len(shared.queries)} inputs")
         if shared.source.nonce == self._head.nonce:
             raise OutOfTurnError("its source: this very audit")
-        if moment(shared.source.at) > moment(shared.at):
-            raise OutOfTurnError("its source's time: it is later than the record")
+        if not shared.source.fresh(shared.at):
+            raise OutOfTurnError("its source's time: it is later than the record, or more than a day earlier")
         self._settle(shared.queries)
 
     def _unanswered(self, unanswered: Unanswered) -> None:

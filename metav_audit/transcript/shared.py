@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from metav_audit.task import Answer
 from metav_audit.transcript import parts
+
+MOST_AGE = timedelta(days=1)
+"""Answers that are older are asked for again: who knows what model answers by now."""
 
 _SOURCE = {"bundle_sha256", "nonce", "record", "sha256", "at", "queries"}
 
@@ -31,6 +35,10 @@ class Source:
     sha256: str
     at: str
     queries: tuple[int, ...]
+
+    def fresh(self, at: str) -> bool:
+        """Say whether the answers may be taken over at a time: they came before, and within ``MOST_AGE``."""
+        return timedelta(0) <= parts.moment(at) - parts.moment(self.at) <= MOST_AGE
 
     def to_json(self) -> dict[str, Any]:
         """Describe it in JSON types."""

@@ -12,6 +12,7 @@ import pytest
 
 from metav_audit import audit_and_report
 from metav_audit.audit import shared_inputs
+from metav_audit.audit.shared import Given
 from metav_audit.casework import audit_bundles
 from metav_audit.cli import main
 from metav_audit.errors import ConfigurationError
@@ -111,6 +112,16 @@ def test_alone_what_was_taken_over_is_not_checked_until_the_other_is_named(run, 
     assert failing(moved) == {STEP: Status.NOT_CHECKED}
     assert failing(moved, first) == {}
     assert code("verify", str(moved.path), "--beside", str(first.path)) == 6
+
+
+def test_answers_of_another_day_are_asked_for_again(run):
+    """Who knows which model answers by now."""
+    first, second = (result.folder for result in run[1].results)
+    given, transcript = Given.read([first], second.transcript().endpoint), second.transcript()
+    schedule = Asked.of(YOURS, transcript).schedule
+    places = range(len(schedule.numbers))
+    assert list(given.records(YOURS, schedule, places, transcript.started))
+    assert not list(given.records(YOURS, schedule, places, "2126-01-01T00:00:00Z"))
 
 
 def forged(second, tmp_path, change):

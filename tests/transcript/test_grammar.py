@@ -126,6 +126,7 @@ REFUSED = {
     "more taken over than inputs": ((taken_over(0, answers=2),), "2 of them to 1 inputs"),
     "answers of this very audit": ((taken_over(0, nonce="0" * 32),), "this very audit"),
     "answers of later": ((taken_over(0, at="2026-03-04T10:00:01Z"),), "later than the record"),
+    "answers of another week": ((taken_over(0, at="2026-03-03T09:59:59Z"),), "more than a day earlier"),
     "nothing given up": ((given_up(),), "none"),
     "a response to nothing": ((received(1, answers=1),), "not under way"),
     "two responses to one request": ((sent(1, 0), received(1, "timeout"), received(1, answers=1)), "not under way"),
