@@ -151,7 +151,7 @@ def other_place(record):
         lambda record: record["source"].update(record=record["source"]["record"] + 1),
         lambda record: record["source"].update(sha256="0" * 64),
         lambda record: record["source"].update(bundle_sha256="0" * 64),
-        lambda record: record["source"].update(at="2020-01-01T00:00:00.000Z"),
+        lambda record: record["source"].update(at=record["at"]),
     ],
     ids=["answer", "place", "line", "hash", "bundle", "time"],
 )
