@@ -34,7 +34,7 @@ FILES = {
     "report.json", "report.csv", "report.html", "report.pdf",
 }  # fmt: skip
 NOT_CHECKED = [
-    "that requests hold the committed inputs, and responses the recorded answers: this knows no adapter",
+    "that requests hold the committed inputs, and responses the answers, those of other audits: this knows no adapter",
     "the view (classes, decimals, noise), taken as the verdict names it; that answers are steady and not strange",
     "the reports' sentences and figures, but for their hashes",
     "time stamps: 'openssl ts -verify' does, see docs/commitment.md",
@@ -481,10 +481,11 @@ def follow(records):
                 done |= set(items)
             elif outcome in ("ok", *PASSING):
                 rest |= dict.fromkeys(items, (sent, items, outcome))
-        elif kind == "unanswered":
+        elif kind in ("unanswered", "shared"):
             still_open(record["queries"])
             close(record["queries"])
             done |= set(record["queries"])
+            answers |= dict(zip(record["queries"], record.get("answers", ()), strict=kind == "shared"))
         elif kind == "resumed":
             told = [{**one["endpoint"], "options": {**one["endpoint"]["options"]}} for one in (header, record)]
             for one, name in itertools.product(told, ("limits", "headers", "credentials", "way")):
@@ -503,10 +504,8 @@ FIELDS = {
                "nonce", "campaign", "looks"},
     "sent": {"request", "queries", "step", "attempt", "method", "url", "request_sha256", "body"},
     "received": {"request", "outcome", "elapsed_s", "status", "response_sha256", "headers", "body", "identity",
-                 "server_date", "redacted_sha256", "error", "answers"},
-    "unanswered": {"queries", "reason"},
-    "resumed": {"endpoint"},
-    "finished": set(),
+                 "server_date", "redacted_sha256", "error", "answers"}, "finished": set(),
+    "shared": {"queries", "answers", "source"}, "unanswered": {"queries", "reason"}, "resumed": {"endpoint"},
 }  # fmt: skip
 
 
@@ -547,7 +546,7 @@ def check_order(records, places):
             beside = (most - 1) * largest if heard else 0
             need(trouble or len(set(range(fresh[0])) - settled) <= beside, where)
             need(places - 1 not in fresh or settled | set(items) == set(range(places)), where)
-        settled |= set(items) if kind in ("sent", "unanswered") else set()
+        settled |= set(items) if kind in ("sent", "shared", "unanswered") else set()
 
 
 def replies_of(records, tensors, given):
@@ -555,6 +554,8 @@ def replies_of(records, tensors, given):
     queries, natural = len(tensors["target.features"]), len(tensors.get("natural.inputs", ()))
     asked, replies = schedule(queries, natural, records[0]["nonce"]), {}
     need(len(asked) == records[0]["queries"], "the transcript asks more or less than its nonce says")
+    taken = [place for record in records if record["kind"] == "shared" for place in record["queries"]]
+    need(all(asked[place] not in asked[:place] for place in taken), "the answer to a repetition was taken over")
     check_order(records, len(asked))
     for place, row in given.items():
         replies.setdefault(asked[place], []).append(row)
@@ -703,8 +704,7 @@ def check_signatures(folder, files, records, head, auditor, owner):
     late = moment(records[-1]["at"]) > claimed + timedelta(minutes=5)
     need(stamp["time_stamp"] or not late, "the transcript ends after its seal")
     stated, _ = signed(folder / "closing.json", "closing:v1", auditor or sealer)
-    sums = sha((folder / "SHA256SUMS").read_bytes())
-    told = {"sums_sha256": sums, "outcome": verdict["outcome"], "files": files}
+    told = {"sums_sha256": sha((folder / "SHA256SUMS").read_bytes()), "outcome": verdict["outcome"], "files": files}
     need(stated["predicate"]["closed"] == told, "the folder was changed after it was closed")
 
 

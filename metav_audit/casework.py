@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from metav_audit.audit import (
+    ALONE,
+    Among,
     Audited,
     Endpoint,
     Grant,
     Progress,
     audit_endpoint,
     audit_side_by_side,
+    check_beside,
     control_names,
     control_record,
     earlier_audits,
@@ -24,30 +29,15 @@ from metav_audit.audit import (
 )
 from metav_audit.bundle import CoinPlan, FingerprintBundle, ServedPlan
 from metav_audit.bundle.integrity import IntegrityPlan
-from metav_audit.errors import ConfigurationError, EvidenceError, MetavAuditError
-from metav_audit.evidence import (
-    Sealer,
-    check_served,
-    check_supplier_statement,
-    close_folder,
-    load_attestation,
-    seal_folder,
-    write_sums,
-)
+from metav_audit.errors import ConfigurationError, MetavAuditError
+from metav_audit.evidence import Sealer, check_served, close_folder, seal_folder, supplied, write_sums
 from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
-from metav_audit.report.drawn import write_coin_reports, write_served_reports
-from metav_audit.report.integrity import write_integrity_reports
+from metav_audit.report.drawn import close_coins, close_served
+from metav_audit.report.integrity import close_integrity
 from metav_audit.report.summary import write_summary
 from metav_audit.transcript import Campaign
 from metav_audit.verdict import AuditFolder, ControlRecord, Controls, Verdict
-from metav_audit.verdict.drawn_folder import (
-    CoinDecision,
-    IntegrityDecision,
-    ServedDecision,
-    record_coins,
-    record_integrity,
-    record_served,
-)
+from metav_audit.verdict.drawn_folder import CoinDecision, IntegrityDecision, ServedDecision
 from metav_audit.verdict.folder import INTEGRITY_PLAN, PLAN, SERVED_PLAN
 
 
@@ -114,6 +104,7 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     grant: Grant = Grant(),  # noqa: B008 - it is frozen
     earlier: int | None = None,
     stop_early: bool = False,
+    among: Among = ALONE,
 ) -> Casework:
     """Audit endpoints side by side, each into ``out/NAME``: ask, decide, seal, report, list the hashes.
 
@@ -144,6 +135,8 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
             None.
         stop_early: whether each audit takes several looks and ends at the first that is clear: fewer queries, and the
             same promise over all looks.
+        among: audits of the same endpoints with other bundles; the folders are named after it, and the summary is
+            left to whoever makes them all.
 
     Raises:
         ConfigurationError: a budget is too small, a variable is not set (SecretError), a folder cannot be written or
@@ -153,42 +146,68 @@ def audit_and_report(  # noqa: PLR0913 - a whole audit is what it is
     # 1.
     endpoints = [each.signed_by(sealer.key.public.key_id) if sealer else each for each in _ordered(endpoints, control)]
     for endpoint in endpoints:
-        prepare_folder(bundle, endpoint, AuditFolder(out / endpoint.name), stop_early=stop_early)
+        prepare_folder(bundle, endpoint, among.folder(out, endpoint.name), stop_early=stop_early)
     # 2.
     if blind is not None:
-        signed = _signed_for(blind)
+        signed = supplied(signed_beside(blind), partial(control_names, blind))
         controls = gather_controls(
             bundle, blind, out, parallel=parallel, complain=complain, progress=progress, grant=grant
         )
         for endpoint in endpoints:
-            put_controls(controls, AuditFolder(out / endpoint.name), signed)
+            put_controls(controls, among.folder(out, endpoint.name), signed)
         gathered(controls)
     # 3.
     desk = _Desk(control, sealer, paper, finish)
     if earlier is None:
-        earlier = earlier_audits(out, bundle, [out / endpoint.name for endpoint in endpoints])
+        earlier = earlier_audits(out, bundle, [among.folder(out, each.name).path for each in endpoints])
     campaign = Campaign(len(endpoints) - (control is not None) or 1, earlier)
     audit_side_by_side(
         bundle, endpoints, out, parallel=parallel, finish=desk.take, progress=progress, campaign=campaign,
-        stop_early=stop_early,
+        stop_early=stop_early, among=among,
     )  # fmt: skip
     # 4.
-    if len(desk.results) > 1:
+    if len(desk.results) > 1 and among is ALONE:
         write_summary([result.entry for result in desk.results], out, paper=paper)
     return Casework(tuple(desk.results), desk.control)
 
 
-def _signed_for(blind: Path) -> bytes | None:
-    """Return what a supplier signed about a file of blind controls, if it stands beside it and holds."""
-    path = signed_beside(blind)
-    if not path.exists():
-        return None
-    statement = load_attestation(path)
-    sha256, names = control_names(blind)
-    problem = check_supplier_statement(statement, names, [sha256]).problem
-    if problem is not None:
-        raise EvidenceError(f"{path} does not hold: {problem}; ask the supplier to sign {blind.name} again")
-    return statement.to_bytes()
+def audit_bundles(
+    bundles: Mapping[str, FingerprintBundle],
+    endpoints: Sequence[Endpoint],
+    out: Path,
+    *,
+    ledger: Path | None = None,
+    **options: Any,
+) -> Casework:
+    """Audit endpoints with several bundles of one task, each into ``out/NAME@BUNDLE``; the summary corrects for all.
+
+    What a bundle asks like one before it is asked once: the later audit takes the answer over, and says from where.
+
+    Args:
+        bundles: by the names that the folders bear.
+        endpoints: who is asked.
+        out: the folder of the audits' folders.
+        ledger: the folder in which earlier audits are counted; ``out`` if None.
+        options: of ``audit_and_report``, but for its controls.
+
+    Raises:
+        ConfigurationError: tasks differ, a bundle is named twice; also see ``audit_and_report``. Nothing was sent.
+    """
+    check_beside(bundles)
+    marks, early, counts = [f"@{name}" for name in bundles], options.get("stop_early", False), []
+    audits = [(bundle, Among(marks[at], tuple(marks[:at]))) for at, bundle in enumerate(bundles.values())]
+    for bundle, among in audits:
+        folders = [among.folder(out, endpoint.name) for endpoint in endpoints]
+        counts.append(earlier_audits(ledger or out, bundle, [folder.path for folder in folders]))
+        for endpoint, folder in zip(endpoints, folders, strict=True):
+            prepare_folder(bundle, endpoint, folder, stop_early=early)
+    cases = [
+        audit_and_report(bundle, endpoints, out, among=among, earlier=earlier, **options)
+        for (bundle, among), earlier in zip(audits, counts, strict=True)
+    ]
+    results = tuple(result for case in cases for result in case.results)
+    write_summary([result.entry for result in results], out, paper=options.get("paper", "a4"))
+    return Casework(results, None)
 
 
 def _ordered(endpoints: Sequence[Endpoint], control: str | None) -> list[Endpoint]:
@@ -250,28 +269,16 @@ def audit_coins(
 ) -> CoinDecision:
     """Ask an endpoint what accounts were served with coins, into ``out/NAME``: ask, decide, report, list the hashes.
 
-    Run again with the same folder, it asks only what is still open.
-
-    Args:
-        plan: the owner's; its copy in the folder is for its owner's eyes alone.
-        endpoint: who is asked.
-        out: the folder of the audits' folders.
-        paper: the PDF's.
-        progress: told of every step.
+    Arguments are those of ``audit_and_report``; the plan's copy in the folder is for its owner's eyes alone. Running
+    again with the same folder asks only what is still open.
 
     Raises:
-        ConfigurationError: the budget is too small, a variable is not set (SecretError), or the folder is unfit.
-        TranscriptError: the transcript in the folder is damaged.
-        AnswerError: an answer does not fit the task.
-        RemoteError: the endpoint cannot be asked; running again goes on where this run stopped.
+        MetavAuditError: see ``audit_endpoint``.
     """
     folder = AuditFolder(out / endpoint.name)
     transcript = audit_endpoint(plan, endpoint, folder.path, progress=progress)
     plan.save(folder / PLAN)
-    decision = record_coins(folder, plan, transcript)
-    write_coin_reports(decision, folder, paper=paper)
-    write_sums(folder)
-    return decision
+    return close_coins(folder, plan, transcript, paper=paper)
 
 
 def audit_served(
@@ -282,9 +289,7 @@ def audit_served(
     paper: Paper = "a4",
     progress: Callable[[Progress], None] | None = None,
 ) -> ServedDecision:
-    """Ask an endpoint about what accounts were served, into ``out/NAME``: ask, decide, report, list the hashes.
-
-    Run again with the same folder, it asks only what is still open. Arguments and errors are those of ``audit_coins``.
+    """Ask an endpoint about what accounts were served, into ``out/NAME``; as ``audit_coins`` does.
 
     Raises:
         EvidenceError: the plan's answers are no rows of the log that it names; nothing was asked.
@@ -293,10 +298,7 @@ def audit_served(
     folder = AuditFolder(out / endpoint.name)
     transcript = audit_endpoint(plan, endpoint, folder.path, progress=progress)
     plan.save(folder / SERVED_PLAN)
-    decision = record_served(folder, plan, transcript)
-    write_served_reports(decision, folder, endpoint.operator, paper=paper)
-    write_sums(folder)
-    return decision
+    return close_served(folder, plan, transcript, endpoint.operator, paper=paper)
 
 
 def audit_integrity(
@@ -311,7 +313,4 @@ def audit_integrity(
     folder = AuditFolder(out / endpoint.name)
     transcript = audit_endpoint(plan, endpoint, folder.path, progress=progress)
     plan.save(folder / INTEGRITY_PLAN)
-    decision = record_integrity(folder, plan, transcript)
-    write_integrity_reports(decision, folder, paper=paper)
-    write_sums(folder)
-    return decision
+    return close_integrity(folder, plan, transcript, paper=paper)

@@ -15,10 +15,13 @@ from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, earlier_audits, prepare_folder
 from metav_audit.audit.glance import glance
 from metav_audit.audit.run import Progress
+from metav_audit.audit.shared import ALONE, Among, check_beside, shared_inputs
 from metav_audit.audit.wire.posting import host_to_post_to, post
 from metav_audit.audit.wire.stamping import post_time_stamp_query
 
 __all__ = [
+    "ALONE",
+    "Among",
     "Audited",
     "Endpoint",
     "Grant",
@@ -29,6 +32,7 @@ __all__ = [
     "audit_endpoint_async",
     "audit_into_folder",
     "audit_side_by_side",
+    "check_beside",
     "control_endpoints",
     "control_names",
     "control_record",
@@ -44,6 +48,7 @@ __all__ = [
     "post_time_stamp_query",
     "prepare_folder",
     "put_controls",
+    "shared_inputs",
     "signed_beside",
     "table_lines",
     "variables_in",

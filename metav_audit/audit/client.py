@@ -7,7 +7,7 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from metav_audit.audit.endpoint.secrets import Secrets
 from metav_audit.audit.journal import Journal, Subject, check_resumable, draw_nonce, stamp
 from metav_audit.audit.pace.pacing import Hosts, Sleep
 from metav_audit.audit.run import ProgressCallback, Run
+from metav_audit.audit.shared import Given
 from metav_audit.audit.wire.local import LocalTransport
 from metav_audit.audit.wire.tls import open_tls
 from metav_audit.audit.wire.transport import Transport
@@ -93,15 +94,20 @@ async def audit_endpoint_async(
     transport: httpx.AsyncBaseTransport | None = None,
     campaign: Campaign | None = None,
     stop_early: bool = False,
+    others: Sequence[AuditFolder] = (),
 ) -> Transcript:
-    """Do what ``audit_endpoint`` does, within a running event loop."""
+    """Do what ``audit_endpoint`` does, within a running event loop.
+
+    What the endpoint answered in the finished audits ``others`` is taken over, and not asked again.
+    """
     # 1. Whatever can be wrong on this side is found before anything is sent.
     secrets = check_ready(bundle, endpoint, folder, stop_early=stop_early)
     subject = subject_of(bundle, endpoint, campaign, stop_early=stop_early)
     # 2. The way out opens, and then the journal, new or where it stopped.
     async with open_way_out(endpoint, secrets, transport) as way_out:
         with Journal(folder, subject, lambda: stamp(world.now()), secrets, world.draw) as journal:
-            run = Run(bundle, endpoint, journal, world, progress, partial(_is_clear, bundle, journal, folder))
+            given = Given.read(others, endpoint.record())
+            run = Run(bundle, endpoint, journal, world, progress, partial(_is_clear, bundle, journal, folder), given)
             if journal.transcript.finished:
                 run.say("finished earlier, nothing was asked again", final=True)
                 return journal.transcript

@@ -16,6 +16,7 @@ from metav_audit.audit.client import audit_endpoint_async
 from metav_audit.audit.endpoint.file import Endpoint
 from metav_audit.audit.pace.pacing import Hosts
 from metav_audit.audit.run import ProgressCallback
+from metav_audit.audit.shared import ALONE, Among
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.errors import FaultError, MetavAuditError
 from metav_audit.transcript import Campaign
@@ -44,7 +45,7 @@ class Audited:
         return None if self.decision is None else self.decision.verdict
 
 
-def audit_side_by_side(
+def audit_side_by_side(  # noqa: PLR0913 - what an audit takes, and what the others do
     bundle: FingerprintBundle,
     endpoints: Sequence[Endpoint],
     folder: Path,
@@ -55,6 +56,7 @@ def audit_side_by_side(
     seed: int = 0,
     campaign: Campaign | None = None,
     stop_early: bool = False,
+    among: Among = ALONE,
 ) -> None:
     """Audit every endpoint into ``folder/NAME``, and hand over what became of each, in the given order.
 
@@ -68,18 +70,18 @@ def audit_side_by_side(
         seed: of the retries' jitter.
         campaign: among how many audits with the bundle they are.
         stop_early: whether each ends as soon as it is clear.
+        among: audits of the same endpoints with other bundles, whose answers are taken over.
     """
-    ask = partial(_one, bundle, progress, campaign, stop_early)
-    asyncio.run(_all(endpoints, folder, parallel, finish, seed, ask))
+    ask = partial(_one, bundle, progress, campaign, stop_early, among, folder)
+    asyncio.run(_all(endpoints, parallel, finish, seed, ask))
 
 
 async def _all(
     endpoints: Sequence[Endpoint],
-    folder: Path,
     parallel: int,
     finish: Callable[[Audited], None],
     seed: int,
-    ask: Callable[[Endpoint, AuditFolder, Surroundings], Awaitable[Audited]],
+    ask: Callable[[Endpoint, Surroundings], Awaitable[Audited]],
 ) -> None:
     places = asyncio.Semaphore(parallel)
     hosts = Hosts(time.monotonic, asyncio.sleep)
@@ -88,7 +90,7 @@ async def _all(
         rng = random.Random(seed + number)  # noqa: S311
         world = Surroundings(time.monotonic, lambda: datetime.now(UTC), asyncio.sleep, rng, hosts)
         async with places:
-            return await ask(endpoint, AuditFolder(folder / endpoint.name), world)
+            return await ask(endpoint, world)
 
     under_way = [asyncio.create_task(one(number, endpoint)) for number, endpoint in enumerate(endpoints)]
     for task in under_way:
@@ -101,14 +103,17 @@ async def _one(
     progress: ProgressCallback | None,
     campaign: Campaign | None,
     stop_early: bool,
+    among: Among,
+    out: Path,
     endpoint: Endpoint,
-    folder: AuditFolder,
     world: Surroundings,
 ) -> Audited:
+    folder, others = among.folder(out, endpoint.name), among.others(out, endpoint.name)
     try:
         transcript = await audit_endpoint_async(
-            bundle, endpoint, folder.path, world, progress=progress, campaign=campaign, stop_early=stop_early
-        )
+            bundle, endpoint, folder.path, world, progress=progress, campaign=campaign, stop_early=stop_early,
+            others=others,
+        )  # fmt: skip
         return Audited(endpoint, folder, folder.record(bundle, transcript), None)
     except MetavAuditError as error:
         return Audited(endpoint, folder, None, error)

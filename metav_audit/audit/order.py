@@ -49,6 +49,11 @@ def open_after(transcript: Transcript, schedule: Schedule, look: int) -> Queries
     return tuple(place for place in _open(transcript) if place >= schedule.ends[look])
 
 
+def open_before(transcript: Transcript, schedule: Schedule, look: int) -> Queries:
+    """Return the open places up to the end of a look."""
+    return tuple(place for place in _open(transcript) if place < schedule.ends[look])
+
+
 def answered_before(queries: Queries, schedule: Schedule, done: Set[int]) -> bool:
     """Say whether each of these inputs was answered at some place of those that are done."""
     return all(not done.isdisjoint(schedule.places[schedule.numbers[query]]) for query in queries)

@@ -19,11 +19,13 @@ from metav_audit.audit.order import (
     closing_batches,
     open_after,
     open_batches,
+    open_before,
     shows_anything,
 )
 from metav_audit.audit.pace.budget import BudgetSpentError, QueryBudget, Reserve
 from metav_audit.audit.pace.pacing import GivenUpError
 from metav_audit.audit.pace.retries import RefusedError, StuckError
+from metav_audit.audit.shared import Given
 from metav_audit.bundle import CLOSING, Questions, Schedule
 from metav_audit.errors import AnswerError, RemoteError
 from metav_audit.transcript import Unanswered
@@ -72,6 +74,7 @@ class Run:
         world: clock, time, sleep, randomness.
         progress: told of every step.
         is_clear: says at a look whether the answers so far bear a verdict.
+        given: what the endpoint answered in other audits of the run.
     """
 
     def __init__(
@@ -82,10 +85,11 @@ class Run:
         world: Surroundings,
         progress: ProgressCallback | None,
         is_clear: Callable[[], bool],
+        given: Given,
     ) -> None:
         so_far = journal.transcript
         self.schedule = Schedule.for_bundle(bundle, so_far.nonce, so_far.looks)
-        self._is_clear = is_clear
+        self._is_clear, self._given = is_clear, given
         self._bundle, self._endpoint, self._journal, self._progress = bundle, endpoint, journal, progress
         self._queries = len(so_far.exchanges)
         self._done = {each.query for each in so_far.exchanges if each.answer is not None}
@@ -127,12 +131,14 @@ class Run:
 
         So an endpoint whose answers do not fit costs one request, two where it takes batches, and one that is down few.
         """
-        so_far, size = self._journal.transcript, self._endpoint.batch_of(self._queries)
+        asked, size = set(self._done), self._endpoint.batch_of(self._queries)
+        self._take_over(look)
+        so_far = self._journal.transcript
         self._waiting = deque(open_batches(so_far, self.schedule, size, look))
         self._last = deque(closing_batches(so_far, self.schedule, look))
         heard = self._heard
         if not heard:  # Of an earlier run: does the endpoint still answer what it did?
-            bring_forward(self._waiting, self._last, self.schedule, self._done)
+            bring_forward(self._waiting, self._last, self.schedule, asked)
         while self._waiting and not self._heard:
             await self._settle(asker, self._waiting.popleft())
         if self._heard and not heard:
@@ -152,6 +158,16 @@ class Run:
         self._asked_again.update(range(self.schedule.ends[look]))
         self._sort_out()
         self.budget.keep(self._kept)
+
+    def _take_over(self, look: int) -> None:
+        """Answer what the endpoint answered in other audits of the run; repetitions are asked all the same."""
+        places, taken = open_before(self._journal.transcript, self.schedule, look), 0
+        for record in self._given.records(self._bundle, self.schedule, places, self._journal.now()):
+            self._journal.append(record)
+            self._done.update(record.queries)
+            taken += len(record.queries)
+        if taken:
+            self.say(f"{taken} inputs were answered for another bundle and are not asked again", final=True)
 
     def _outlook(self, asker: Asker) -> str:
         batches = len(self._waiting)

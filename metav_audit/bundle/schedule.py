@@ -145,6 +145,10 @@ class Schedule:
         """Return at which look, from 0, a place is asked."""
         return bisect_right(self.ends, place)
 
+    def is_shareable(self, place: int) -> bool:
+        """Say whether another audit's answer may stand at a place: the first of its input, and none that vouches."""
+        return place == self.places[self.numbers[place]][0] and not self.is_closing(place)
+
     def is_closing(self, place: int) -> bool:
         """Say whether a place vouches for those before it."""
         return place >= self.closings[self.look_of(place)]

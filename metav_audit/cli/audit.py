@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 @click.argument("endpoints", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("audits"), show_default=True,
               help="Folder for the audits, one folder an endpoint.")  # fmt: skip
+@click.option("--beside", metavar="BUNDLE", type=click.Path(path_type=Path), multiple=True,
+              help="Another owner's bundle of the same task, for the same endpoints; repeatable.")  # fmt: skip
 @click.option("--new-run", is_flag=True, help="Ask everything anew, in OUT/<the time>: for schedules.")
 @click.option("--control", metavar="NAME|MODEL",
               help="Endpoint or model that must come out as a match, or the run counts for nothing.")  # fmt: skip
@@ -47,6 +49,7 @@ def command(
     bundle: Path,
     endpoints: Path,
     out: Path,
+    beside: tuple[Path, ...],
     new_run: bool,
     control: str | None,
     blind: Path | None,
@@ -82,6 +85,10 @@ def command(
     the suspect's own rule; with fewer than 20, or with more matches than
     promised, no verdict is given.
 
+    --beside audits the same endpoints with more bundles, one after the other,
+    each into OUT/NAME@BUNDLE. Inputs that they have in common, natural ones
+    above all, are asked once, and the summary corrects for all of them.
+
     --stop-early asks fewer queries where the answer is clear, and keeps the
     promised error rates over all looks together; it ends early with a match or
     no match alone. For evidence ask all, which finds a little more.
@@ -101,6 +108,7 @@ def command(
     from metav_audit.bundle import FingerprintBundle, planned_places
     from metav_audit.bundle.integrity import is_integrity_plan
     from metav_audit.casework import audit_and_report
+    from metav_audit.cli.beside import Several
     from metav_audit.cli.ending import leave_traceback
     from metav_audit.cli.integrity import audit_plan
     from metav_audit.cli.outputs import Outputs
@@ -112,9 +120,19 @@ def command(
     folder = out / run if new_run else out
     if is_integrity_plan(bundle):
         unfit = {"--control": bool(control), "--blind-controls": bool(blind), "--stop-early": stop_early,
-                 "--write": bool(files)}  # fmt: skip
+                 "--write": bool(files), "--beside": bool(beside)}  # fmt: skip
         lines = Lines(form, None, run, _now)
         return audit_plan(bundle, endpoints, folder, grant, lines, form=form, paper=paper, dry_run=dry_run, unfit=unfit)
+    if beside:
+        if control is not None or blind is not None or files:
+            raise click.UsageError(
+                "--control, --blind-controls and --write are of one bundle: leave them out beside others, or audit "
+                "that bundle in a run of its own."
+            )
+        return Several.load((bundle, *beside), endpoints, grant).audit(
+            Lines(form, None, run, _now), folder, out, dry_run=dry_run, paper=paper, parallel=parallel,
+            progress=_tell, stop_early=stop_early,
+        )  # fmt: skip
     outputs = Outputs(files, endpoints)
     fingerprint = FingerprintBundle.load(bundle)
     suspects, sealer = load_endpoints(endpoints, fingerprint.task, grant), sealer_of(endpoints)

@@ -49,16 +49,18 @@ class Lines:
             for reason in () if result.verdict.outcome.value in _SURE else result.verdict.reasons:
                 echo(f"  {reason}")
 
-    def outlook(self, endpoint: Endpoint, queries: int, beside: int) -> str:
+    def outlook(self, endpoint: Endpoint, queries: int, beside: int, bundle: str = "", shared: int = 0) -> str:
         """Say what an audit would send at least and at most, and what that costs where a price is given.
 
         Args:
             endpoint: who would be asked.
             queries: queries of the fingerprint.
             beside: what is asked beside them: natural inputs, repetitions, near-duplicates.
+            bundle: the name of the bundle, where there are several.
+            shared: inputs of both that a bundle before it asks, too.
         """
         limits, is_control = endpoint.limits, endpoint.name == self._control
-        least, most = endpoint.requests_needed(queries + beside), endpoint.budget(queries + beside)
+        least, most = endpoint.requests_needed(queries + beside - shared), endpoint.budget(queries + beside)
         # Nothing was asked yet, so nothing is known of the endpoint's speed: a second an answer is a round figure.
         seconds = max(least / limits.concurrency, least / limits.per_second if limits.per_second else 0.0)
         host = urlsplit(endpoint.url).netloc
@@ -71,12 +73,16 @@ class Lines:
                    "seconds_at_most": limits.wall_s}  # fmt: skip
         if limits.price is not None:
             figures |= {"cost": least * limits.price, "cost_at_most": most * limits.price}
+        if bundle:
+            figures |= {"bundle": bundle, "shared": shared}
         if self._form == "json":
             return ascii_json(figures)
+        once = f", {shared} of them answered for a bundle before," if shared else ""
         cost = f", cost {figures['cost']:g} to {figures['cost_at_most']:g}" if limits.price is not None else ""
         secrets = f"; {', '.join({**sent, **used})} would go to {host}" if sent or used else ""
         return (
-            f"{self._name(endpoint.name)}: {queries} queries and {beside} inputs beside them in {least} requests, "
+            f"{self._name(endpoint.name)}{'@' if bundle else ''}{bundle}: "
+            f"{queries} queries and {beside} inputs beside them{once} in {least} requests, "
             f"{most} at most with retries, "
             f"about {seconds:.0f} s if an answer takes one, {limits.wall_s:g} s at most{cost}{secrets}; "
             "nothing was sent"
@@ -89,6 +95,7 @@ class Lines:
             "run": self._run,
             "time": self._now().isoformat(),
             "folder": str(result.folder.path),
+            **({"bundle": result.entry.bundle} if result.entry.bundle else {}),
             "control": result.is_control,
             "control_passed": own if result.is_control else result.stands,
             "error": None if result.error is None else str(result.error),
@@ -115,7 +122,8 @@ class Lines:
         if verdict.view not in ("all classes", "all values"):
             numbers.append(f"seen through: {verdict.view}")
         doubt = "; does not stand, the control failed" if passed is False else ""
-        return f"{self._name(verdict.endpoint)}: {verdict.outcome.value} ({', '.join(numbers)}) -> {folder}{doubt}"
+        name = f"{self._name(verdict.endpoint)}{'@' if result.entry.bundle else ''}{result.entry.bundle}"
+        return f"{name}: {verdict.outcome.value} ({', '.join(numbers)}) -> {folder}{doubt}"
 
     def _name(self, endpoint: str) -> str:
         return f"{endpoint} (control)" if endpoint == self._control else endpoint

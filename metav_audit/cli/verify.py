@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
               help="Root certificates of a time-stamp authority you trust; may be repeated.")  # fmt: skip
 @click.option("--commitment", "others", type=click.Path(path_type=Path), metavar="FILE", multiple=True,
               help="Another commitment of the owner's key: none may be left out; may be repeated.")  # fmt: skip
+@click.option("--beside", "others_of_run", type=click.Path(path_type=Path), metavar="DIR", multiple=True,
+              help="Another audit's folder or archive, whose answers this one took over; may be repeated.")  # fmt: skip
 @click.option("--signer", hidden=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How the steps are printed.")  # fmt: skip
@@ -31,6 +34,7 @@ def command(
     owner: str | None,
     certificates: tuple[Path, ...],
     others: tuple[Path, ...],
+    others_of_run: tuple[Path, ...],
     signer: str | None,
     form: str,
 ) -> int:
@@ -42,6 +46,10 @@ def command(
     Whoever makes a folder can sign it: what it says is only as good as the keys
     that you know from elsewhere. Each that you name must have signed, and the
     auditor's signs all of it. The last line says whose word it is.
+
+    Where answers were taken over from an audit with another bundle ('audit
+    --beside'), they are compared with that audit's own transcript, which is
+    looked for beside DIR.
 
     Exit code: 0 every step holds and the auditor named signed it, 6 every step
     holds but it is not authenticated, 3 a step could compare nothing (NOT
@@ -60,8 +68,10 @@ def command(
     roots = "".join(map(read_certificates, certificates)) or None
     committed, sealed = (read_signer(key) if key else None for key in (owner, auditor))
     shown = tuple(map(load_attestation, others))
-    with unpacked(folder) as evidence:
-        found = verify_audit(evidence, Expected(committed, sealed, roots, shown))
+    with ExitStack() as stack:
+        evidence = stack.enter_context(unpacked(folder))
+        beside = tuple(AuditFolder(stack.enter_context(unpacked(each))) for each in others_of_run)
+        found = verify_audit(evidence, Expected(committed, sealed, roots, shown, beside))
     if form == "json":
         echo_json(_described(found), indent=2)
     else:

@@ -13,7 +13,9 @@ from metav_audit.cli.echo import complain, echo
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from metav_audit.audit import Grant
     from metav_audit.report import Paper
+    from metav_audit.watch.fleet import Fleet
     from metav_audit.watch.run import Done
 
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--allow-python", is_flag=True, help="Endpoints may be Python functions, which run here.")
 @click.option("--parallel", type=click.IntRange(1, 64), default=4, show_default=True, help="Hosts asked at once.")
 @click.option("--dry-run", is_flag=True, help="Print what is due and what a month costs; send nothing.")
+@click.option("--hello", is_flag=True, help="Send everybody who is told a message that nothing happened; ask nothing.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How --dry-run prints.")  # fmt: skip
 @click.option("--alarm", "alarms", multiple=True,
@@ -36,6 +39,7 @@ def command(
     allow_python: bool,
     parallel: int,
     dry_run: bool,
+    hello: bool,
     form: str,
     alarms: tuple[str, ...],
     paper: Paper,
@@ -50,6 +54,9 @@ def command(
 
     Each event is a line of JSON on stdout: match, change, lost, recovered,
     budget, outdated. What became of each audit is a line on stderr.
+
+    --hello shows whether webhook and mail arrive, without waiting for an event;
+    what does not take it is told, and the exit code is 4.
 
     Exit code: 1 an audit of this run matched, or an event of --alarm happened;
     4 an endpoint could not be asked; 5 some of several could not, and none
@@ -68,6 +75,8 @@ def command(
 
     laid, grant = load_fleet(fleet), Grant(frozenset(secrets), allow_python)
     opened = open_fleet(laid, grant, datetime.now(UTC).date())
+    if hello:
+        return _say_hello(laid, grant, chance.token_hex(16), time.time())
     if dry_run:
         from metav_audit.cli.echo import echo_json
         from metav_audit.watch.channels import open_channels
@@ -85,6 +94,16 @@ def command(
     for line in corrected(done):
         echo(line, err=True)
     return _exit_code(done, any(event.kind in alarms for event in happened))
+
+
+def _say_hello(fleet: Fleet, grant: Grant, uid: str, now: float) -> int:
+    """Send a message that nothing happened; 4 where somebody did not take it."""
+    from metav_audit.watch.channels import open_channels, say_hello
+
+    channels = open_channels(fleet, grant, os.environ, echo)
+    failed = say_hello(fleet, channels, uid, now, complain)
+    echo(f"{len(channels) - 1 - failed} of {len(channels) - 1} who are told took a message; nothing was asked")
+    return 4 if failed else 0
 
 
 def _tell(done: Done) -> None:

@@ -33,7 +33,7 @@ from metav_audit.evidence.request_log import LogSeal, check_asked, check_log_sea
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
 from metav_audit.evidence.served import check_served, served_sentence
 from metav_audit.evidence.sums import check_sums, write_sums
-from metav_audit.evidence.supplier import check_supplier_statement, make_supplier_statement, supplier_of
+from metav_audit.evidence.supplier import check_supplier_statement, make_supplier_statement, supplied, supplier_of
 from metav_audit.evidence.timestamp import (
     Post,
     Stamped,
@@ -112,6 +112,7 @@ __all__ = [
     "seal_head",
     "served_sentence",
     "sha256_of",
+    "supplied",
     "supplier_of",
     "unpacked",
     "write_sums",

@@ -6,12 +6,13 @@ are independent is the word of whoever asked them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence.attestation import Attestation, attest
+from metav_audit.evidence.attestation import Attestation, attest, load_attestation
 from metav_audit.evidence.custody import Attested, AttestedStatus
 from metav_audit.evidence.envelope import Statement
 from metav_audit.evidence.examine import Findings, examine
@@ -70,6 +71,27 @@ def check_supplier_statement(
         roots: the time-stamp authority's root certificates, PEM; those in the statement if None.
     """
     return examine(statement, PREDICATE_TYPE, partial(_compare, names, sources), signer=signer, roots=roots)
+
+
+def supplied(path: Path, named: Callable[[], tuple[str, Sequence[str]]]) -> bytes | None:
+    """Return what a supplier signed about a file of blind controls, if it stands at ``path`` and holds.
+
+    Args:
+        path: of the statement.
+        named: gives the SHA-256 of the file that it should be about, and the names in it.
+
+    Raises:
+        EvidenceError: it does not hold.
+    """
+    if not path.exists():
+        return None
+    statement = load_attestation(path)
+    sha256, names = named()
+    problem = check_supplier_statement(statement, names, [sha256]).problem
+    if problem is not None:
+        file = path.name.removesuffix(".signed.json")
+        raise EvidenceError(f"{path} does not hold: {problem}; ask the supplier to sign {file} again")
+    return statement.to_bytes()
 
 
 def supplier_of(folder: AuditFolder, owner: str | None, roots: str | None = None) -> Attested | None:

@@ -36,6 +36,7 @@ summary.csv: one row an endpoint, in the order of the summary. Columns:
 - ``first_query``, ``last_record``: ISO 8601.
 - ``reasons``: of the verdict, or why there is none.
 - ``bundle_sha256``, ``url``: what was asked, and where.
+- ``bundle``: by what name a run asked with it, where it asked with several.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ SUMMARY_COLUMNS = (
     "reasons",
     "bundle_sha256",
     "url",
+    "bundle",
 )
 _FORMULA = re.compile(r"(^|;)(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """Where a spreadsheet would begin to read a formula: at a cell's start, and behind what some locales part cells with;
@@ -124,11 +126,17 @@ def written(rows: Sequence[tuple[Cell, ...]], columns: Sequence[str]) -> bytes:
 def _summary_row(entry: Entry, corrected_p: float | None) -> tuple[Cell, ...]:
     control = "is the control" if entry.is_control else {None: None, True: "passed", False: "failed"}[entry.stands]
     if entry.report is None:
-        known = {"endpoint": entry.name, "folder": entry.folder, "control": control, "reasons": entry.error}
+        known = {
+            "endpoint": entry.endpoint,
+            "folder": entry.folder,
+            "bundle": entry.bundle,
+            "control": control,
+            "reasons": entry.error,
+        }
         return tuple(known.get(name) for name in SUMMARY_COLUMNS)
     verdict, custody = entry.report.verdict, entry.report.custody
     return (
-        entry.name,
+        entry.endpoint,
         entry.folder,
         entry.outcome,
         control,
@@ -150,6 +158,7 @@ def _summary_row(entry: Entry, corrected_p: float | None) -> tuple[Cell, ...]:
         "; ".join(verdict.reasons),
         verdict.bundle_sha256,
         verdict.url,
+        entry.bundle,
     )
 
 

@@ -36,6 +36,16 @@ class Entry:
         return cls(name, folder.name, None, str(error).replace(str(folder.path), folder.name), is_control)
 
     @property
+    def bundle(self) -> str:
+        """The bundle that it was asked with, where several were: the end of its folder's name; else ""."""
+        return self.folder.partition("@")[2]
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's name, which a folder that cannot be read bears, too."""
+        return self.name.partition("@")[0]
+
+    @property
     def outcome(self) -> str:
         """The verdict's outcome, or "" without a verdict."""
         return "" if self.report is None else self.report.verdict.outcome.value
@@ -48,7 +58,9 @@ class Entry:
 
 
 def corrected(entries: Sequence[Entry]) -> dict[str, float]:
-    """Return the p-values of matches, corrected for all endpoints that were asked (Holm), by their audits' folders.
+    """Return the p-values of matches, corrected for all that was asked (Holm), by their audits' folders.
+
+    Each endpoint counts once for each bundle that it was asked with.
 
     The control is no endpoint that was asked in earnest. One without a p-value counts as asked, with a p-value of 1.
     """

@@ -9,29 +9,39 @@ from __future__ import annotations
 
 import json
 
+from metav_audit.bundle.integrity import IntegrityPlan
+from metav_audit.evidence import write_sums
 from metav_audit.files import write_atomically
 from metav_audit.report.formats import Paper
+from metav_audit.transcript import Transcript
 from metav_audit.verdict import AuditFolder
-from metav_audit.verdict.drawn_folder import IntegrityDecision
+from metav_audit.verdict.drawn_folder import IntegrityDecision, record_integrity
 from metav_audit.verdict.integrity import session_of
 
 COLUMNS = ("endpoint", "query", "status", "unseen", "enrolled", "model", "answer")
 
 
-def write_integrity_reports(decision: IntegrityDecision, folder: AuditFolder, *, paper: Paper = "a4") -> None:
-    """Write the pages and the table of an integrity audit.
+def close_integrity(
+    folder: AuditFolder, plan: IntegrityPlan, transcript: Transcript, *, paper: Paper = "a4"
+) -> IntegrityDecision:
+    """Decide an integrity audit, write verdict.json, the table and the pages, and list the hashes of all.
 
     Raises:
+        TranscriptError: the transcript was recorded with another plan.
+        AnswerError: an answer does not fit the task.
         ConfigurationError: the folder cannot be written.
     """
     from metav_audit.report.as_html import as_page
     from metav_audit.report.as_pdf import typeset
     from metav_audit.report.layout.integrity import lay_out_integrity
 
-    document = lay_out_integrity(decision.plan, decision.transcript, decision.verdict)
+    decision = record_integrity(folder, plan, transcript)
+    document = lay_out_integrity(plan, transcript, decision.verdict)
     write_atomically(folder / "report.csv", table_of(decision))
     write_atomically(folder / "report.html", as_page(document, {}))
     write_atomically(folder / "report.pdf", typeset(document, {}, paper=paper))
+    write_sums(folder)
+    return decision
 
 
 def table_of(decision: IntegrityDecision) -> bytes:

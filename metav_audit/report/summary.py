@@ -38,8 +38,13 @@ def read_entries(folder: Path) -> list[Entry]:
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    """Sort the control first, then the gravest outcome, the heaviest weight, the highest score."""
-    return sorted(entries, key=_place)
+    """Sort the control first, then the gravest outcome, the heaviest weight, the highest score.
+
+    An endpoint that was asked with several bundles stands where its gravest one puts it, with the others below it.
+    """
+    by_gravity = sorted(entries, key=_place)
+    turns = {entry.endpoint: turn for turn, entry in reversed([*enumerate(by_gravity)])}
+    return sorted(by_gravity, key=lambda entry: turns[entry.endpoint])
 
 
 def write_summary(

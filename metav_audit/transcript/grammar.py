@@ -12,6 +12,7 @@ attempt 1             same queries was at rest
 ``sent``, step + 1    where the step before it was answered, and the answers were not there yet
 ``received``          once, for a request that is under way; with answers only where the outcome is ``ok``, and then
                       one for each query that it asked
+``shared``            where each of its queries is open and not under way; with one answer for each, of another audit
 ``unanswered``        where each of its queries is open and not under way
 ``resumed``           behind anything but the header, of the same endpoint; what was under way is lost
 ``finished``          where nothing is under way, and each query was answered or given up
@@ -29,6 +30,7 @@ from typing import Any
 
 from metav_audit.transcript.parts import moment
 from metav_audit.transcript.records import OK, PASSING, Finished, Header, Received, Record, Resumed, Sent, Unanswered
+from metav_audit.transcript.shared import Shared
 
 
 class OutOfTurnError(ValueError):
@@ -137,11 +139,25 @@ class Grammar:
         else:
             self._close(queries)
 
+    def _shared(self, shared: Shared) -> None:
+        assert self._head is not None
+        if not len(shared.queries) == len(shared.answers) == len(shared.source.queries):
+            raise OutOfTurnError(f"its answers: {len(shared.answers)} of them to {len(shared.queries)} inputs")
+        if shared.source.nonce == self._head.nonce:
+            raise OutOfTurnError("its source: this very audit")
+        if not shared.source.fresh(shared.at):
+            raise OutOfTurnError("its source's time: it is later than the record, or more than a day earlier")
+        self._settle(shared.queries)
+
     def _unanswered(self, unanswered: Unanswered) -> None:
-        self._in_range(unanswered.queries)
-        self._check_open(unanswered.queries)
-        self._close(unanswered.queries)
-        self._done.update(unanswered.queries)
+        self._settle(unanswered.queries)
+
+    def _settle(self, queries: Sequence[int]) -> None:
+        """End what is open without a request."""
+        self._in_range(queries)
+        self._check_open(queries)
+        self._close(queries)
+        self._done.update(queries)
 
     def _resumed(self, resumed: Resumed) -> None:
         assert self._head is not None

@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from metav_audit.files import open_regular, strict_json
 from metav_audit.transcript.records import Finished, Header, Received, Record, Resumed, Sent, Unanswered
+from metav_audit.transcript.shared import Shared
 
 CHAIN_START = "0" * 64
 """What the first line has in the place of a hash."""
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _KINDS: Mapping[str, type[Record]] = {
-    each.kind: each for each in (Header, Sent, Received, Unanswered, Resumed, Finished)
+    each.kind: each for each in (Header, Sent, Received, Shared, Unanswered, Resumed, Finished)
 }
 _FIELDS = {
     kind: {*(each.name for each in fields(kind)), "kind", "previous", *(["schema_version"] if kind is Header else [])}
@@ -59,6 +60,14 @@ def record_line(described: Mapping[str, Any], previous: str) -> bytes:
 def line_hash(line: bytes) -> str:
     """Return the SHA-256 of a line, newline included, in hexadecimal."""
     return hashlib.sha256(line).hexdigest()
+
+
+def line_hashes(records: Iterable[Record]) -> Iterator[str]:
+    """Return the SHA-256 of each record's line in a transcript that begins with these."""
+    previous = CHAIN_START
+    for record in records:
+        previous = line_hash(record_line(record.to_json(), previous))
+        yield previous
 
 
 def read_records(path: Path) -> Iterator[Record]:

@@ -1,8 +1,9 @@
 """The records of a transcript, one canonical JSON object a line, each with the SHA-256 of the line before it.
 
 A ``Header`` comes first. ``Sent`` is written before its request leaves, so that it counts; ``Received`` says what came
-back, and holds the answers where an adapter's flow ended with it; ``Unanswered`` gives queries up; ``Resumed`` says
-that the audit went on after a stop; after ``Finished`` nothing is left to ask.
+back, and holds the answers where an adapter's flow ended with it; ``Shared`` holds answers of another audit of the same
+run; ``Unanswered`` gives queries up; ``Resumed`` says that the audit went on after a stop; after ``Finished`` nothing
+is left to ask.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from metav_audit.transcript import parts
 from metav_audit.transcript.bodies import Place
 from metav_audit.transcript.campaign import Campaign
 from metav_audit.transcript.endpoint import EndpointRecord
+from metav_audit.transcript.shared import Shared
 
 SCHEMA_VERSION = 3
 OK, UNUSABLE = "ok", "unusable"
@@ -293,4 +295,4 @@ class Finished:
         return cls(at=parts.time_of(fields))
 
 
-Record = Header | Sent | Received | Unanswered | Resumed | Finished
+Record = Header | Sent | Received | Shared | Unanswered | Resumed | Finished

@@ -21,6 +21,7 @@ from metav_audit.transcript.records import (
     Sent,
     Unanswered,
 )
+from metav_audit.transcript.shared import Shared, Source
 from metav_audit.transcript.transcript import Attempt, Exchange, Transcript
 
 MAX_TRANSCRIPT_BYTES = 1 << 30
@@ -50,6 +51,7 @@ class Replay:
         self._answers: list[Answer | None] = []
         self._reasons: list[str | None] = []
         self._ranks: dict[int, int] = {}
+        self._sources: dict[int, Source] = {}
         self._identities: list[dict[str, str]] = []
 
     def read(self, line: bytes) -> Record:
@@ -106,7 +108,12 @@ class Replay:
                 attempts[query].append(self._attempts[serial])
         exchanges = tuple(
             Exchange(
-                query, answer, None if answer else self._reasons[query], tuple(attempts[query]), self._ranks.get(query)
+                query,
+                answer,
+                None if answer else self._reasons[query],
+                tuple(attempts[query]),
+                self._ranks.get(query),
+                self._sources.get(query),
             )
             for query, answer in enumerate(self._answers)
         )
@@ -136,6 +143,9 @@ class Replay:
                 self._sent(record)
             case Received():
                 self._received(record)
+            case Shared():
+                self._sources |= dict.fromkeys(record.queries, record.source)
+                self._answered(record.queries, record.answers)
             case Unanswered():
                 for query in record.queries:
                     self._reasons[query] = record.reason
@@ -147,7 +157,7 @@ class Replay:
 
     def _check(self, record: Record) -> None:
         """Check what hangs on the records before; nothing is changed where it does not hold."""
-        answers = record.answers if isinstance(record, Received) else None
+        answers = record.answers if isinstance(record, Received | Shared) else None
         for answer in answers or ():
             answer.in_floats()
         self.grammar.take(record)
@@ -189,12 +199,14 @@ class Replay:
             error=received.error,
             response_sha256=received.response_sha256,
         )
-        answers = [answer.in_floats() for answer in received.answers or ()]
-        for query, answer in zip(asked.queries, answers, strict=False):
-            self._ranks.setdefault(query, len(self._ranks))
-            self._answers[query] = answer
+        self._answered(asked.queries, received.answers or ())
         if received.identity and received.identity not in self._identities:
             self._identities.append(dict(received.identity))
+
+    def _answered(self, queries: tuple[int, ...], answers: tuple[Answer, ...]) -> None:
+        for query, answer in zip(queries, answers, strict=False):
+            self._ranks.setdefault(query, len(self._ranks))
+            self._answers[query] = answer.in_floats()
 
 
 def _check_header(kind: object, version: object) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from metav_audit.task import Answer
 from metav_audit.transcript.campaign import Campaign
 from metav_audit.transcript.endpoint import EndpointRecord
+from metav_audit.transcript.shared import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Exchange:
         reason: why there is none.
         attempts: every request that asked it.
         rank: how many answers had come before this one; None where there is none.
+        source: the record of another audit that the answer was taken over from; None where it was asked here.
     """
 
     query: int
@@ -41,10 +43,13 @@ class Exchange:
     reason: str | None
     attempts: tuple[Attempt, ...]
     rank: int | None = None
+    source: Source | None = None
 
     @property
     def at(self) -> str:
-        """When it was last asked, ISO 8601, UTC; empty where that is not known."""
+        """When it was last asked, ISO 8601, UTC, or answered elsewhere; empty where that is not known."""
+        if self.source is not None:
+            return self.source.at
         return self.attempts[-1].sent if self.attempts else ""
 
 

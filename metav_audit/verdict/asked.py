@@ -108,6 +108,14 @@ class Asked:
         return self.exchanges[self.schedule.closings[self.look] : self.schedule.ends[self.look]]
 
     @property
+    def taken_over(self) -> str:
+        """Say how much was asked in other audits of the run and not here; nothing where all was asked here."""
+        others = [each.source.bundle_sha256[:12] for each in self.exchanges if each.source is not None]
+        if not others:
+            return ""
+        return f"; {len(others)} answers taken over from the audit with bundle {', '.join(sorted(set(others)))}"
+
+    @property
     def sha256(self) -> str:
         """A hash of every answer up to the look, in hexadecimal."""
         told = [[each.query, list(each.answer.scores)] for each in self.exchanges if each.answer is not None]

@@ -110,7 +110,7 @@ def _read(bundle: FingerprintBundle, transcript: Transcript, asked: Asked, rules
         view,
         faults,
         steadiness.words(),
-        understood.words,
+        understood.words + asked.taken_over,
         seed,
         not few,
     )

@@ -4,21 +4,22 @@ An order that follows from the nonce is what keeps an endpoint from telling quer
 client leaves it only where requests fail: then what was answered before is brought forward, and what failed gets a
 second chance behind all else; and a later run asks what is still open. So the order is fixed up to the first trouble,
 but for as many requests as may be under way side by side; and whatever happens, the very last place is asked last,
-since it vouches for all before it.
+since it vouches for all before it. Answers of another audit stand at an input's first place alone.
 """
 
 from __future__ import annotations
 
 from metav_audit.bundle import Schedule
 from metav_audit.errors import TranscriptError
-from metav_audit.transcript import OK, Received, Records, Resumed, Sent, Unanswered
+from metav_audit.transcript import OK, Received, Records, Resumed, Sent, Shared, Unanswered
 
 
 def check_order(records: Records, schedule: Schedule) -> str:
     """Hold the order of first requests against the schedule; return what was seen, in words.
 
     Raises:
-        TranscriptError: a place was asked before others that come before it, or the last one was not asked last.
+        TranscriptError: a place was asked before others that come before it, the last one was not asked last, or a
+            repetition was not asked at all.
     """
     order = _Order(schedule, records.transcript.endpoint.concurrency)
     for record in records.each:
@@ -26,6 +27,8 @@ def check_order(records: Records, schedule: Schedule) -> str:
             order.sent(record)
         elif isinstance(record, Received):
             order.received(record)
+        elif isinstance(record, Shared):
+            order.shared(record)
         elif isinstance(record, Unanswered | Resumed):
             order.troubled(record)
     return f"{order.sure} places were asked in the order of the nonce before the first trouble, {order.words} last"
@@ -52,6 +55,17 @@ class _Order:
         self._trouble = self._trouble or record.outcome != OK
         self._heard = self._heard or record.answers is not None
 
+    def shared(self, record: Shared) -> None:
+        for place in record.queries:
+            if not self._schedule.is_shareable(place):
+                raise TranscriptError(
+                    f"place {place} repeats another, and its answer is taken over: what vouches for an audit is asked"
+                )
+            self._check_looks(
+                f"the record of answers from record {record.source.record} of another audit", record, place
+            )
+        self._settle(record.queries)
+
     def troubled(self, record: Unanswered | Resumed) -> None:
         self._trouble = True
         if isinstance(record, Unanswered):
@@ -69,9 +83,9 @@ class _Order:
                 )
             self.sure += len(fresh)
         for place in fresh:
-            self._check_looks(record, place)
+            self._check_looks(f"request {record.request}", record, place)
 
-    def _check_looks(self, record: Sent, place: int) -> None:
+    def _check_looks(self, who: str, record: Sent | Shared, place: int) -> None:
         """See that nothing of a look is asked before the looks before it, and its last place behind all others."""
         look = self._schedule.look_of(place)
         last = self._schedule.ends[look] - 1
@@ -79,9 +93,7 @@ class _Order:
         early = set(range(self._lowest, last if place == last else start)) - self._settled - set(record.queries)
         if early:
             which, why = ("last place", "vouches for what came then") if place == last else ("next look", "is clear")
-            raise TranscriptError(
-                f"request {record.request} asked the {which} while place {min(early)} had not been asked: nothing {why}"
-            )
+            raise TranscriptError(f"{who} asked the {which} while place {min(early)} had not been asked: nothing {why}")
         if place == last:
             self.words = f"place {last}"
 

@@ -14,7 +14,7 @@ from metav_audit.evidence import (
     first_difference,
 )
 from metav_audit.files import strict_json
-from metav_audit.transcript import Records, Transcript
+from metav_audit.transcript import Records, Shared, Transcript
 from metav_audit.verdict import (
     BLIND_CONTROLS,
     BUNDLE,
@@ -36,6 +36,7 @@ from metav_audit.verify.exchange import bodies_intact, played_again
 from metav_audit.verify.order import check_order
 from metav_audit.verify.positive import check_positive_control
 from metav_audit.verify.reports import Reports, agreed, read_bounded
+from metav_audit.verify.shared import taken_over
 from metav_audit.verify.vouched import (
     NOTHING,
     Expected,
@@ -108,6 +109,8 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     25. If the reader has other commitments of the owner's key: none is missing, and no two bear the same number.
     26. If the audit might stop early, no look before the last one taken was clear.
     27. If the fingerprint is targeted, its bits and splits follow from the identity and the nonce in the manifest.
+    28. If answers were taken over from another audit of the run: they stand there, to the same inputs of the same
+        endpoint.
 
     A step that compares nothing does not pass: what it is about is not here (``Status.NONE``, where nothing says that
     it should be), or cannot be compared here (``Status.NOT_CHECKED``).
@@ -138,6 +141,7 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     if bundle is not None and (bundle.verifier.siblings is not None or bundle.replay is not None):
         checklist.take("target replayed by another party", lambda found: attested(found.replay), weighed)
     checklist.take("inputs sent, answers decoded again", played_again, folder, bundle, records, bound)
+    _take_over(checklist, folder, bundle, records, expected)
     checklist.take("asked in the order of the nonce", _ordered, bundle, records, bound)
     reading = checklist.take("answers fit the task", _reading, bundle, transcript, bound)
     decision = checklist.take("verdict decided anew", _decided, folder, bundle, transcript, reading)
@@ -165,6 +169,19 @@ def verify_audit(folder: Path | AuditFolder, expected: Expected = NOTHING) -> Ve
     if bundle is not None and is_targeted(bundle):
         checklist.take("target bits follow from identity and nonce", _target_bits, bundle)
     return Verification(tuple(checklist.steps), *authenticity(expected, weighed, sealed and closed))
+
+
+def _take_over(
+    checklist: Checklist,
+    folder: AuditFolder,
+    bundle: FingerprintBundle | None,
+    records: Records | None,
+    expected: Expected,
+) -> None:
+    """Compare what was taken over from another audit, where anything was."""
+    if records is not None and any(isinstance(each, Shared) for each in records.each):
+        name = "answers taken over stand in the other audit"
+        checklist.take(name, taken_over, folder, bundle, records, expected.beside)
 
 
 def _bundle(folder: AuditFolder) -> Found:

@@ -30,12 +30,14 @@ class Expected:
         auditor: the key id that should have sealed the audit; whoever did, or nobody, if None.
         roots: root certificates of time-stamp authorities, PEM; those in the files if None.
         commitments: the other commitments of the owner's key that the reader has; see ``check_commitments``.
+        beside: folders of other audits from which this one took answers over; those beside it are found by themselves.
     """
 
     owner: str | None = None
     auditor: str | None = None
     roots: str | None = None
     commitments: tuple[Attestation, ...] = ()
+    beside: tuple[AuditFolder, ...] = ()
 
 
 NOTHING = Expected()

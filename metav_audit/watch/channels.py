@@ -9,7 +9,7 @@ import hmac
 import json
 import smtplib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -17,8 +17,9 @@ from email.utils import format_datetime
 from typing import Any
 
 from metav_audit.audit import Grant, fill_in, host_to_post_to, post, variables_in
-from metav_audit.errors import ConfigurationError, RemoteError, SecretError
+from metav_audit.errors import ConfigurationError, MetavAuditError, RemoteError, SecretError
 from metav_audit.progress import printable
+from metav_audit.watch.events import Event
 from metav_audit.watch.fleet import KINDS, Fleet, NotifyTable, quiet_of
 from metav_audit.watch.hours import QuietHours
 from metav_audit.watch.outbox import STDOUT, Channel, Manners, Message
@@ -167,6 +168,29 @@ def open_channels(
             except ConfigurationError as error:
                 raise type(error)(f"{fleet.path}: notify.{name}: {error}") from None
     return channels
+
+
+def say_hello(
+    fleet: Fleet, channels: Sequence[tuple[Channel, Manners]], uid: str, now: float, complain: Callable[[str], None]
+) -> int:
+    """Send everybody but standard output a message that says nothing happened; return how many did not take it.
+
+    Args:
+        fleet: the fleet file.
+        channels: as ``open_channels`` opened them.
+        uid: the message's id.
+        now: in seconds since 1970.
+        complain: told why a channel did not take it.
+    """
+    words = f"nothing happened: this is how {fleet.path.name} will tell you what does"
+    event, failed = Event(uid, "hello", now, None, None, None, None, None, words), 0
+    for channel in (channel for channel, _ in channels if channel.name != STDOUT):
+        try:
+            channel.send(Message(uid, now, (event,)), now)
+        except MetavAuditError as error:
+            complain(f"notify.{channel.name}: {error}")
+            failed += 1
+    return failed
 
 
 def kinds_of(fleet: Fleet) -> dict[str, frozenset[str]]:

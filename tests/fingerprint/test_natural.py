@@ -73,3 +73,13 @@ def test_public_inputs_have_to_be_named(tmp_path):
         path = write_toy(tmp_path, f"[natural]\n{section}\n")
         with pytest.raises(ConfigurationError, match="name public inputs"):
             _ = load_project(path).settings
+
+
+def test_of_a_public_file_no_larger_than_wanted_all_that_are_right_are_taken(toy, models):
+    """Whatever the seed: owners who agree on such a file have them in common."""
+    workshop = of(toy, 'source = "public"\ncount = 1000\ndata = "heldout.npz"')
+    chosen = [choose_natural(workshop, models[:1], QUERIES, seed).inputs for seed in (3, 4)]
+    one, other = ({each.tobytes() for each in inputs} for inputs in chosen)
+    held = workshop.data.heldout
+    own = features_of_all([toy.workshop.target.network], held.inputs, TASK.output)[0]
+    assert one == other == {each.tobytes() for each in held.inputs[own.argmax(axis=1) == held.labels]}

@@ -18,6 +18,8 @@ from metav_audit.transcript import (
     Received,
     Resumed,
     Sent,
+    Shared,
+    Source,
     Unanswered,
     read_records,
     record_line,
@@ -58,6 +60,12 @@ def given_up(*queries):
     return Unanswered(at=AT, queries=queries, reason="r")
 
 
+def taken_over(*queries, answers=None, at=AT, nonce="1" * 32):
+    source = Source("c" * 64, nonce, 9, "4" * 64, at, tuple(range(len(queries))))
+    answers = (ANSWER,) * (len(queries) if answers is None else answers)
+    return Shared(at=AT, queries=queries, answers=answers, source=source)
+
+
 RESUMED, FINISHED = Resumed(at=AT, endpoint=ENDPOINT), Finished(at=AT)
 BOTH = (sent(1, 0, 1), received(1, answers=2), sent(2, 2), received(2, answers=1))
 
@@ -89,6 +97,8 @@ ALLOWED = {
     "an attempt that is not made": (sent(1, 0, 1), received(1, "transient"), given_up(1), sent(2, 0)),
     "a lost request asked again": (sent(1, 0), RESUMED, sent(2, 0), received(2, answers=1)),
     "two stops in a row": (sent(1, 0), RESUMED, RESUMED),
+    "answers of another audit, then the rest": (taken_over(0, 2), sent(1, 1), received(1, answers=1), FINISHED),
+    "a stop after answers of another audit": (taken_over(0), RESUMED, taken_over(1)),
 }
 
 
@@ -109,6 +119,14 @@ REFUSED = {
     "an answered query given up": ((sent(1, 0), received(1, answers=1), given_up(0)), "was answered"),
     "a query given up while it is asked": ((sent(1, 0), given_up(0)), "under way"),
     "a query given up twice": ((given_up(0), given_up(0)), "given up"),
+    "an answered query taken over": ((sent(1, 0), received(1, answers=1), taken_over(0)), "query 0 was answered"),
+    "a query taken over while it is asked": ((sent(1, 0), taken_over(0)), "under way"),
+    "a query taken over and asked again": ((taken_over(0), sent(1, 0)), "query 0 was answered"),
+    "nothing taken over": ((taken_over(),), "none"),
+    "more taken over than inputs": ((taken_over(0, answers=2),), "2 of them to 1 inputs"),
+    "answers of this very audit": ((taken_over(0, nonce="0" * 32),), "this very audit"),
+    "answers of later": ((taken_over(0, at="2026-03-04T10:00:01Z"),), "later than the record"),
+    "answers of another week": ((taken_over(0, at="2026-03-03T09:59:59Z"),), "more than a day earlier"),
     "nothing given up": ((given_up(),), "none"),
     "a response to nothing": ((received(1, answers=1),), "not under way"),
     "two responses to one request": ((sent(1, 0), received(1, "timeout"), received(1, answers=1)), "not under way"),

@@ -21,6 +21,8 @@ from metav_audit.transcript import (
     Received,
     Resumed,
     Sent,
+    Shared,
+    Source,
     Unanswered,
     load_transcript,
     parse_record,
@@ -33,6 +35,7 @@ from tests.transcript.scripted import FIXTURES, FROZEN, scripted_audit
 
 LINES = (FROZEN / "transcript.jsonl").read_bytes().splitlines(keepends=True)
 KINDS = (Header, Sent, Received, Unanswered, Resumed, Finished)
+"""Those of an audit with one bundle."""
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.isoformat())
@@ -77,6 +80,13 @@ RECORDS = st.one_of(
     st.builds(Sent, at=TIMES, request=SERIAL, queries=ASKED, **REQUEST),
     st.builds(Received, at=TIMES, **FAULT),
     st.builds(Received, at=TIMES, **RESPONSE),
+    st.builds(
+        Shared,
+        at=TIMES,
+        queries=QUERIES,
+        answers=ANSWERS,
+        source=st.builds(Source, HASH, HASH.map(lambda text: text[:32]), st.integers(2, 10**6), HASH, TIMES, QUERIES),
+    ),
     st.builds(Unanswered, at=TIMES, queries=QUERIES, reason=TEXT),
     st.builds(Resumed, at=TIMES, endpoint=ENDPOINT),
     st.builds(Finished, at=TIMES),

@@ -144,6 +144,23 @@ def test_a_dry_run_says_what_a_month_costs(run, tmp_path):
     assert not (tmp_path / "watch.sqlite3").exists()
 
 
+def test_a_hello_shows_that_messages_arrive_and_asks_nothing(run, tmp_path):
+    """Who is told gets a message that nothing happened; where it is not taken the exit code says so."""
+    with ModelServer(TARGET) as server, ModelServer(None, fault=always(200)) as hook:
+        told = f'[notify.chat]\nkind = "webhook"\nurl = "{hook.url}"\nshape = "slack"\n'
+        (tmp_path / "fleet.toml").write_text(FLEET + told)
+        (tmp_path / "endpoints.toml").write_text(table("a", server.url))
+        code, lines, _ = run("watch", "fleet.toml", "--hello")
+        assert (code, lines) == (0, ["1 of 1 who are told took a message; nothing was asked"])
+        assert "nothing happened: this is how fleet.toml" in json.loads(hook.log[0].body)["text"]
+        hook.fault = always(404)
+        code, lines, errors = run("watch", "fleet.toml", "--hello")
+        assert (code, lines) == (4, ["0 of 1 who are told took a message; nothing was asked"])
+        assert "notify.chat: the webhook at 127.0.0.1" in errors
+        assert server.log == []
+    assert not (tmp_path / "watch.sqlite3").exists()
+
+
 def test_a_bundle_that_cannot_be_read_is_outdated_and_stops_no_other(run, tmp_path):
     """It is told once."""
     (tmp_path / "fleet.toml").write_text(FLEET.replace('"toy.bundle"', '"toy.bundle", "old.bundle"'))
