@@ -39,6 +39,7 @@ class Project:
         other_store: a folder for the zoo's models in the place of the file's own, or None.
         trust: whether the target's file may run code, whatever the file says.
         share: of the preset, in the place of the file's own, or None.
+        other_crew: backend and address of those who train, in the place of the file's own, or None.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Project:
     other_store: Path | None = None
     trust: bool = False
     share: float | None = None
+    other_crew: tuple[str, str | None] | None = None
 
     @property
     def folder(self) -> Path:
@@ -123,8 +125,27 @@ class Project:
 
     @property
     def store(self) -> Path:
-        """The folder of the zoo's models."""
-        return self.other_store or self.folder / self.settings.zoo.store
+        """The folder of the zoo's models, where it is one of this machine's.
+
+        Raises:
+            ConfigurationError: it lies elsewhere.
+        """
+        place = self.store_place
+        if isinstance(place, str):
+            raise ConfigurationError(f"the zoo's models lie at {place}, and here a folder is needed")
+        return place
+
+    @property
+    def store_place(self) -> Path | str:
+        """The folder of the zoo's models, or its address as the project file has it, such as s3://bucket/zoo."""
+        named = self.settings.zoo.store
+        return self.other_store or (named if "://" in named else self.folder / named)
+
+    @property
+    def crew(self) -> tuple[str, str | None]:
+        """Backend and address of those who train; see ``metav_audit.zoo.crew.crew_of``."""
+        zoo = self.settings.zoo
+        return self.other_crew or (zoo.backend, zoo.address)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
