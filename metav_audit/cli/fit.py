@@ -47,6 +47,7 @@ def command(
     budget: str | None,
     backend: str | None,
     address: str | None,
+    device: str | None,
     trust: bool,
 ) -> None:
     """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
@@ -78,7 +79,7 @@ def command(
         raise ConfigurationError("--draw and --group are for --log")
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
-    loaded = within(with_crew(loaded, backend, address), budget, jobs)
+    loaded = within(with_crew(loaded, backend, address, device), budget, jobs)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     requests = requests_of(log, draw or nonce_of(loaded.settings.seed), groups) if log else None
     making = Making.of(open_workshop(loaded), zoo, method, requests=requests)

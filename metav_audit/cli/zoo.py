@@ -17,7 +17,13 @@ from metav_audit.cli.opened import budget_option, crew_options, tell, trust_opti
 @crew_options
 @trust_option
 def command(
-    project: Path, jobs: int | None, budget: str | None, backend: str | None, address: str | None, trust: bool
+    project: Path,
+    jobs: int | None,
+    budget: str | None,
+    backend: str | None,
+    address: str | None,
+    device: str | None,
+    trust: bool,
 ) -> None:
     """Train or resume the surrogates of PROJECT, a project.toml or its folder.
 
@@ -30,7 +36,7 @@ def command(
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project
 
-    loaded = with_crew(replace(load_project(project), trust=trust), backend, address)
+    loaded = with_crew(replace(load_project(project), trust=trust), backend, address, device)
     loaded = within(loaded, budget, jobs)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     derived = sum(one.plan.derived for one in zoo.surrogates)

@@ -17,6 +17,7 @@ from metav_audit.zoo.ancestor import load_ancestor
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.crew import count_workers, crew_of
 from metav_audit.zoo.data import performance_on
+from metav_audit.zoo.device import CPU
 from metav_audit.zoo.forecast import (
     LONG,
     SHARES,
@@ -130,7 +131,7 @@ def choose_share(
 
 def _stopwatch(workshop: Workshop, jobs: int | None) -> Stopwatch:
     data = workshop.data
-    workers = count_workers(*workshop.project.crew, jobs)
+    workers = count_workers(*workshop.project.crew_with(jobs))
     return Stopwatch(workers, {"train": len(data.train), "heldout": len(data.heldout)})
 
 
@@ -173,6 +174,8 @@ def _check_ready(workshop: Workshop) -> None:
         ConfigurationError, DataError: an architecture cannot be built, or a program is missing.
     """
     check_program(workshop)
+    if workshop.project.device != CPU and not has_gradients(workshop.target.network):
+        raise ConfigurationError("a target of another library, and its zoo, run on the processor: choose device cpu")
     Store(workshop.project.store_place).prepare()
     task = workshop.target.task
     for name in architectures_of(workshop):
@@ -213,7 +216,7 @@ def make_models(
     progress(done, len(missing))
     if not missing:
         return
-    with crew_of(*workshop.project.crew, jobs) as crew:
+    with crew_of(*workshop.project.crew_with(jobs)) as crew:
         for depth in sorted({plan.depth for plan in missing}):
             batch = tried_first([plan for plan in missing if plan.depth == depth])
             tasks = [(workshop.project, plan, address_of(plan, context)) for plan in batch]
@@ -268,7 +271,7 @@ def _make_one(task: tuple[Project, Plan, str]) -> float:
         program = None if has_gradients(target.network) else partial(run_program_on, workshop)
         ancestor = load_ancestor(workshop) if plan.ancestor else None
         model = registry.make_surrogate(
-            plan, parent, target.network, target.task, data, ancestor=ancestor, program=program
+            plan, parent, target.network, target.task, data, ancestor=ancestor, program=program, device=project.device
         )
         performance = performance_of(model, workshop)
     except DataError:
@@ -280,7 +283,7 @@ def _make_one(task: tuple[Project, Plan, str]) -> float:
 
 def performance_of(model: nn.Module, workshop: Workshop) -> float:
     """Return a model's performance on the validation data."""
-    return performance_on(workshop.data.validation, model, workshop.target.task.output)
+    return performance_on(workshop.data.validation, model, workshop.target.task.output, workshop.project.device)
 
 
 def _collect(workshop: Workshop, plans: Iterable[Plan]) -> SurrogateZoo:

@@ -9,10 +9,12 @@ the whole run, and with it what the other workers have in training.
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -167,6 +169,7 @@ def _dask(address: str) -> Iterator[DaskWorkers]:
         from distributed import Client
     except ImportError:
         raise ConfigurationError("the backend dask needs distributed: pip install 'metav-audit[dask]'") from None
+    _check_answers(address, "Dask scheduler")
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -181,6 +184,7 @@ def _ray(address: str) -> Iterator[RayWorkers]:
         import ray
     except ImportError:
         raise ConfigurationError("the backend ray needs ray: pip install 'metav-audit[ray]'") from None
+    _check_answers(address, "Ray cluster")
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -189,6 +193,26 @@ def _ray(address: str) -> Iterator[RayWorkers]:
         yield RayWorkers(ray)
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str, what: str) -> None:
+    """See that someone listens at an address, which Ray alone would wait for much longer.
+
+    Raises:
+        ConfigurationError: it is none.
+        RemoteError: nobody does.
+    """
+    try:
+        named = urlsplit(address if "://" in address else f"//{address}")
+        host, port = named.hostname, named.port
+    except ValueError:
+        host = port = None
+    if host is None or port is None:
+        raise ConfigurationError(f"{address!r} is no address of a {what}: write HOST:PORT")
+    try:
+        socket.create_connection((host, port), PATIENCE).close()
+    except OSError as error:
+        raise RemoteError(f"no {what} answers at {address}: {error}") from error
 
 
 def one_at_a_time(work: Work, task: Any) -> Any:

@@ -17,6 +17,7 @@ from torch import nn
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.task import GeneratedTensor, ImageDomain, Inputs, OutputSpace, TaskSpec
 from metav_audit.zoo.architectures import call_function
+from metav_audit.zoo.device import CPU, moved
 from metav_audit.zoo.outputs.registry import trained
 
 MAX_DATA_BYTES = 8 << 30
@@ -66,9 +67,11 @@ class OwnerData:
     validation: LabelledData
 
 
-def performance_on(data: LabelledData, model: nn.Module, space: OutputSpace) -> float:
-    """Return a model's performance on labelled data; see ``TrainedOutput.performance``."""
-    return trained(space).performance(model, torch.from_numpy(data.inputs), torch.from_numpy(data.labels))
+def performance_on(data: LabelledData, model: nn.Module, space: OutputSpace, device: torch.device = CPU) -> float:
+    """Return a model's performance on labelled data, as a device sees it; see ``TrainedOutput.performance``."""
+    inputs, labels = (torch.from_numpy(each).to(device) for each in (data.inputs, data.labels))
+    with moved(device, model):
+        return trained(space).performance(model, inputs, labels)
 
 
 def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 
 from metav_audit.bundle import ErrorRates, OwnerMark, nonce_of
@@ -21,6 +22,7 @@ from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import built_in_for
 from metav_audit.zoo.data import LabelledData, OwnerData, load_data
+from metav_audit.zoo.device import description_of, device_of, jobs_on
 from metav_audit.zoo.sections import ProjectFile, TrainingSection
 from metav_audit.zoo.target import TargetModel, load_target
 
@@ -40,6 +42,7 @@ class Project:
         trust: whether the target's file may run code, whatever the file says.
         share: of the preset, in the place of the file's own, or None.
         other_crew: backend and address of those who train, in the place of the file's own, or None.
+        other_device: where they train, the same.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class Project:
     trust: bool = False
     share: float | None = None
     other_crew: tuple[str, str | None] | None = None
+    other_device: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -147,6 +151,20 @@ class Project:
         zoo = self.settings.zoo
         return self.other_crew or (zoo.backend, zoo.address)
 
+    def crew_with(self, jobs: int | None) -> tuple[str, str | None, int | None]:
+        """Return the arguments of ``metav_audit.zoo.crew.crew_of``, for so many processes of this machine."""
+        backend, address = self.crew
+        return backend, address, jobs_on(self.device, jobs) if backend == "local" else jobs
+
+    @property
+    def device(self) -> torch.device:
+        """Where models are trained.
+
+        Raises:
+            ConfigurationError: this machine has no such device.
+        """
+        return device_of(self.other_device or self.settings.zoo.device)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workshop:
@@ -160,7 +178,9 @@ class Workshop:
         """Describe by content all that decides a surrogate's weights beside its plan."""
         data = {"train": self.data.train, "heldout": self.data.heldout, "validation": self.data.validation}
         hashes = {name: part.sha256() for name, part in data.items()}
-        return {"target": self.target.sha256, "data": hashes, "task": self.target.task.to_json()}
+        where = description_of(self.project.device)
+        on = {} if where is None else {"device": where}
+        return {"target": self.target.sha256, "data": hashes, "task": self.target.task.to_json(), **on}
 
 
 def load_project(path: Path) -> Project:

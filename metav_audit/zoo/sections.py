@@ -55,6 +55,7 @@ class ZooSection(_Section):
         store: a folder, or an address that fsspec knows, such as s3://bucket/zoo.
         backend: processes of this machine, or a cluster's workers.
         address: of the cluster's scheduler.
+        device: where models are trained; "auto" takes the best that a machine has.
     """
 
     preset: str = "standard"
@@ -63,6 +64,7 @@ class ZooSection(_Section):
     store: str = "zoo"
     backend: Literal["local", "dask", "ray"] = "local"
     address: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
 
 
 class FingerprintSection(_Section):

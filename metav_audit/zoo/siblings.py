@@ -51,7 +51,7 @@ def make_siblings(
     taken: list[float] = []
     done = 0
     progress(done, len(missing))
-    with crew_of(*workshop.project.crew, jobs) as crew:
+    with crew_of(*workshop.project.crew_with(jobs)) as crew:
         for batch in (first, [seed for seed in missing if seed not in first]):
             tasks = [(workshop.project, seed, sibling_address(workshop, seed)) for seed in batch]
             for _, seconds in crew.each(_make_one, tasks):

@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import tomlkit
 
+from metav_audit.cli import main
 from metav_audit.demo.digits import write_project
 from metav_audit.errors import ConfigurationError, DataError, RemoteError
 from metav_audit.zoo.build import build_zoo
@@ -168,3 +169,15 @@ def test_where_no_cluster_answers_it_is_said(backend, monkeypatch):
     monkeypatch.setattr("metav_audit.zoo.crew.PATIENCE", 1)
     with pytest.raises(RemoteError, match="answers at"), crew_of(backend, f"127.0.0.1:{free_port()}", None):
         pass
+
+
+def test_the_command_line_trains_on_a_cluster(tmp_path, capsys):
+    """``zoo`` with two options; what it trained it finds again."""
+    install_presets()
+    path = write_toy(tmp_path / "toy", preset='"mini"')
+    with dask_cluster(tmp_path) as cluster, pytest.raises(SystemExit) as ended:
+        main(["zoo", str(path), "--backend", "dask", "--address", cluster.address])
+    assert ended.value.code == 0
+    told = capsys.readouterr()
+    assert "independent models in" in told.out
+    assert len(contents(load_project(path))) == MODELS

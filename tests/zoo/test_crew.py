@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import sys
 
 import pytest
 
 from metav_audit.cli.opened import with_crew
-from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.errors import ConfigurationError, DataError, RemoteError
 from metav_audit.zoo.build import _make_one as make_one
 from metav_audit.zoo.build import address_of, build_zoo, context_address, plans_of
-from metav_audit.zoo.crew import Processes, count_workers, crew_of
+from metav_audit.zoo.crew import Processes, _check_answers, count_workers, crew_of
 from metav_audit.zoo.project import load_project, open_workshop
 from tests.clusters.tasks import die, die_once, square
 from tests.toy import install_presets, write_toy
@@ -37,6 +38,22 @@ def test_a_missing_library_is_named_with_its_extra(backend, package, monkeypatch
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigurationError, match=rf"needs {package}: pip install 'metav-audit\[{backend}\]'"):
         count_workers(backend, "127.0.0.1:1", None)
+
+
+@pytest.mark.parametrize("address", ["auto", "tcp://", "host", "tcp://host:port", "[::1"])
+def test_what_is_no_address_is_refused(address):
+    """Ray's "auto" too, which takes whatever it finds."""
+    with pytest.raises(ConfigurationError, match="is no address of a cluster: write HOST:PORT"):
+        _check_answers(address, "cluster")
+
+
+def test_where_nobody_listens_it_is_said_at_once():
+    """With the address."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    with pytest.raises(RemoteError, match=f"no cluster answers at tcp://127.0.0.1:{port}"):
+        _check_answers(f"tcp://127.0.0.1:{port}", "cluster")
 
 
 def test_the_project_names_its_crew_and_the_command_line_another(tmp_path):
