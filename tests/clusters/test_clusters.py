@@ -177,7 +177,7 @@ def test_the_command_line_trains_on_a_cluster(tmp_path, capsys):
     path = write_toy(tmp_path / "toy", preset='"mini"')
     with dask_cluster(tmp_path) as cluster, pytest.raises(SystemExit) as ended:
         main(["zoo", str(path), "--backend", "dask", "--address", cluster.address])
-    assert ended.value.code == 0
+    assert not ended.value.code
     told = capsys.readouterr()
     assert "independent models in" in told.out
     assert len(contents(load_project(path))) == MODELS
