@@ -116,7 +116,7 @@ class DaskWorkers:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self.workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+        self.workers = max(1, len(client.nthreads()))
 
     def each(self, work: Work, tasks: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         """See ``Crew``."""

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 SOURCE = Path(__file__).parents[2]
 WAIT_S = 200
@@ -25,7 +24,7 @@ class Cluster:
 
     backend: str
     address: str
-    training: Callable[[], list[psutil.Process]]
+    training: Callable[[], list[Any]]
 
     def kill_one(self) -> int:
         """Kill a worker that trains, as the kernel does where memory runs out; return its process's number."""
@@ -70,7 +69,7 @@ def dask_cluster(folder: Path) -> Iterator[Cluster]:
         processes = [subprocess.Popen(each, cwd=folder, env=environment(), stdout=log, stderr=log) for each in commands]
         try:
             wait_for(lambda: _dask_workers(address) == 2, "both Dask workers")
-            yield Cluster("dask", address, lambda: [psutil.Process(one.pid) for one in processes[1:] if not one.poll()])
+            yield Cluster("dask", address, lambda: [one for one in processes[1:] if one.poll() is None])
         finally:
             for one in processes:
                 one.kill()
@@ -81,7 +80,7 @@ def _dask_workers(address: str) -> int:
     from distributed import Client
 
     with Client(address, timeout=WAIT_S, set_as_default=False) as client:
-        return len(client.scheduler_info(n_workers=-1)["workers"])
+        return len(client.nthreads())
 
 
 @contextmanager
@@ -104,13 +103,17 @@ def ray_cluster(folder: Path) -> Iterator[Cluster]:
         os.environ.update(before)
 
 
-def _ray_workers() -> list[psutil.Process]:
+def _ray_workers() -> list[Any]:
     """Ray names a worker's process after what it does."""
+    import psutil
+
     below = psutil.Process().children(recursive=True)
     return [one for one in below if _command(one).startswith("ray::_make_one")]
 
 
-def _command(process: psutil.Process) -> str:
+def _command(process: Any) -> str:
+    import psutil
+
     try:
         return " ".join(process.cmdline())
     except psutil.Error:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import socket
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -12,7 +15,7 @@ from metav_audit.cli.opened import with_crew
 from metav_audit.errors import ConfigurationError, DataError, RemoteError
 from metav_audit.zoo.build import _make_one as make_one
 from metav_audit.zoo.build import address_of, build_zoo, context_address, plans_of
-from metav_audit.zoo.crew import Processes, _check_answers, count_workers, crew_of
+from metav_audit.zoo.crew import Processes, _check_answers, count_workers, crew_of, one_at_a_time
 from metav_audit.zoo.project import load_project, open_workshop
 from tests.clusters.tasks import die, die_once, square
 from tests.toy import install_presets, write_toy
@@ -91,6 +94,22 @@ def test_one_process_is_this_one():
     """Every task with its result."""
     with crew_of("local", None, 1) as crew:
         assert dict(crew.each(square, range(5))) == {each: each * each for each in range(5)}
+
+
+def test_threads_of_one_process_train_one_after_another():
+    """A Dask worker may have several, and trainings share torch's one generator."""
+    inside, most = [], []
+
+    def work(task):
+        inside.append(task)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.remove(task)
+        return task
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(partial(one_at_a_time, work), range(8))) == list(range(8))
+    assert set(most) == {1}
 
 
 @pytest.mark.soak
