@@ -28,6 +28,8 @@ def device_of(name: str) -> torch.device:
     Raises:
         ConfigurationError: there is none here.
     """
+    if name == "cpu":
+        return CPU
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(each for each, found in there.items() if found)
