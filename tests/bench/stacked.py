@@ -14,6 +14,7 @@ import time
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.profiler import ProfilerActivity, profile
 
 from metav_audit.task import ClassScores, ImageDomain, TaskSpec
 from metav_audit.zoo.architectures import cnn, mlp, resnet
@@ -83,13 +84,29 @@ def timed(function, *arguments) -> float:
     return time.process_time() - began
 
 
+def profile_residual(steps: int) -> None:
+    """Print the kernels that take most of the training of a residual network for colours, and their shares."""
+    inputs, labels = data_of(COLOURS, 1, steps)
+    apart(models_of(resnet(12, 2), COLOURS, 1), inputs[:, :2], labels[:, :2])
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        apart(models_of(resnet(12, 2), COLOURS, 1), inputs, labels)
+    rows = sorted(seen.key_averages(), key=lambda row: -row.self_cpu_time_total)
+    whole = sum(row.self_cpu_time_total for row in rows)
+    for row in rows[:10]:
+        print(f"{row.self_cpu_time_total / whole:6.1%}  {row.key}")
+
+
 def main() -> None:
     """Print a line a network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--profile", action="store_true", help="say instead what a residual network's training does")
     told = parser.parse_args()
     torch.set_num_threads(1)
+    if told.profile:
+        profile_residual(told.steps)
+        return
     for name, (builder, task) in NETWORKS.items():
         inputs, labels = data_of(task, told.models, told.steps)
         for work in (apart, stacked):
