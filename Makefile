@@ -17,9 +17,10 @@ COVER ?=
 LOWEST := .venv-lowest
 CLOUDS := .venv-clouds
 WATCH := .venv-watch
+CLUSTERS := .venv-clusters
 DATA ?= ../shared/data
 
-.PHONY: help fix docs test-lowest demo test test-soak test-peers test-clouds test-watch check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-ancestors bench-program bench-client bench-verify fuzz fixtures clean bench-served bench-trees
+.PHONY: help fix docs test-lowest demo test test-soak test-peers test-clouds test-clusters test-watch check lint types floors bench bench-tasks bench-scarce bench-shift bench-full bench-dither bench-ancestors bench-program bench-client bench-verify fuzz fixtures clean bench-served bench-trees
 
 demo: $(READY)  ## the main job on scikit-learn's digits: OUT=folder
 	$(BIN)/metav-audit demo --out $(OUT)
@@ -50,6 +51,12 @@ test-clouds:  ## credentials by botocore, google-auth and azure-identity, agains
 	$(CLOUDS)/bin/python -m pip install -q --disable-pip-version-check -c tests/clouds/constraints.txt -e '.[aws,gcp,azure]' \
 	  'moto[server]' pytest pytest-timeout hypothesis securesystemslib
 	PYTHONPATH=.:adapters $(CLOUDS)/bin/python -m pytest -o addopts=-q tests/clouds tests/audit/test_credentials.py tests/audit/test_signing.py
+
+test-clusters:  ## the zoo on Ray and Dask clusters of two workers, one of them killed, and on moto's S3, in an environment of its own
+	test -x $(CLUSTERS)/bin/python || $(PYTHON) -m venv $(CLUSTERS)
+	$(CLUSTERS)/bin/python -m pip install -q --disable-pip-version-check -c tests/clusters/constraints.txt -e '.[train,dask,ray,s3]' \
+	  'moto[server]' hypothesis psutil pytest pytest-timeout tomlkit
+	PYTHONPATH=.:adapters $(CLUSTERS)/bin/python -m pytest -o addopts=-q -o timeout=600 tests/clusters
 
 test-watch:  ## the watch on PostgreSQL, a year of it, and its page in Chromium; what is missing is installed (apt-get)
 	ls /usr/lib/postgresql/*/bin/initdb && command -v chromium || { apt-get update -q && apt-get install -qy chromium postgresql; }
@@ -187,4 +194,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:  ## remove the environments and what was built
-	rm -rf $(VENV) $(FOREIGN) $(LOWEST) $(CLOUDS) $(WATCH) build dist site *.egg-info
+	rm -rf $(VENV) $(FOREIGN) $(LOWEST) $(CLOUDS) $(CLUSTERS) $(WATCH) build dist site *.egg-info

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.opened import budget_option, tell, trust_option, within
+from metav_audit.cli.opened import budget_option, crew_options, tell, trust_option, with_crew, within
 
 if TYPE_CHECKING:
     from metav_audit.bundle import FingerprintBundle
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--group", "groups", multiple=True, metavar="NAME=A,B", help="Accounts of the log to take together.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 @budget_option
+@crew_options
 @trust_option
 def command(
     project: Path,
@@ -49,6 +50,9 @@ def command(
     groups: tuple[str, ...],
     jobs: int | None,
     budget: str | None,
+    backend: str | None,
+    address: str | None,
+    device: str | None,
     trust: bool,
 ) -> None:
     """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
@@ -92,7 +96,7 @@ def command(
         raise ConfigurationError("--draw and --group are for --log")
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
-    loaded = within(loaded, budget, jobs)
+    loaded = within(with_crew(loaded, backend, address, device), budget, jobs)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     requests = requests_of(log, draw or nonce_of(loaded.settings.seed), groups) if log else None
     making = Making.of(open_workshop(loaded), zoo, method, requests=requests)

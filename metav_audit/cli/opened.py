@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,23 @@ if TYPE_CHECKING:
 trust_option = click.option(
     "--trust", is_flag=True, help="The target's file is my own and may run code, as a pickle does; see docs/formats.md."
 )
+
+
+def crew_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say who trains, and where; see ``with_crew``."""
+    kind, where = click.Choice(["local", "dask", "ray"]), click.Choice(["auto", "cpu", "cuda", "mps"])
+    command = click.option("--device", type=where, help="Where models train; docs/clusters.md.")(command)
+    command = click.option("--address", metavar="ADDRESS", help="Of the cluster's scheduler.")(command)
+    return click.option("--backend", type=kind, help="Who trains; docs/clusters.md.")(command)
+
+
+def with_crew(project: Project, backend: str | None, address: str | None, device: str | None = None) -> Project:
+    """Return the project with another crew, or another device, than its file's, where one is named."""
+    from dataclasses import replace
+
+    if backend is not None or address is not None:
+        project = replace(project, other_crew=(backend or project.crew[0], address))
+    return project if device is None else replace(project, other_device=device)
 
 
 def tell(line: str) -> None:

@@ -7,15 +7,24 @@ from pathlib import Path
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.opened import budget_option, tell, trust_option, within
+from metav_audit.cli.opened import budget_option, crew_options, tell, trust_option, with_crew, within
 
 
 @click.command()
 @click.argument("project", type=click.Path(path_type=Path))
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes; all cores by default.")
 @budget_option
+@crew_options
 @trust_option
-def command(project: Path, jobs: int | None, budget: str | None, trust: bool) -> None:
+def command(
+    project: Path,
+    jobs: int | None,
+    budget: str | None,
+    backend: str | None,
+    address: str | None,
+    device: str | None,
+    trust: bool,
+) -> None:
     """Train or resume the surrogates of PROJECT, a project.toml or its folder.
 
     A model that exists is not trained again; after Ctrl-C or a crash the same
@@ -27,9 +36,10 @@ def command(project: Path, jobs: int | None, budget: str | None, trust: bool) ->
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project
 
-    loaded = within(replace(load_project(project), trust=trust), budget, jobs)
+    loaded = with_crew(replace(load_project(project), trust=trust), backend, address, device)
+    loaded = within(loaded, budget, jobs)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     derived = sum(one.plan.derived for one in zoo.surrogates)
-    echo(f"{derived} derived and {len(zoo.surrogates) - derived} independent models in {loaded.store}")
+    echo(f"{derived} derived and {len(zoo.surrogates) - derived} independent models in {loaded.store_place}")
     if zoo.left_out:
         echo(f"{zoo.left_out} left out: they perform so badly that no one would deploy them", err=True)

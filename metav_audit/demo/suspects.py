@@ -104,7 +104,7 @@ def weights_path(folder: Path, suspect: Suspect) -> Path:
 def performance_of(workshop: Workshop, suspect: Suspect) -> float:
     """Return a suspect's balanced accuracy on the validation data."""
     address = address_of(suspect.plan, context_address(workshop))
-    return Store(workshop.project.store).performance(address) or 0.0
+    return Store(workshop.project.store_place).performance(address) or 0.0
 
 
 @contextmanager

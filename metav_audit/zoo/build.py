@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 
-import joblib
 import torch
 from torch import nn
 
 from metav_audit.config import nearest
 from metav_audit.errors import ConfigurationError, DataError
-from metav_audit.files import write_atomically
 from metav_audit.progress import Progress, silent
 from metav_audit.zoo.ancestor import load_ancestor
 from metav_audit.zoo.architectures import build_architecture
+from metav_audit.zoo.crew import count_workers, crew_of
 from metav_audit.zoo.data import performance_on
+from metav_audit.zoo.device import CPU
 from metav_audit.zoo.forecast import (
     LONG,
     SHARES,
-    SIBLINGS,
     TRIED,
     Stopwatch,
     kind_of,
@@ -40,7 +38,7 @@ from metav_audit.zoo.recipes import registry
 from metav_audit.zoo.recipes.base import fresh_model
 from metav_audit.zoo.recipes.learners import LEARNERS
 from metav_audit.zoo.siblings import make_siblings, missing_siblings
-from metav_audit.zoo.store import Store, content_address
+from metav_audit.zoo.store import Store, check_same_making, content_address
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
 
 USEFUL_SHARE = 0.7
@@ -58,12 +56,13 @@ def build_zoo(
 
     Args:
         project: the owner's project.
-        jobs: worker processes, one torch thread each; all cores by default.
+        jobs: worker processes, one torch thread each; all cores by default. None where a cluster trains.
         progress: told of every model trained.
         tell: told, before anything is trained, what was seen of the owner's model and data.
 
     Raises:
         ConfigurationError, DataError: the project, its model or its data do not fit.
+        RemoteError: the project's cluster or store is elsewhere, and fails.
     """
     workshop = open_workshop(project)
     plans = plans_of(workshop)
@@ -73,7 +72,7 @@ def build_zoo(
     _make_all(workshop, plans, jobs, progress, tell)
     zoo = _collect(workshop, plans)
     text = json.dumps(zoo.to_json(), indent=1, sort_keys=True)
-    write_atomically(project.store / "zoo.json", text.encode() + b"\n")
+    Store(project.store_place).write("zoo.json", text.encode() + b"\n")
     return zoo
 
 
@@ -112,15 +111,15 @@ def choose_share(
     """
     workshop, started = open_workshop(project), time.perf_counter()
     _check_ready(workshop)
-    watch = Stopwatch(jobs or os.cpu_count() or 1)
+    watch = _stopwatch(workshop, jobs)
     for seconds in make_siblings(workshop, jobs=jobs, only_first=True):
-        watch.note(SIBLINGS, seconds)
+        watch.note_sibling(seconds)
     ahead = [plan for plan in tried_first(missing_of(workshop, plans_of(workshop, SHARES[-1]))) if plan.depth == 0]
     some: dict[str, list[Plan]] = {}
     for plan in ahead:
         some.setdefault(kind_of(plan), []).append(plan)
     trial = [plan for each in some.values() for plan in each[:TRIED]]
-    make_models(workshop, trial, jobs=jobs, progress=progress, timed=lambda plan, took: watch.note(kind_of(plan), took))
+    make_models(workshop, trial, jobs=jobs, progress=progress, timed=watch.note)
 
     def parts(plans: Iterable[Plan]) -> dict[str, float]:
         return watch.parts(missing_of(workshop, plans), len(missing_siblings(workshop)))
@@ -130,20 +129,26 @@ def choose_share(
     return share, parts(plans_of(workshop, share))
 
 
+def _stopwatch(workshop: Workshop, jobs: int | None) -> Stopwatch:
+    data = workshop.data
+    workers = count_workers(*workshop.project.crew_with(jobs))
+    return Stopwatch(workers, {"train": len(data.train), "heldout": len(data.heldout)})
+
+
 def _make_all(
     workshop: Workshop, plans: Sequence[Plan], jobs: int | None, progress: Progress, tell: Callable[[str], None]
 ) -> None:
     """Train siblings and models; after two of each kind tell how long the rest will take, where it takes long."""
-    watch = Stopwatch(jobs or os.cpu_count() or 1)
+    watch = _stopwatch(workshop, jobs)
     # Whether reruns differ at all is seen first: without that no zoo is of use to the method siblings.
     for seconds in make_siblings(workshop, jobs=jobs, progress=progress, only_first=True):
-        watch.note(SIBLINGS, seconds)
+        watch.note_sibling(seconds)
     wanted = missing_of(workshop, plans)
     made: list[Plan] = []
 
     def timed(plan: Plan, seconds: float) -> None:
         known = watch.knows(wanted)
-        watch.note(kind_of(plan), seconds)
+        watch.note(plan, seconds)
         made.append(plan)
         if known or not watch.knows(wanted):
             return
@@ -169,11 +174,9 @@ def _check_ready(workshop: Workshop) -> None:
         ConfigurationError, DataError: an architecture cannot be built, or a program is missing.
     """
     check_program(workshop)
-    store = workshop.project.store
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {store}: {error.strerror}; choose a folder you may write to") from error
+    if workshop.project.device != CPU and not has_gradients(workshop.target.network):
+        raise ConfigurationError("a target of another library, and its zoo, run on the processor: choose device cpu")
+    Store(workshop.project.store_place).prepare()
     task = workshop.target.task
     for name in architectures_of(workshop):
         if has_gradients(workshop.target.network):
@@ -208,22 +211,24 @@ def make_models(
         progress: told of every model trained.
         timed: told of every model trained, and how many seconds it took.
     """
-    missing = missing_of(workshop, plans)
+    missing, context = missing_of(workshop, plans), context_address(workshop)
     done = 0
     progress(done, len(missing))
-    for depth in sorted({plan.depth for plan in missing}):
-        batch = tried_first([plan for plan in missing if plan.depth == depth])
-        tasks = [joblib.delayed(_make_one)(workshop.project, plan) for plan in batch]
-        workers = joblib.Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator_unordered", batch_size=1)
-        for plan, seconds in workers(tasks):
-            done += 1
-            timed(plan, seconds)
-            progress(done, len(missing))
+    if not missing:
+        return
+    with crew_of(*workshop.project.crew_with(jobs)) as crew:
+        for depth in sorted({plan.depth for plan in missing}):
+            batch = tried_first([plan for plan in missing if plan.depth == depth])
+            tasks = [(workshop.project, plan, address_of(plan, context)) for plan in batch]
+            for (_, plan, _), seconds in crew.each(_make_one, tasks):
+                done += 1
+                timed(plan, seconds)
+                progress(done, len(missing))
 
 
 def missing_of(workshop: Workshop, plans: Iterable[Plan]) -> list[Plan]:
     """Return the plans that the store lacks."""
-    store, context = Store(workshop.project.store), context_address(workshop)
+    store, context = Store(workshop.project.store_place), context_address(workshop)
     return [plan for plan in plans if store.performance(address_of(plan, context)) is None]
 
 
@@ -242,41 +247,47 @@ def load_model(workshop: Workshop, plan: Plan) -> nn.Module:
     """Load a stored model, frozen and in evaluation mode."""
     target = workshop.target
     structure = fresh_model(plan.architecture, target.network, target.task, plan.seed)
-    store = Store(workshop.project.store)
+    store = Store(workshop.project.store_place)
     model = store.load(address_of(plan, context_address(workshop)), structure)
     for parameter in model.parameters():
         parameter.requires_grad = False
     return model
 
 
-def _make_one(project: Project, plan: Plan) -> tuple[Plan, float]:
-    """Train one plan in a worker process and store it; return it and the seconds that it took."""
-    started = time.perf_counter()
+def _make_one(task: tuple[Project, Plan, str]) -> float:
+    """Train a project's plan in a worker process and store it at its address; return the seconds that it took."""
+    project, plan, address = task
     torch.set_num_threads(1)
     workshop = open_workshop(project)
+    store = Store(project.store_place)
+    check_same_making(address_of(plan, context_address(workshop)), address)
+    # What a process reads but once is no model's time.
+    started = time.perf_counter()
+    if store.performance(address) is not None:
+        return time.perf_counter() - started
     target, data = workshop.target, workshop.data
     parent = load_model(workshop, plan.parent) if plan.parent else target.network
     try:
         program = None if has_gradients(target.network) else partial(run_program_on, workshop)
         ancestor = load_ancestor(workshop) if plan.ancestor else None
         model = registry.make_surrogate(
-            plan, parent, target.network, target.task, data, ancestor=ancestor, program=program
+            plan, parent, target.network, target.task, data, ancestor=ancestor, program=program, device=project.device
         )
         performance = performance_of(model, workshop)
     except DataError:
         # One diverged training is no reason to lose the zoo: an untrained model is useless, and so left out.
         model, performance = fresh_model(plan.architecture, target.network, target.task, plan.seed), 0.0
-    Store(project.store).save(address_of(plan, context_address(workshop)), model, performance)
-    return plan, time.perf_counter() - started
+    store.save(address, model, performance)
+    return time.perf_counter() - started
 
 
 def performance_of(model: nn.Module, workshop: Workshop) -> float:
     """Return a model's performance on the validation data."""
-    return performance_on(workshop.data.validation, model, workshop.target.task.output)
+    return performance_on(workshop.data.validation, model, workshop.target.task.output, workshop.project.device)
 
 
 def _collect(workshop: Workshop, plans: Iterable[Plan]) -> SurrogateZoo:
-    store, context = Store(workshop.project.store), context_address(workshop)
+    store, context = Store(workshop.project.store_place), context_address(workshop)
     floor = USEFUL_SHARE * performance_of(workshop.target.network, workshop)
     kept, left_out = [], 0
     for plan in plans:

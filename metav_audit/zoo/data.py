@@ -17,6 +17,8 @@ from torch import nn
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.task import GeneratedTensor, ImageDomain, Inputs, OutputSpace, TaskSpec
 from metav_audit.zoo.architectures import call_function
+from metav_audit.zoo.data_files import read_parquet, read_pictures
+from metav_audit.zoo.device import CPU, moved
 from metav_audit.zoo.outputs.registry import trained
 
 MAX_DATA_BYTES = 8 << 30
@@ -66,13 +68,17 @@ class OwnerData:
     validation: LabelledData
 
 
-def performance_on(data: LabelledData, model: nn.Module, space: OutputSpace) -> float:
-    """Return a model's performance on labelled data; see ``TrainedOutput.performance``."""
-    return trained(space).performance(model, torch.from_numpy(data.inputs), torch.from_numpy(data.labels))
+def performance_on(data: LabelledData, model: nn.Module, space: OutputSpace, device: torch.device = CPU) -> float:
+    """Return a model's performance on labelled data, as a device sees it; see ``TrainedOutput.performance``."""
+    inputs, labels = (torch.from_numpy(each).to(device) for each in (data.inputs, data.labels))
+    with moved(device, model):
+        return trained(space).performance(model, inputs, labels)
 
 
 def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:
-    """Load ``x`` and ``y`` from an ``.npz`` file, or from ``module:function`` returning (x, y).
+    """Load ``x`` and ``y`` from an ``.npz`` or ``.parquet`` file, a folder of pictures, or ``module:function``.
+
+    The function returns (x, y); see ``metav_audit.zoo.data_files`` for folders and Parquet.
 
     For a generator ``x`` are real examples, and there is no ``y``: the function returns (x, None). 8-bit images are
     brought into the task's range; grey images may lack the channel dimension, colour images may have it last.
@@ -83,7 +89,7 @@ def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:
     """
     generation = trained(task.output).adversarial
     names = ("x",) if generation else ("x", "y")
-    raw = _read_npz(Path(reference), names) if reference.endswith(".npz") else _call(reference, what)
+    raw = _raw(reference, task, names, what)
     try:
         raw_inputs, raw_labels = (np.asarray(each) for each in (*raw, None)[:2])
     except ValueError as error:
@@ -92,6 +98,16 @@ def load_data(reference: str, task: TaskSpec, what: str) -> LabelledData:
         return _examples(raw_inputs, task, f"{what} x of {reference}")
     inputs = task.domain.check(_in_range(_in_shape(raw_inputs, task), task), f"{what} x of {reference}")
     return LabelledData(inputs, trained(task.output).labels(raw_labels, len(inputs), f"{what} y of {reference}"))
+
+
+def _raw(reference: str, task: TaskSpec, names: tuple[str, ...], what: str) -> tuple[Any, ...]:
+    if reference.endswith(".npz"):
+        return _read_npz(Path(reference), names)
+    if reference.endswith(".parquet"):
+        return read_parquet(Path(reference), task)
+    if Path(reference).is_dir():
+        return read_pictures(Path(reference), task)
+    return _call(reference, what)
 
 
 def _examples(raw: NDArray[Any], task: TaskSpec, what: str) -> LabelledData:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metav_audit.errors import ConfigurationError, DataError
@@ -69,21 +69,44 @@ def tried_first(plans: Sequence[Plan]) -> list[Plan]:
     return [plan for late in (False, True) for plan, after in zip(plans, ahead, strict=True) if after is late]
 
 
+def effort_of(plan: Plan, rows: Mapping[str, int]) -> float:
+    """Return how often a training looks at an input: epochs times inputs; of a recipe that trains nothing, 1.
+
+    Args:
+        plan: with its maker's habits.
+        rows: inputs on each of the owner's sides, "train" and "heldout".
+    """
+    told = plan.settings
+    if "epochs" not in told:
+        return 1.0
+    inputs = told.get("share", 1.0) * rows[plan.data] * (1 + told.get("blends", 0.0))
+    return told["epochs"] * told.get("stop", 1.0) * inputs
+
+
 @dataclass(slots=True)
 class Stopwatch:
     """What models took, by kind, and what others will.
 
+    A model takes as long as others of its kind for each time that it looks at an input: makers draw how many epochs
+    they train, and on how much.
+
     Attributes:
         workers: models that are trained at once.
-        taken: seconds by kind.
+        rows: inputs on each of the owner's sides.
+        taken: by kind, of each model its seconds and its effort.
     """
 
     workers: int
-    taken: dict[str, list[float]] = field(default_factory=dict)
+    rows: Mapping[str, int]
+    taken: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
-    def note(self, kind: str, seconds: float) -> None:
+    def note(self, plan: Plan, seconds: float) -> None:
         """Write down what one model took."""
-        self.taken.setdefault(kind, []).append(seconds)
+        self.taken.setdefault(kind_of(plan), []).append((seconds, effort_of(plan, self.rows)))
+
+    def note_sibling(self, seconds: float) -> None:
+        """Write down what one sibling took."""
+        self.taken.setdefault(SIBLINGS, []).append((seconds, 1.0))
 
     def knows(self, plans: Iterable[Plan]) -> bool:
         """Say whether enough of each kind have been timed, of those that need no parent of their own."""
@@ -97,19 +120,20 @@ class Stopwatch:
         """Return by part the seconds that plans and siblings will take."""
         told: dict[str, float] = {}
         for plan in plans:
-            told[part_of(plan)] = told.get(part_of(plan), 0.0) + self._usual(kind_of(plan)) / self.workers
+            took = effort_of(plan, self.rows) * self._pace(kind_of(plan)) / self.workers
+            told[part_of(plan)] = told.get(part_of(plan), 0.0) + took
         if siblings:
-            told[SIBLINGS] = siblings * self._usual(SIBLINGS) / self.workers
+            told[SIBLINGS] = siblings * self._pace(SIBLINGS) / self.workers
         return told
 
-    def _usual(self, kind: str) -> float:
-        """Return what one of a kind takes; of a kind that was not timed, what its recipe takes, or the mean."""
+    def _pace(self, kind: str) -> float:
+        """Return a kind's seconds an effort; of a kind that was not timed its recipe's, or that of all."""
         recipe = kind.partition(" ")[0]
         alike = self.taken.get(kind) or [
             each for name, some in self.taken.items() if name.partition(" ")[0] == recipe for each in some
         ]
-        found = alike or [each for some in self.taken.values() for each in some] or [0.0]
-        return sum(found) / len(found)
+        found = alike or [each for some in self.taken.values() for each in some]
+        return sum(seconds for seconds, _ in found) / sum(effort for _, effort in found) if found else 0.0
 
 
 def line_of(parts: dict[str, float]) -> str:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from metav_audit.errors import DataError
 from metav_audit.zoo.batches import batches
+from metav_audit.zoo.device import CPU, moved
 
 _BETAS = (0.5, 0.999)
 _BATCHES = 16
@@ -45,7 +46,7 @@ class Discriminator(nn.Module):
         return logits[:, 0]
 
 
-def descend_against(
+def descend_against(  # noqa: PLR0913 - a training loop is what its makers say
     model: nn.Module,
     parameters: list[nn.Parameter],
     examples: Tensor,
@@ -56,6 +57,7 @@ def descend_against(
     generator: torch.Generator,
     stop: float = 1.0,
     after_step: Callable[[], None] = lambda: None,
+    device: torch.device = CPU,
 ) -> None:
     """Train a generator against a fresh discriminator, in place.
 
@@ -69,6 +71,7 @@ def descend_against(
         generator: of every draw.
         stop: the share of the steps after which it ends; see ``training.descend``.
         after_step: called after each.
+        device: that the steps are made on; the model comes back to the processor.
 
     Raises:
         DataError: the loss became NaN or infinite.
@@ -76,26 +79,30 @@ def descend_against(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
         critic = Discriminator(tuple(examples.shape[1:]))
-    makers = torch.optim.Adam(parameters, lr=rate, betas=_BETAS)
-    critics = torch.optim.Adam(critic.parameters(), lr=rate, betas=_BETAS)
-    model.train()
-    value = torch.zeros(())
-    batch = min(_MOST, max(2, len(examples) // _BATCHES))
-    steps = math.ceil(stop * epochs * math.ceil(len(examples) / batch))
-    for index in islice(batches(len(examples), batch, epochs, generator), steps):
-        drawn = latents[torch.randint(len(latents), (len(index),), generator=generator)]
-        made = model(drawn)
-        # 1. The discriminator learns to tell them apart.
-        doubt = functional.softplus(-critic(examples[index])).mean() + functional.softplus(critic(made.detach())).mean()
-        critics.zero_grad(set_to_none=True)
-        doubt.backward()  # type: ignore[no-untyped-call]
-        critics.step()
-        # 2. The generator learns to pass for real.
-        value = functional.softplus(-critic(made)).mean()
-        makers.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        makers.step()
-        after_step()
+    latents, examples = latents.to(device), examples.to(device)
+    with moved(device, model, critic):
+        makers = torch.optim.Adam(parameters, lr=rate, betas=_BETAS)
+        critics = torch.optim.Adam(critic.parameters(), lr=rate, betas=_BETAS)
+        model.train()
+        value = torch.zeros(())
+        batch = min(_MOST, max(2, len(examples) // _BATCHES))
+        steps = math.ceil(stop * epochs * math.ceil(len(examples) / batch))
+        for index in islice(batches(len(examples), batch, epochs, generator), steps):
+            drawn = latents[torch.randint(len(latents), (len(index),), generator=generator)]
+            made = model(drawn)
+            # 1. The discriminator learns to tell them apart.
+            doubt = (
+                functional.softplus(-critic(examples[index])).mean() + functional.softplus(critic(made.detach())).mean()
+            )
+            critics.zero_grad(set_to_none=True)
+            doubt.backward()  # type: ignore[no-untyped-call]
+            critics.step()
+            # 2. The generator learns to pass for real.
+            value = functional.softplus(-critic(made)).mean()
+            makers.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            makers.step()
+            after_step()
     model.eval()
     if not bool(torch.isfinite(value)):
         raise DataError("training diverged (the loss is not finite): lower the learning rate or check the data")

@@ -13,6 +13,7 @@ from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
 from metav_audit.zoo.ancestor import Ancestor
 from metav_audit.zoo.data import LabelledData, OwnerData, performance_on
+from metav_audit.zoo.device import CPU
 from metav_audit.zoo.formats.opaque import has_gradients
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.plan import TARGET
@@ -67,9 +68,14 @@ class TrainingHabits(BaseModel):
 
 
 def train_by_habits(
-    habits: TrainingHabits, target: TargetModel, data: OwnerData, seed: int, ancestor: Ancestor | None = None
+    habits: TrainingHabits,
+    target: TargetModel,
+    data: OwnerData,
+    seed: int,
+    ancestor: Ancestor | None = None,
+    device: torch.device = CPU,
 ) -> nn.Module:
-    """Train the target's structure anew, from random weights or from its ancestor's.
+    """Train the target's structure anew, from random weights or from its ancestor's, its steps on a device.
 
     Raises:
         ConfigurationError: the habits do not suit the task.
@@ -82,12 +88,17 @@ def train_by_habits(
         )
     if trained(target.task.output).adversarial:
         raise ConfigurationError("the built-in program trains no generator: name a program of your own as program")
-    runs = [_one_run(habits, target, data.train, seed + run, ancestor) for run in range(habits.best_of)]
+    runs = [_one_run(habits, target, data.train, seed + run, ancestor, device) for run in range(habits.best_of)]
     return max(runs, key=lambda model: performance_on(data.validation, model, target.task.output))
 
 
 def _one_run(
-    habits: TrainingHabits, target: TargetModel, data: LabelledData, seed: int, ancestor: Ancestor | None
+    habits: TrainingHabits,
+    target: TargetModel,
+    data: LabelledData,
+    seed: int,
+    ancestor: Ancestor | None,
+    device: torch.device,
 ) -> nn.Module:
     task, generator = target.task, seeded(seed)
     model = fresh_model(TARGET, target.network, task, seed)
@@ -108,6 +119,7 @@ def _one_run(
         perturb=lambda _, inputs, __: _augmented(inputs, habits.augmentation, generator),
         optimiser=lambda parameters, rate: _optimiser(habits, parameters, rate),
         decayed=habits.schedule == "cosine",
+        device=device,
     )
     return model
 
@@ -126,7 +138,7 @@ def _augmented(inputs: Tensor, how: str, generator: torch.Generator) -> Tensor:
         raise ConfigurationError(f'augmentation = "{how}" is for pictures, and these inputs are none')
     if how == "mirror":
         turned = torch.rand(len(inputs), 1, 1, 1, generator=generator) < 0.5
-        return torch.where(turned, inputs.flip(-1), inputs)
+        return torch.where(turned.to(inputs.device), inputs.flip(-1), inputs)
     reach = max(1, round(inputs.shape[-1] / 10))
     down, right = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
     padded = nn.functional.pad(inputs, (reach, reach, reach, reach))

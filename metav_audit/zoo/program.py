@@ -25,6 +25,7 @@ from metav_audit.version import __version__
 from metav_audit.zoo.ancestor import ancestor_sha256, checkpoint_sha256, load_ancestor
 from metav_audit.zoo.architectures import call_function, import_function
 from metav_audit.zoo.data import LabelledData
+from metav_audit.zoo.device import description_of
 from metav_audit.zoo.habits import BUILT_IN_PROGRAM, TrainingHabits, train_by_habits
 from metav_audit.zoo.project import Workshop
 from metav_audit.zoo.target import in_form_of
@@ -56,7 +57,9 @@ def run_program_on(workshop: Workshop, seed: int, data: LabelledData) -> nn.Modu
     with _seeded(seed):
         if training.program == BUILT_IN_PROGRAM:
             own, habits = replace(workshop.data, train=data), TrainingHabits.read(training.habits)
-            model = train_by_habits(habits, workshop.target, own, seed, load_ancestor(workshop))
+            model = train_by_habits(
+                habits, workshop.target, own, seed, load_ancestor(workshop), workshop.project.device
+            )
         else:
             further = [] if training.checkpoint is None else [workshop.project.folder / training.checkpoint]
             model = call_function(training.program, _WHAT, seed, data, *further)
@@ -86,8 +89,16 @@ def describe_program(workshop: Workshop) -> dict[str, Any]:
         "data_sha256": workshop.data.train.sha256(),
         "ancestor": ancestor_sha256(workshop.project),
         **({} if training.checkpoint is None else {"checkpoint": checkpoint_sha256(workshop.project)}),
+        **_on(workshop),
         "target_sha256": workshop.target.sha256 if training.program == BUILT_IN_PROGRAM else None,
     }
+
+
+def _on(workshop: Workshop) -> dict[str, str]:
+    """Name the device of the built-in program, where it is not the processor; an owner's program chooses its own."""
+    training, where = workshop.project.training, description_of(workshop.project.device)
+    built_in = training is not None and training.program == BUILT_IN_PROGRAM
+    return {"device": where} if built_in and where is not None else {}
 
 
 @contextmanager

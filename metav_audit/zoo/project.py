@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 
 from metav_audit.bundle import ErrorRates, OwnerMark, nonce_of
@@ -21,6 +22,7 @@ from metav_audit.errors import ConfigurationError
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import built_in_for
 from metav_audit.zoo.data import LabelledData, OwnerData, load_data
+from metav_audit.zoo.device import description_of, device_of, jobs_on
 from metav_audit.zoo.sections import ProjectFile, TrainingSection
 from metav_audit.zoo.target import TargetModel, load_target
 
@@ -39,6 +41,8 @@ class Project:
         other_store: a folder for the zoo's models in the place of the file's own, or None.
         trust: whether the target's file may run code, whatever the file says.
         share: of the preset, in the place of the file's own, or None.
+        other_crew: backend and address of those who train, in the place of the file's own, or None.
+        other_device: where they train, the same.
     """
 
     path: Path
@@ -48,6 +52,8 @@ class Project:
     other_store: Path | None = None
     trust: bool = False
     share: float | None = None
+    other_crew: tuple[str, str | None] | None = None
+    other_device: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -123,8 +129,41 @@ class Project:
 
     @property
     def store(self) -> Path:
-        """The folder of the zoo's models."""
-        return self.other_store or self.folder / self.settings.zoo.store
+        """The folder of the zoo's models, where it is one of this machine's.
+
+        Raises:
+            ConfigurationError: it lies elsewhere.
+        """
+        place = self.store_place
+        if isinstance(place, str):
+            raise ConfigurationError(f"the zoo's models lie at {place}, and here a folder is needed")
+        return place
+
+    @property
+    def store_place(self) -> Path | str:
+        """The folder of the zoo's models, or its address as the project file has it, such as s3://bucket/zoo."""
+        named = self.settings.zoo.store
+        return self.other_store or (named if "://" in named else self.folder / named)
+
+    @property
+    def crew(self) -> tuple[str, str | None]:
+        """Backend and address of those who train; see ``metav_audit.zoo.crew.crew_of``."""
+        zoo = self.settings.zoo
+        return self.other_crew or (zoo.backend, zoo.address)
+
+    def crew_with(self, jobs: int | None) -> tuple[str, str | None, int | None]:
+        """Return the arguments of ``metav_audit.zoo.crew.crew_of``, for so many processes of this machine."""
+        backend, address = self.crew
+        return backend, address, jobs_on(self.device, jobs) if backend == "local" else jobs
+
+    @property
+    def device(self) -> torch.device:
+        """Where models are trained.
+
+        Raises:
+            ConfigurationError: this machine has no such device.
+        """
+        return device_of(self.other_device or self.settings.zoo.device)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +178,9 @@ class Workshop:
         """Describe by content all that decides a surrogate's weights beside its plan."""
         data = {"train": self.data.train, "heldout": self.data.heldout, "validation": self.data.validation}
         hashes = {name: part.sha256() for name, part in data.items()}
-        return {"target": self.target.sha256, "data": hashes, "task": self.target.task.to_json()}
+        where = description_of(self.project.device)
+        on = {} if where is None else {"device": where}
+        return {"target": self.target.sha256, "data": hashes, "task": self.target.task.to_json(), **on}
 
 
 def load_project(path: Path) -> Project:

@@ -46,12 +46,25 @@ class DataSection(_Section):
 
 
 class ZooSection(_Section):
-    """What the zoo holds and where; ``share`` of a preset's lineages, where time is short."""
+    """What the zoo holds, where, and who trains it.
+
+    Attributes:
+        preset: which models.
+        share: of a preset's lineages, where time is short.
+        architectures: of the surrogates beside the target's own.
+        store: a folder, or an address that fsspec knows, such as s3://bucket/zoo.
+        backend: processes of this machine, or a cluster's workers.
+        address: of the cluster's scheduler.
+        device: where models are trained; "auto" takes the best that a machine has.
+    """
 
     preset: str = "standard"
     share: float = Field(default=1.0, gt=0, le=1)
     architectures: tuple[str, ...] | None = None
     store: str = "zoo"
+    backend: Literal["local", "dask", "ray"] = "local"
+    address: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
 
 
 class FingerprintSection(_Section):

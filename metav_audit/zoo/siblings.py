@@ -7,21 +7,20 @@ exact p-value stands on; see ``metav_audit.bundle.forms.siblings``.
 from __future__ import annotations
 
 import copy
-import os
 import time
 from functools import lru_cache
 
-import joblib
 import numpy as np
 import torch
 from torch import nn
 
 from metav_audit.errors import DataError
 from metav_audit.progress import Progress, silent
+from metav_audit.zoo.crew import crew_of
 from metav_audit.zoo.data import performance_on
 from metav_audit.zoo.program import describe_program, run_program
 from metav_audit.zoo.project import Project, Workshop, open_workshop
-from metav_audit.zoo.store import Store, content_address
+from metav_audit.zoo.store import Store, check_same_making, content_address
 
 FIRST = 3
 """Siblings that are trained before all others, to see whether reruns differ at all."""
@@ -52,19 +51,20 @@ def make_siblings(
     taken: list[float] = []
     done = 0
     progress(done, len(missing))
-    for batch in (first, [seed for seed in missing if seed not in first]):
-        workers = joblib.Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator_unordered", batch_size=1)
-        for seconds in workers(joblib.delayed(_make_one)(workshop.project, seed) for seed in batch):
-            taken.append(seconds)
-            done += 1
-            progress(done, len(missing))
-        _check_chance(workshop, seeds[:FIRST])
+    with crew_of(*workshop.project.crew_with(jobs)) as crew:
+        for batch in (first, [seed for seed in missing if seed not in first]):
+            tasks = [(workshop.project, seed, sibling_address(workshop, seed)) for seed in batch]
+            for _, seconds in crew.each(_make_one, tasks):
+                taken.append(seconds)
+                done += 1
+                progress(done, len(missing))
+            _check_chance(workshop, seeds[:FIRST])
     return taken
 
 
 def missing_siblings(workshop: Workshop) -> list[int]:
     """Return the seeds of the siblings that the store lacks."""
-    store, seeds = Store(workshop.project.store), workshop.project.sibling_seeds
+    store, seeds = Store(workshop.project.store_place), workshop.project.sibling_seeds
     return [seed for seed in seeds if store.performance(sibling_address(workshop, seed)) is None]
 
 
@@ -92,19 +92,21 @@ def _program_address(workshop: Workshop) -> str:
     return content_address({**describe_program(workshop), "task": workshop.target.task.to_json()})
 
 
-def _make_one(project: Project, seed: int) -> float:
-    started = time.perf_counter()
+def _make_one(task: tuple[Project, int, str]) -> float:
+    project, seed, address = task
     torch.set_num_threads(1)
     workshop = open_workshop(project)
+    check_same_making(sibling_address(workshop, seed), address)
+    started = time.perf_counter()
     model = run_program(workshop, seed)
     performance = performance_on(workshop.data.validation, model, workshop.target.task.output)
-    Store(project.store).save(sibling_address(workshop, seed), model, performance)
+    Store(project.store_place).save(address, model, performance)
     return time.perf_counter() - started
 
 
 def _load(workshop: Workshop, seed: int) -> nn.Module:
-    store, address = Store(workshop.project.store), sibling_address(workshop, seed)
-    if not store.path(address).exists():
+    store, address = Store(workshop.project.store_place), sibling_address(workshop, seed)
+    if not store.holds(address):
         raise DataError(f"{store.folder} lacks a sibling of the target: run 'metav-audit zoo {workshop.project.path}'")
     return store.load(address, copy.deepcopy(workshop.target.network))
 

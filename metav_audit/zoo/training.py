@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from metav_audit.errors import DataError
 from metav_audit.zoo.batches import batches
+from metav_audit.zoo.device import CPU, moved
 from metav_audit.zoo.outputs.base import Loss
 
 Perturb = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -41,29 +42,32 @@ def descend(  # noqa: PLR0913 - a training loop is what its makers say
     perturb: Perturb = lambda _, inputs, __: inputs,
     optimiser: Optimiser = lambda parameters, rate: torch.optim.Adam(parameters, lr=rate),
     decayed: bool = True,
+    device: torch.device = CPU,
 ) -> None:
     """Minimise ``loss(model(x), y)`` over ``pairs`` (x, y), usually by Adam with a cosine-decayed rate, in place.
 
-    With ``stop`` below 1 it ends after that share of the steps: the checkpoint of a training that went on.
+    With ``stop`` below 1 it ends after that share of the steps: the checkpoint of a training that went on. Steps are
+    made on ``device``; model and pairs are on the processor before and after.
 
     Raises:
         DataError: the loss became NaN or infinite.
     """
-    inputs, targets = pairs
-    optimizer = optimiser(parameters, rate)
+    inputs, targets = (each.to(device) for each in pairs)
     steps = epochs * math.ceil(len(inputs) / batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     model.train()
     value = torch.zeros(())
-    for index in islice(batches(len(inputs), batch, epochs, generator), math.ceil(stop * steps)):
-        given = perturb(model, inputs[index], targets[index])
-        optimizer.zero_grad(set_to_none=True)
-        value = loss(model(given), targets[index])
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if decayed:
-            schedule.step()
-        after_step()
+    with moved(device, model):
+        optimizer = optimiser(parameters, rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
+        for index in islice(batches(len(inputs), batch, epochs, generator), math.ceil(stop * steps)):
+            given = perturb(model, inputs[index], targets[index])
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(model(given), targets[index])
+            value.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if decayed:
+                schedule.step()
+            after_step()
     model.eval()
     if not bool(torch.isfinite(value)):
         raise DataError("training diverged (the loss is not finite): lower the learning rate or check the data")
@@ -138,8 +142,10 @@ def prune(model: nn.Module, ratio: float) -> Callable[[], None]:
 
     @torch.no_grad()
     def apply() -> None:
-        for parameter, mask in masks:
-            parameter.mul_(mask)
+        for place, (parameter, mask) in enumerate(masks):
+            # The model may have gone elsewhere meanwhile; its mask follows once.
+            masks[place] = (parameter, mask.to(parameter.device))
+            parameter.mul_(masks[place][1])
 
     apply()
     return apply

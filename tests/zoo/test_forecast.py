@@ -8,13 +8,23 @@ import pytest
 
 from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.zoo.build import build_zoo, choose_share, missing_of, plans_of
-from metav_audit.zoo.forecast import SIBLINGS, Stopwatch, kind_of, largest_share, line_of, seconds_of, tried_first
+from metav_audit.zoo.forecast import (
+    SIBLINGS,
+    Stopwatch,
+    effort_of,
+    kind_of,
+    largest_share,
+    line_of,
+    seconds_of,
+    tried_first,
+)
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.presets import plan_zoo
 from metav_audit.zoo.project import load_project, open_workshop
 from tests.toy import TRAINING, install_presets, write_toy
 
 PLANS = plan_zoo("quick", ("mlp-small", "cnn-small"), 3)
+ROWS = {"train": 1000, "heldout": 500}
 
 
 def test_two_of_each_kind_come_first_and_none_is_lost():
@@ -31,22 +41,40 @@ def test_two_of_each_kind_come_first_and_none_is_lost():
 
 def test_a_forecast_is_what_was_timed_times_what_is_left():
     """By part and in total, shared among workers; a kind that was not timed takes what its recipe takes."""
-    watch = Stopwatch(workers=2)
-    for kind in {kind_of(plan) for plan in PLANS if plan.depth == 0}:
-        watch.note(kind, 4.0)
-        watch.note(kind, 6.0)
-    watch.note(SIBLINGS, 10.0)
+    watch = Stopwatch(workers=2, rows=ROWS)
+    ahead = [plan for plan in tried_first(PLANS) if plan.depth == 0]
+    for plan in ahead[: 2 * len({kind_of(plan) for plan in ahead})]:
+        watch.note(plan, effort_of(plan, ROWS) / 1000)
+    watch.note_sibling(10.0)
     assert watch.knows(PLANS)
     parts = watch.parts(PLANS, 39)
-    assert sum(parts.values()) == pytest.approx(len(PLANS) * 5 / 2 + 39 * 10 / 2)
-    assert line_of(parts).startswith("the zoo will take about 10 min more: siblings 3 min, independents")
+    inputs = sum(effort_of(plan, ROWS) for plan in PLANS)
+    assert sum(parts.values()) == pytest.approx(inputs / 1000 / 2 + 39 * 10 / 2)
+    assert parts[SIBLINGS] == 39 * 10 / 2
+    assert line_of(parts).startswith(
+        "the zoo will take about 19 min more: independents 8 min, distill 6 min, siblings 3 min, "
+    )
+
+
+def test_a_maker_that_trains_longer_or_on_more_takes_longer():
+    """Epochs, the share of a side, that side's own size, blends and an early stop all count; pruning is one step."""
+    (one,) = [plan for plan in PLANS if "epochs" in plan.settings and plan.data == "train"][:1]
+
+    def effort(**settings):
+        return effort_of(dataclasses.replace(one, settings=settings), ROWS)
+
+    assert effort(epochs=10, share=0.8) == 8000
+    assert effort(epochs=10, share=0.8, blends=1.5) == pytest.approx(20_000)
+    assert effort(epochs=10, share=0.8, stop=0.25) == 2000
+    assert effort(ratio=0.4) == 1
+    assert effort_of(dataclasses.replace(one, data="heldout", settings={"epochs": 10}), ROWS) == 5000
 
 
 def test_nothing_is_known_before_two_of_each_kind():
     """One is not enough."""
-    watch = Stopwatch(workers=1)
-    for kind in {kind_of(plan) for plan in PLANS}:
-        watch.note(kind, 1.0)
+    watch = Stopwatch(workers=1, rows=ROWS)
+    for plan in {kind_of(plan): plan for plan in PLANS}.values():
+        watch.note(plan, 1.0)
     assert not watch.knows(PLANS)
 
 

@@ -32,7 +32,12 @@ class Regression(TrainedOutput):
     def loss(self) -> Loss:
         """Return the mean squared error in scales."""
         scale = torch.from_numpy(self.space.scale).float()
-        return lambda values, wanted: functional.mse_loss(values / scale, wanted / scale)
+
+        def loss(values: Tensor, wanted: Tensor) -> Tensor:
+            there = scale.to(values.device)
+            return functional.mse_loss(values / there, wanted / there)
+
+        return loss
 
     @torch.no_grad()
     def performance(self, model: nn.Module, inputs: Tensor, labels: Tensor) -> float:

@@ -16,6 +16,7 @@ from metav_audit.zoo import training
 from metav_audit.zoo.ancestor import Ancestor
 from metav_audit.zoo.architectures import build_architecture
 from metav_audit.zoo.data import LabelledData
+from metav_audit.zoo.device import CPU, answers_on
 from metav_audit.zoo.formats.opaque import Opaque
 from metav_audit.zoo.generative import descend_against
 from metav_audit.zoo.outputs.base import Loss
@@ -134,6 +135,7 @@ class Bench:
         hardens: whether models are trained on adversarial inputs.
         ancestor: the public model that some plans start from; None without one.
         program: the owner's training program, by a seed and data; None where the project names none.
+        device: where steps are made.
     """
 
     plan: Plan
@@ -144,6 +146,7 @@ class Bench:
     hardens: bool = False
     ancestor: Ancestor | None = None
     program: Program | None = None
+    device: torch.device = CPU
 
     @property
     def pairs(self) -> tuple[Tensor, Tensor]:
@@ -173,6 +176,10 @@ class Bench:
             raise ConfigurationError("this zoo's plans start from an ancestor: name its weights below [training]")
         return self.ancestor.put_into(model)
 
+    def answers(self, inputs: Tensor) -> Tensor:
+        """Ask the parent."""
+        return answers_on(self.device, self.parent, inputs)
+
     def copy(self) -> nn.Module:
         """Copy the parent."""
         return training.clone(self.parent)
@@ -192,7 +199,7 @@ class Bench:
         settings, chance = self.plan.settings, seeded(self.plan.seed + 1)
         descend_against(
             model, parameters, examples, latents, epochs=int(settings["epochs"]), rate=settings["rate"],
-            generator=chance, stop=settings.get("stop", 1.0), after_step=after_step,
+            generator=chance, stop=settings.get("stop", 1.0), after_step=after_step, device=self.device,
         )  # fmt: skip
         return model
 
@@ -211,6 +218,7 @@ class Bench:
             adversarial["perturb"] = training.adversary(loss, settings["strength"], *self.task.domain.bounds)
         training.descend(
             model, parameters, pairs, loss, epochs=int(settings["epochs"]), rate=settings["rate"],
-            generator=seeded(self.plan.seed + 1), stop=settings.get("stop", 1.0), after_step=after_step, **adversarial,
+            generator=seeded(self.plan.seed + 1), stop=settings.get("stop", 1.0), after_step=after_step,
+            device=self.device, **adversarial,
         )  # fmt: skip
         return model

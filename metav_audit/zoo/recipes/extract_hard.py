@@ -12,8 +12,7 @@ from metav_audit.zoo.recipes.students import blended
 def _make(bench: Bench) -> nn.Module:
     student, inputs = bench.fresh(), bench.pairs[0]
     inputs = torch.cat([inputs, blended(bench, inputs, bench.settings["blends"])])
-    with torch.no_grad():
-        labels = bench.parent(inputs).argmax(dim=1)
+    labels = bench.answers(inputs).argmax(dim=1)
     return bench.learn(student, list(student.parameters()), (inputs, labels), bench.loss)
 
 

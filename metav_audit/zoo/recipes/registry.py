@@ -11,6 +11,7 @@ from torch import nn
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.ancestor import Ancestor
 from metav_audit.zoo.data import LabelledData, OwnerData
+from metav_audit.zoo.device import CPU
 from metav_audit.zoo.plan import Plan
 from metav_audit.zoo.recipes import (
     adversarial_train,
@@ -91,6 +92,7 @@ def make_surrogate(
     *,
     ancestor: Ancestor | None = None,
     program: Program | None = None,
+    device: torch.device = CPU,
 ) -> nn.Module:
     """Carry out one plan; deterministic for one torch thread.
 
@@ -102,12 +104,13 @@ def make_surrogate(
         data: the owner's data.
         ancestor: of the target, which some plans start from.
         program: the owner's training program, for recipes that need no gradients.
+        device: where steps are made; the model comes back to the processor.
 
     Raises:
         ConfigurationError: the plan starts from an ancestor, and there is none.
         DataError: the training diverged.
     """
-    bench = Bench(plan, task, _sample(plan, data), parent, target, ancestor=ancestor, program=program)
+    bench = Bench(plan, task, _sample(plan, data), parent, target, ancestor=ancestor, program=program, device=device)
     return RECIPES[plan.recipe].make(bench)
 
 

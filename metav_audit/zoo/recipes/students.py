@@ -13,8 +13,7 @@ from metav_audit.zoo.recipes.base import Bench
 def taught(bench: Bench, inputs: Tensor) -> nn.Module:
     """Train a fresh model on its teacher's answers to ``inputs``."""
     student = bench.fresh()
-    with torch.no_grad():
-        answers = bench.parent(inputs)
+    answers = bench.answers(inputs)
     loss = trained(bench.task.output).distillation_loss(bench.settings.get("temperature", 1.0))
     return bench.learn(student, list(student.parameters()), (inputs, answers), loss)
 
