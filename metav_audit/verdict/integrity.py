@@ -109,7 +109,9 @@ def judge_session(plan: IntegrityPlan, session: Session, requests: int = 0) -> I
        them give? The new one's share of such answers, ranked among all, is the p-value.
     3. Changed: more such answers than any enrolled session has, and a fifth of all; the p-value can be no finer than
        the number of sessions allows, and where that is coarser than the promise the fifth is what it rests on.
-       Unchanged: no more than an enrolled session has, and less than a fifth. Else it can't be told.
+       Unchanged: no more than an enrolled session has, and less than a fifth; and where labels alone are seen, a
+       deployment that usually gives the model's own, else what stands before it has moved the inputs away from where
+       they react. Else it can't be told.
 
     Args:
         plan: with its sessions.
@@ -125,7 +127,9 @@ def judge_session(plan: IntegrityPlan, session: Session, requests: int = 0) -> I
     if moved and share > most:
         return told.verdict(IntegrityOutcome.CHANGED, _changed(told, share, most))
     if not moved and share <= most:
-        return told.verdict(IntegrityOutcome.UNCHANGED, _unchanged(told, share))
+        blunt = _blunted(told)
+        outcome = IntegrityOutcome.INCONCLUSIVE if blunt else IntegrityOutcome.UNCHANGED
+        return told.verdict(outcome, _unchanged(told, share) + blunt)
     return told.verdict(IntegrityOutcome.INCONCLUSIVE, _between(share, most, moved=moved))
 
 
@@ -137,7 +141,7 @@ class _Told:
         self.answered = sum(answer is not None for answer in session.answers)
         self.shares: NDArray[np.float64] = np.array([])
         self.unseen: tuple[int, ...] = ()
-        self.view = "nothing"
+        self.view, self.moved_before = "nothing", 0.0
         if len(plan.sessions) >= LEAST_SESSIONS and self.answered:
             self._compare([*plan.sessions, session])
 
@@ -150,6 +154,10 @@ class _Told:
         self.unseen = tuple(np.flatnonzero(unseen[-1]).tolist())
         labels = any(each.scores is ScoreKind.LABEL for each in sessions)
         self.view = "the label alone" if labels else f"all {space.parts} shown"
+        if labels:
+            own = np.array(self.plan.own).argmax(axis=-1)
+            gives = np.nan_to_num(seen[:-1, np.arange(len(own)), own], nan=0.0)
+            self.moved_before = float((gives.mean(axis=0) < 0.5).mean())
 
     def verdict(self, outcome: IntegrityOutcome, reason: str) -> IntegrityVerdict:
         count, known = len(self.plan.sessions), bool(len(self.shares))
@@ -225,6 +233,16 @@ def _unchanged(told: _Told, share: float) -> str:
     return (
         f"{share:.0%} of {told.answered} answers were never given in the {len(told.plan.sessions)} enrolled sessions, "
         "no more than these differ among themselves"
+    )
+
+
+def _blunted(told: _Told) -> str:
+    if told.moved_before < LEAST_MOVED:
+        return ""
+    return (
+        f"; but the deployment gives labels other than the model's own to {told.moved_before:.0%} of the inputs: "
+        "something before it, a JPEG or a resizing, moves them away from where they react, and a change may not show: "
+        "enrol and audit where scores are shown"
     )
 
 
