@@ -12,6 +12,7 @@ from metav_audit.audit.endpoint.secrets import fill_in, variables_in
 from metav_audit.audit.endpoint.tables import table_lines
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, earlier_audits, prepare_folder
+from metav_audit.audit.gather import gather, identity_of, requests_for
 from metav_audit.audit.glance import glance
 from metav_audit.audit.run import Progress
 from metav_audit.audit.wire.posting import host_to_post_to, post
@@ -33,15 +34,18 @@ __all__ = [
     "control_record",
     "earlier_audits",
     "fill_in",
+    "gather",
     "gather_controls",
     "glance",
     "host_to_post_to",
+    "identity_of",
     "load_endpoints",
     "load_operator",
     "post",
     "post_time_stamp_query",
     "prepare_folder",
     "put_controls",
+    "requests_for",
     "signed_beside",
     "table_lines",
     "variables_in",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.opened import budget_option, tell, trust_option, within
+from metav_audit.cli.opened import ask_first, budget_option, python_option, secret_option, tell, trust_option, within
 
 if TYPE_CHECKING:
     from metav_audit.bundle import FingerprintBundle
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 @budget_option
 @trust_option
+@secret_option
+@python_option
 def command(
     project: Path,
     output: Path | None,
@@ -45,10 +47,13 @@ def command(
     jobs: int | None,
     budget: str | None,
     trust: bool,
+    secrets: tuple[str, ...],
+    allow_python: bool,
 ) -> None:
     """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
 
-    Surrogates that the zoo still lacks are trained first.
+    Surrogates that the zoo still lacks are trained first. A target that is an
+    endpoint is asked before them, once and for all that zoo and fit need.
 
     The answers to a fingerprint of the method fitprint spell bits that follow
     from the owner's identity and a nonce, whatever the model and the suspect.
@@ -70,6 +75,7 @@ def command(
     from metav_audit.zoo.project import load_project, open_workshop
 
     loaded = replace(load_project(project), identity=identity, nonce=nonce, trust=trust)
+    ask_first(loaded, secrets, allow_python=allow_python)
     _check_method(loaded, method, marked=bool(identity or nonce))
     if log is None and (draw or groups):
         raise ConfigurationError("--draw and --group are for --log")

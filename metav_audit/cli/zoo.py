@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.opened import budget_option, tell, trust_option, within
+from metav_audit.cli.opened import ask_first, budget_option, python_option, secret_option, tell, trust_option, within
 
 
 @click.command()
@@ -15,11 +15,16 @@ from metav_audit.cli.opened import budget_option, tell, trust_option, within
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes; all cores by default.")
 @budget_option
 @trust_option
-def command(project: Path, jobs: int | None, budget: str | None, trust: bool) -> None:
+@secret_option
+@python_option
+def command(
+    project: Path, jobs: int | None, budget: str | None, trust: bool, secrets: tuple[str, ...], allow_python: bool
+) -> None:
     """Train or resume the surrogates of PROJECT, a project.toml or its folder.
 
     A model that exists is not trained again; after Ctrl-C or a crash the same
-    command goes on where it stopped.
+    command goes on where it stopped. A target that is an endpoint is asked
+    first, once and for all that zoo and fit need.
     """
     from dataclasses import replace
 
@@ -27,7 +32,9 @@ def command(project: Path, jobs: int | None, budget: str | None, trust: bool) ->
     from metav_audit.zoo.build import build_zoo
     from metav_audit.zoo.project import load_project
 
-    loaded = within(replace(load_project(project), trust=trust), budget, jobs)
+    loaded = replace(load_project(project), trust=trust)
+    ask_first(loaded, secrets, allow_python=allow_python)
+    loaded = within(loaded, budget, jobs)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     derived = sum(one.plan.derived for one in zoo.surrogates)
     echo(f"{derived} derived and {len(zoo.surrogates) - derived} independent models in {loaded.store}")

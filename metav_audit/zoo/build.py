@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import joblib
@@ -30,7 +31,7 @@ from metav_audit.zoo.forecast import (
     line_of,
     tried_first,
 )
-from metav_audit.zoo.formats.opaque import has_gradients
+from metav_audit.zoo.formats.opaque import answers_anything, has_gradients, shown_like
 from metav_audit.zoo.inspection import inspect
 from metav_audit.zoo.plan import Plan
 from metav_audit.zoo.presets import plan_zoo
@@ -81,7 +82,7 @@ def plans_of(workshop: Workshop, share: float | None = None) -> tuple[Plan, ...]
     """Lay out a project's zoo, or that of another share of its preset; errors: ``plan_zoo``'s, ``load_ancestor``'s."""
     project, opaque = workshop.project, not has_gradients(workshop.target.network)
     zoo, ancestor = project.settings.zoo, None if opaque else load_ancestor(workshop)
-    return plan_zoo(
+    plans = plan_zoo(
         zoo.preset,
         architectures_of(workshop),
         project.settings.seed,
@@ -91,6 +92,13 @@ def plans_of(workshop: Workshop, share: float | None = None) -> tuple[Plan, ...]
         opaque=opaque,
         share=share or project.share or zoo.share,
     )
+    return plans if answers_anything(workshop.target.network) else tuple(map(_unblended, plans))
+
+
+def _unblended(plan: Plan) -> Plan:
+    """Leave inputs of a thief's own making out of a plan: a target that was asked beforehand does not know them."""
+    settings = {**plan.settings, "blends": 0.0} if "blends" in plan.settings else plan.settings
+    return replace(plan, settings=settings, parent=plan.parent and _unblended(plan.parent))
 
 
 def choose_share(
@@ -262,6 +270,7 @@ def _make_one(project: Project, plan: Plan) -> tuple[Plan, float]:
         model = registry.make_surrogate(
             plan, parent, target.network, target.task, data, ancestor=ancestor, program=program
         )
+        model = shown_like(model, target.network)
         performance = performance_of(model, workshop)
     except DataError:
         # One diverged training is no reason to lose the zoo: an untrained model is useless, and so left out.

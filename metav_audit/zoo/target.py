@@ -19,7 +19,7 @@ from metav_audit.zoo.architectures import call_function, one_line
 from metav_audit.zoo.checkpoints import CHECKPOINTS, load_script, load_state
 from metav_audit.zoo.exported import check_exported
 from metav_audit.zoo.formats.base import Feed, Outputs
-from metav_audit.zoo.formats.opaque import Opaque
+from metav_audit.zoo.formats.opaque import Opaque, shown_like
 from metav_audit.zoo.formats.reading import are_probabilities, as_opaque, read_opaque
 from metav_audit.zoo.formats.registry import format_of_file, known_endings
 from metav_audit.zoo.outputs.registry import trained
@@ -115,6 +115,11 @@ def load_target(
     if task.output.labelled and not isinstance(network, Opaque):
         _check_declared(network, task, declared=declared)
     return TargetModel(wrapped, task, weights_hash(wrapped))
+
+
+def framed(network: nn.Module, task: TaskSpec) -> TargetModel:
+    """Return a model that can be asked as the target."""
+    return TargetModel(network, task, weights_hash(network))
 
 
 def _find(model: str, outputs: Outputs | None, task: TaskSpec, feed: Feed, *, trusted: bool) -> nn.Module:
@@ -242,7 +247,7 @@ def in_form_of(target: TargetModel, model: Any, what: str) -> nn.Module:
             model, target.task, told.get("feed", "array"), None, trusted=target.network.trusted, what=what
         )
         _try_out(sibling, target.task, what, 2)
-        return sibling
+        return shown_like(sibling, target.network)
     if not isinstance(model, nn.Module):
         raise ConfigurationError(f"{what} gives {type(model).__name__}, not a torch.nn.Module as the target is")
     form, own = copy.deepcopy(target.network), model.state_dict()

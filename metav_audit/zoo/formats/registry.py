@@ -7,11 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from metav_audit.zoo.formats import catboost, exported, learner, lightgbm, onnx, pickled, sklearn, xgboost
+from metav_audit.zoo.formats import answers, catboost, exported, learner, lightgbm, onnx, pickled, sklearn, xgboost
 from metav_audit.zoo.formats.base import Format
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
-    {each.FORMAT.name: each.FORMAT for each in (xgboost, lightgbm, catboost, onnx, learner, sklearn, pickled, exported)}
+    {
+        each.FORMAT.name: each.FORMAT
+        for each in (answers, xgboost, lightgbm, catboost, onnx, learner, sklearn, pickled, exported)
+    }
 )
 """Formats by name; of those that might own a model the first does."""
 
