@@ -101,8 +101,8 @@ def command(
 def _check_method(project: Project, method: str | None, *, marked: bool) -> None:
     """Raise ConfigurationError where a method that was asked for does not suit the project, before all training."""
     from metav_audit.errors import ConfigurationError
-    from metav_audit.fingerprint.making import check_gradients
-    from metav_audit.fingerprint.methods.registry import find_method
+    from metav_audit.fingerprint.making import check_answered, check_gradients
+    from metav_audit.fingerprint.methods.registry import default_method, find_method
     from metav_audit.zoo.project import open_workshop
 
     found = None if method is None else find_method(method, project.task.output.kind)
@@ -112,6 +112,8 @@ def _check_method(project: Project, method: str | None, *, marked: bool) -> None
         raise ConfigurationError("--identity and --nonce are for --method fitprint")
     if found is not None:
         check_gradients(found, open_workshop(project))
+    kind, siblings = project.task.output.kind, project.training is not None
+    check_answered(found or find_method(default_method(kind, siblings=siblings)), open_workshop(project))
 
 
 def requests_of(log: Path, draw: str, groups: tuple[str, ...]) -> Requests:

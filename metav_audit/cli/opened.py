@@ -65,11 +65,11 @@ def ask_first(project: Project, secrets: Sequence[str], *, allow_python: bool) -
     def ask(inputs: Inputs) -> tuple[NDArray[np.float64], OutputView]:
         needed, most = requests_for(endpoint, len(inputs))
         tell(f"endpoint {endpoint.name}: asks {len(inputs)} inputs in {needed} requests, {most} at most with retries")
-        return gather(inputs, project.task.output, endpoint, project.store / "asked")
+        return gather(inputs, project.task.output, endpoint, project.asked / "asked")
 
     asked = ask_target(project, Respondent(identity_of(endpoint), ask))
     again = "" if asked else "nothing is asked again; "
-    tell(f"endpoint {endpoint.name}: {again}it shows {shown_by(project.store)}")
+    tell(f"endpoint {endpoint.name}: {again}it shows {shown_by(project.asked)}")
 
 
 budget_option = click.option(

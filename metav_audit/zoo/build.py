@@ -33,8 +33,9 @@ from metav_audit.zoo.forecast import (
 )
 from metav_audit.zoo.formats.opaque import answers_anything, has_gradients, shown_like
 from metav_audit.zoo.inspection import inspect
+from metav_audit.zoo.own import load_own, own_lines, own_models, own_plans
 from metav_audit.zoo.plan import Plan
-from metav_audit.zoo.presets import plan_zoo
+from metav_audit.zoo.presets import plan_zoo, split_sizes
 from metav_audit.zoo.program import check_program, run_program_on
 from metav_audit.zoo.project import Project, Workshop, open_workshop
 from metav_audit.zoo.recipes import registry
@@ -70,6 +71,8 @@ def build_zoo(
     plans = plans_of(workshop)
     _check_ready(workshop)
     for line in inspect(workshop):
+        tell(line)
+    for line in own_lines(project):
         tell(line)
     _make_all(workshop, plans, jobs, progress, tell)
     zoo = _collect(workshop, plans)
@@ -177,6 +180,7 @@ def _check_ready(workshop: Workshop) -> None:
         ConfigurationError, DataError: an architecture cannot be built, or a program is missing.
     """
     check_program(workshop)
+    own_models(workshop.project)
     store = workshop.project.store
     try:
         store.mkdir(parents=True, exist_ok=True)
@@ -249,6 +253,8 @@ def address_of(plan: Plan, context: str) -> str:
 def load_model(workshop: Workshop, plan: Plan) -> nn.Module:
     """Load a stored model, frozen and in evaluation mode."""
     target = workshop.target
+    if plan.own is not None:
+        return shown_like(load_own(workshop.project, plan.own), target.network)
     structure = fresh_model(plan.architecture, target.network, target.task, plan.seed)
     store = Store(workshop.project.store)
     model = store.load(address_of(plan, context_address(workshop)), structure)
@@ -284,7 +290,7 @@ def performance_of(model: nn.Module, workshop: Workshop) -> float:
     return performance_on(workshop.data.validation, model, workshop.target.task.output)
 
 
-def _collect(workshop: Workshop, plans: Iterable[Plan]) -> SurrogateZoo:
+def _collect(workshop: Workshop, plans: Sequence[Plan]) -> SurrogateZoo:
     store, context = Store(workshop.project.store), context_address(workshop)
     floor = USEFUL_SHARE * performance_of(workshop.target.network, workshop)
     kept, left_out = [], 0
@@ -295,6 +301,11 @@ def _collect(workshop: Workshop, plans: Iterable[Plan]) -> SurrogateZoo:
             raise DataError(f"the zoo's model {address} vanished from {store.folder}: run 'metav-audit zoo' again")
         if performance >= floor:
             kept.append(Surrogate(plan, address, performance))
+        else:
+            left_out += 1
+    for plan, performance in own_plans(workshop, split_sizes(plans)):
+        if performance >= floor:
+            kept.append(Surrogate(plan, address_of(plan, context), performance))
         else:
             left_out += 1
     return SurrogateZoo(tuple(kept), workshop.target.sha256, left_out)

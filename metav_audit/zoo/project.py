@@ -125,7 +125,12 @@ class Project:
     @property
     def store(self) -> Path:
         """The folder of the zoo's models."""
-        return self.other_store or self.folder / self.settings.zoo.store
+        return self.other_store or self.asked
+
+    @property
+    def asked(self) -> Path:
+        """The folder of what a target that is an endpoint answered, wherever the zoo's models are."""
+        return self.folder / self.settings.zoo.store
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +178,7 @@ def open_target(project: Project) -> TargetModel:
     settings = project.settings.target
     _look_beside(project)
     if settings.endpoint is not None:
-        return framed(read_asked(project.store, needed_of(project), project.task), project.task)
+        return framed(read_asked(project.asked, needed_of(project), project.task), project.task)
     weights = Path(_resolve(project, settings.weights)) if settings.weights else None
     return load_target(
         _resolve(project, settings.model), weights, settings.outputs, project.task, settings.feed,
@@ -193,7 +198,6 @@ def find_project(bundle: Path) -> Path:
     raise ConfigurationError(f"no project.toml stands above {bundle}: say with --project which project made it")
 
 
-@lru_cache(maxsize=4)
 def open_data(project: Project) -> OwnerData:
     """Load the data of a project; errors are those of ``open_workshop``."""
     settings, task = project.settings, project.task
@@ -212,7 +216,7 @@ def open_data(project: Project) -> OwnerData:
 def ask_target(project: Project, respondent: Respondent) -> int:
     """Ask the endpoint that is the target whatever zoo and fit will need of it; see ``ask_beforehand``."""
     open_workshop.cache_clear()
-    return ask_beforehand(project.store, needed_of(project), project.task, respondent)
+    return ask_beforehand(project.asked, needed_of(project), project.task, respondent)
 
 
 def needed_of(project: Project) -> Inputs:

@@ -58,12 +58,16 @@ class DataSection(_Section):
 
 
 class ZooSection(_Section):
-    """What the zoo holds and where; ``share`` of a preset's lineages, where time is short."""
+    """What the zoo holds and where; ``share`` of a preset's lineages, where time is short.
+
+    ``own`` is a folder of surrogates that were trained elsewhere; see ``metav_audit.zoo.own``.
+    """
 
     preset: str = "standard"
     share: float = Field(default=1.0, gt=0, le=1)
     architectures: tuple[str, ...] | None = None
     store: str = "zoo"
+    own: str | None = None
 
 
 class FingerprintSection(_Section):

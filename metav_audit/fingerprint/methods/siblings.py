@@ -23,7 +23,6 @@ from metav_audit.bundle import MetaVerifier, VerifierKind
 from metav_audit.fingerprint.methods.base import ANY_OUTPUT, Materials, Method, no_settings
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.task import FloatArray, ImageDomain, InputDomain, Inputs
-from metav_audit.zoo.formats.opaque import answers_anything
 
 BLENDS = 3000
 """Blends of two natural pictures that are looked at beside the natural ones."""
@@ -88,7 +87,7 @@ def _choose(given: Materials, models: Sequence[nn.Module]) -> Inputs:
     if not task.output.labelled:
         return given.starts
     natural = len(pool)
-    if isinstance(task.domain, ImageDomain) and answers_anything(given.zoo.target):
+    if isinstance(task.domain, ImageDomain) and not given.picked:
         pool = np.concatenate([pool, blend(task.domain, pool, BLENDS, np.random.default_rng(given.seed))])
     told = information(np.exp(features_of_all(models, pool, task.output).astype(np.float64)))
     return task.domain.project(pool[choose_shared(told, natural, len(given.starts))])
