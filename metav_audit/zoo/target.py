@@ -22,6 +22,8 @@ from metav_audit.zoo.formats.base import Feed, Outputs
 from metav_audit.zoo.formats.opaque import Opaque, shown_like
 from metav_audit.zoo.formats.reading import are_probabilities, as_opaque, read_opaque
 from metav_audit.zoo.formats.registry import format_of_file, known_endings
+from metav_audit.zoo.hugging_face import Pictures, load_folder
+from metav_audit.zoo.keras_files import ENDING, Keras, is_keras, load_keras
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.store import weights_hash
 
@@ -127,17 +129,26 @@ def _find(model: str, outputs: Outputs | None, task: TaskSpec, feed: Feed, *, tr
     if ":" in model and not path.exists():
         found = call_function(model, "target model")
         if isinstance(found, nn.Module):
-            return found
+            return Keras(found, task.domain.shape) if is_keras(found) else found
         _check_opaque(task)
         return as_opaque(found, task, feed, outputs, trusted=trusted, what=f"target model {model!r}")
     form = format_of_file(model)
     if form is not None:
         _check_opaque(task)
         return read_opaque(path, form, task, feed, outputs, trusted=trusted)
+    return _find_network(model, task)
+
+
+def _find_network(model: str, task: TaskSpec) -> nn.Module:
+    path = Path(model)
+    if path.is_dir():
+        return load_folder(path, task)
     if path.suffix == ".pt2":
         return _load_exported(path)
     if path.suffix in CHECKPOINTS:
         return load_script(path)
+    if path.suffix == ENDING:
+        return load_keras(path, task)
     raise ConfigurationError(_unknown(model, path))
 
 
@@ -250,13 +261,29 @@ def in_form_of(target: TargetModel, model: Any, what: str) -> nn.Module:
         return shown_like(sibling, target.network)
     if not isinstance(model, nn.Module):
         raise ConfigurationError(f"{what} gives {type(model).__name__}, not a torch.nn.Module as the target is")
-    form, own = copy.deepcopy(target.network), model.state_dict()
-    prefix = prefix_for(form.state_dict(), own)
+    form = copy.deepcopy(target.network)
     try:
-        form.load_state_dict({prefix + name: tensor for name, tensor in own.items()})
-    except RuntimeError as error:
+        _fill(form, model)
+    except (RuntimeError, DataError) as error:
         raise DataError(
             f"{what} gives a model of another structure than the target's: {str(error).splitlines()[0]} "
             "(name the program that the target itself came from)"
         ) from error
     return form.eval()
+
+
+def _fill(form: nn.Module, model: nn.Module) -> None:
+    """Load the weights of a model into a form; what wraps the target in it keeps its own."""
+    wrapper = next((each for each in form.modules() if isinstance(each, Keras)), None)
+    if wrapper is not None:
+        inner = next((each for each in model.modules() if isinstance(each, Keras)), None)
+        wrapper.take(model if inner is None else inner.model)
+        return
+    given, own = form.state_dict(), model.state_dict()
+    prefix = prefix_for(given, own)
+    kept = {name: tensor for name, tensor in given.items() if isinstance(form, Pictures) and name in _BESIDE}
+    form.load_state_dict({**kept, **{prefix + name: tensor for name, tensor in own.items()}})
+
+
+_BESIDE = ("factor", "summand", "order")
+"""What ``Pictures`` holds beside the network."""

@@ -27,7 +27,7 @@ def format_of_file(path: str) -> Format | None:
 
 def known_endings() -> set[str]:
     """Return the endings of files that a target may have."""
-    return {".pt2", ".pt", ".pth", *(ending for each in FORMATS.values() for ending in each.endings)}
+    return {".pt2", ".pt", ".pth", ".keras", *(ending for each in FORMATS.values() for ending in each.endings)}
 
 
 def format_of(model: Any) -> Format | None:
