@@ -23,6 +23,7 @@ from metav_audit.zoo.project import Workshop, load_public
 from metav_audit.zoo.siblings import siblings_address
 from metav_audit.zoo.store import content_address
 from metav_audit.zoo.surrogates import SurrogateZoo
+from metav_audit.zoo.target_files import files_of_target
 
 FIT_VERSION = 6
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
@@ -101,6 +102,7 @@ class Making:
                 "seed": self.seed,
                 "queries": self.queries,
                 "settings": self.method.parts(self.workshop),
+                "files": files_of_target(self.workshop.project),
                 **({"siblings": siblings_address(self.workshop)} if self.method.uses_siblings else {}),
                 **({"requests": self.requests.parts} if self.requests else {}),
                 "rates": settings.rates.model_dump(),
@@ -122,6 +124,7 @@ class Making:
         mark = asdict(self.workshop.project.owner_mark) if self.method.marks_owner else {}
         return {
             **mark,
+            **files_of_target(self.workshop.project),
             "target_sha256": self.zoo.target_sha256,
             "zoo_sha256": self.zoo.sha256,
             "zoo_left_out": self.zoo.left_out,

@@ -44,6 +44,7 @@ from metav_audit.zoo.recipes.learners import LEARNERS
 from metav_audit.zoo.siblings import make_siblings, missing_siblings
 from metav_audit.zoo.store import Store, content_address
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
+from metav_audit.zoo.target import check_weights
 
 USEFUL_SHARE = 0.7
 """A surrogate that performs below this share of the target's own performance is left out: no one would deploy it."""
@@ -180,6 +181,7 @@ def _check_ready(workshop: Workshop) -> None:
         ConfigurationError, DataError: an architecture cannot be built, or a program is missing.
     """
     check_program(workshop)
+    check_weights(workshop.target)
     own_models(workshop.project)
     store = workshop.project.store
     try:

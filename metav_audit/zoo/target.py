@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metav_audit.errors import FOREIGN, ConfigurationError, DataError
+from metav_audit.errors import FOREIGN, ConfigurationError, DataError, MetavAuditError
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import call_function, one_line
 from metav_audit.zoo.checkpoints import CHECKPOINTS, load_script, load_state
@@ -24,6 +24,7 @@ from metav_audit.zoo.formats.reading import are_probabilities, as_opaque, read_o
 from metav_audit.zoo.formats.registry import format_of_file, known_endings
 from metav_audit.zoo.hugging_face import Pictures, load_folder
 from metav_audit.zoo.keras_files import ENDING, Keras, is_keras, load_keras
+from metav_audit.zoo.mlflow_models import SCHEMES, fetched, load_torch
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.store import weights_hash
 
@@ -126,6 +127,8 @@ def framed(network: nn.Module, task: TaskSpec) -> TargetModel:
 
 def _find(model: str, outputs: Outputs | None, task: TaskSpec, feed: Feed, *, trusted: bool) -> nn.Module:
     path = Path(model)
+    if model.startswith(SCHEMES):
+        return _find_kept(model, outputs, task, feed, trusted=trusted)
     if ":" in model and not path.exists():
         found = call_function(model, "target model")
         if isinstance(found, nn.Module):
@@ -137,6 +140,19 @@ def _find(model: str, outputs: Outputs | None, task: TaskSpec, feed: Feed, *, tr
         _check_opaque(task)
         return read_opaque(path, form, task, feed, outputs, trusted=trusted)
     return _find_network(model, task)
+
+
+def _find_kept(model: str, outputs: Outputs | None, task: TaskSpec, feed: Feed, *, trusted: bool) -> nn.Module:
+    with fetched(model) as kept:
+        if kept.form is not None:
+            _check_opaque(task)
+            try:
+                return read_opaque(kept.path, kept.form, task, feed, outputs, trusted=trusted)
+            except MetavAuditError as error:
+                raise type(error)(str(error).replace(str(kept.path), f"{kept.path.name} of {model}")) from error
+        if kept.path.suffix == ".pt2":
+            return _load_exported(kept.path)
+        return load_torch(kept.path, model, trusted=trusted)
 
 
 def _find_network(model: str, task: TaskSpec) -> nn.Module:
@@ -224,6 +240,15 @@ def _try_out(network: nn.Module, task: TaskSpec, model: str, count: int) -> None
         raise DataError(f"target model {model} gives {given} for {count} inputs, the task wants {wanted}")
     if not bool(torch.isfinite(outputs).all()):
         raise DataError(f"target model {model} gives NaN or infinite values")
+
+
+def check_weights(target: TargetModel) -> None:
+    """Raise DataError where a network has nothing that could be tuned: most likely it wraps another library's model."""
+    if not isinstance(target.network, Opaque) and not any(each.numel() for each in target.network.parameters()):
+        raise DataError(
+            "the target is a torch.nn.Module that has no weights, so that no copy of it could be tuned: if it wraps a "
+            "model of another library, return the estimator itself, or name its own file (docs/formats.md)"
+        )
 
 
 def prefix_for(form: Collection[str], own: Iterable[str]) -> str:
