@@ -23,7 +23,7 @@ from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
 from metav_audit.evidence.custody import Attested, AttestedStatus
-from metav_audit.evidence.envelope import Statement
+from metav_audit.evidence.envelope import COMMITS, OF_TARGET, Statement
 from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.register import Place, Register, check_register
@@ -31,7 +31,7 @@ from metav_audit.evidence.source import program
 from metav_audit.evidence.timestamp import Stamper
 from metav_audit.verdict import RULES, states_ancestor
 
-PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
+PREDICATE_TYPE = COMMITS
 
 
 def make_commitment(
@@ -245,11 +245,12 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
 def _of_target(bundle: FingerprintBundle) -> dict[str, str]:
     """Name by hash what the bundle says of the target's own files and of a signed manifest of them."""
     told = bundle.provenance
-    files = {f"target: {name}": sha256 for name, sha256 in told.get("target_files", {}).items()}
+    file, manifest, subject = OF_TARGET
+    files = {f"{file}{name}": sha256 for name, sha256 in told.get("target_files", {}).items()}
     signed = told.get("model_signing")
     if signed is not None:
-        files[f"model-signing manifest: {signed['manifest']}"] = signed["sha256"]
-        files |= {f"model-signing subject: {name}": sha256 for name, sha256 in signed["subjects"].items()}
+        files[f"{manifest}{signed['manifest']}"] = signed["sha256"]
+        files |= {f"{subject}{name}": sha256 for name, sha256 in signed["subjects"].items()}
     return files
 
 

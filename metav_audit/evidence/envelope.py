@@ -21,6 +21,11 @@ from metav_audit.files import strict_json
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+COMMITS = "urn:metav-audit:commitment:v1"
+"""The one kind of statement that may have further subjects, the target's own files."""
+
+OF_TARGET = ("target: ", "model-signing manifest: ", "model-signing subject: ")
+"""How their names begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ class Statement:
             first, *others = ((each["name"], each["digest"]["sha256"]) for each in fields["subject"])
             read = cls(*first, fields["predicateType"], fields["predicate"], dict(others))
             same = read.to_bytes() == content
+            if others and (read.predicate_type != COMMITS or not all(name.startswith(OF_TARGET) for name, _ in others)):
+                raise ValueError("subjects that go with no such statement")
         except (ValueError, KeyError, TypeError):
             raise EvidenceError("the signed statement is not one of ours") from None
         if not same:
