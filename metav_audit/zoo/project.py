@@ -244,7 +244,8 @@ def open_workshop(project: Project) -> Workshop:
         ConfigurationError: something cannot be found.
         DataError: the model or the data do not fit the task.
     """
-    return Workshop(project, open_target(project), open_data(project))
+    data = open_data(project)
+    return Workshop(project, open_target(project), data)
 
 
 def load_public(project: Project) -> LabelledData:
