@@ -118,6 +118,15 @@ def test_the_page_of_formats_has_every_format_with_its_endings_and_its_extra():
     assert set().union(*(endings for endings, _ in told.values())) - {".safetensors", ".ckpt"} == known_endings()
 
 
+def test_every_line_of_the_owners_side_names_its_test():
+    """What is promised there is held by a test that is there."""
+    told = table_after(PAGE.read_text(), "what is said, and what is refused")
+    assert len(told) >= 17
+    for _, where in told:
+        file, _, name = where.strip("`").partition("::")
+        assert f"\ndef {name}(" in (SOURCE / file).read_text(), where
+
+
 def test_the_page_of_formats_has_every_recipe_without_gradients():
     """By name, in its table."""
     named = {row[0].strip("`") for row in table_after(PAGE.read_text(), "recipe")}

@@ -13,6 +13,7 @@ from metav_audit.audit.endpoint.tables import table_lines
 from metav_audit.audit.enrol import enrol_session
 from metav_audit.audit.fleet import Audited, audit_side_by_side
 from metav_audit.audit.folder import audit_into_folder, earlier_audits, prepare_folder
+from metav_audit.audit.gather import gather, identity_of, requests_for
 from metav_audit.audit.glance import glance
 from metav_audit.audit.run import Progress
 from metav_audit.audit.shared import ALONE, Among, check_beside, shared_inputs
@@ -39,15 +40,18 @@ __all__ = [
     "earlier_audits",
     "enrol_session",
     "fill_in",
+    "gather",
     "gather_controls",
     "glance",
     "host_to_post_to",
+    "identity_of",
     "load_endpoints",
     "load_operator",
     "post",
     "post_time_stamp_query",
     "prepare_folder",
     "put_controls",
+    "requests_for",
     "shared_inputs",
     "signed_beside",
     "table_lines",

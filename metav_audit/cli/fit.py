@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.opened import budget_option, crew_options, tell, trust_option, with_crew, within
+from metav_audit.cli.opened import (
+    ask_first,
+    budget_option,
+    crew_options,
+    python_option,
+    secret_option,
+    tell,
+    trust_option,
+    with_crew,
+    within,
+)
 
 if TYPE_CHECKING:
     from metav_audit.bundle import FingerprintBundle
@@ -37,6 +47,8 @@ if TYPE_CHECKING:
 @budget_option
 @crew_options
 @trust_option
+@secret_option
+@python_option
 def command(
     project: Path,
     output: Path | None,
@@ -54,10 +66,13 @@ def command(
     address: str | None,
     device: str | None,
     trust: bool,
+    secrets: tuple[str, ...],
+    allow_python: bool,
 ) -> None:
     """Fit fingerprint, meta-verifier and calibration of PROJECT into a bundle.
 
-    Surrogates that the zoo still lacks are trained first.
+    Surrogates that the zoo still lacks are trained first. A target that is an
+    endpoint is asked before them, once and for all that zoo and fit need.
 
     The answers to a fingerprint of the method fitprint spell bits that follow
     from the owner's identity and a nonce, whatever the model and the suspect.
@@ -84,6 +99,7 @@ def command(
     from metav_audit.zoo.project import load_project, open_workshop
 
     loaded = replace(load_project(project), identity=identity, nonce=nonce, trust=trust)
+    ask_first(loaded, secrets, allow_python=allow_python)
     if mode == "integrity":
         if method or identity or nonce or log or draw or groups or budget:
             raise ConfigurationError("--mode integrity takes --queries, --output and --trust alone")
@@ -136,8 +152,8 @@ def _fit_integrity(project: Project, output: Path | None, queries: int) -> None:
 def _check_method(project: Project, method: str | None, *, marked: bool) -> None:
     """Raise ConfigurationError where a method that was asked for does not suit the project, before all training."""
     from metav_audit.errors import ConfigurationError
-    from metav_audit.fingerprint.making import check_gradients
-    from metav_audit.fingerprint.methods.registry import find_method
+    from metav_audit.fingerprint.making import check_answered, check_gradients
+    from metav_audit.fingerprint.methods.registry import default_method, find_method
     from metav_audit.zoo.project import open_workshop
 
     found = None if method is None else find_method(method, project.task.output.kind)
@@ -147,6 +163,8 @@ def _check_method(project: Project, method: str | None, *, marked: bool) -> None
         raise ConfigurationError("--identity and --nonce are for --method fitprint")
     if found is not None:
         check_gradients(found, open_workshop(project))
+    kind, siblings = project.task.output.kind, project.training is not None
+    check_answered(found or find_method(default_method(kind, siblings=siblings)), open_workshop(project))
 
 
 def requests_of(log: Path, draw: str, groups: tuple[str, ...]) -> Requests:

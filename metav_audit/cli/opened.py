@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +10,10 @@ import click
 from metav_audit.cli.echo import echo
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from metav_audit.task import Inputs, OutputView
     from metav_audit.zoo.project import Project
 
 trust_option = click.option(
@@ -37,6 +41,52 @@ def with_crew(project: Project, backend: str | None, address: str | None, device
 def tell(line: str) -> None:
     """Tell on stderr what was seen of model and data before anything is trained."""
     echo(line, err=True)
+
+
+secret_option = click.option(
+    "--secret", "secrets", metavar="NAME[@HOST]", multiple=True,
+    help="Of a target that is an endpoint: a variable that may be sent, or a source of credentials that may be used, "
+    "for HOST alone if named; repeatable.",
+)  # fmt: skip
+python_option = click.option(
+    "--allow-python", is_flag=True, help="A target that is an endpoint may be a Python function, which runs here."
+)
+
+
+def ask_first(project: Project, secrets: Sequence[str], *, allow_python: bool) -> None:
+    """Ask a target that is an endpoint all that will be needed; tell beforehand how much, and then what it shows.
+
+    Nothing is done for other targets, and nothing is asked twice.
+
+    Raises:
+        ConfigurationError: the endpoint file does not name one endpoint, its limits do not cover what is needed, or a
+            variable is not granted (SecretError).
+        RemoteError: the endpoint cannot be asked; running again goes on.
+    """
+    from pathlib import Path
+
+    from metav_audit.audit import Grant, gather, identity_of, load_endpoints, requests_for
+    from metav_audit.errors import ConfigurationError
+    from metav_audit.zoo.asked import Respondent, shown_by
+    from metav_audit.zoo.project import ask_target
+
+    named = project.settings.target.endpoint
+    if named is None:
+        return
+    path: Path = project.folder / named
+    found = load_endpoints(path, project.task, Grant(frozenset(secrets), allow_python))
+    if len(found) != 1:
+        raise ConfigurationError(f"{path} names {len(found)} endpoints: the target's own must be the only one in it")
+    endpoint = found[0]
+
+    def ask(inputs: Inputs) -> tuple[NDArray[np.float64], OutputView]:
+        needed, most = requests_for(endpoint, len(inputs))
+        tell(f"endpoint {endpoint.name}: asks {len(inputs)} inputs in {needed} requests, {most} at most with retries")
+        return gather(inputs, project.task.output, endpoint, project.asked / "asked")
+
+    asked = ask_target(project, Respondent(identity_of(endpoint), ask))
+    again = "" if asked else "nothing is asked again; "
+    tell(f"endpoint {endpoint.name}: {again}it shows {shown_by(project.asked)}")
 
 
 budget_option = click.option(

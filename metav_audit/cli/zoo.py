@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.opened import budget_option, crew_options, tell, trust_option, with_crew, within
+from metav_audit.cli.opened import (
+    ask_first,
+    budget_option,
+    crew_options,
+    python_option,
+    secret_option,
+    tell,
+    trust_option,
+    with_crew,
+    within,
+)
 
 
 @click.command()
@@ -16,6 +26,8 @@ from metav_audit.cli.opened import budget_option, crew_options, tell, trust_opti
 @budget_option
 @crew_options
 @trust_option
+@secret_option
+@python_option
 def command(
     project: Path,
     jobs: int | None,
@@ -24,11 +36,14 @@ def command(
     address: str | None,
     device: str | None,
     trust: bool,
+    secrets: tuple[str, ...],
+    allow_python: bool,
 ) -> None:
     """Train or resume the surrogates of PROJECT, a project.toml or its folder.
 
     A model that exists is not trained again; after Ctrl-C or a crash the same
-    command goes on where it stopped.
+    command goes on where it stopped. A target that is an endpoint is asked
+    first, once and for all that zoo and fit need.
     """
     from dataclasses import replace
 
@@ -37,6 +52,7 @@ def command(
     from metav_audit.zoo.project import load_project
 
     loaded = with_crew(replace(load_project(project), trust=trust), backend, address, device)
+    ask_first(loaded, secrets, allow_python=allow_python)
     loaded = within(loaded, budget, jobs)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     derived = sum(one.plan.derived for one in zoo.surrogates)

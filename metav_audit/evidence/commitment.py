@@ -2,7 +2,7 @@
 
 It rules out that thresholds, queries or calibration were chosen after the suspect's answers were seen. The statement's
 subject is the bundle's hash, which covers all of it; its parts stand there as well, by hash, and by value where they
-are small, so that a reader sees what was fixed without the bundle.
+are small, so that a reader sees what was fixed without the bundle. Further subjects are the target's own files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.evidence.attestation import Attestation, attest
 from metav_audit.evidence.compare import first_difference
 from metav_audit.evidence.custody import Attested, AttestedStatus
-from metav_audit.evidence.envelope import Statement
+from metav_audit.evidence.envelope import COMMITS, OF_TARGET, Statement
 from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.register import Place, Register, check_register
@@ -31,7 +31,7 @@ from metav_audit.evidence.source import program
 from metav_audit.evidence.timestamp import Stamper
 from metav_audit.verdict import RULES, states_ancestor
 
-PREDICATE_TYPE = "urn:metav-audit:commitment:v1"
+PREDICATE_TYPE = COMMITS
 
 
 def make_commitment(
@@ -69,7 +69,8 @@ def make_commitment(
         "code": program(),
         **({} if register is None else {"register": asdict(register.place)}),
     }
-    made = attest(Statement(bundle.name, bundle.sha256, PREDICATE_TYPE, predicate), key, stamper)
+    statement = Statement(bundle.name, bundle.sha256, PREDICATE_TYPE, predicate, _of_target(bundle))
+    made = attest(statement, key, stamper)
     if register is not None:
         register.enter(made.envelope_sha256, bundle.sha256, claimed)
     return made
@@ -199,6 +200,7 @@ def _compare(bundle: FingerprintBundle, statement: Statement) -> str:
     stated = {name: statement.predicate.get(name) for name in ("bundle", "rules")}
     here = json.loads(json.dumps({"bundle": _facts(bundle), "rules": RULES.stated(bundle.task.output)}))
     Place.stated(statement.predicate)
+    stated["subjects"], here["subjects"] = dict(statement.further), _of_target(bundle)
     difference = first_difference(stated, here)
     if difference:
         raise EvidenceError(f"what it commits to is not what is here: {difference}.{_other_program(statement)}")
@@ -238,6 +240,18 @@ def _facts(bundle: FingerprintBundle) -> dict[str, Any]:
         "provenance": dict(bundle.provenance),
         **({} if bundle.natural is None else {"natural": _natural(bundle.natural)}),
     }
+
+
+def _of_target(bundle: FingerprintBundle) -> dict[str, str]:
+    """Name by hash what the bundle says of the target's own files and of a signed manifest of them."""
+    told = bundle.provenance
+    file, manifest, subject = OF_TARGET
+    files = {f"{file}{name}": sha256 for name, sha256 in told.get("target_files", {}).items()}
+    signed = told.get("model_signing")
+    if signed is not None:
+        files[f"{manifest}{signed['manifest']}"] = signed["sha256"]
+        files |= {f"{subject}{name}": sha256 for name, sha256 in signed["subjects"].items()}
+    return files
 
 
 def _natural(natural: NaturalInputs) -> dict[str, Any]:

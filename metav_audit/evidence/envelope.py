@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import rfc8785
@@ -21,23 +21,30 @@ from metav_audit.files import strict_json
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+COMMITS = "urn:metav-audit:commitment:v1"
+"""The one kind of statement that may have further subjects, the target's own files."""
+
+OF_TARGET = ("target: ", "model-signing manifest: ", "model-signing subject: ")
+"""How their names begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An in-toto Statement about one subject.
+    """An in-toto Statement about one subject, and others that go with it.
 
     Attributes:
         subject: its name.
         sha256: its hash, in hexadecimal.
         predicate_type: a URI that says what the predicate means.
         predicate: what is stated; JSON types.
+        further: other subjects' hashes by name, which stand behind the first in the order of their names.
     """
 
     subject: str
     sha256: str
     predicate_type: str
     predicate: Mapping[str, Any]
+    further: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Write the statement as canonical JSON.
@@ -45,7 +52,8 @@ class Statement:
         Raises:
             EvidenceError: it holds what JSON cannot say for certain; see ``canonical``.
         """
-        return write_statement({self.subject: self.sha256}, self.predicate_type, self.predicate)
+        subjects = [(self.subject, self.sha256), *sorted(self.further.items())]
+        return write_statement(subjects, self.predicate_type, self.predicate)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -56,9 +64,11 @@ class Statement:
         """
         try:
             fields = strict_json(content)
-            (subject,) = fields["subject"]
-            read = cls(subject["name"], subject["digest"]["sha256"], fields["predicateType"], fields["predicate"])
+            first, *others = ((each["name"], each["digest"]["sha256"]) for each in fields["subject"])
+            read = cls(*first, fields["predicateType"], fields["predicate"], dict(others))
             same = read.to_bytes() == content
+            if others and (read.predicate_type != COMMITS or not all(name.startswith(OF_TARGET) for name, _ in others)):
+                raise ValueError("subjects that go with no such statement")
         except (ValueError, KeyError, TypeError):
             raise EvidenceError("the signed statement is not one of ours") from None
         if not same:
@@ -122,11 +132,11 @@ def canonical(value: Any) -> bytes:
     return text
 
 
-def write_statement(subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any]) -> bytes:
+def write_statement(subjects: Iterable[tuple[str, str]], predicate_type: str, predicate: Mapping[str, Any]) -> bytes:
     """Write an in-toto Statement about one or several subjects as canonical JSON.
 
     Args:
-        subjects: SHA-256 in hexadecimal, by name.
+        subjects: names, each with its SHA-256 in hexadecimal.
         predicate_type: a URI that says what the predicate means.
         predicate: what is stated; JSON types.
 
@@ -136,7 +146,7 @@ def write_statement(subjects: Mapping[str, str], predicate_type: str, predicate:
     return canonical(
         {
             "_type": STATEMENT_TYPE,
-            "subject": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in subjects.items()],
+            "subject": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in subjects],
             "predicateType": predicate_type,
             "predicate": dict(predicate),
         }

@@ -44,7 +44,7 @@ def write_verdict_statement(folder: AuditFolder, key: SigningKey | None = None) 
         **_result(decision.verdict, custody),
         "configuration": _configuration(decision.bundle, decision.verdict, files[MANIFEST]),
     }
-    statement = write_statement(subjects, PREDICATE_TYPE, predicate)
+    statement = write_statement(subjects.items(), PREDICATE_TYPE, predicate)
     return (statement if key is None else canonical(sign_payload(statement, key).to_json())) + b"\n"
 
 

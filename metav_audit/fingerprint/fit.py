@@ -16,7 +16,7 @@ from torch import nn
 
 from metav_audit.bundle import MANIFEST, Calibration, FingerprintBundle, MetaVerifier, check_place
 from metav_audit.errors import BundleError, DataError
-from metav_audit.fingerprint.making import Making, is_scarce
+from metav_audit.fingerprint.making import Making, is_scarce, must_be_picked
 from metav_audit.fingerprint.methods.base import Materials
 from metav_audit.fingerprint.methods.descent import Zoo
 from metav_audit.fingerprint.methods.features import features_of_all
@@ -110,6 +110,9 @@ def seal_bundle(
     tuned_from, ancestor = load_ancestor(making.workshop), whole_ancestor(making.workshop)
     named = {} if tuned_from is None else {"ancestor": tuned_from.sha256}
     held_out = _of(making.zoo, Split.CALIBRATION, derived=True) + _of(making.zoo, Split.CALIBRATION, derived=False)
+    # Those that can be asked anything stand first: natural inputs and their near-duplicates are asked of them alone.
+    held_out = tuple(sorted(held_out, key=lambda one: one.plan.answers_only))
+    askable = sum(not one.plan.answers_only for one in held_out)
     models = models_of(making.workshop, held_out)
     answers = features_of_all(models, inputs, target.task.output)
     calibration = more(Calibration(answers, tuple(surrogate.card for surrogate in held_out)))
@@ -124,7 +127,7 @@ def seal_bundle(
         weight=fit_table(scores_in_full(verifier, calibration)),
         rates=project.rates,
         provenance={**making.provenance, **named, **proven},
-        natural=choose_natural(making.workshop, models, inputs, making.seed),
+        natural=choose_natural(making.workshop, models[:askable], inputs, making.seed),
         ancestor=None if ancestor is None else features_of_all([ancestor], inputs, target.task.output)[0],
     )
 
@@ -207,6 +210,7 @@ def _optimise(
         progress=progress,
         owners=() if queries is None else queries.owners,
         kin=kin,
+        picked=must_be_picked(workshop),
     )
     return method.optimise(given, method.settings(workshop))
 

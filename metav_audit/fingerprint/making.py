@@ -16,12 +16,14 @@ from metav_audit.fingerprint.methods.registry import METHODS, default_method, fi
 from metav_audit.fingerprint.requests import Requests
 from metav_audit.fingerprint.weight import LIR_VERSION
 from metav_audit.version import __version__
-from metav_audit.zoo.formats.opaque import has_gradients
+from metav_audit.zoo.formats.opaque import answers_anything, has_gradients
+from metav_audit.zoo.own import own_models
 from metav_audit.zoo.plan import Split
 from metav_audit.zoo.project import Workshop, load_public
 from metav_audit.zoo.siblings import siblings_address
 from metav_audit.zoo.store import content_address
 from metav_audit.zoo.surrogates import SurrogateZoo
+from metav_audit.zoo.target_files import files_of_target
 
 FIT_VERSION = 6
 """Part of what a bundle remembers of its making: raise it when the same project would give another bundle."""
@@ -78,6 +80,7 @@ class Making:
         if found.uses_siblings:
             check_siblings(workshop)
         check_gradients(found, workshop)
+        check_answered(found, workshop)
         return cls(
             workshop,
             zoo,
@@ -99,6 +102,7 @@ class Making:
                 "seed": self.seed,
                 "queries": self.queries,
                 "settings": self.method.parts(self.workshop),
+                "files": files_of_target(self.workshop.project),
                 **({"siblings": siblings_address(self.workshop)} if self.method.uses_siblings else {}),
                 **({"requests": self.requests.parts} if self.requests else {}),
                 "rates": settings.rates.model_dump(),
@@ -120,6 +124,7 @@ class Making:
         mark = asdict(self.workshop.project.owner_mark) if self.method.marks_owner else {}
         return {
             **mark,
+            **files_of_target(self.workshop.project),
             "target_sha256": self.zoo.target_sha256,
             "zoo_sha256": self.zoo.sha256,
             "zoo_left_out": self.zoo.left_out,
@@ -157,6 +162,25 @@ def check_gradients(method: Method, workshop: Workshop) -> None:
             f"the method {method.name} moves its queries along the target's gradients, and a target of another library "
             f"gives none: use one of {able}"
         )
+
+
+def must_be_picked(workshop: Workshop) -> bool:
+    """Say whether queries have to be picked from the validation data: of some model its answers alone are at hand."""
+    return not answers_anything(workshop.target.network) or _answers_alone(workshop)
+
+
+def check_answered(method: Method, workshop: Workshop) -> None:
+    """Raise ConfigurationError where own surrogates were never asked what a method will ask."""
+    if (method.by_gradients or method is accounts.METHOD) and _answers_alone(workshop):
+        able = ", ".join(one.name for one in METHODS.values() if not one.by_gradients)
+        raise ConfigurationError(
+            f"the method {method.name} makes queries that own surrogates of answers alone were never asked: use one of "
+            f"{able}, whose queries are picked from the data, or bring the models themselves below [zoo] own"
+        )
+
+
+def _answers_alone(workshop: Workshop) -> bool:
+    return any(one.answers_only for one in own_models(workshop.project).values())
 
 
 def is_scarce(zoo: SurrogateZoo) -> bool:

@@ -13,6 +13,7 @@ from torch import nn
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.task import FloatArray, ImageDomain, Inputs, ScoreKind, TabularDomain, TaskSpec
 from metav_audit.task.domains.tabular import NumberColumn
+from metav_audit.zoo.formats.opaque import answers_anything
 
 Misread = tuple[str, Inputs]
 """What went wrong, in words, and what then reaches the model."""
@@ -23,13 +24,15 @@ def misread_answers(
 ) -> Iterator[tuple[str, FloatArray]]:
     """Yield mistakes, and a model's features where inputs or answers are so misread, float32 of shape (N, D).
 
+    A model whose answers alone are at hand was never asked wrongly: of it only misread answers are known.
+
     Args:
         network: the model.
         task: what it takes and gives.
         inputs: valid inputs of shape (N, *domain.shape).
         usual: usual inputs, from which a normalisation is taken.
     """
-    for name, wrong in _wrong_inputs(task, inputs, usual):
+    for name, wrong in _wrong_inputs(task, inputs, usual) if answers_anything(network) else ():
         with np.errstate(all="ignore"):
             values = features_of_all([network], wrong.astype(np.float32), task.output)[0]
         if np.isfinite(values).all() and not np.array_equal(wrong, inputs):

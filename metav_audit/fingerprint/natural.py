@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from metav_audit.bundle import NaturalInputs
@@ -13,8 +12,10 @@ from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.misreadings import misread_answers
 from metav_audit.task import FloatArray, InputDomain, Inputs, OutputSpace
 from metav_audit.zoo.data import LabelledData
+from metav_audit.zoo.formats.opaque import answers_anything, is_cut, knows
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.project import Workshop, load_public
+from metav_audit.zoo.shown import stepped, twins_of
 
 POOL = 256
 """Inputs among which is chosen: every model of the calibration is asked about each."""
@@ -55,7 +56,7 @@ def choose_natural(workshop: Workshop, models: Sequence[nn.Module], queries: Inp
         reference=own[chosen],
         models=others[:, chosen],
         misreadings=tuple(name for name, _ in misread),
-        misread=np.stack([values for _, values in misread]),
+        misread=np.array([values for _, values in misread], dtype=np.float32).reshape(-1, len(asked), space.size),
         twins=twins,
         apart=apart,
     )
@@ -86,13 +87,9 @@ def _twins(
     models: Sequence[nn.Module], inputs: Inputs, domain: InputDomain, space: OutputSpace, rng: np.random.Generator
 ) -> tuple[Inputs, FloatArray]:
     """Return near-duplicates, one step of one element apart, and how far models' answers to the two lie at most."""
-    flat = inputs.reshape(len(inputs), -1)
     home = features_of_all(models, inputs, space)
     best, apart = inputs.copy(), np.full(len(inputs), np.inf, np.float32)
-    for _ in range(TRIES):
-        tried = _moved(
-            inputs, rng.integers(0, flat.shape[1], len(inputs)), rng.choice([-1.0, 1.0], len(inputs)), domain
-        )
+    for tried in _tries(models[0], inputs, domain, rng):
         answers = features_of_all(models, tried, space)
         drift = np.array(
             [
@@ -107,16 +104,20 @@ def _twins(
     return best, np.where(np.isfinite(apart), apart, 0).astype(np.float32)
 
 
-def _moved(inputs: Inputs, elements: NDArray[np.int64], signs: NDArray[np.float64], domain: InputDomain) -> Inputs:
-    """Return inputs with one element moved by the smallest step that survives the wire; back where it cannot go on."""
-    rows, moved = np.arange(len(inputs)), inputs.copy()
-    for sign in (signs, -signs):
-        for power in range(24, -1, -1):
-            still = (moved == inputs).reshape(len(inputs), -1).all(axis=1)
-            if not still.any():
-                return moved
-            tried = inputs.reshape(len(inputs), -1).copy()
-            tried[rows, elements] += (sign * domain.extent * 2.0**-power).astype(np.float32)
-            projected = domain.project(tried.reshape(inputs.shape))
-            moved[still] = projected[still]
-    return moved
+def _tries(target: nn.Module, inputs: Inputs, domain: InputDomain, rng: np.random.Generator) -> Iterator[Inputs]:
+    """Yield near-duplicates to try; of a target that was asked beforehand the one that it was asked, if it was.
+
+    Where that shows less than numbers in full it cannot be seen how far a model moves: the inputs are their own twins.
+    """
+    if is_cut(target):
+        yield inputs
+        return
+    if not answers_anything(target):
+        tried = twins_of(inputs, domain)
+        known = knows(target, tried).reshape(-1, *(1,) * (inputs.ndim - 1))
+        yield np.where(known, tried, inputs)
+        return
+    width = inputs.reshape(len(inputs), -1).shape[1]
+    for _ in range(TRIES):
+        elements, signs = rng.integers(0, width, len(inputs)), rng.choice([-1.0, 1.0], len(inputs))
+        yield stepped(inputs, elements, signs, domain)

@@ -75,7 +75,7 @@ def compare_with_zoo(workshop: Workshop, zoo: SurrogateZoo) -> dict[str, Any] | 
     beside = [
         each.plan for each in zoo.surrogates
         if each.plan.from_scratch and each.plan.architecture == TARGET and each.plan.split is not Split.TEST
-        and each.plan.of_ancestor is tuned
+        and each.plan.of_ancestor is tuned and not each.plan.answers_only
     ]  # fmt: skip
     if len(beside) < LEAST_BESIDE:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import torch
@@ -28,10 +29,11 @@ from metav_audit.zoo.forecast import (
     line_of,
     tried_first,
 )
-from metav_audit.zoo.formats.opaque import has_gradients
+from metav_audit.zoo.formats.opaque import answers_anything, has_gradients, shown_like
 from metav_audit.zoo.inspection import inspect
+from metav_audit.zoo.own import load_own, own_lines, own_models, own_plans
 from metav_audit.zoo.plan import Plan
-from metav_audit.zoo.presets import plan_zoo
+from metav_audit.zoo.presets import plan_zoo, split_sizes
 from metav_audit.zoo.program import check_program, run_program_on
 from metav_audit.zoo.project import Project, Workshop, open_workshop
 from metav_audit.zoo.recipes import registry
@@ -40,6 +42,7 @@ from metav_audit.zoo.recipes.learners import LEARNERS
 from metav_audit.zoo.siblings import make_siblings, missing_siblings
 from metav_audit.zoo.store import Store, check_same_making, content_address
 from metav_audit.zoo.surrogates import Surrogate, SurrogateZoo
+from metav_audit.zoo.target import check_weights
 
 USEFUL_SHARE = 0.7
 """A surrogate that performs below this share of the target's own performance is left out: no one would deploy it."""
@@ -69,6 +72,8 @@ def build_zoo(
     _check_ready(workshop)
     for line in inspect(workshop):
         tell(line)
+    for line in own_lines(project):
+        tell(line)
     _make_all(workshop, plans, jobs, progress, tell)
     zoo = _collect(workshop, plans)
     text = json.dumps(zoo.to_json(), indent=1, sort_keys=True)
@@ -80,7 +85,7 @@ def plans_of(workshop: Workshop, share: float | None = None) -> tuple[Plan, ...]
     """Lay out a project's zoo, or that of another share of its preset; errors: ``plan_zoo``'s, ``load_ancestor``'s."""
     project, opaque = workshop.project, not has_gradients(workshop.target.network)
     zoo, ancestor = project.settings.zoo, None if opaque else load_ancestor(workshop)
-    return plan_zoo(
+    plans = plan_zoo(
         zoo.preset,
         architectures_of(workshop),
         project.settings.seed,
@@ -90,6 +95,13 @@ def plans_of(workshop: Workshop, share: float | None = None) -> tuple[Plan, ...]
         opaque=opaque,
         share=share or project.share or zoo.share,
     )
+    return plans if answers_anything(workshop.target.network) else tuple(map(_unblended, plans))
+
+
+def _unblended(plan: Plan) -> Plan:
+    """Leave inputs of a thief's own making out of a plan: a target that was asked beforehand does not know them."""
+    settings = {**plan.settings, "blends": 0.0} if "blends" in plan.settings else plan.settings
+    return replace(plan, settings=settings, parent=plan.parent and _unblended(plan.parent))
 
 
 def choose_share(
@@ -174,6 +186,8 @@ def _check_ready(workshop: Workshop) -> None:
         ConfigurationError, DataError: an architecture cannot be built, or a program is missing.
     """
     check_program(workshop)
+    check_weights(workshop.target)
+    own_models(workshop.project)
     if workshop.project.device != CPU and not has_gradients(workshop.target.network):
         raise ConfigurationError("a target of another library, and its zoo, run on the processor: choose device cpu")
     Store(workshop.project.store_place).prepare()
@@ -246,6 +260,8 @@ def address_of(plan: Plan, context: str) -> str:
 def load_model(workshop: Workshop, plan: Plan) -> nn.Module:
     """Load a stored model, frozen and in evaluation mode."""
     target = workshop.target
+    if plan.own is not None:
+        return shown_like(load_own(workshop.project, plan.own), target.network)
     structure = fresh_model(plan.architecture, target.network, target.task, plan.seed)
     store = Store(workshop.project.store_place)
     model = store.load(address_of(plan, context_address(workshop)), structure)
@@ -273,6 +289,7 @@ def _make_one(task: tuple[Project, Plan, str]) -> float:
         model = registry.make_surrogate(
             plan, parent, target.network, target.task, data, ancestor=ancestor, program=program, device=project.device
         )
+        model = shown_like(model, target.network)
         performance = performance_of(model, workshop)
     except DataError:
         # One diverged training is no reason to lose the zoo: an untrained model is useless, and so left out.
@@ -286,17 +303,16 @@ def performance_of(model: nn.Module, workshop: Workshop) -> float:
     return performance_on(workshop.data.validation, model, workshop.target.task.output, workshop.project.device)
 
 
-def _collect(workshop: Workshop, plans: Iterable[Plan]) -> SurrogateZoo:
+def _collect(workshop: Workshop, plans: Sequence[Plan]) -> SurrogateZoo:
     store, context = Store(workshop.project.store_place), context_address(workshop)
     floor = USEFUL_SHARE * performance_of(workshop.target.network, workshop)
-    kept, left_out = [], 0
+    made = []
     for plan in plans:
-        address = address_of(plan, context)
-        performance = store.performance(address)
+        performance = store.performance(address_of(plan, context))
         if performance is None:
+            address = address_of(plan, context)
             raise DataError(f"the zoo's model {address} vanished from {store.folder}: run 'metav-audit zoo' again")
-        if performance >= floor:
-            kept.append(Surrogate(plan, address, performance))
-        else:
-            left_out += 1
-    return SurrogateZoo(tuple(kept), workshop.target.sha256, left_out)
+        made.append((plan, performance))
+    made += own_plans(workshop, split_sizes(plans))
+    kept = tuple(Surrogate(plan, address_of(plan, context), reached) for plan, reached in made if reached >= floor)
+    return SurrogateZoo(kept, workshop.target.sha256, len(made) - len(kept))

@@ -22,6 +22,8 @@ from metav_audit.zoo.device import CPU, moved
 from metav_audit.zoo.outputs.registry import trained
 
 MAX_DATA_BYTES = 8 << 30
+_SUM = 1e-3
+"""By how much the probabilities of an answer may miss a sum of 1."""
 _DAMAGES = (ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -110,6 +112,33 @@ def _raw(reference: str, task: TaskSpec, names: tuple[str, ...], what: str) -> t
     return _call(reference, what)
 
 
+def read_answered(path: Path, task: TaskSpec) -> tuple[Inputs, NDArray[np.float64]]:
+    """Read ``x`` and ``answers`` of an ``.npz`` file: inputs as in the owner's data, and what a model answered to them.
+
+    Returns:
+        Inputs of shape (n, *domain.shape), and probabilities of all classes or values, float64 of shape (n, size).
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+        DataError: the arrays do not fit the task.
+    """
+    raw_inputs, raw = _read_npz(path, ("x", "answers"))
+    inputs = task.domain.check(_in_range(_in_shape(np.asarray(raw_inputs), task), task), f"x of {path}")
+    if raw.dtype.kind not in "biuf" or raw.shape[:1] != (len(inputs),) or not np.isfinite(raw).all():
+        raise DataError(f"answers of {path} are not one row of finite numbers to each of the {len(inputs)} inputs")
+    answers = raw.astype(np.float64).reshape(len(inputs), -1)
+    if answers.shape[1] != task.output.size:
+        raise DataError(f"answers of {path} have {answers.shape[1]} columns, the task has {task.output.size}")
+    sums = answers.sum(axis=1)
+    if task.output.labelled and (answers.min(initial=0) < 0 or np.abs(sums - 1).max(initial=0) > _SUM):
+        at = int(np.abs(sums - 1).argmax())
+        raise DataError(
+            f"answers of {path} are no probabilities: those to input {at} sum to {sums[at]:.4g}. Give probabilities of "
+            "all classes, of a label 1 and 0"
+        )
+    return inputs, answers
+
+
 def _examples(raw: NDArray[Any], task: TaskSpec, what: str) -> LabelledData:
     """Return a generator's real examples, and as many latent vectors drawn from its domain."""
     space = task.output
@@ -138,12 +167,12 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> tuple[Any, ...]:
         with path.open("rb") as file:
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} holds a single array: it must hold x and y (numpy.savez)")
+                raise DataError(f"{path} holds a single array: it must hold {' and '.join(names)} (numpy.savez)")
             return tuple(arrays[name] for name in names)
     except OSError as error:
         raise ConfigurationError(f"cannot read the data {path}: {error.strerror or error}") from error
     except KeyError as error:
-        raise DataError(f"{path} lacks the array {error}: it must hold x and y") from error
+        raise DataError(f"{path} lacks the array {error}: it must hold {' and '.join(names)}") from error
     except _DAMAGES as error:
         raise DataError(f"{path} is no .npz file of plain arrays ({error})") from error
 

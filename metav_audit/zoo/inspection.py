@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from metav_audit.errors import DataError
 from metav_audit.zoo.data import LabelledData, performance_on
+from metav_audit.zoo.formats.opaque import answers_anything
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.shown import shown_of
 
 RARE = 5
 """A class with fewer inputs than this on one side is rare there."""
@@ -56,7 +58,8 @@ def _figures(workshop: Workshop) -> Iterator[str]:
     if output.adversarial:
         yield f"the target {output.figure} {own:.3f} on the validation data"
         return
-    known = performance_on(data.train, target.network, target.task.output)
+    seen = data.train if answers_anything(target.network) else shown_of(data, target.task.domain).known
+    known = performance_on(seen, target.network, target.task.output)
     right = f" (accuracy {_accuracy(workshop):.3f})" if target.task.output.labelled else ""
     yield f"the target {output.figure} {own:.3f} on the validation data{right}, {known:.3f} on its training data"
     _check_stated(workshop, own)

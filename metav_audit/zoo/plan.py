@@ -32,6 +32,14 @@ class Split(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """A surrogate that the owner trained elsewhere: its content, and whether its answers alone are at hand."""
+
+    sha256: str
+    answers_only: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How one surrogate is made.
 
@@ -47,6 +55,7 @@ class Plan:
         from_scratch: whether it starts from no other model's weights or answers, a public ancestor's aside.
         family: its recipe's.
         ancestor: the SHA-256 of the ancestor's weights that it starts from; None for random ones, or a parent's.
+        own: the model itself, where it was trained elsewhere and is not made here.
     """
 
     lineage: str
@@ -60,6 +69,7 @@ class Plan:
     from_scratch: bool = False
     family: str = ""
     ancestor: str | None = None
+    own: Own | None = None
 
     @property
     def derived(self) -> bool:
@@ -70,6 +80,11 @@ class Plan:
     def of_ancestor(self) -> bool:
         """Whether the target's ancestor, not through the target, is among its own."""
         return self.ancestor is not None or (self.parent is not None and self.parent.of_ancestor)
+
+    @property
+    def answers_only(self) -> bool:
+        """Whether it answers nothing but what it was asked elsewhere."""
+        return self.own is not None and self.own.answers_only
 
     @property
     def depth(self) -> int:
@@ -86,4 +101,5 @@ class Plan:
             "settings": dict(self.settings),
             "parent": self.parent.making() if self.parent else None,
             **({"ancestor": self.ancestor} if self.ancestor else {}),
+            **({"own": self.own.sha256} if self.own else {}),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -135,6 +135,14 @@ def plan_zoo(
         if ancestor is not None:
             plans += _kin(split, sizes, architectures, seed, ancestor, rates.false_match)
     return tuple(plans + [early for plan in plans for early in _checkpoints(plan, sizes.checkpoints)])
+
+
+def split_sizes(plans: Iterable[Plan]) -> dict[bool, dict[Split, int]]:
+    """Count the derived (True) and the independent lineages of each split."""
+    lineages = {(plan.derived, plan.split, plan.lineage) for plan in plans}
+    return {
+        side: {split: sum(key[:2] == (side, split) for key in lineages) for split in Split} for side in (True, False)
+    }
 
 
 def _without_gradients(preset: str) -> Preset:

@@ -19,12 +19,13 @@ from pydantic import ValidationError
 from metav_audit.bundle import ErrorRates, OwnerMark, nonce_of
 from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
-from metav_audit.task import TaskSpec
+from metav_audit.task import Inputs, OutputKind, TaskSpec
 from metav_audit.zoo.architectures import built_in_for
+from metav_audit.zoo.asked import Respondent, ask_beforehand, needed_inputs, read_asked
 from metav_audit.zoo.data import LabelledData, OwnerData, load_data
 from metav_audit.zoo.device import description_of, device_of, jobs_on
 from metav_audit.zoo.sections import ProjectFile, TrainingSection
-from metav_audit.zoo.target import TargetModel, load_target
+from metav_audit.zoo.target import TargetModel, framed, load_target
 
 _MAX_PROJECT_BYTES = 1 << 20
 
@@ -165,6 +166,12 @@ class Project:
         """
         return device_of(self.other_device or self.settings.zoo.device)
 
+    @property
+    def asked(self) -> Path:
+        """The folder of what a target that is an endpoint answered, wherever the zoo's models are."""
+        named = self.settings.zoo.store
+        return self.folder / ("asked" if "://" in named else named)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workshop:
@@ -207,11 +214,13 @@ def open_target(project: Project) -> TargetModel:
     """Load the target of a project alone, without its data.
 
     Raises:
-        ConfigurationError: it cannot be found.
+        ConfigurationError: it cannot be found, or is an endpoint that was not asked yet.
         DataError: it does not fit the task.
     """
     settings = project.settings.target
     _look_beside(project)
+    if settings.endpoint is not None:
+        return framed(read_asked(project.asked, needed_of(project), project.task), project.task)
     weights = Path(_resolve(project, settings.weights)) if settings.weights else None
     return load_target(
         _resolve(project, settings.model), weights, settings.outputs, project.task, settings.feed,
@@ -231,14 +240,8 @@ def find_project(bundle: Path) -> Path:
     raise ConfigurationError(f"no project.toml stands above {bundle}: say with --project which project made it")
 
 
-@lru_cache(maxsize=4)
-def open_workshop(project: Project) -> Workshop:
-    """Load the target and the data of a project.
-
-    Raises:
-        ConfigurationError: something cannot be found.
-        DataError: the model or the data do not fit the task.
-    """
+def open_data(project: Project) -> OwnerData:
+    """Load the data of a project; errors are those of ``open_workshop``."""
     settings, task = project.settings, project.task
     _look_beside(project)
     train = load_data(_resolve(project, settings.data.train), task, "train")
@@ -249,7 +252,42 @@ def open_workshop(project: Project) -> Workshop:
         order = np.random.default_rng(0).permutation(len(heldout))
         aside = max(1, len(heldout) // 5)
         heldout, validation = heldout.take(order[aside:]), heldout.take(order[:aside])
-    return Workshop(project, open_target(project), OwnerData(train, heldout, validation))
+    return OwnerData(train, heldout, validation)
+
+
+def ask_target(project: Project, respondent: Respondent) -> int:
+    """Ask the endpoint that is the target whatever zoo and fit will need of it; see ``ask_beforehand``."""
+    open_workshop.cache_clear()
+    return ask_beforehand(project.asked, needed_of(project), project.task, respondent)
+
+
+def needed_of(project: Project) -> Inputs:
+    """Return the inputs that zoo and fit will ask of a target that is an endpoint.
+
+    Raises:
+        ConfigurationError: its natural inputs would follow from what the target answers.
+    """
+    settings = project.settings
+    if settings.natural.source == "synthetic" or project.task.output.kind is OutputKind.GENERATION:
+        raise ConfigurationError(
+            "a target that is an endpoint is asked once, before anything is known of it: write source = "
+            '"validation", "public" or "none" below [natural]; a generator must be a network of torch'
+        )
+    public = load_public(project) if settings.natural.source == "public" else None
+    replayed = settings.training is not None and settings.training.seed is not None
+    return needed_inputs(open_data(project), project.task, public, replayed=replayed)
+
+
+@lru_cache(maxsize=4)
+def open_workshop(project: Project) -> Workshop:
+    """Load the target and the data of a project.
+
+    Raises:
+        ConfigurationError: something cannot be found.
+        DataError: the model or the data do not fit the task.
+    """
+    data = open_data(project)
+    return Workshop(project, open_target(project), data)
 
 
 def load_public(project: Project) -> LabelledData:

@@ -20,12 +20,10 @@ from metav_audit.task import Inputs, OutputSpace
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.program import run_program
 from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.shown import compared_on
 
 NEAR = 0.5
 """A run is nearly the target's if it lies within this share of the least distance between any two siblings."""
-
-MOST = 1000
-"""Natural inputs, and as many of noise, that are compared."""
 
 
 class ReplayStatus(StrEnum):
@@ -81,7 +79,7 @@ def replay_target(workshop: Workshop, siblings: Sequence[nn.Module]) -> Replay:
         DataError: the program fails.
     """
     models = [workshop.target.network, *siblings, run_target_seed(workshop)]
-    inputs = _inputs(workshop)
+    inputs = compared_on(workshop.data, workshop.target.task.domain)
     answers = np.stack([_features(model, inputs, workshop) for model in models])
     return compare_answers(answers[:-1], answers[-1], seed_of(workshop), workshop.target.task.output)
 
@@ -134,12 +132,6 @@ def check_replayed(found: Replay) -> None:
             "are not the target's own, and siblings of another program promise nothing. Mend them; where the seed is "
             "not known leave it out, and the report says that the program is claimed"
         )
-
-
-def _inputs(workshop: Workshop) -> Inputs:
-    natural = workshop.data.validation.inputs[:MOST]
-    noise = workshop.target.task.domain.sample(len(natural), np.random.default_rng(0))
-    return np.concatenate([natural, noise])
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ class TargetSection(_Section):
 
     Attributes:
         model: ``module:function``, or a file of one of the formats of docs/formats.md.
+        endpoint: in its place, an endpoint file with the one API that serves it.
         weights: of a network, where ``model`` gives an untrained one.
         outputs: what it gives.
         feed: how a model of another library wants its inputs; see ``metav_audit.zoo.target.load_target``.
@@ -28,13 +29,24 @@ class TargetSection(_Section):
         r_squared: of a regression, the R² that its owner states.
     """
 
-    model: str
+    model: str = ""
+    endpoint: str | None = None
     weights: str | None = None
     outputs: Literal["logits", "probabilities", "values"] | None = None
     feed: Literal["array", "frame"] = "array"
     trust: bool = False
     accuracy: float | None = Field(default=None, gt=0, le=1)
     r_squared: float | None = Field(default=None, le=1)
+
+    @model_validator(mode="after")
+    def _is_a_model_or_an_endpoint(self) -> Self:
+        if bool(self.model) == (self.endpoint is not None):
+            raise ValueError("model: name the model, or the endpoint file of the API that serves it, and not both")
+        if self.endpoint is not None and (self.weights or self.outputs or self.feed != "array" or self.trust):
+            raise ValueError(
+                "endpoint: weights, outputs, feed and trust are of a model that is at hand: leave them out"
+            )
+        return self
 
 
 class DataSection(_Section):
@@ -56,6 +68,7 @@ class ZooSection(_Section):
         backend: processes of this machine, or a cluster's workers.
         address: of the cluster's scheduler.
         device: where models are trained; "auto" takes the best that a machine has.
+        own: a folder of surrogates that were trained elsewhere; see ``metav_audit.zoo.own``.
     """
 
     preset: str = "standard"
@@ -65,6 +78,7 @@ class ZooSection(_Section):
     backend: Literal["local", "dask", "ray"] = "local"
     address: str | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
+    own: str | None = None
 
 
 class FingerprintSection(_Section):

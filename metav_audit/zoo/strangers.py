@@ -23,12 +23,10 @@ from metav_audit.errors import DataError
 from metav_audit.task import Inputs, OutputSpace
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.shown import shown_of
 
 STRANGE = 0.05
 """The target is a stranger where its rank has a p-value of at most this."""
-
-MOST = 1000
-"""Inputs of each sort at most."""
 
 Figures = dict[str, float]
 """A model's behaviour, by name."""
@@ -143,12 +141,8 @@ def behaviour_of(models: Sequence[nn.Module], workshop: Workshop) -> list[Figure
         workshop: whose data they are shown.
     """
     task, data = workshop.target.task, workshop.data
-    rng = np.random.default_rng(0)
-    natural = data.validation.take(rng.permutation(len(data.validation))[:MOST])
-    known = data.train.take(rng.permutation(len(data.train))[:MOST])
-    pairs = rng.integers(0, len(natural), (2, len(natural)))
-    blends = task.domain.project((natural.inputs[pairs[0]] + natural.inputs[pairs[1]]) / 2)
-    shown = {"natural inputs": natural.inputs, "blends": blends, "noise": task.domain.sample(len(natural), rng)}
+    natural, known, blends, noise = shown_of(data, task.domain)
+    shown = {"natural inputs": natural.inputs, "blends": blends, "noise": noise}
     told: list[Figures] = [{} for _ in models]
     tell = _tell_classes if task.output.labelled else _tell_values
     for where, inputs in shown.items():

@@ -13,15 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metav_audit.errors import FOREIGN, ConfigurationError, DataError
+from metav_audit.errors import FOREIGN, ConfigurationError, DataError, MetavAuditError
 from metav_audit.task import TaskSpec
 from metav_audit.zoo.architectures import call_function, one_line
 from metav_audit.zoo.checkpoints import CHECKPOINTS, load_script, load_state
 from metav_audit.zoo.exported import check_exported
 from metav_audit.zoo.formats.base import Feed, Outputs
-from metav_audit.zoo.formats.opaque import Opaque
+from metav_audit.zoo.formats.opaque import Opaque, shown_like
 from metav_audit.zoo.formats.reading import are_probabilities, as_opaque, read_opaque
 from metav_audit.zoo.formats.registry import format_of_file, known_endings
+from metav_audit.zoo.hugging_face import Pictures, load_folder
+from metav_audit.zoo.keras_files import ENDING, Keras, is_keras, load_keras
+from metav_audit.zoo.mlflow_models import SCHEMES, fetched, load_torch
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.store import weights_hash
 
@@ -117,22 +120,51 @@ def load_target(
     return TargetModel(wrapped, task, weights_hash(wrapped))
 
 
+def framed(network: nn.Module, task: TaskSpec) -> TargetModel:
+    """Return a model that can be asked as the target."""
+    return TargetModel(network, task, weights_hash(network))
+
+
 def _find(model: str, outputs: Outputs | None, task: TaskSpec, feed: Feed, *, trusted: bool) -> nn.Module:
     path = Path(model)
+    if model.startswith(SCHEMES):
+        return _find_kept(model, outputs, task, feed, trusted=trusted)
     if ":" in model and not path.exists():
         found = call_function(model, "target model")
         if isinstance(found, nn.Module):
-            return found
+            return Keras(found, task.domain.shape) if is_keras(found) else found
         _check_opaque(task)
         return as_opaque(found, task, feed, outputs, trusted=trusted, what=f"target model {model!r}")
     form = format_of_file(model)
     if form is not None:
         _check_opaque(task)
         return read_opaque(path, form, task, feed, outputs, trusted=trusted)
+    return _find_network(model, task)
+
+
+def _find_kept(model: str, outputs: Outputs | None, task: TaskSpec, feed: Feed, *, trusted: bool) -> nn.Module:
+    with fetched(model) as kept:
+        if kept.form is not None:
+            _check_opaque(task)
+            try:
+                return read_opaque(kept.path, kept.form, task, feed, outputs, trusted=trusted)
+            except MetavAuditError as error:
+                raise type(error)(str(error).replace(str(kept.path), f"{kept.path.name} of {model}")) from error
+        if kept.path.suffix == ".pt2":
+            return _load_exported(kept.path)
+        return load_torch(kept.path, model, trusted=trusted)
+
+
+def _find_network(model: str, task: TaskSpec) -> nn.Module:
+    path = Path(model)
+    if path.is_dir():
+        return load_folder(path, task)
     if path.suffix == ".pt2":
         return _load_exported(path)
     if path.suffix in CHECKPOINTS:
         return load_script(path)
+    if path.suffix == ENDING:
+        return load_keras(path, task)
     raise ConfigurationError(_unknown(model, path))
 
 
@@ -210,6 +242,15 @@ def _try_out(network: nn.Module, task: TaskSpec, model: str, count: int) -> None
         raise DataError(f"target model {model} gives NaN or infinite values")
 
 
+def check_weights(target: TargetModel) -> None:
+    """Raise DataError where a network has nothing that could be tuned: most likely it wraps another library's model."""
+    if not isinstance(target.network, Opaque) and not any(each.numel() for each in target.network.parameters()):
+        raise DataError(
+            "the target is a torch.nn.Module that has no weights, so that no copy of it could be tuned: if it wraps a "
+            "model of another library, return the estimator itself, or name its own file (docs/formats.md)"
+        )
+
+
 def prefix_for(form: Collection[str], own: Iterable[str]) -> str:
     """Return what stands before a state's names in the target's: what wraps it, or has exported it, may put a word.
 
@@ -242,16 +283,32 @@ def in_form_of(target: TargetModel, model: Any, what: str) -> nn.Module:
             model, target.task, told.get("feed", "array"), None, trusted=target.network.trusted, what=what
         )
         _try_out(sibling, target.task, what, 2)
-        return sibling
+        return shown_like(sibling, target.network)
     if not isinstance(model, nn.Module):
         raise ConfigurationError(f"{what} gives {type(model).__name__}, not a torch.nn.Module as the target is")
-    form, own = copy.deepcopy(target.network), model.state_dict()
-    prefix = prefix_for(form.state_dict(), own)
+    form = copy.deepcopy(target.network)
     try:
-        form.load_state_dict({prefix + name: tensor for name, tensor in own.items()})
-    except RuntimeError as error:
+        _fill(form, model)
+    except (RuntimeError, DataError) as error:
         raise DataError(
             f"{what} gives a model of another structure than the target's: {str(error).splitlines()[0]} "
             "(name the program that the target itself came from)"
         ) from error
     return form.eval()
+
+
+def _fill(form: nn.Module, model: nn.Module) -> None:
+    """Load the weights of a model into a form; what wraps the target in it keeps its own."""
+    wrapper = next((each for each in form.modules() if isinstance(each, Keras)), None)
+    if wrapper is not None:
+        inner = next((each for each in model.modules() if isinstance(each, Keras)), None)
+        wrapper.take(model if inner is None else inner.model)
+        return
+    given, own = form.state_dict(), model.state_dict()
+    prefix = prefix_for(given, own)
+    kept = {name: tensor for name, tensor in given.items() if isinstance(form, Pictures) and name in _BESIDE}
+    form.load_state_dict({**kept, **{prefix + name: tensor for name, tensor in own.items()}})
+
+
+_BESIDE = ("factor", "summand", "order")
+"""What ``Pictures`` holds beside the network."""

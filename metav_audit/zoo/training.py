@@ -125,6 +125,8 @@ def reset_normalisation(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, (*batch_norms, nn.LayerNorm, nn.GroupNorm)):
             module.reset_parameters()
+        elif callable(reset := getattr(module, "reset_normalisation", None)):
+            reset()
 
 
 def prune(model: nn.Module, ratio: float) -> Callable[[], None]:

@@ -146,7 +146,7 @@ def test_probabilities_declared_as_logits_are_seen_and_the_reverse():
     [
         ("guard.network", 'if guard.network is a function, write "guard:network"'),
         ("weights.safetensors", 'model = "module:function", and weights = "weights.safetensors"'),
-        ("target.h5ad", "or a file ending in .cbm, .joblib, .json, .lgb"),
+        ("target.h5ad", "or a file ending in .cbm, .joblib, .json, .keras, .lgb"),
     ],
 )
 def test_a_model_that_is_named_wrongly_gets_the_right_guess(tmp_path, model, said):

@@ -36,6 +36,8 @@ class Materials:
         owners: where the starts are inputs of the request log, the number of each one's account.
         kin: of each independent model of the zoo, whether it starts from the target's ancestor; empty where no ancestor
             is named.
+        picked: whether queries have to be picked from the validation data as they stand, because the answers of some
+            model are all that is at hand.
     """
 
     zoo: Zoo
@@ -47,6 +49,7 @@ class Materials:
     progress: Progress
     owners: Sequence[int] = ()
     kin: Sequence[bool] = ()
+    picked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _choose(given: Materials, models: Sequence[nn.Module]) -> Inputs:
     if not task.output.labelled:
         return given.starts
     natural = len(pool)
-    if isinstance(task.domain, ImageDomain):
+    if isinstance(task.domain, ImageDomain) and not given.picked:
         pool = np.concatenate([pool, blend(task.domain, pool, BLENDS, np.random.default_rng(given.seed))])
     told = information(np.exp(features_of_all(models, pool, task.output).astype(np.float64)))
     return task.domain.project(pool[choose_shared(told, natural, len(given.starts))])

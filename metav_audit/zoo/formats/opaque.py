@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from metav_audit.errors import FOREIGN, DataError, MetavAuditError
 from metav_audit.task import TaskSpec
+from metav_audit.zoo.formats import answers
 from metav_audit.zoo.formats.base import Feed, Given, Outputs, Said
 from metav_audit.zoo.formats.registry import FORMATS
 from metav_audit.zoo.outputs.registry import trained
@@ -28,12 +29,41 @@ CHANGED = "changed"
 """The format of models that are others with changes."""
 
 Form = dict[str, Any]
-"""How a model is asked: format, feed, outputs, and the classes that its columns stand for where they are not all."""
+"""How a model is asked: format, feed, outputs, the classes that its columns stand for where they are not all, and what
+is shown of its answers where that is not all."""
+
+Shows = dict[str, Any]
+"""What is shown of answers: {"label": true}, or {"decimals": 2, "cut": false}."""
 
 
 def has_gradients(model: nn.Module) -> bool:
     """Say whether a model's answers have a gradient by its inputs."""
     return not isinstance(model, Opaque)
+
+
+def answers_anything(model: nn.Module) -> bool:
+    """Say whether a model can be asked anything, and not only what it was asked beforehand."""
+    return not isinstance(model, Opaque) or model.told.get("format") != answers.NAME
+
+
+def knows(model: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Say of each of n inputs whether a model answers it: all, unless its answers alone are at hand."""
+    if isinstance(model, Opaque) and not answers_anything(model):
+        return answers.Book.read(_as_bytes(model.content)).knows(inputs, model.task)
+    return np.ones(len(inputs), dtype=np.bool_)
+
+
+def is_cut(model: nn.Module) -> bool:
+    """Say whether less is shown of a model's answers than all."""
+    return isinstance(model, Opaque) and "shows" in model.told
+
+
+def shown_like(model: nn.Module, other: nn.Module) -> nn.Module:
+    """Return a model whose answers are cut to what those of another one show: rounded as these are, or labels alone."""
+    if not isinstance(model, Opaque) or not isinstance(other, Opaque) or not is_cut(other):
+        return model
+    form = {**model.told, "shows": other.told["shows"]}
+    return Opaque(model.task, form, _as_bytes(model.content), trusted=model.trusted)
 
 
 class Opaque(nn.Module):
@@ -94,15 +124,20 @@ class Opaque(nn.Module):
         given = self.asked(inputs.detach().cpu().numpy())
         try:
             if self.told["format"] == CHANGED:
-                return self._changed(inputs)
+                return torch.from_numpy(self._seen(self._changed(inputs)))
             said = self.answer(given)
         except MetavAuditError:
             raise
         except FOREIGN as error:
             raise DataError(f"the {self.told['format']} model fails: {type(error).__name__}: {error}") from error
-        return torch.from_numpy(settled(said, self.told.get("classes"), self.task))
+        return torch.from_numpy(self._seen(settled(said, self.told.get("classes"), self.task)))
 
-    def _changed(self, inputs: Tensor) -> Tensor:
+    def _seen(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cut what it says to what is shown of it."""
+        shows: Shows | None = self.told.get("shows")
+        return numbers if shows is None else cut_to(numbers, shows, self.task)
+
+    def _changed(self, inputs: Tensor) -> NDArray[np.float32]:
         told, space = self.told, self.task.output
         if self._model is None:
             self._model = self.parts()
@@ -115,7 +150,7 @@ class Opaque(nn.Module):
         if told["step"]:
             mean = np.round((mean - mean[:, :1] if space.labelled else mean) / told["step"]) * told["step"]
         said = Said("logits", mean) if space.labelled else Said("values", space.shown(mean))
-        return torch.from_numpy(settled(said, None, self.task))
+        return settled(said, None, self.task)
 
     def parts(self) -> list[Self]:
         """Return the models that a changed one is made of."""
@@ -192,6 +227,19 @@ def settled(said: Said, classes: Sequence[int] | None, task: TaskSpec) -> NDArra
     shares = np.zeros((len(table), size))
     shares[:, columns] = table
     return np.log(np.clip(shares, LEAST, None)).astype(np.float32)
+
+
+def cut_to(numbers: NDArray[np.float32], shows: Shows, task: TaskSpec) -> NDArray[np.float32]:
+    """Return log-probabilities, or values, as whoever shows so much of them would have told them."""
+    labelled = task.output.labelled
+    shown = np.exp(numbers.astype(np.float64)) if labelled else numbers.astype(np.float64)
+    if shows.get("label"):
+        shown = np.eye(task.output.size)[shown.argmax(axis=1)]
+    else:
+        step = 10.0 ** shows["decimals"]
+        # A hair above, lest a number that has just so many decimals loses its last one.
+        shown = np.floor(shown * step + 1e-6) / step if shows.get("cut") else np.round(shown, shows["decimals"])
+    return (np.log(np.clip(shown, LEAST, None)) if labelled else shown).astype(np.float32)
 
 
 def _checked(table: NDArray[np.float64], columns: int, task: TaskSpec) -> NDArray[np.float64]:

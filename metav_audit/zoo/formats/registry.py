@@ -7,11 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from metav_audit.zoo.formats import catboost, exported, learner, lightgbm, onnx, pickled, sklearn, xgboost
+from metav_audit.zoo.formats import answers, catboost, exported, learner, lightgbm, onnx, pickled, sklearn, xgboost
 from metav_audit.zoo.formats.base import Format
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
-    {each.FORMAT.name: each.FORMAT for each in (xgboost, lightgbm, catboost, onnx, learner, sklearn, pickled, exported)}
+    {
+        each.FORMAT.name: each.FORMAT
+        for each in (answers, xgboost, lightgbm, catboost, onnx, learner, sklearn, pickled, exported)
+    }
 )
 """Formats by name; of those that might own a model the first does."""
 
@@ -24,7 +27,7 @@ def format_of_file(path: str) -> Format | None:
 
 def known_endings() -> set[str]:
     """Return the endings of files that a target may have."""
-    return {".pt2", ".pt", ".pth", *(ending for each in FORMATS.values() for ending in each.endings)}
+    return {".pt2", ".pt", ".pth", ".keras", *(ending for each in FORMATS.values() for ending in each.endings)}
 
 
 def format_of(model: Any) -> Format | None:
