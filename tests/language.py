@@ -104,6 +104,11 @@ def later() -> Pairs:
     return Reviser(world(0, 400))
 
 
+def stranger() -> Pairs:
+    """Somebody else's model, of the same world."""
+    return Pairs(world(2, 300), weight=0.1)
+
+
 def serve(model: Pairs, prompts: Sequence[str], seed: int) -> list[str]:
     """Answer prompts as an API would have."""
     return [model.say(prompt, 1000 * seed + at) for at, prompt in enumerate(prompts)]

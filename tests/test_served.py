@@ -214,6 +214,32 @@ def test_a_log_of_another_model_accuses_nobody(heist, tmp_path, capsys):
     assert "nothing follows" in json.loads((tmp_path / "out" / "e" / "served.json").read_text())["reasons"][0]
 
 
+def drilled(heist, capsys, known: str) -> tuple[int, dict[str, list[int]]]:
+    words = (heist.desk / "log", PROGRAM, "tests.language:stranger", "--rounds", 1, "--prompts", 60)
+    code = call("served", "drill", *words, "--known-since", known, "--format", "json")
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    return code, {row["kind"]: [row["accuses"], *row["by_check"].values()] for row in rows}
+
+
+def test_whatever_a_dishonest_owner_makes_of_a_log_is_exposed(heist, capsys):
+    """By fit, seal, draw or redraw; the true log, sealed before the innocent was known, passes."""
+    code, rows = drilled(heist, capsys, "2999-01-01")
+    assert code == 0
+    assert rows["texts of the suspect's"] == [1, 1, 1, 0, 0]
+    assert rows["texts chosen for it"] == [1, 0, 1, 0, 0]
+    assert rows["alternatives picked"] == [1, 1, 0, 0, 1]
+    assert rows["alternatives elsewhere"][1:] == [1, 0, 0, 1]
+    assert rows["prompts picked"] == [1, 0, 0, 1, 0]
+    assert rows["honest"] == [0, 0, 0, 0, 0]
+
+
+@pytest.mark.soak
+def test_without_an_older_seal_a_true_log_looks_like_one_that_was_made_up(heist, capsys):
+    """So the drill says that it could be."""
+    code, rows = drilled(heist, capsys, "2000-01-01")
+    assert (code, rows["honest"]) == (4, [0, 0, 1, 0, 0])
+
+
 def test_the_owner_sees_what_leaves_the_house(heist, capsys):
     """A line a prompt, with the answer served."""
     assert call("served", "asked", planned(heist, "log-probabilities")) == 0

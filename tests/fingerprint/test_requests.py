@@ -114,7 +114,7 @@ def test_what_cannot_be_asked_of_a_log_is_refused(desk):
 
 
 def test_a_bundle_is_made_again_with_its_log(made, desk):
-    """With draw, groups and number of accounts as it names them; without its log, or for another bundle, that is said."""
+    """With draw, groups and number of accounts as it names them; without its log that is said."""
     making, bundle = made
     *_, log, _ = desk
     again = requests_as(log, bundle)
