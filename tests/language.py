@@ -149,3 +149,12 @@ def _top(model: Pairs, text: str, count: int) -> list[tuple[str, float]]:
 
 
 PROTOCOLS["openai-completions"] = completions  # type: ignore[assignment]
+
+
+def odd_texts(model: Pairs, body: dict[str, Any]) -> dict[str, Any]:
+    """Speak as nobody else does."""
+    prompt, seed = body["question"], body["options"]["seed"]
+    return {"data": {"reply": model.say(prompt, zlib.crc32(f"{prompt} {seed}".encode()))}}
+
+
+PROTOCOLS["odd-texts"] = odd_texts  # type: ignore[assignment]

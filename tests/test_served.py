@@ -71,19 +71,28 @@ def planned(heist: Heist, shows: str) -> Path:
 
 def audit(heist: Heist, model: Pairs, name: str, shows: str = "log-probabilities", **fields) -> tuple[int, Path]:
     """Serve a suspect and audit it; return the exit code and its folder."""
-    with ModelServer(model, "openai-completions") as server:
-        told = {"adapter": "openai-logprobs", "url": server.url, "model": "m", "samples": 8, **fields}
+    odd = fields.get("adapter") == "json-template"
+    with ModelServer(model, "odd-texts" if odd else "openai-completions") as server:
+        usual = {} if odd else {"adapter": "openai-logprobs", "model": "m"}
+        told = {**usual, "url": server.url, "samples": 8, **fields}
         if shows != "text":
             del told["samples"]
         lines = [
             '[operator]\nname = "B."\nauthority = "a letter"\nsuspect_known_since = 2026-11-15',
             f"[endpoints.{name}]",
-            *(f"{field} = {json.dumps(value)}" for field, value in told.items()),
+            *(f"{field} = {inline(value)}" for field, value in told.items()),
         ]
         (heist.desk / f"{name}.toml").write_text("\n".join(lines))
         out = heist.desk / "out" / shows
         code = call("served", "audit", planned(heist, shows), heist.desk / f"{name}.toml", "-o", out)
     return code, out / name
+
+
+def inline(value: object) -> str:
+    """Write a value as TOML."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {inline(each)}" for name, each in value.items()) + " }"
+    return json.dumps(value)
 
 
 def learned(heist: Heist, account: str = THIEF) -> Pairs:
@@ -128,6 +137,18 @@ def test_whatever_an_api_shows_its_thief_is_nearest(heist, shows, fields):
     findings = {one["account"]: one for one in json.loads((folder / "served.json").read_text())["findings"]}
     assert findings[THIEF]["p_value"] < 0.05
     assert findings[THIEF]["p_value"] < findings[OTHER]["p_value"]
+
+
+@pytest.mark.soak
+def test_an_api_of_no_known_protocol_is_asked_for_texts_too(heist, capsys):
+    """By a template and a path; what it said is decoded again offline."""
+    fields = {"adapter": "json-template", "answer": "data.reply"}
+    body = {"question": "{{prompt}}", "options": {"seed": "{{sample}}"}}
+    _, folder = audit(heist, learned(heist), "odd", "text", body=body, **fields)
+    findings = {one["account"]: one["p_value"] for one in json.loads((folder / "served.json").read_text())["findings"]}
+    assert findings[THIEF] < 0.05 < findings[OTHER]
+    code, shown = verified(heist, folder, capsys)
+    assert code == 0, shown
 
 
 @pytest.mark.parametrize(("name", "suspect"), [("copy", owner), ("world", lambda: Pairs(world(3, 400)))])

@@ -129,9 +129,9 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
     """Ask the APIs of ENDPOINTS what PLAN says, and test every account's answers.
 
     ENDPOINTS is the file of 'metav-audit audit', with the adapter
-    openai-logprobs. OUT/NAME gets the transcript, the verdict (served.json) and
-    the reports (served.html, served.pdf). The same command asks only what is
-    still open.
+    openai-logprobs or json-template. OUT/NAME gets the transcript, the verdict
+    (served.json) and the reports (served.html, served.pdf). The same command
+    asks only what is still open.
 
     Exit code: 1 a match, whatever else failed; 3 inconclusive, 4 the endpoint
     could not be asked, 5 some of several could not.
