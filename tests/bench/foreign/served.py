@@ -197,14 +197,14 @@ def drill(corpus: Corpus, cache: Path, rounds: int) -> None:
     print(as_text(summarise(played, LogKind, LogCheck), "plan"), flush=True)
 
 
-def measure(corpus: Corpus, cache: Path, shows: Shows, accounts: int) -> None:
+def measure(corpus: Corpus, cache: Path, shows: Shows, accounts: int, prompts: int | None = None) -> None:
     """Print what is found of thieves, and how innocents' p-values lie."""
     owner = train(corpus.words, corpus.owner, 8, 0, cache)
-    prompts = [prompt for prompt, _ in corpus.asked]
-    logs = [serve(owner, prompts, number) for number in range(ACCOUNTS)]
+    asked = [prompt for prompt, _ in corpus.asked]
+    logs = [serve(owner, asked, number) for number in range(ACCOUNTS)]
     count, show = SHOWN[shows]
-    planned = plans(owner, logs[:accounts], shows, count)
-    print(f"\n{shows.value}: {len(planned[0].queries)} prompts of {len(prompts)}, 19 alternatives", flush=True)
+    planned = plans(owner, logs[:accounts], shows, prompts or count)
+    print(f"\n{shows.value}: {len(planned[0].queries)} prompts of {len(asked)}, 19 alternatives", flush=True)
     for name, thief in thieves(corpus, logs[0], 7, cache):
         found = find_served(planned[0], show(thief, planned[0]))[0]
         print(f"  thief, {name:<34} z {found.statistic:6.2f}  p {found.p_value:.4f}", flush=True)
@@ -229,6 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shows", nargs="+", type=Shows, default=[Shows.LOG_PROBABILITIES, Shows.TOKENS, Shows.TEXT])
     parser.add_argument("--accounts", type=int, default=ACCOUNTS, help="accounts that innocents are tested against")
+    parser.add_argument("--prompts", type=int, help="asked of an account; as many as the tables name by default")
     parser.add_argument("--drill", type=int, metavar="ROUNDS", help="play a dishonest owner instead, so many rounds")
     parser.add_argument("--root", type=Path, default=ROOT)
     parser.add_argument("--data-dir", type=Path, default=DATA)
@@ -239,7 +240,7 @@ def main() -> None:
         drill(corpus, told.root / "served", told.drill)
         return
     for shows in told.shows:
-        measure(corpus, told.root / "served", shows, told.accounts)
+        measure(corpus, told.root / "served", shows, told.accounts, told.prompts)
 
 
 if __name__ == "__main__":
