@@ -65,7 +65,7 @@ class WatchedLog:
             EvidenceError: the log cannot be read.
         """
         # 1.
-        last, known = _last(self.log.days), _last(self.asked.days)
+        last, known = _last(self.log.days), _last(self._known)
         if (last - known).days * 86400 >= self.table.every:
             yield Lag(
                 "days",
@@ -83,8 +83,14 @@ class WatchedLog:
                 f"bundle asks none of theirs: {self._again}",
             )
 
+    @property
+    def _known(self) -> Sequence[Day]:
+        """The log's days that the bundle was made of."""
+        heads = [day.sha256 for day in self.log.days]
+        return self.log.days[: heads.index(self.asked.head) + 1]
+
     def _unasked(self, sent: Counter[str]) -> list[str]:
-        asked = {member for account in self.asked.accounts for member in account.members}
+        asked = {str(member) for account in self.asked.accounts for member in account.members}
         most = sorted(sent, key=lambda account: (-sent[account], account))[: self.table.accounts]
         return [account for account in most if sent[account] >= ENOUGH and account not in asked]
 
@@ -104,23 +110,32 @@ def open_watched(fleet: Fleet, table: LogTable) -> WatchedLog:
         log = open_log(path)
     except (ConfigurationError, EvidenceError) as error:
         raise BundleError(str(error)) from error
-    heads = {day.sha256 for day in log.days}
     found, problem = [], ""
     for place in _bundles_in(folder):
         try:
-            bundle = FingerprintBundle.load(place)
-            asked = AskedLog.from_json(bundle.provenance["log"]) if "log" in bundle.provenance else None
+            bundle, asked = _read(place)
         except (BundleError, EvidenceError) as error:
             problem = f"; {place.name}: {error}"
             continue
-        if asked is not None and asked.head in heads:
-            found.append((len(asked.days), place.name, bundle, asked))
+        made_of = [at for at, day in enumerate(log.days) if asked is not None and day.sha256 == asked.head]
+        if asked is not None and made_of:
+            found.append((made_of[0], place.name, bundle, asked))
     if not found:
         raise BundleError(
             f"{folder} holds no bundle that was made of the log {path}: 'metav-audit fit --log' makes one{problem}"
         )
-    _, _, bundle, asked = max(found, key=lambda each: each[:2])
-    return WatchedLog(table, log, bundle, asked)
+    _, _, bundle, known = max(found, key=lambda each: each[:2])
+    return WatchedLog(table, log, bundle, known)
+
+
+def _read(place: Path) -> tuple[FingerprintBundle, AskedLog | None]:
+    """Read a bundle, and what it tells of its log; None where it is of none."""
+    bundle = FingerprintBundle.load(place)
+    if "log" not in bundle.provenance:
+        return bundle, None
+    asked = AskedLog.from_json(bundle.provenance["log"])
+    asked.check_chain()
+    return bundle, asked
 
 
 def left_behind(logs: Mapping[str, WatchedLog]) -> dict[str, str]:
