@@ -162,7 +162,9 @@ bench-dither: $(FOREIGN)/.ready  ## thieves of dithered answers: who is found, w
 	$(BIN)/python -m tests.bench.dithering
 
 bench-served: $(FOREIGN)/.ready  ## thieves of a language model's served answers by what their API shows, and innocents' p-values; data in DATA; an hour
-	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.served --data-dir $(DATA) --root $(BENCH)/foreign
+	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.served --shows log-probabilities tokens --data-dir $(DATA) --root $(BENCH)/foreign
+	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.served --shows text --prompts 300 --data-dir $(DATA) --root $(BENCH)/foreign
+	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.served --drill 5 --data-dir $(DATA) --root $(BENCH)/foreign
 
 bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries
 	$(BIN)/python -m tests.bench.throughput
