@@ -108,9 +108,10 @@ bench-trees: $(FOREIGN)/.ready  ## boosted trees of three libraries on Adult inc
 	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.trees extreme-1 light-1 histogram-1 --queries 512 --data-dir $(DATA) \
 	  --root $(BENCH)/trees
 
-bench-log: $(FOREIGN)/.ready  ## the owner's request log against strangers' thieves, alone and among 19 other accounts, on STRANGERS; data in DATA
+bench-log: $(FOREIGN)/.ready  ## the owner's request log against strangers' thieves, alone and among 19 other accounts, on STRANGERS, and of boosted trees; data in DATA
 	$(FOREIGN)/bin/python -m tests.bench.foreign.requests $(filter-out warfarin-%,$(STRANGERS)) --others 0 --others 19 --data-dir $(DATA) \
 	  --root $(BENCH)/foreign --preset quick
+	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.tree_requests --queries 64 --queries 256 --data-dir $(DATA) --root $(BENCH)
 
 bench-tasks: $(READY)  ## skin lesions, warfarin dosing on TASK_SEEDS, garments; data in DATA; about three hours on two cores
 	for seed in $(TASK_SEEDS); do \
@@ -168,7 +169,9 @@ bench-dither: $(FOREIGN)/.ready  ## thieves of dithered answers: who is found, w
 	$(BIN)/python -m tests.bench.dithering
 
 bench-served: $(FOREIGN)/.ready  ## thieves of a language model's served answers by what their API shows, and innocents' p-values; data in DATA; an hour
-	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.served --data-dir $(DATA) --root $(BENCH)/foreign
+	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.served --shows log-probabilities tokens --data-dir $(DATA) --root $(BENCH)/foreign
+	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.served --shows text --prompts 300 --data-dir $(DATA) --root $(BENCH)/foreign
+	OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m tests.bench.foreign.served --drill 5 --data-dir $(DATA) --root $(BENCH)/foreign
 
 bench-client: $(READY)  ## the client's speed beside bare httpx, and its memory over 100,000 queries
 	$(BIN)/python -m tests.bench.throughput

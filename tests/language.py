@@ -104,6 +104,11 @@ def later() -> Pairs:
     return Reviser(world(0, 400))
 
 
+def stranger() -> Pairs:
+    """Somebody else's model, of the same world."""
+    return Pairs(world(2, 300), weight=0.1)
+
+
 def serve(model: Pairs, prompts: Sequence[str], seed: int) -> list[str]:
     """Answer prompts as an API would have."""
     return [model.say(prompt, 1000 * seed + at) for at, prompt in enumerate(prompts)]
@@ -144,3 +149,12 @@ def _top(model: Pairs, text: str, count: int) -> list[tuple[str, float]]:
 
 
 PROTOCOLS["openai-completions"] = completions  # type: ignore[assignment]
+
+
+def odd_texts(model: Pairs, body: dict[str, Any]) -> dict[str, Any]:
+    """Speak as nobody else does."""
+    prompt, seed = body["question"], body["options"]["seed"]
+    return {"data": {"reply": model.say(prompt, zlib.crc32(f"{prompt} {seed}".encode()))}}
+
+
+PROTOCOLS["odd-texts"] = odd_texts  # type: ignore[assignment]

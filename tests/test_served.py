@@ -71,19 +71,28 @@ def planned(heist: Heist, shows: str) -> Path:
 
 def audit(heist: Heist, model: Pairs, name: str, shows: str = "log-probabilities", **fields) -> tuple[int, Path]:
     """Serve a suspect and audit it; return the exit code and its folder."""
-    with ModelServer(model, "openai-completions") as server:
-        told = {"adapter": "openai-logprobs", "url": server.url, "model": "m", "samples": 8, **fields}
+    odd = fields.get("adapter") == "json-template"
+    with ModelServer(model, "odd-texts" if odd else "openai-completions") as server:
+        usual = {} if odd else {"adapter": "openai-logprobs", "model": "m"}
+        told = {**usual, "url": server.url, "samples": 8, **fields}
         if shows != "text":
             del told["samples"]
         lines = [
             '[operator]\nname = "B."\nauthority = "a letter"\nsuspect_known_since = 2026-11-15',
             f"[endpoints.{name}]",
-            *(f"{field} = {json.dumps(value)}" for field, value in told.items()),
+            *(f"{field} = {inline(value)}" for field, value in told.items()),
         ]
         (heist.desk / f"{name}.toml").write_text("\n".join(lines))
         out = heist.desk / "out" / shows
         code = call("served", "audit", planned(heist, shows), heist.desk / f"{name}.toml", "-o", out)
     return code, out / name
+
+
+def inline(value: object) -> str:
+    """Write a value as TOML."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {inline(each)}" for name, each in value.items()) + " }"
+    return json.dumps(value)
 
 
 def learned(heist: Heist, account: str = THIEF) -> Pairs:
@@ -128,6 +137,18 @@ def test_whatever_an_api_shows_its_thief_is_nearest(heist, shows, fields):
     findings = {one["account"]: one for one in json.loads((folder / "served.json").read_text())["findings"]}
     assert findings[THIEF]["p_value"] < 0.05
     assert findings[THIEF]["p_value"] < findings[OTHER]["p_value"]
+
+
+@pytest.mark.soak
+def test_an_api_of_no_known_protocol_is_asked_for_texts_too(heist, capsys):
+    """By a template and a path; what it said is decoded again offline."""
+    fields = {"adapter": "json-template", "answer": "data.reply"}
+    body = {"question": "{{prompt}}", "options": {"seed": "{{sample}}"}}
+    _, folder = audit(heist, learned(heist), "odd", "text", body=body, **fields)
+    findings = {one["account"]: one["p_value"] for one in json.loads((folder / "served.json").read_text())["findings"]}
+    assert findings[THIEF] < 0.05 < findings[OTHER]
+    code, shown = verified(heist, folder, capsys)
+    assert code == 0, shown
 
 
 @pytest.mark.parametrize(("name", "suspect"), [("copy", owner), ("world", lambda: Pairs(world(3, 400)))])
@@ -212,6 +233,32 @@ def test_a_log_of_another_model_accuses_nobody(heist, tmp_path, capsys):
         (tmp_path / "e.toml").write_text(f'[endpoints.e]\nadapter="openai-logprobs"\nurl="{server.url}"\nmodel="m"\n')
         assert call("served", "audit", tmp_path / "plan.json", tmp_path / "e.toml", "-o", tmp_path / "out") == 3
     assert "nothing follows" in json.loads((tmp_path / "out" / "e" / "served.json").read_text())["reasons"][0]
+
+
+def drilled(heist, capsys, known: str) -> tuple[int, dict[str, list[int]]]:
+    words = (heist.desk / "log", PROGRAM, "tests.language:stranger", "--rounds", 1, "--prompts", 60)
+    code = call("served", "drill", *words, "--known-since", known, "--format", "json")
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    return code, {row["kind"]: [row["accuses"], *row["by_check"].values()] for row in rows}
+
+
+def test_whatever_a_dishonest_owner_makes_of_a_log_is_exposed(heist, capsys):
+    """By fit, seal, draw or redraw; the true log, sealed before the innocent was known, passes."""
+    code, rows = drilled(heist, capsys, "2999-01-01")
+    assert code == 0
+    assert rows["texts of the suspect's"] == [1, 1, 1, 0, 0]
+    assert rows["texts chosen for it"] == [1, 0, 1, 0, 0]
+    assert rows["alternatives picked"] == [1, 1, 0, 0, 1]
+    assert rows["alternatives elsewhere"][1:] == [1, 0, 0, 1]
+    assert rows["prompts picked"] == [1, 0, 0, 1, 0]
+    assert rows["honest"] == [0, 0, 0, 0, 0]
+
+
+@pytest.mark.soak
+def test_without_an_older_seal_a_true_log_looks_like_one_that_was_made_up(heist, capsys):
+    """So the drill says that it could be."""
+    code, rows = drilled(heist, capsys, "2000-01-01")
+    assert (code, rows["honest"]) == (4, [0, 0, 1, 0, 0])
 
 
 def test_the_owner_sees_what_leaves_the_house(heist, capsys):

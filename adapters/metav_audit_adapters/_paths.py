@@ -32,27 +32,28 @@ def is_plain(key: str) -> bool:
     return "." not in key and not _JMESPATH.search(key)
 
 
-def walk(body: Any, path: str, option: str) -> Any:
+def walk(body: Any, path: str, option: str, *, whole: bool = False) -> Any:
     """Follow a dotted path such as ``result.0.scores``, or JMESPath; ``option`` is where the user wrote it.
 
-    A text on the way, or at the end, that holds a JSON object or list is taken for what it holds.
+    A text on the way, or at the end unless ``whole``, that holds a JSON object or list is taken for what it holds.
 
     Raises:
         AnswerError: it leads nowhere; the message names the step and what is there instead.
     """
     if _JMESPATH.search(path):
-        return _searched(body, path, option)
-    body = unwrapped(body)
+        found = _searched(body, path, option)
+        return found if whole else unwrapped(found)
     for step in path.split(".") if path else []:
+        body = unwrapped(body)
         if isinstance(body, dict) and step in body:
-            body = unwrapped(body[step])
+            body = body[step]
         elif isinstance(body, list) and step.isdecimal() and int(step) < len(body):
-            body = unwrapped(body[int(step)])
+            body = body[int(step)]
         else:
             raise AnswerError(
                 f"the path '{option}' = {path!r} ends at {step!r}: there is {_there(body)}; mend the path"
             )
-    return body
+    return body if whole else unwrapped(body)
 
 
 def unwrapped(part: Any) -> Any:
@@ -77,7 +78,7 @@ def _searched(body: Any, path: str, option: str) -> Any:
         raise AnswerError(f"'{option}' = {path!r} cannot be applied to the response ({type(error).__name__})") from None
     if found is None:
         raise AnswerError(f"'{option}' = {path!r} finds nothing: there is {_there(body)}; mend the path")
-    return unwrapped(found)
+    return found
 
 
 def _there(body: Any) -> str:

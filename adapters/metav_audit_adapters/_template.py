@@ -176,11 +176,14 @@ class TemplateAdapter(Adapter):
 
     def classify(self, response: Response) -> Outcome:
         """Know the clouds' own ways: throttling that comes as 400 (SageMaker), 529 and 530 for a busy backend."""
-        if response.status == 400 and any(word in response.content for word in _THROTTLED):
-            return Outcome.THROTTLED
-        if response.status in (529, 530):
-            return Outcome.TRANSIENT
-        return super().classify(response)
+        return cloudy(response) or super().classify(response)
+
+
+def cloudy(response: Response) -> Outcome | None:
+    """Classify what the clouds answer in their own ways; None where there is nothing of the kind."""
+    if response.status == 400 and any(word in response.content for word in _THROTTLED):
+        return Outcome.THROTTLED
+    return Outcome.TRANSIENT if response.status in (529, 530) else None
 
 
 def slots_of(template: Any) -> set[str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from typing import Any, ClassVar, Self
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from metav_audit.adapter import (
     Answer,
-    AnswerError,
     Guess,
     Hints,
     Inputs,
@@ -19,34 +18,15 @@ from metav_audit.adapter import (
     Request,
     Response,
     TaskSpec,
+    TextDomain,
     Wait,
     read_json,
 )
 from metav_audit_adapters._guesses import bodies
-from metav_audit_adapters._jobs import TICKET, is_under_way, look_for_result
-from metav_audit_adapters._paths import walk
-from metav_audit_adapters._template import JsonPath, TemplateAdapter, TemplateOptions
-
-
-class Poll(BaseModel):
-    """How the result of a submitted request is fetched."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    ticket: JsonPath = Field(description="path, in the answer to the request, to the job's number or address")
-    url: str = Field(TICKET, description="the address to poll, with {{ticket}} for what stood at that path")
-    done: JsonPath = Field(description="path, in a poll's answer, to what says whether the job is done")
-    equals: str | bool | int | None = Field(None, description="what stands there when it is done; anything if absent")
-    failed: tuple[str, ...] = Field((), description="texts that stand there when the job has failed")
-    pending: tuple[int, ...] = Field((404,), description="statuses that a poll answers until the job is done")
-    every_s: float = Field(2.0, description="seconds between polls", gt=0, le=120)
-    at_most: int = Field(30, description="polls before the query is given up", ge=1, le=1000)
-
-    @model_validator(mode="after")
-    def _ticket_is_used(self) -> Self:
-        if TICKET not in self.url:
-            raise ValueError(f'url: put "{TICKET}" where the job\'s number belongs')
-        return self
+from metav_audit_adapters._jobs import is_under_way, look_for_result
+from metav_audit_adapters._polling import Poll, check_host, fetched, steps_of
+from metav_audit_adapters._template import TemplateAdapter, TemplateOptions
+from metav_audit_adapters._text_template import TextTemplate
 
 
 class JsonTemplateOptions(TemplateOptions):
@@ -56,8 +36,7 @@ class JsonTemplateOptions(TemplateOptions):
 
     @model_validator(mode="after")
     def _polls_its_own_host(self) -> Self:
-        if self.poll is not None and urlsplit(urljoin(self.url, self.poll.url))[:2] != urlsplit(self.url)[:2]:
-            raise ValueError("poll.url: it must be on the host of url, the only one that is asked")
+        check_host(self.poll, self.url)
         return self
 
 
@@ -72,26 +51,23 @@ class JsonTemplate(TemplateAdapter):
     @property
     def steps(self) -> int:
         """One request, and the polls after it."""
-        return 1 if self.options.poll is None else 1 + self.options.poll.at_most
+        return steps_of(self.options.poll)
+
+    @classmethod
+    def open(cls, task: TaskSpec, fields: Mapping[str, Any], beside: Collection[str] = ()) -> Self:
+        """Build the adapter, or that for language models where the task is texts.
+
+        Raises:
+            ConfigurationError: a field is missing, unknown or out of range, or does not fit the task.
+        """
+        if isinstance(task.domain, TextDomain):
+            return TextTemplate.open(task, fields, beside)  # type: ignore[return-value]
+        return super().open(task, fields, beside)
 
     def flow(self, inputs: Inputs) -> Generator[Request | Wait, Response, list[Answer]]:
         """Send the request; where it only submits a job, poll until that is done."""
-        response = yield self.encode(inputs)
-        poll = self.options.poll
-        if poll is None:
-            return self.decode(response, len(inputs))
-        if response.status in poll.pending:
-            raise AnswerError(f"the job is not taken: HTTP {response.status}; check url and body")
-        address = self._poll_address(poll, response)
-        for _ in range(poll.at_most):
-            yield Wait(poll.every_s)
-            response = yield Request(address, b"", "GET", {})
-            if _is_done(poll, response):
-                return self.decode(response, len(inputs))
-        raise AnswerError(
-            f"the job is not done after {poll.at_most} polls, the last answered with HTTP {response.status}: "
-            "raise poll.at_most or poll.every_s, or mend poll.url and poll.done"
-        )
+        response = yield from fetched(self.encode(inputs), self.options.poll)
+        return self.decode(response, len(inputs))
 
     @classmethod
     def described_at(cls, url: str) -> tuple[str, ...]:
@@ -117,33 +93,3 @@ class JsonTemplate(TemplateAdapter):
         """Take the response for that to a submitted job, and poll for its result."""
         found = yield from look_for_result(self.address, response, hints, self.places)
         return found
-
-    def _poll_address(self, poll: Poll, submitted: Response) -> str:
-        ticket = walk(read_json(submitted), poll.ticket, "poll.ticket")
-        if isinstance(ticket, bool) or not isinstance(ticket, str | int) or ticket == "":
-            raise AnswerError(f"the job's ticket is no text or number but {type(ticket).__name__}: mend poll.ticket")
-        if poll.url == TICKET:
-            return _joined(self.address, str(ticket))
-        return urljoin(self.address, poll.url.replace(TICKET, quote(str(ticket), safe="")))
-
-
-def _is_done(poll: Poll, response: Response) -> bool:
-    """Say whether a job is done; what is not there yet counts as not done, as the polls are bounded anyway.
-
-    Raises:
-        AnswerError: the job has failed.
-    """
-    try:
-        state: Any = walk(read_json(response), poll.done, "poll.done")
-    except AnswerError:
-        return False
-    if isinstance(state, str) and state in poll.failed:
-        raise AnswerError(f"the service says the job has {state[:40]!r}")
-    return state is not None if poll.equals is None else type(state) is type(poll.equals) and state == poll.equals
-
-
-def _joined(base: str, address: str) -> str:
-    try:
-        return urljoin(base, address)
-    except ValueError:
-        raise AnswerError("the job's address is not valid: mend poll.ticket") from None

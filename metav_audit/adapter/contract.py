@@ -160,16 +160,17 @@ class Adapter(ABC):
 
         ``beside`` names keys that others read, one of which may have been meant by an unknown one.
 
-        Where the task is no classification, ``scores`` is "value" unless the fields say otherwise.
+        Where the task is no classification, ``scores`` is "value" unless the fields say otherwise. Tables are taken in
+        their keys' order, as evidence keeps them: who replays an audit writes the same requests.
 
         Raises:
             ConfigurationError: a field is missing, unknown or out of range, or does not fit the task.
         """
         if isinstance(task.domain, TextDomain) and not cls.texts:
-            raise ConfigurationError(f"adapter {cls.name}: it takes no texts: openai-logprobs does")
+            raise ConfigurationError(f"adapter {cls.name}: it takes no texts: openai-logprobs and json-template do")
         usual = {} if task.output.labelled else {"scores": task.output.score_kinds[0]}
         try:
-            options = cls.Options.model_validate({**usual, **fields})
+            options = cls.Options.model_validate(_in_order({**usual, **fields}))
             task.output.check_kind(options.scores)
         except ValidationError as error:
             problem = first_problem(error, model=cls.Options, beside=beside)
@@ -260,3 +261,10 @@ class Adapter(ABC):
         del response, hints
         yield from ()
         return None
+
+
+def _in_order(value: Any) -> Any:
+    """Return JSON types with every table's keys in order."""
+    if isinstance(value, Mapping):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return list(map(_in_order, value)) if isinstance(value, list) else value

@@ -21,7 +21,7 @@ from metav_audit.bundle.schedule import (
     planned_places,
     usual_looks,
 )
-from metav_audit.bundle.served import ServedPlan, ServedQuery
+from metav_audit.bundle.served import CHANGED, ServedPlan, ServedQuery
 from metav_audit.bundle.target_bits import (
     FITPRINT,
     OwnerMark,
@@ -35,6 +35,7 @@ from metav_audit.bundle.target_bits import (
 from metav_audit.bundle.verifier import VERIFIER_LIMITS, MetaVerifier, VerifierKind
 
 __all__ = [
+    "CHANGED",
     "CLOSING",
     "COARSE_FLOOR",
     "COMMITMENT",

@@ -25,6 +25,9 @@ from metav_audit.task.texts import TEXT_LIMITS, Passage, Shows, check_text, pass
 
 FORMAT = "metav-audit-served"
 SCHEMA_VERSION = 1
+CHANGED = "another version of the model served"
+"""Why rows are left out that a log itself shows to be no use."""
+
 MAX_PLAN_BYTES = 256 << 20
 MAX_QUERIES = 100_000
 _FIELDS = {"format", "schema_version", "shows", "model", "rate", "limits", "left_out", "log", "queries"}

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 @click.option("--log", type=click.Path(path_type=Path), help="A sealed request log to take the queries from.")
 @click.option("--draw", metavar="HEX", help="32 bytes that draw the log's inputs; from the seed by default.")
 @click.option("--group", "groups", multiple=True, metavar="NAME=A,B", help="Accounts of the log to take together.")
+@click.option("--accounts", "most", type=click.IntRange(1, 50),
+              help="So many accounts of the log, those with the most requests; 50 by default.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes for the zoo; all cores by default.")
 @budget_option
 @crew_options
@@ -60,6 +62,7 @@ def command(
     log: Path | None,
     draw: str | None,
     groups: tuple[str, ...],
+    most: int | None,
     jobs: int | None,
     budget: str | None,
     backend: str | None,
@@ -108,13 +111,13 @@ def command(
     if queries is not None:
         raise ConfigurationError("--queries is for --mode integrity; a bundle's stand below [fingerprint]")
     _check_method(loaded, method, marked=bool(identity or nonce))
-    if log is None and (draw or groups):
-        raise ConfigurationError("--draw and --group are for --log")
+    if log is None and (draw or groups or most):
+        raise ConfigurationError("--draw, --group and --accounts are for --log")
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
     loaded = within(with_crew(loaded, backend, address, device), budget, jobs)
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
-    requests = requests_of(log, draw or nonce_of(loaded.settings.seed), groups) if log else None
+    requests = requests_of(log, draw or nonce_of(loaded.settings.seed), groups, most) if log else None
     making = Making.of(open_workshop(loaded), zoo, method, requests=requests)
     bundle, fitted = fit_bundle(making, path, ProgressLine("fingerprint: steps"))
     if not fitted:
@@ -167,12 +170,12 @@ def _check_method(project: Project, method: str | None, *, marked: bool) -> None
     check_answered(found or find_method(default_method(kind, siblings=siblings)), open_workshop(project))
 
 
-def requests_of(log: Path, draw: str, groups: tuple[str, ...]) -> Requests:
+def requests_of(log: Path, draw: str, groups: tuple[str, ...], most: int | None = None) -> Requests:
     """Open a sealed log to take queries from, with its seals; ``groups`` are NAME=A,B."""
     from metav_audit.errors import ConfigurationError
     from metav_audit.evidence import log_seals
     from metav_audit.fingerprint.requests import Requests
-    from metav_audit.transcript.log import open_log
+    from metav_audit.transcript.log import MOST_ACCOUNTS, open_log
 
     if not re.fullmatch("[0-9a-f]{64}", draw):
         raise ConfigurationError("--draw is 32 bytes, written as 64 hexadecimal digits in lower case")
@@ -180,7 +183,8 @@ def requests_of(log: Path, draw: str, groups: tuple[str, ...]) -> Requests:
     if not all(name and accounts for name, accounts in named):
         raise click.UsageError("--group is NAME=A,B: a name for the accounts that are taken together, and these.")
     opened = open_log(log)
-    return Requests(opened, draw, {name: accounts.split(",") for name, accounts in named}, log_seals(opened))
+    together = {name: accounts.split(",") for name, accounts in named}
+    return Requests(opened, draw, together, log_seals(opened), most or MOST_ACCOUNTS)
 
 
 def _report(bundle: FingerprintBundle, left_out: int) -> None:

@@ -1,4 +1,4 @@
-"""metav-audit served plan | asked | redraw | audit | verify."""
+"""metav-audit served plan | asked | redraw | audit | verify | drill."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from metav_audit.cli.echo import echo, echo_table
 from metav_audit.cli.plans import audit_each, audit_options, tell, verify_all, verify_options
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from metav_audit.report import Paper
 
 
@@ -127,9 +129,9 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
     """Ask the APIs of ENDPOINTS what PLAN says, and test every account's answers.
 
     ENDPOINTS is the file of 'metav-audit audit', with the adapter
-    openai-logprobs. OUT/NAME gets the transcript, the verdict (served.json) and
-    the reports (served.html, served.pdf). The same command asks only what is
-    still open.
+    openai-logprobs or json-template. OUT/NAME gets the transcript, the verdict
+    (served.json) and the reports (served.html, served.pdf). The same command
+    asks only what is still open.
 
     Exit code: 1 a match, whatever else failed; 3 inconclusive, 4 the endpoint
     could not be asked, 5 some of several could not.
@@ -153,3 +155,60 @@ def verify(folder: Path, log: Path | None, signer: str | None, tsa_cert: Path | 
     from metav_audit.verify import verify_served
 
     return verify_all(verify_served, folder, log, signer, tsa_cert)
+
+
+@command.command()
+@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("program", metavar="MODULE:FUNCTION")
+@click.argument("innocent", metavar="MODULE:FUNCTION")
+@click.option("--known-since", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE",
+              help="The innocent's first known day; today by default.")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Plans of each kind.")
+@click.option("--prompts", type=click.IntRange(50), default=100, show_default=True, help="Asked in each plan.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the auditor's draws.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How the table is printed; json has every round.")  # fmt: skip
+def drill(
+    log: Path,
+    program: str,
+    innocent: str,
+    known_since: datetime | None,
+    rounds: int,
+    prompts: int,
+    seed: int,
+    form: str,
+) -> int:
+    """Rig plans against an innocent model, and see what exposes each.
+
+    From the sealed LOG and the model as served, the first function, five kinds
+    are made for real: answers that INNOCENT, the second, gives itself, or likes
+    best; alternatives to other prompts, or that it likes least; prompts where it
+    likes what was served. Each is put to the checks: whether served and
+    alternatives fit each other, whether the log is shown to be older than the
+    innocent, whether prompts and alternatives are the draw's. Honest plans have
+    to pass the same, so LOG needs a time stamp older than --known-since.
+
+    Exit code: 0 all rigged plans exposed, all honest ones pass; 4 not so.
+    """
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from metav_audit.cli.echo import echo_json
+    from metav_audit.drill.rounds import as_text, passed, summarise
+    from metav_audit.drill.served import LogCheck, LogDrill, LogKind
+    from metav_audit.progress import CountLine
+    from metav_audit.transcript.log import open_log
+    from metav_audit.zoo.architectures import call_function
+
+    models = [call_function(each, what) for each, what in ((program, "the program"), (innocent, "the innocent"))]
+    known = (known_since or datetime.now(UTC)).date().isoformat()
+    tell, played = CountLine("plans"), []
+    for one in LogDrill(open_log(log), models[0], models[1], known, prompts).play(rounds, seed):
+        played.append(one)
+        tell(len(played))
+    rows = summarise(played, LogKind, LogCheck)
+    if form == "json":
+        echo_json({"rows": [asdict(row) for row in rows], "rounds": [asdict(one) for one in played]}, indent=1)
+    else:
+        echo_table(as_text(rows, "plan"))
+    return 0 if passed(rows) else 4

@@ -50,11 +50,11 @@ class Round:
         detail: what was seen.
     """
 
-    kind: Kind
+    kind: StrEnum
     number: int
     suspect: str
     accuses: bool
-    exposed_by: tuple[Check, ...]
+    exposed_by: tuple[StrEnum, ...]
     detail: str
 
 
@@ -70,19 +70,19 @@ class Row:
         by_check: bundles that each check exposes.
     """
 
-    kind: Kind
+    kind: StrEnum
     made: int
     accuses: int
     exposed: int
-    by_check: dict[Check, int]
+    by_check: dict[StrEnum, int]
 
 
-def summarise(rounds: Sequence[Round]) -> list[Row]:
+def summarise(rounds: Sequence[Round], kinds: type[StrEnum] = Kind, checks: type[StrEnum] = Check) -> list[Row]:
     """Count the rounds kind by kind."""
     rows = []
-    for kind in Kind:
+    for kind in kinds:
         own = [one for one in rounds if one.kind is kind]
-        by_check = {check: sum(check in one.exposed_by for one in own) for check in Check}
+        by_check = {check: sum(check in one.exposed_by for one in own) for check in checks}
         exposed = sum(bool(one.exposed_by) for one in own)
         rows.append(Row(kind, len(own), sum(one.accuses for one in own), exposed, by_check))
     return rows
@@ -90,12 +90,12 @@ def summarise(rounds: Sequence[Round]) -> list[Row]:
 
 def passed(rows: Sequence[Row]) -> bool:
     """Say whether every rigged bundle was exposed and no honest one was."""
-    return all(row.exposed == (0 if row.kind is Kind.HONEST else row.made) for row in rows)
+    return all(row.exposed == (0 if row.kind == Kind.HONEST else row.made) for row in rows)
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[Row], what: str = "bundle") -> str:
     """Write the table; a line a kind, 80 columns at most."""
-    lines = [["bundle", "made", "accuse", "exposed", *(check.value for check in Check)]]
+    lines = [[what, "made", "accuse", "exposed", *(check.value for check in rows[0].by_check)]]
     for row in rows:
         counts = [row.made, row.accuses, row.exposed, *row.by_check.values()]
         lines.append([row.kind.value, *map(str, counts)])

@@ -29,9 +29,17 @@ from metav_audit.evidence.keys import SigningKey, VerifyingKey, make_key, read_k
 from metav_audit.evidence.rebuilt import check_rebuild_statement, make_rebuild_statement, rebuild_of
 from metav_audit.evidence.register import ENDING, opened_register
 from metav_audit.evidence.replayed import check_replay_statement, make_replay_statement, replay_of
-from metav_audit.evidence.request_log import LogSeal, check_asked, check_log_seals, log_seals, log_sentence, seal_head
+from metav_audit.evidence.request_log import (
+    LogSeal,
+    check_asked,
+    check_log_seals,
+    is_older,
+    log_seals,
+    log_sentence,
+    seal_head,
+)
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
-from metav_audit.evidence.served import check_served, served_sentence
+from metav_audit.evidence.served import check_drawn, check_served, served_sentence
 from metav_audit.evidence.sums import check_sums, write_sums
 from metav_audit.evidence.supplier import check_supplier_statement, make_supplier_statement, supplied, supplier_of
 from metav_audit.evidence.timestamp import (
@@ -69,6 +77,7 @@ __all__ = [
     "check_commitment",
     "check_commitments",
     "check_dither",
+    "check_drawn",
     "check_free",
     "check_log_seals",
     "check_rebuild_statement",
@@ -87,6 +96,7 @@ __all__ = [
     "fetch_time_stamp",
     "first_difference",
     "html_agreement",
+    "is_older",
     "json_difference",
     "load_attestation",
     "log_seals",

@@ -156,17 +156,23 @@ def log_sentence(bundle: FingerprintBundle, operator: Mapping[str, str]) -> str 
     return None if told is None else dated_sentence(AskedLog.from_json(told), operator.get(KNOWN_SINCE))
 
 
+def is_older(asked: AskedLog, known: str) -> bool:
+    """Say whether a log's seals show that it is older than a suspect known since a day, as 2026-11-30."""
+    seal, problems = earliest_seal(asked)
+    stamped = None if seal is None or problems else seal.findings.stamped
+    return stamped is not None and stamped.latest.date().isoformat() < known
+
+
 def dated_sentence(asked: AskedLog, known: str | None) -> str:
     """Say how old a log's seal is beside a suspect known since a day, as 2026-11-30; None where that is open."""
     seal, problems = earliest_seal(asked)
     if problems:
         return f"A seal of the owner's request log does not hold: {problems[0]}."
     since = f"The requests that were repeated are rows of the owner's log, {since_words(seal)}."
-    stamped = None if seal is None else seal.findings.stamped
     if known is None:
         return f"{since} Since when the suspect is known was not stated: a log that is younger could be made up."
     dated = f"{since} The suspect is known since {known}, by the auditor's word:"
-    if stamped is not None and stamped.latest.date().isoformat() < known:
+    if is_older(asked, known):
         return f"{dated} the log is older, and was not made up for it."
     return (
         f"{dated} nothing shows that the log is older. Whoever asks a suspect first can make up a log that it seems to "

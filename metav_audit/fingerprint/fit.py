@@ -93,6 +93,7 @@ def make_bundle(making: Making, progress: Progress = silent) -> FingerprintBundl
     if making.requests is not None:
         models = [making.workshop.target.network, *siblings]
         queries = choose_queries(making.requests, models, making.workshop.target.task, making.queries, making.seed)
+        proven |= making.requests.limit
         proven["log"] = json.loads(json.dumps(queries.asked.to_json(), sort_keys=True))
     inputs, verifier = _optimise(making, siblings, queries, progress)
     return seal_bundle(making, inputs, verifier, proven, partial(_read, making, queries, siblings))

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from metav_audit.bundle import FingerprintBundle, is_targeted, mark_of
-from metav_audit.errors import ConfigurationError
+from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.fingerprint.fit import make_bundle
 from metav_audit.fingerprint.making import Making
-from metav_audit.fingerprint.requests import Requests
+from metav_audit.fingerprint.requests import LIMIT, Requests
 from metav_audit.progress import Progress
-from metav_audit.transcript.log import AskedLog, SealedLog
+from metav_audit.transcript.log import MOST_ACCOUNTS, AskedLog, SealedLog
 from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.project import Project, open_workshop
 
@@ -80,7 +80,10 @@ def requests_as(log: SealedLog | None, shown: FingerprintBundle) -> Requests | N
         return None
     asked = AskedLog.from_json(told)
     groups = {one.name: one.members for one in asked.accounts if one.members != (one.name,)}
-    return Requests(log, asked.draw, groups, [dict(seal) for seal in asked.seals])
+    most = shown.provenance.get(LIMIT, MOST_ACCOUNTS)
+    if type(most) is not int or not 0 < most < MOST_ACCOUNTS + 1:
+        raise EvidenceError(f"the bundle says that it asks about {most!r:.40} accounts, which is no such number")
+    return Requests(log, asked.draw, groups, [dict(seal) for seal in asked.seals], most)
 
 
 def marked_as(project: Project, shown: FingerprintBundle) -> Project:

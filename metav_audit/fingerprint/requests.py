@@ -17,10 +17,22 @@ from metav_audit.errors import ConfigurationError, DataError
 from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.fingerprint.methods.siblings import information
 from metav_audit.task import FloatArray, Inputs, TaskSpec
-from metav_audit.transcript.log import Account, AskedLog, Groups, Logged, SealedLog, find_accounts, inputs_of
+from metav_audit.transcript.log import (
+    MOST_ACCOUNTS,
+    Account,
+    AskedLog,
+    Groups,
+    Logged,
+    SealedLog,
+    find_accounts,
+    inputs_of,
+)
 
 LEAST_QUERIES = 16
 """Queries of an account at least, however many accounts there are."""
+
+LIMIT = "accounts"
+"""Where a bundle's provenance says how many accounts were asked about at most."""
 
 SAME = 0.95
 """The share of served labels that the target has to give again: else another model was served."""
@@ -35,18 +47,25 @@ class Requests:
         draw: 32 bytes in hexadecimal, chosen by someone else after the log was sealed; see ``find_accounts``.
         groups: accounts that are taken together.
         seals: the log's seals, as attestations in JSON types.
+        most: accounts beside the groups that are asked about: those with the most requests.
     """
 
     log: SealedLog
     draw: str
     groups: Groups = field(default_factory=dict)
     seals: Sequence[dict[str, object]] = ()
+    most: int = MOST_ACCOUNTS
 
     @property
     def parts(self) -> dict[str, object]:
         """What decides the queries, in JSON types."""
         groups = {name: list(accounts) for name, accounts in self.groups.items()}
-        return {"log": self.log.head, "draw": self.draw, "groups": groups}
+        return {"log": self.log.head, "draw": self.draw, "groups": groups, **self.limit}
+
+    @property
+    def limit(self) -> dict[str, object]:
+        """How many accounts are asked about, where it is not as many as usual; a bundle's provenance says so, too."""
+        return {} if self.most == MOST_ACCOUNTS else {LIMIT: self.most}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +104,7 @@ def choose_queries(requests: Requests, models: Sequence[nn.Module], task: TaskSp
         raise ConfigurationError(
             f"the log {requests.log.path} is of another task than the project's: seal it with this one"
         )
-    accounts = find_accounts(requests.log, requests.draw, requests.groups)
+    accounts = find_accounts(requests.log, requests.draw, requests.groups, requests.most)
     asked: list[tuple[int, Logged]] = []
     looked_at: list[Inputs] = []
     for number, account in enumerate(accounts):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from metav_audit.bundle import ServedPlan, ServedQuery
+from metav_audit.bundle import CHANGED, ServedPlan, ServedQuery
 from metav_audit.errors import FOREIGN, ConfigurationError, DataError
 from metav_audit.task.texts import Shows
 from metav_audit.transcript.log import Account, AskedLog, Drawn, Logged, SealedLog
@@ -26,7 +27,6 @@ LEAST_PROMPTS = 10
 WITHIN = 12
 """Tokens of an answer among which the one is drawn that is asked for, where an API shows tokens."""
 
-CHANGED = "another version of the model served"
 FIXED = "the same answer whatever was drawn"
 SHORTER = "the answer ended before the token that was drawn"
 
@@ -156,6 +156,19 @@ def redrawn(plan: ServedPlan, program: Program) -> list[int]:
         if tuple(_drawn(program, asks)) != query.continuations[1:]:
             differing.append(number)
     return differing
+
+
+def scores_of(plan: ServedPlan, program: Program) -> NDArray[np.float64]:
+    """Return what a program says of a plan's continuations, log-probabilities of shape (N, continuations).
+
+    Raises:
+        DataError: the program does not what it should.
+    """
+    found = []
+    for query in plan.queries:
+        ask = Ask(query.prompt, query.said, plan.shows is Shows.TOKENS, 0, query.sampler, query.temperature)
+        found.append(list(_scored(program, [ask], query.continuations)))
+    return np.array(found)
 
 
 def _of_account(

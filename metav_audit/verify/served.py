@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metav_audit.bundle import ServedPlan
 from metav_audit.errors import ConfigurationError, EvidenceError
-from metav_audit.evidence import check_served, check_sums
+from metav_audit.evidence import check_drawn, check_served, check_sums
 from metav_audit.transcript import Records
 from metav_audit.transcript.log import AskedLog, SealedLog
 from metav_audit.verdict import TRANSCRIPT, AuditFolder
@@ -21,7 +21,8 @@ def verify_served(folder: AuditFolder, expected: Expected = NOTHING, log: Sealed
     1. Every file has the hash that SHA256SUMS gives, and there are no others.
     2. The plan is intact.
     3. Its answers are rows of the log that it names, by their proofs, and the log's seals hold.
-    4. The whole sealed log, where it is given, is the one that the plan names, and intact.
+    4. The whole sealed log, where it is given, is the one that the plan names, and intact; and the prompts are those
+       that the draw gives first.
     5. The transcript is intact, and was recorded with this plan.
     6. The bodies are intact.
     7. The plan's passages were sent, as the adapter writes them, and the responses hold the answers.
@@ -46,7 +47,8 @@ def verify_served(folder: AuditFolder, expected: Expected = NOTHING, log: Sealed
     plan = checklist.take("plan intact", _plan, folder)
     checklist.take("answers are rows of the sealed log", _logged, plan, expected)
     if log is not None:
-        checklist.take("the log is the one that was sealed", _whole, plan, log)
+        whole = checklist.take("the log is the one that was sealed", _whole, plan, log)
+        checklist.take("prompts are those that the draw gives", _drawn, plan, log, whole)
     records = checklist.take("transcript intact, recorded with this plan", recorded_with, folder, plan)
     checklist.take("bodies intact", bodies_kept, folder, records)
     checklist.take("passages sent, answers decoded again", played_with, folder, plan, records)
@@ -69,6 +71,10 @@ def _whole(plan: ServedPlan, log: SealedLog) -> Found:
         raise EvidenceError(f"the plan names a log whose head is {named}, this one's is {log.head}")
     log.check()
     return True, f"{log.count} rows of {len(log.days)} days, with the head {log.head}"
+
+
+def _drawn(plan: ServedPlan, log: SealedLog, _: bool) -> Found:
+    return True, check_drawn(plan, log)
 
 
 def _decided(folder: AuditFolder, plan: ServedPlan, records: Records) -> Found:

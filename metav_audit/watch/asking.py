@@ -19,9 +19,11 @@ from metav_audit.verdict import TRANSCRIPT, AuditFolder
 from metav_audit.watch.budgets import price_of
 from metav_audit.watch.claims import Claim
 from metav_audit.watch.enrolment import Plan
-from metav_audit.watch.fleet import Fleet, WatchTable, budgets_of, quiet_of
+from metav_audit.watch.fleet import Fleet, budgets_of, quiet_of
 from metav_audit.watch.glances import QUERIES, Glanced, chosen, has_moved, name_of
+from metav_audit.watch.request_logs import WatchedLog, open_watched
 from metav_audit.watch.sighting import Sighting
+from metav_audit.watch.watches import AskedTable
 
 if TYPE_CHECKING:
     from metav_audit.evidence import Sealer
@@ -38,6 +40,7 @@ class Opened:
         sources: the endpoint file of each, likewise.
         bundles: by their names in the fleet file.
         outdated: why a bundle should be made anew, by its name.
+        logs: the request logs that are watched, by their names in the fleet file, which are their bundles', too.
     """
 
     plans: tuple[Plan, ...]
@@ -45,6 +48,7 @@ class Opened:
     sources: Mapping[str, Path]
     bundles: Mapping[str, FingerprintBundle]
     outdated: Mapping[str, str]
+    logs: Mapping[str, WatchedLog]
 
     @property
     def unreadable(self) -> frozenset[str]:
@@ -64,7 +68,7 @@ def open_fleet(fleet: Fleet, grant: Grant, today: date) -> Opened:
         SecretError: a secret stands as a literal, or a variable is not granted.
         ConfigurationError: an endpoint file is wrong, a name is used twice, no bundle can be read.
     """
-    bundles, outdated = read_bundles(fleet, today)
+    bundles, outdated, logs = read_bundles(fleet, today)
     if not bundles:
         raise ConfigurationError(f"{fleet.path}: no bundle can be read: {next(iter(outdated.values()))}")
     plans: dict[str, Plan] = {}
@@ -76,7 +80,7 @@ def open_fleet(fleet: Fleet, grant: Grant, today: date) -> Opened:
             plan = _plan(fleet, watch, endpoint, name, bundles[name])
             if plan.key in plans:
                 raise ConfigurationError(
-                    f"{fleet.path}: watches.{label}: endpoint {endpoint.name!r} is asked bundle {name!r} twice: give "
+                    f"{fleet.path}: {label}: endpoint {endpoint.name!r} is asked bundle {name!r} twice: give "
                     "endpoints names of their own"
                 )
             plans[plan.key], endpoints[plan.key], sources[plan.key] = plan, endpoint, source
@@ -87,11 +91,13 @@ def open_fleet(fleet: Fleet, grant: Grant, today: date) -> Opened:
             f"{fleet.path}: budgets.hosts.{nobodys[0]}: no endpoint is asked there, but at {asked}: name a host as it "
             "stands in the address, with its port where there is one"
         )
-    return Opened(tuple(plans.values()), endpoints, sources, bundles, outdated)
+    return Opened(tuple(plans.values()), endpoints, sources, bundles, outdated, logs)
 
 
-def read_bundles(fleet: Fleet, today: date) -> tuple[dict[str, FingerprintBundle], dict[str, str]]:
-    """Open the bundles; return them, and why some are outdated."""
+def read_bundles(
+    fleet: Fleet, today: date
+) -> tuple[dict[str, FingerprintBundle], dict[str, str], dict[str, WatchedLog]]:
+    """Open the bundles; return them, those of request logs among them, why some are outdated, and the logs."""
     bundles: dict[str, FingerprintBundle] = {}
     outdated: dict[str, str] = {}
     for name, table in fleet.bundles.items():
@@ -102,29 +108,38 @@ def read_bundles(fleet: Fleet, today: date) -> tuple[dict[str, FingerprintBundle
             continue
         if table.good_until is not None and today > table.good_until:
             outdated[name] = f"the bundle was good until {table.good_until}: fit it again"
-    return bundles, outdated
+    logs: dict[str, WatchedLog] = {}
+    for name, told in fleet.file.logs.items():
+        try:
+            logs[name] = open_watched(fleet, told)
+        except BundleError as error:
+            outdated[name] = str(error)
+    return bundles | {name: each.bundle for name, each in logs.items()}, outdated, logs
 
 
-def _pairs(fleet: Fleet, bundles: Mapping[str, FingerprintBundle]) -> Iterator[tuple[str, WatchTable, str]]:
-    """Yield every watch with each of its bundles that can be read."""
+def _pairs(fleet: Fleet, bundles: Mapping[str, FingerprintBundle]) -> Iterator[tuple[str, AskedTable, str]]:
+    """Yield every watch with each of its bundles that can be read, and every log that can be with its own."""
     for label, watch in fleet.file.watches.items():
         for named in watch.bundles:
             name, _ = fleet.bundle_of(named)
             if name in bundles:
-                yield label, watch, name
+                yield f"watches.{label}", watch, name
+    for name, log in fleet.file.logs.items():
+        if name in bundles:
+            yield f"logs.{name}", log, name
 
 
 def _endpoints(
-    source: Path, watch: WatchTable, label: str, bundle: FingerprintBundle, grant: Grant
+    source: Path, watch: AskedTable, label: str, bundle: FingerprintBundle, grant: Grant
 ) -> Sequence[Endpoint]:
     found = load_endpoints(source, bundle.task, grant)
     missing = set(watch.only) - {each.name for each in found}
     if missing:
-        raise ConfigurationError(f"watches.{label}.only: {source} has no endpoint {min(missing)!r}")
+        raise ConfigurationError(f"{label}.only: {source} has no endpoint {min(missing)!r}")
     return [each for each in found if not watch.only or each.name in watch.only]
 
 
-def _plan(fleet: Fleet, watch: WatchTable, endpoint: Endpoint, name: str, bundle: FingerprintBundle) -> Plan:
+def _plan(fleet: Fleet, watch: AskedTable, endpoint: Endpoint, name: str, bundle: FingerprintBundle) -> Plan:
     places, host = planned_places(bundle), urlsplit(endpoint.url).netloc.lower() or "this process"
     few = QUERIES * endpoint.adapter.steps if watch.full_every is not None else 0
     looks = len(usual_looks(len(bundle.inputs))) if fleet.file.stop_early else 1

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from metav_audit.config import first_problem
 from metav_audit.errors import ConfigurationError
 from metav_audit.files import read_regular
-from metav_audit.watch.due import Rhythm
-from metav_audit.watch.hours import QuietHours, seconds_of
+from metav_audit.watch.hours import QuietHours
+from metav_audit.watch.watches import Hours, LogTable, Span, Table, WatchTable
 
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|\[?[0-9A-Fa-f:.]{2,45}\]?")
 _ADDRESS = re.compile(r"[^@\s<>,;:\"\\]{1,64}@[A-Za-z0-9.-]{1,253}")
@@ -30,24 +30,7 @@ KINDS: tuple[Kind, ...] = ("match", "change", "lost", "recovered", "budget", "ou
 """What can happen, in the order in which it matters."""
 
 
-def _seconds(text: object) -> object:
-    return seconds_of(text) if isinstance(text, str) else text
-
-
-def _hours(texts: tuple[str, ...]) -> tuple[str, ...]:
-    QuietHours.of(texts, ZoneInfo("UTC"))
-    return texts
-
-
-Span = Annotated[float, BeforeValidator(_seconds)]
-Hours = Annotated[tuple[str, ...], AfterValidator(_hours)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Budget(_Table):
+class Budget(Table):
     """What may be spent in a calendar month, UTC."""
 
     requests: int | None = Field(default=None, ge=0, description="requests, retries included")
@@ -62,42 +45,14 @@ class Budgets(Budget):
     bundles: dict[str, Budget] = Field(default_factory=dict, description="by the bundle's name in this file")
 
 
-class BundleTable(_Table):
+class BundleTable(Table):
     """A bundle."""
 
     path: str = Field(description="its folder")
     good_until: date | None = Field(default=None, description="the day after which it is outdated")
 
 
-class WatchTable(_Table):
-    """Endpoints that are audited alike."""
-
-    endpoints: str = Field(description="an endpoint file")
-    bundles: tuple[str, ...] = Field(min_length=1, description="names of [bundles.NAME], or folders")
-    only: tuple[str, ...] = Field(default=(), description="names of endpoints; all of the file if empty")
-    every: Span = Field(default=7 * 86400.0, ge=60, le=366 * 86400, description="time between two audits")
-    full_every: Span | None = Field(
-        default=None, ge=3600, le=366 * 86400,
-        description="time between two audits where nothing moves; in between three queries are asked",
-    )  # fmt: skip
-    jitter: Span = Field(default=0.0, ge=0, le=31 * 86400, description="an audit is late by up to so much, by chance")
-    quiet: Hours = Field(default=(), description="hours in which nothing is asked")
-
-    @field_validator("jitter")
-    @classmethod
-    def _less_than_a_slot(cls, jitter: float, info: object) -> float:
-        every = getattr(info, "data", {}).get("every", 0.0)
-        if jitter > every / 2:
-            raise ValueError("jitter is more than half of every: make it smaller")
-        return jitter
-
-    @property
-    def rhythm(self) -> Rhythm:
-        """How often each of them is audited."""
-        return Rhythm(self.every, self.jitter)
-
-
-class NotifyTable(_Table):
+class NotifyTable(Table):
     """Somebody who is told; which keys there are hangs on the kind."""
 
     kind: Literal["webhook", "smtp", "prometheus"]
@@ -152,7 +107,7 @@ class NotifyTable(_Table):
         return f"{missing[0]}: this key is missing: add it" if missing else None
 
 
-class RetentionTable(_Table):
+class RetentionTable(Table):
     """What is kept of audits that nothing came of; evidence of a match or a change is always kept."""
 
     pack_after: Span = Field(default=86400.0, ge=0, description="age at which an audit's folder becomes one archive")
@@ -161,7 +116,7 @@ class RetentionTable(_Table):
     newest: int = Field(default=2, ge=1, description="audits of each endpoint that are kept whatever their age")
 
 
-class FleetFile(_Table):
+class FleetFile(Table):
     """A fleet file as it stands."""
 
     name: str | None = Field(default=None, description="of the fleet; that of the file by default")
@@ -175,7 +130,8 @@ class FleetFile(_Table):
     tries: int = Field(default=3, ge=1, le=100, description="runs that try one audit before it has failed")
     retry: Span = Field(default=3600.0, ge=0, le=31 * 86400, description="time before an audit is tried again")
     lost_after: int = Field(default=2, ge=1, le=100, description="failed audits in a row that make an endpoint lost")
-    watches: dict[str, WatchTable] = Field(min_length=1)
+    watches: dict[str, WatchTable] = Field(default_factory=dict)
+    logs: dict[str, LogTable] = Field(default_factory=dict)
     bundles: dict[str, BundleTable] = Field(default_factory=dict)
     budgets: Budgets = Budgets()
     notify: dict[str, NotifyTable] = Field(default_factory=dict)
@@ -249,14 +205,16 @@ def load_fleet(path: Path) -> Fleet:
 
 def _problem(fleet: Fleet) -> str | None:
     """Say what hangs on more than one key and is wrong."""
-    for name in (fleet.name, *fleet.file.watches, *fleet.file.notify, *fleet.bundles):
+    if not fleet.file.watches and not fleet.file.logs:
+        return "it watches nothing: add a table [watches.NAME] or [logs.NAME]"
+    for name in (fleet.name, *fleet.file.watches, *fleet.file.notify, *fleet.file.logs, *fleet.bundles):
         if not _NAME.fullmatch(name):
             return f"{name[:40]!r} is no name: use letters, digits, '.', '_', '-'"
     for name, channel in fleet.file.notify.items():
         problem = channel.check()
         if problem is not None:
             return f"notify.{name}.{problem}"
-    unknown = sorted(fleet.file.budgets.bundles.keys() - fleet.bundles.keys())
+    unknown = sorted(fleet.file.budgets.bundles.keys() - fleet.bundles.keys() - fleet.file.logs.keys())
     return f"budgets.bundles.{unknown[0]}: no watch names this bundle" if unknown else _same_name(fleet)
 
 
@@ -267,7 +225,8 @@ def _same_name(fleet: Fleet) -> str | None:
             name, table = fleet.bundle_of(each)
             if named.setdefault(name, table.path) != table.path:
                 return f"two bundles are called {name!r}: give each a table [bundles.NAME]"
-    return None
+    twice = sorted(named.keys() & fleet.file.logs.keys())
+    return f"logs.{twice[0]}: a bundle is called so: give the log another name" if twice else None
 
 
 def quiet_of(fleet: Fleet, hours: tuple[str, ...]) -> QuietHours:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +67,7 @@ def watch_once(
     """Audit what is due, once; return what happened since this run began, and what became of each audit.
 
     1. Whatever is wrong on this side stops everything before anything is sent.
-    2. What is due is audited.
+    2. What is due is audited. Where a request log's bundle was asked, it is looked whether the log has left it behind.
     3. Evidence that is old is packed and thinned.
     4. Everybody is told what happened, now or before, and was not told yet.
 
@@ -93,7 +93,7 @@ def watch_once(
         adopt(history)
         before = _last_event(history)
         for name, why in opened.outdated.items():
-            hands.complain(f"bundles.{name}: {why}")
+            hands.complain(f"{'logs' if name in fleet.file.logs else 'bundles'}.{name}: {why}")
             with history.writing() as connection:
                 # What could be read in between is told again.
                 since = "" if name in opened.bundles else f" {last_audit_with(connection, name)}"
@@ -102,12 +102,24 @@ def watch_once(
         world = World(hands.now, hands.draw, auditor.ask, auditor.sent)
         done = run_due(history, opened.plans, world, _patience(fleet), teller, parallel=parallel, told=hands.told,
                        unreadable=opened.unreadable)  # fmt: skip
+        _look_at_logs(history, opened, done, teller, hands)
         # 3.
         tidy(history, fleet.file.retention, auditor.evidence, fleet.file.archive, hands.now(), hands.complain)
         # 4.
         _write_gauges(fleet, history, hands.now())
         deliver(history, channels, hands.now, hands.draw, hands.complain)
         return _since(history, before), done
+
+
+def _look_at_logs(history: History, opened: Opened, done: Sequence[Done], teller: Teller, hands: Hands) -> None:
+    """Say which bundles that were asked in this run their request logs have left behind, once a month each."""
+    asked = {each.claim.plan.bundle for each in done}
+    for name, log in opened.logs.items():
+        for lag in log.lags() if name in asked else ():
+            hands.complain(f"logs.{name}: {lag.words}")
+            key = f"behind {name} {lag.kind} {log.bundle.sha256} {month_of(hands.now())}"
+            with history.writing() as connection:
+                teller.tell_once(connection, key, "outdated", f"{name}: {lag.words}", hands.now())
 
 
 def _patience(fleet: Fleet) -> Patience:

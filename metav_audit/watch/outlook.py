@@ -14,6 +14,7 @@ from metav_audit.watch.enrolment import Plan
 from metav_audit.watch.fleet import Budget, Fleet
 from metav_audit.watch.history import standings
 from metav_audit.watch.hours import span_words
+from metav_audit.watch.request_logs import left_behind
 
 _MONTH_S = 365.25 / 12 * 86400
 
@@ -129,7 +130,7 @@ def outlook(fleet: Fleet, opened: Opened, now: float) -> Outlook:
     )
     nothing = Spent("", "", 0, 0)
     months = tuple(_month(scope, opened.plans, spent.get(scope, nothing)) for scope in scopes)
-    return Outlook(planned, months, opened.outdated)
+    return Outlook(planned, months, {**opened.outdated, **left_behind(opened.logs)})
 
 
 def _planned(plan: Plan, held: tuple[float, int] | None, now: float) -> Planned:
@@ -161,7 +162,7 @@ def _month(scope: str, plans: tuple[Plan, ...], spent: Spent) -> Month:
 def outlook_lines(found: Outlook) -> Iterator[str]:
     """Put an outlook into lines."""
     for name, why in found.outdated.items():
-        yield f"bundles.{name} is outdated: {why}"
+        yield f"{name} is outdated: {why}"
     for each in found.planned:
         moment = datetime.fromtimestamp(each.due, UTC).strftime("%Y-%m-%d %H:%M")
         when = "due now" if each.due_now else f"due {moment} UTC"

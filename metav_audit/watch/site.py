@@ -10,6 +10,7 @@ from metav_audit.watch.database import History
 from metav_audit.watch.fleet import Fleet, all_budgets
 from metav_audit.watch.history import happened, standings, untaken
 from metav_audit.watch.page.build import Site
+from metav_audit.watch.request_logs import left_behind
 
 
 def read_site(fleet: Fleet, history: History, title: str, now: float) -> Site:
@@ -24,7 +25,8 @@ def read_site(fleet: Fleet, history: History, title: str, now: float) -> Site:
     Raises:
         RemoteError: the history cannot be reached.
     """
-    bundles, outdated = read_bundles(fleet, datetime.fromtimestamp(now, UTC).date())
+    bundles, outdated, logs = read_bundles(fleet, datetime.fromtimestamp(now, UTC).date())
+    outdated |= left_behind(logs)
     budgets = all_budgets(fleet)
     with history.reading() as connection:
         spent = spent_in(connection, month_of(now), budgets)

@@ -142,7 +142,7 @@ def test_whatever_comes_is_read_or_refused(body, shows, api):
 
 def test_other_adapters_take_no_texts():
     """They say which one does."""
-    with pytest.raises(ConfigurationError, match="openai-logprobs does"):
+    with pytest.raises(ConfigurationError, match="openai-logprobs and json-template do"):
         find_adapter("tensorflow-serving-v1").open(served_task(Shows.TEXT, 3), {"url": "https://a.test"})
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.cli import main
-from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.errors import ConfigurationError, DataError, EvidenceError
 from metav_audit.evidence import check_asked
 from metav_audit.fingerprint.fit import make_bundle
 from metav_audit.fingerprint.making import Making
@@ -46,7 +46,7 @@ def answers_of(network):
 @pytest.fixture(scope="module")
 def made(desk):
     _, workshop, zoo, log, _ = desk
-    making = Making.of(workshop, zoo, requests=Requests(log, DRAW, {"pair": ("b", "c")}))
+    making = Making.of(workshop, zoo, requests=Requests(log, DRAW, {"pair": ("b", "c")}, most=2))
     return making, make_bundle(making)
 
 
@@ -89,6 +89,7 @@ def test_the_draw_decides_which_inputs_are_looked_at(desk, monkeypatch):
     one, again, other = (find_accounts(log, draw)[0] for draw in (DRAW, DRAW, "0e" * 32))
     assert one == again
     assert len({each.row.input for each in one.rows}) == 40 == len(one.rows)
+    assert [each.name for each in find_accounts(log, DRAW, most=1)] == ["a"]
     assert 5 < len({each.row.input for each in one.rows} & {each.row.input for each in other.rows}) < 25
 
 
@@ -113,12 +114,15 @@ def test_what_cannot_be_asked_of_a_log_is_refused(desk):
 
 
 def test_a_bundle_is_made_again_with_its_log(made, desk):
-    """With the draw and the groups that it names; without its log, or with one for another bundle, that is said."""
+    """With draw, groups and number of accounts as it names them; without its log that is said."""
     making, bundle = made
     *_, log, _ = desk
     again = requests_as(log, bundle)
-    assert (again.draw, dict(again.groups)) == (DRAW, {"pair": ("b", "c")})
+    assert (again.draw, dict(again.groups), again.most) == (DRAW, {"pair": ("b", "c")}, 2)
     assert dataclasses.replace(making, requests=again).address == making.address
+    odd = dataclasses.replace(bundle, provenance={**bundle.provenance, "accounts": "all"})
+    with pytest.raises(EvidenceError, match="no such number"):
+        requests_as(log, odd)
     with pytest.raises(ConfigurationError, match="made again with --log"):
         requests_as(None, bundle)
 
@@ -134,13 +138,14 @@ def test_from_the_command_line(desk, capsys, monkeypatch):
         return end.value.code or 0, *capsys.readouterr()
 
     log, out = ("--log", folder / "log"), folder / "log.bundle"
-    code, _, err = run("fit", project, "-o", out, *log, "--draw", DRAW, "--group", "pair=b,c", "--jobs", 1)
+    few = ("--group", "pair=b,c", "--accounts", 2)
+    code, _, err = run("fit", project, "-o", out, *log, "--draw", DRAW, *few, "--jobs", 1)
     assert (code, "pair: 150 requests, 150 inputs looked at" in err) == (0, True)
     code, listed, _ = run("log", "asked", out)
     assert (code, len(listed.splitlines())) == (0, 1 + 3 * LEAST_QUERIES)
     assert listed.splitlines()[0] == "query,account,at,day,row,answer"
     for words, problem in (
-        (("--draw", DRAW), "--draw and --group are for --log"),
+        (("--draw", DRAW), "--draw, --group and --accounts are for --log"),
         ((*log, "--draw", "12"), "64 hexadecimal digits"),
         ((*log, "--group", "pair"), "--group is NAME=A,B"),
     ):

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +22,11 @@ from metav_audit.task import ClassScores, ImageDomain, ScoreKind, TabularDomain,
 from metav_audit.task.domains import CategoryColumn, NumberColumn
 from metav_audit.transcript.log import (
     Columns,
+    Day,
     LogFormat,
     Row,
     SealedLog,
+    count_requests,
     find_sources,
     inputs_of,
     leaf_hash,
@@ -367,3 +370,14 @@ def test_a_log_can_be_copied_away(tmp_path):
     copied: SealedLog = open_log(tmp_path / "copy")
     copied.check()
     assert copied.head == log.head
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=8), st.integers(1, 3), min_size=1, max_size=6))
+def test_an_account_is_counted_whatever_its_name(sent):
+    """Quotes, backslashes and colons in it, and what looks like the rest of a row."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = SealedLog(Path(folder), LogFormat(TASK), (Day.after((), "2026-03-01", sum(sent.values()), bytes(32)),))
+        rows = [Row(name, "a", "2026-03-01T10:00:00Z", b"") for name, count in sent.items() for _ in range(count)]
+        (Path(folder) / "days").mkdir()
+        (Path(folder) / "days/2026-03-01.jsonl").write_bytes(b"".join(row.to_line() + b"\n" for row in rows))
+        assert count_requests(log) == sent

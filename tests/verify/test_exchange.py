@@ -50,6 +50,14 @@ def test_an_audit_with_faults_plays_again(tmp_path, adapter, batch):
     assert checked(tmp_path).bodies == 2 * sent
 
 
+def test_a_body_s_order_is_that_of_the_evidence(tmp_path):
+    """Tables of an endpoint file may stand in any order; requests are the same when they are written again."""
+    fields = {"body": {"z": {"b": 1, "a": 2}, "inputs": "{{inputs}}"}}
+    with ModelServer(TARGET, "json-template") as server:
+        audit_endpoint(BUNDLE, endpoint(server.url, TASK, "json-template", batch=5, **fields), tmp_path, sleep=Pauses())
+    assert played(tmp_path).answers > 0
+
+
 class Polled(Adapter):
     """Submits, waits, and polls."""
 

@@ -5,7 +5,15 @@ Whoever extracts a model has to ask for it. The log's rows name what was asked, 
 
 from __future__ import annotations
 
-from metav_audit.transcript.log.accounts import ENOUGH, Account, Groups, Logged, find_accounts
+from metav_audit.transcript.log.accounts import (
+    ENOUGH,
+    MOST_ACCOUNTS,
+    Account,
+    Groups,
+    Logged,
+    count_requests,
+    find_accounts,
+)
 from metav_audit.transcript.log.asked import AskedAccount, AskedLog, AskedRow
 from metav_audit.transcript.log.columns import Columns
 from metav_audit.transcript.log.folder import BROKEN, SEALS, Day, SealedLog, open_log, read_row
@@ -18,6 +26,7 @@ from metav_audit.transcript.log.sources import Record, Source, find_sources
 __all__ = [
     "BROKEN",
     "ENOUGH",
+    "MOST_ACCOUNTS",
     "SEALS",
     "Account",
     "AskedAccount",
@@ -37,6 +46,7 @@ __all__ = [
     "Sealing",
     "Source",
     "TextReader",
+    "count_requests",
     "find_accounts",
     "find_sources",
     "inputs_of",

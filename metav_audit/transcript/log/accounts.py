@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.errors import ConfigurationError, DataError, EvidenceError
 from metav_audit.transcript.log.folder import SealedLog, read_row
 from metav_audit.transcript.log.rows import Row
 
@@ -21,6 +23,9 @@ MOST_ACCOUNTS = 50
 
 MOST_INPUTS = 4000
 """Different inputs of an account that are looked at, drawn among all."""
+
+_ACCOUNT = re.compile(rb'\{"account":("(?:[^"\\]|\\.)*"),')
+"""How a row begins, as it is written."""
 
 Groups = Mapping[str, Sequence[str]]
 """Accounts by the name of the group that they form."""
@@ -57,7 +62,23 @@ class Account:
     rows: tuple[Logged, ...]
 
 
-def find_accounts(log: SealedLog, draw: str, groups: Groups | None = None) -> list[Account]:
+def count_requests(log: SealedLog) -> Counter[str]:
+    """Return how many requests each account sent; of a row nothing but its account is looked at.
+
+    Raises:
+        EvidenceError: the log cannot be read, or holds a line that is no row.
+    """
+    written: Counter[bytes] = Counter()
+    for day in log.days:
+        for line in log.lines(day.day):
+            found = _ACCOUNT.match(line)
+            if found is None:
+                raise EvidenceError(f"the log of {day.day} holds a row that is none: it names no account")
+            written[found[1]] += 1
+    return Counter({json.loads(account): count for account, count in written.items()})
+
+
+def find_accounts(log: SealedLog, draw: str, groups: Groups | None = None, most: int = MOST_ACCOUNTS) -> list[Account]:
     """Return the groups, and the accounts that sent most, at least ``ENOUGH`` requests each.
 
     Which of an account's inputs are looked at follows from ``draw``, which the owner does not choose: an input's turn
@@ -67,14 +88,15 @@ def find_accounts(log: SealedLog, draw: str, groups: Groups | None = None) -> li
         log: as opened.
         draw: 32 bytes in hexadecimal, chosen by someone else after the log was sealed.
         groups: accounts that the owner takes together, by the group's name.
+        most: so many accounts beside the groups, at most.
 
     Raises:
         ConfigurationError: a group names an account that the log lacks, or has an account's name.
         DataError: no account sent enough.
         EvidenceError: the log cannot be read.
     """
-    sent = Counter(row.account for row in log.rows())
-    members = _members(sent, groups or {})
+    sent = count_requests(log)
+    members = _members(sent, groups or {}, most)
     requests = {name: sum(sent[each] for each in accounts) for name, accounts in members.items()}
     looked_at = [name for name in members if requests[name] >= ENOUGH]
     if not looked_at:
@@ -94,7 +116,7 @@ def find_accounts(log: SealedLog, draw: str, groups: Groups | None = None) -> li
     return [Account(name, members[name], requests[name], draws[name].drawn()) for name in looked_at]
 
 
-def _members(sent: Counter[str], groups: Groups) -> dict[str, tuple[str, ...]]:
+def _members(sent: Counter[str], groups: Groups, count: int) -> dict[str, tuple[str, ...]]:
     """Return groups and the accounts that sent most, each with its members."""
     for name, accounts in groups.items():
         missing = [account for account in accounts if account not in sent]
@@ -102,7 +124,7 @@ def _members(sent: Counter[str], groups: Groups) -> dict[str, tuple[str, ...]]:
             raise ConfigurationError(f"the group {name!r} names the account {missing[0]!r}, which the log lacks")
         if name in sent:
             raise ConfigurationError(f"the group {name!r} has the name of an account: give it another")
-    most = sorted(sent, key=lambda account: (-sent[account], account))[:MOST_ACCOUNTS]
+    most = sorted(sent, key=lambda account: (-sent[account], account))[:count]
     return {name: tuple(accounts) for name, accounts in groups.items()} | {account: (account,) for account in most}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from metav_audit.evaluation.conditions import VIEWS
 from metav_audit.fingerprint.fit import make_bundle
 from metav_audit.fingerprint.making import Making
 from metav_audit.fingerprint.requests import Requests
-from metav_audit.task import Features, ImageDomain
+from metav_audit.task import Features, ImageDomain, Inputs, TaskSpec
 from metav_audit.transcript.log import LogFormat, find_sources, open_log, seal_log
 from metav_audit.verdict import Rule, VerdictOutcome
 from metav_audit.verdict.accounts import find_in_accounts
@@ -65,15 +65,20 @@ def write_log(project: Path, others: int, hands: int = 1) -> Path:
     for number in range(others):
         chosen = pool[rng.choice(len(pool), min(OTHERS, len(pool)), replace=False)]
         sent[f"user {number}"] = domain.project(chosen)
-    export = project.parent / f"export-{folder.name}.jsonl"
+    seal_accounts(sent, predict, bench.spec, folder)
+    return folder
+
+
+def seal_accounts(sent: Mapping[str, Inputs], predict: Predict, spec: TaskSpec, folder: Path) -> None:
+    """Seal a log of what accounts sent, and were served by a model."""
+    export = folder.with_name(f"export-{folder.name}.jsonl")
     with export.open("w") as file:
         for account, inputs in sent.items():
             for each, answer in zip(inputs, predict(inputs), strict=True):
                 row = {"time": "2026-03-01T00:00:00Z", "account": account, "input": each.ravel().tolist()}
                 file.write(json.dumps({**row, "answer": answer.tolist()}) + "\n")
-    seal_log(find_sources([str(export)]), LogFormat(bench.spec), folder)
+    seal_log(find_sources([str(export)]), LogFormat(spec), folder)
     export.unlink()
-    return folder
 
 
 def _name(others: int, hands: int) -> str:

@@ -9,21 +9,31 @@ are the owner's own model and tuned copies of it, others' models, and thieves th
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 from scipy.stats import kstest
 
+from metav_audit.audit import post_time_stamp_query
 from metav_audit.bundle import ServedPlan
+from metav_audit.drill.rounds import as_text, summarise
+from metav_audit.drill.served import LogCheck, LogDrill, LogKind
+from metav_audit.evidence import SigningKey, fetch_time_stamp, read_certificates, seal_head
 from metav_audit.fingerprint.served import Ask, Wanted, plan_served
 from metav_audit.task.texts import Shows, likenesses
-from metav_audit.transcript.log import LogFormat, find_accounts, find_sources, seal_log
+from metav_audit.transcript.log import LogFormat, SealedLog, find_accounts, find_sources, seal_log
 from metav_audit.verdict.served import find_served
+from tests.authority import Authority
 from tests.bench.foreign.language import END, LONGEST, Corpus, Speaker, Text, read_corpus, train
 
 ROOT = Path("/tmp/metav-audit-bench")
@@ -87,17 +97,35 @@ def tokens(suspect: Speaker, plan: ServedPlan) -> NDArray[np.float64]:
     return np.maximum(np.take_along_axis(chances, numbers, axis=1), least[:, None]).round(DECIMALS)
 
 
-def texts(suspect: Speaker, plan: ServedPlan, samples: int = 4) -> NDArray[np.float64]:
+def texts(suspect: Speaker, plan: ServedPlan) -> NDArray[np.float64]:
     """Show answers of its own, compared."""
-    prompts = [query.prompt for query in plan.queries]
-    seeds = np.random.default_rng(_SEED).integers(_SEED, size=(samples, len(prompts))).tolist()
-    said = [suspect.sample(prompts, each) for each in seeds]
+    said = _own_answers(suspect, [query.prompt for query in plan.queries])
     return np.array(
         [
-            np.mean([likenesses(each[at], query.continuations) for each in said], axis=0)
-            for at, query in enumerate(plan.queries)
+            np.mean([likenesses(each, query.continuations) for each in said[query.prompt]], axis=0)
+            for query in plan.queries
         ]
     )
+
+
+SAMPLES = 4
+"""Answers of its own that a suspect gives to a prompt."""
+
+_said: WeakKeyDictionary[Speaker, dict[str, list[str]]] = WeakKeyDictionary()
+
+
+def _own_answers(suspect: Speaker, prompts: Sequence[str]) -> dict[str, list[str]]:
+    """Let a suspect answer prompts, each once: given its answers, accounts are tested independently of each other."""
+    known = _said.setdefault(suspect, {})
+    fresh = [prompt for prompt in prompts if prompt not in known]
+    if fresh:
+        drawn = [suspect.sample(fresh, [_seed_of(prompt, number) for prompt in fresh]) for number in range(SAMPLES)]
+        known.update((prompt, [each[at] for each in drawn]) for at, prompt in enumerate(fresh))
+    return known
+
+
+def _seed_of(prompt: str, number: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{number} {prompt}".encode()).digest()[:4])
 
 
 SHOWN: dict[Shows, tuple[int, Shown]] = {
@@ -130,30 +158,53 @@ def innocents(corpus: Corpus, owner: Speaker, cache: Path) -> Iterator[tuple[str
     yield "the prompts as reviews have them", train(words, corpus.asked, 12, 1, cache)
 
 
+def sealed(logs: Sequence[list[Text]], folder: Path) -> SealedLog:
+    """Seal a log of what accounts were served."""
+    export = folder / "log.jsonl"
+    how = {"model": Told.version, "sampler": "plain", "temperature": 1.0}
+    with export.open("w") as file:
+        for number, log in enumerate(logs):
+            for prompt, answer in log:
+                row = {"time": "2026-03-01T10:00:00Z", "account": f"a{number:02d}", "input": prompt, **how}
+                file.write(json.dumps({**row, "answer": answer}) + "\n")
+    return seal_log(find_sources([str(export)]), LogFormat(None), folder / "sealed")[0]
+
+
 def plans(owner: Speaker, logs: Sequence[list[Text]], shows: Shows, prompts: int) -> list[ServedPlan]:
-    """Seal a log of what accounts were served, and plan to ask of each, apart."""
+    """Plan to ask of each account, apart."""
     with tempfile.TemporaryDirectory() as folder:
-        export = Path(folder) / "log.jsonl"
-        how = {"model": Told.version, "sampler": "plain", "temperature": 1.0}
-        with export.open("w") as file:
-            for number, log in enumerate(logs):
-                for prompt, answer in log:
-                    row = {"time": "2026-03-01T10:00:00Z", "account": f"a{number:02d}", "input": prompt, **how}
-                    file.write(json.dumps({**row, "answer": answer}) + "\n")
-        sealed, _ = seal_log(find_sources([str(export)]), LogFormat(None), Path(folder) / "sealed")
+        log = sealed(logs, Path(folder))
         wanted, program = Wanted(shows, prompts), Told(owner)
-        accounts = sorted(find_accounts(sealed, DRAW), key=lambda each: each.name)
-        return [plan_served(sealed, [each], program, DRAW, wanted) for each in accounts]
+        accounts = sorted(find_accounts(log, DRAW), key=lambda each: each.name)
+        return [plan_served(log, [each], program, DRAW, wanted) for each in accounts]
 
 
-def measure(corpus: Corpus, cache: Path, shows: Shows, accounts: int) -> None:
+def drill(corpus: Corpus, cache: Path, rounds: int) -> None:
+    """Print what a dishonest owner's plans accuse, and what exposes them; the log is stamped before the innocent."""
+    owner = train(corpus.words, corpus.owner, 8, 0, cache)
+    innocent = train(corpus.words, corpus.other, 8, 1, cache)
+    with tempfile.TemporaryDirectory() as folder, Authority(Path(folder) / "tsa") as authority:
+        log = sealed([serve(owner, [prompt for prompt, _ in corpus.asked], 0)], Path(folder))
+        stamper = partial(
+            fetch_time_stamp,
+            url=authority.url,
+            certificates=read_certificates(authority.root),
+            post=post_time_stamp_query,
+        )
+        key = SigningKey(Ed25519PrivateKey.generate())
+        seal_head(log, key, claimed_at=datetime.now(UTC), stamper=stamper)
+        played = list(LogDrill(log, Told(owner), Told(innocent), "2999-01-01").play(rounds, 0))
+    print(as_text(summarise(played, LogKind, LogCheck), "plan"), flush=True)
+
+
+def measure(corpus: Corpus, cache: Path, shows: Shows, accounts: int, prompts: int | None = None) -> None:
     """Print what is found of thieves, and how innocents' p-values lie."""
     owner = train(corpus.words, corpus.owner, 8, 0, cache)
-    prompts = [prompt for prompt, _ in corpus.asked]
-    logs = [serve(owner, prompts, number) for number in range(ACCOUNTS)]
+    asked = [prompt for prompt, _ in corpus.asked]
+    logs = [serve(owner, asked, number) for number in range(ACCOUNTS)]
     count, show = SHOWN[shows]
-    planned = plans(owner, logs[:accounts], shows, count)
-    print(f"\n{shows.value}: {len(planned[0].queries)} prompts of {len(prompts)}, 19 alternatives", flush=True)
+    planned = plans(owner, logs[:accounts], shows, prompts or count)
+    print(f"\n{shows.value}: {len(planned[0].queries)} prompts of {len(asked)}, 19 alternatives", flush=True)
     for name, thief in thieves(corpus, logs[0], 7, cache):
         found = find_served(planned[0], show(thief, planned[0]))[0]
         print(f"  thief, {name:<34} z {found.statistic:6.2f}  p {found.p_value:.4f}", flush=True)
@@ -178,13 +229,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shows", nargs="+", type=Shows, default=[Shows.LOG_PROBABILITIES, Shows.TOKENS, Shows.TEXT])
     parser.add_argument("--accounts", type=int, default=ACCOUNTS, help="accounts that innocents are tested against")
+    parser.add_argument("--prompts", type=int, help="asked of an account; as many as the tables name by default")
+    parser.add_argument("--drill", type=int, metavar="ROUNDS", help="play a dishonest owner instead, so many rounds")
     parser.add_argument("--root", type=Path, default=ROOT)
     parser.add_argument("--data-dir", type=Path, default=DATA)
     told = parser.parse_args()
     torch.set_num_threads(1)
     corpus = read_corpus(told.data_dir)
+    if told.drill:
+        drill(corpus, told.root / "served", told.drill)
+        return
     for shows in told.shows:
-        measure(corpus, told.root / "served", shows, told.accounts)
+        measure(corpus, told.root / "served", shows, told.accounts, told.prompts)
 
 
 if __name__ == "__main__":
