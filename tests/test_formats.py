@@ -17,9 +17,6 @@ from metav_audit.zoo.formats.reading import as_opaque
 from metav_audit.zoo.project import load_project, open_target
 from tests.tables import FILES, PROGRAMS, TABLE, rows, shares_of, write_table
 
-QUICK = ("sklearn",)
-"""The kind that every run sees; the others are the soak's."""
-
 SHOWN: dict[str, Callable[[np.ndarray], object]] = {
     "two": lambda shares: {"no": float(shares[0]), "yes": float(shares[1])},
     "one": lambda shares: float(shares[1]),
@@ -94,9 +91,8 @@ def endpoints(url: str, forms: tuple[str, ...]) -> str:
     )
 
 
-@pytest.mark.parametrize(
-    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.soak) for kind in FILES]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", FILES)
 def test_a_target_of_each_kind_goes_all_the_way(kind, tmp_path):
     """From its own file to verdicts over HTTP: its copy is a match, by one number as by two, and a rival is none."""
     project = write_table(tmp_path, kind)
@@ -106,7 +102,7 @@ def test_a_target_of_each_kind_goes_all_the_way(kind, tmp_path):
         "copy": open_target(load_project(project)).network,
         "rival": as_opaque(PROGRAMS["pickle"](5, rows(9, 160)), TABLE, "array", None),
     }
-    forms = ("one",) if kind in QUICK else ("two", "one", "label")
+    forms = ("two", "one", "label")
     with serving(models) as url:
         (tmp_path / "endpoints.toml").write_text(endpoints(url, forms))
         assert run("audit", tmp_path / "bundle", tmp_path / "endpoints.toml", "-o", tmp_path / "audits") == 1

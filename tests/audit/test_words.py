@@ -144,7 +144,7 @@ def test_help_names_each_option_s_variable(capsys, command):
         assert option.startswith(f"METAV_AUDIT_{command.upper()}")
     if command == "audit":
         assert "[envvar:METAV_AUDIT_AUDIT_NEW_RUN" in out
-        assert out.count("[envvar:") == 12
+        assert out.count("[envvar:") == 13
 
 
 def test_a_home_that_cannot_be_written_is_no_news(tmp_path):

@@ -21,6 +21,7 @@ from metav_audit.report.attachments import attach
 from metav_audit.verdict import AuditFolder
 from tests.builders import linear_model, make_task
 from tests.folders import close, make_folder
+from tests.scale import at_scale
 
 CARRIED = [attach("report.csv", b"query,answer\n1,2\n", "data")]
 
@@ -104,8 +105,9 @@ def test_other_points_are_found(pdf):
         pdf_agreement(by_another(pdf, lambda page: page + b"\n0 0 m 9 9 l S\n"), pdf)
 
 
+@pytest.mark.scaled
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=60)
+@settings(max_examples=at_scale(6, 60))
 @given(st.data())
 def test_whatever_the_file_holds_is_an_error_of_the_file(pdf, data):
     """Cut, or with bytes changed: an agreement, or one of two errors."""
