@@ -28,7 +28,7 @@ from metav_audit.audit import (
     signed_beside,
 )
 from metav_audit.bundle import CoinPlan, FingerprintBundle, ServedPlan
-from metav_audit.bundle.integrity import IntegrityPlan
+from metav_audit.bundle.integrity import IntegrityPlan, check_enrolled
 from metav_audit.errors import ConfigurationError, MetavAuditError
 from metav_audit.evidence import Sealer, check_served, close_folder, seal_folder, supplied, write_sums
 from metav_audit.report import Entry, EvidenceReport, Paper, report_of, save_reports
@@ -309,7 +309,8 @@ def audit_integrity(
     paper: Paper = "a4",
     progress: Callable[[Progress], None] | None = None,
 ) -> IntegrityDecision:
-    """Ask an endpoint whether it still serves what was enrolled, into ``out/NAME``; as ``audit_coins`` does."""
+    """Ask an endpoint whether it serves what was enrolled, as ``audit_coins`` does; refused with too few sessions."""
+    check_enrolled(plan)
     folder = AuditFolder(out / endpoint.name)
     transcript = audit_endpoint(plan, endpoint, folder.path, progress=progress)
     plan.save(folder / INTEGRITY_PLAN)

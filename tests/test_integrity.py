@@ -14,7 +14,9 @@ import torch
 from metav_audit.bundle.integrity import IntegrityPlan
 from metav_audit.cli import main
 from metav_audit.errors import BundleError
+from metav_audit.evidence import write_sums
 from metav_audit.fingerprint import integrity
+from metav_audit.verdict import AuditFolder
 from metav_audit.zoo.data import LabelledData
 from metav_audit.zoo.training import prune
 from tests.servers import ModelServer
@@ -121,8 +123,9 @@ def test_unchanged_changed_and_what_can_not_be_told(told, tmp_path, capsys):
         IntegrityPlan.load(told).bare.save(bare)
         (tmp_path / "one.toml").write_text(ENDPOINT.format(name="same", url=servers["same"].url))
         capsys.readouterr()
-        assert run("audit", bare, tmp_path / "one.toml", "-o", tmp_path / "few") == 3
-        assert "0 sessions are enrolled" in capsys.readouterr().out
+        assert run("audit", bare, tmp_path / "one.toml", "-o", tmp_path / "few") == 2
+        assert "0 of the 5 sessions" in capsys.readouterr().err
+        assert len(servers["same"].log) == asked
 
 
 def test_a_folder_verifies_and_an_altered_one_does_not(told, tmp_path, capsys):
@@ -138,15 +141,55 @@ def test_a_folder_verifies_and_an_altered_one_does_not(told, tmp_path, capsys):
     assert [row["unseen"] for row in rows] == ["False"] * 16
     assert "Unchanged" in (folder / "report.html").read_text()
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert run("verify", folder, "--auditor", "0" * 64) == 2
+    assert run("report", folder) == 2
+    assert run("report", tmp_path / "audits") == 2
     for name, old, new in (
         ("verdict.json", b'"unchanged"', b'"changed"'),
         ("integrity-plan.json", b'"rate":0.01', b'"rate":0.02'),
         ("transcript.jsonl", b"0.", b"0.1"),
+        ("report.html", b"Unchanged", b"Changed"),
+        ("report.csv", b"False", b"True"),
     ):
-        kept = (folder / name).read_bytes()
+        kept, sums = (folder / name).read_bytes(), (folder / "SHA256SUMS").read_bytes()
         (folder / name).write_bytes(kept.replace(old, new, 1))
+        write_sums(AuditFolder(folder))
         assert run("verify", folder) == 4
         (folder / name).write_bytes(kept)
+        (folder / "SHA256SUMS").write_bytes(sums)
+
+
+def test_what_would_be_called_changed_is_not_enrolled_by_mistake(told, tmp_path, capsys):
+    """Unless it is said to be the same; a dead endpoint before it keeps nobody else out."""
+    with ModelServer(shown(slightly_pruned(trained()))) as other, ModelServer(shown(trained())) as same:
+        (tmp_path / "mixed.toml").write_text(
+            "".join(
+                ENDPOINT.format(name=name, url=url)
+                for name, url in (("dead", "http://127.0.0.1:9"), ("other", other.url), ("mine", same.url))
+            )
+        )
+        assert run("enrol", told, tmp_path / "mixed.toml") == 4
+        said = capsys.readouterr()
+        assert ("would call it changed" in said.err, "7 sessions" in said.out) == (True, True)
+        (tmp_path / "one.toml").write_text(ENDPOINT.format(name="other", url=other.url))
+        assert run("enrol", told, tmp_path / "one.toml", "--same") == 0
+        assert [each.endpoint for each in IntegrityPlan.load(told).sessions[6:]] == ["mine", "other"]
+
+
+def test_fitting_again_keeps_what_was_enrolled(told, plan, monkeypatch, capsys):
+    """The same inputs: nothing to do; others in that place: refused."""
+    monkeypatch.setattr(integrity, "TRIED", 4)
+    assert run("fit", plan.parent / "project.toml", "--mode", "integrity", "-o", told) == 0
+    assert "with 6 sessions" in capsys.readouterr().err
+    assert len(IntegrityPlan.load(told).sessions) == 6
+    assert run("fit", plan.parent / "project.toml", "--mode", "integrity", "-o", told, "--queries", 8) == 2
+
+
+def test_swapped_arguments_are_told(told, tmp_path, capsys):
+    """Exit code 2, and what to name first."""
+    (tmp_path / "one.toml").write_text(ENDPOINT.format(name="a", url="http://127.0.0.1:9"))
+    assert run("enrol", tmp_path / "one.toml", told) == 2
+    assert "is no integrity plan" in capsys.readouterr().err
 
 
 def test_labels_alone_and_rounded_scores_are_compared_as_shown(told, tmp_path):

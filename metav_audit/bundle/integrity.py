@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ MAX_QUERIES = 4096
 MAX_SESSIONS = 1000
 LEAST_SESSIONS = 5
 """Fewer sessions say too little of how a host drifts."""
+_FORMAT = re.compile(rb'"format"\s*:\s*"' + FORMAT.encode())
 _FIELDS = {"format", "schema_version", "task", "rate", "inputs", "own", "catches", "sessions"}
 _SESSION_FIELDS = {"at", "endpoint", "url", "scores", "answers", "transcript_sha256"}
 _CATCH_FIELDS = {"change", "copies", "by_label", "by_scores"}
@@ -220,11 +222,20 @@ class IntegrityPlan:
 
 
 def is_integrity_plan(path: Path) -> bool:
-    """Say whether a file, by its first bytes, is an integrity plan; a bundle is a folder."""
+    """Say whether a file calls itself an integrity plan; a bundle is a folder."""
     try:
-        return path.is_file() and f'"format":"{FORMAT}"'.encode() in read_regular(path, MAX_PLAN_BYTES, follow=True)
+        return path.is_file() and _FORMAT.search(read_regular(path, MAX_PLAN_BYTES, follow=True)) is not None
     except OSError:
         return False
+
+
+def check_enrolled(plan: IntegrityPlan) -> None:
+    """Raise ConfigurationError if a plan has too few sessions for any verdict."""
+    if len(plan.sessions) < LEAST_SESSIONS:
+        raise ConfigurationError(
+            f"{len(plan.sessions)} of the {LEAST_SESSIONS} sessions that are needed at least are enrolled: ask the "
+            "approved deployment with 'metav-audit enrol' first"
+        )
 
 
 def _check(plan: IntegrityPlan) -> None:

@@ -137,13 +137,24 @@ USUAL_QUERIES = 16
 
 
 def _fit_integrity(project: Project, output: Path | None, queries: int) -> None:
+    from metav_audit.bundle.integrity import IntegrityPlan
+    from metav_audit.errors import ConfigurationError
     from metav_audit.fingerprint.integrity import plan_integrity
     from metav_audit.progress import ProgressLine
     from metav_audit.zoo.project import open_workshop
 
     path = output or project.folder / f"{project.file_name}.integrity.json"
     workshop = open_workshop(project)
+    standing = IntegrityPlan.load(path) if path.exists() else None
     plan = plan_integrity(workshop, queries, project.settings.seed, progress=ProgressLine("integrity: changed copies"))
+    if standing is not None and standing.sessions:
+        if standing.bare.sha256 != plan.sha256:
+            raise ConfigurationError(
+                f"{path} holds {len(standing.sessions)} sessions that were enrolled with other inputs: choose another "
+                "place with -o, or move it away"
+            )
+        echo(f"nothing to do: {path} stands already, with {len(standing.sessions)} sessions", err=True)
+        plan = standing
     plan.save(path)
     echo(f"{path}  {queries} inputs, SHA-256 {plan.sha256}")
     for each in plan.catches:

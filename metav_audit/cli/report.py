@@ -42,6 +42,15 @@ def command(
     signed, a DSSE envelope; without, it is nobody's word. An encrypted key's
     passphrase is read from METAV_AUDIT_KEY_PASSPHRASE.
     """
+    from metav_audit.errors import ConfigurationError
+    from metav_audit.verdict import AuditFolder
+    from metav_audit.verdict.folder import INTEGRITY_PLAN
+
+    if AuditFolder(folder).has(INTEGRITY_PLAN):
+        raise ConfigurationError(
+            f"{folder} is the folder of an integrity audit: its reports were written with it, and 'metav-audit verify' "
+            "says whether they still are those of its evidence"
+        )
     if statement is not None:
         if form is not None or output is not None:
             raise click.UsageError("--in-toto writes no report: leave out --format and -o.")
@@ -52,7 +61,6 @@ def command(
     from metav_audit.evidence import write_sums
     from metav_audit.report import FORMATS, write_reports
     from metav_audit.report.summary import SUMMARY_FORMATS, is_fleet, read_entries, write_summary
-    from metav_audit.verdict import AuditFolder
 
     if is_fleet(folder):
         written = write_summary(read_entries(folder), output or folder, (form,) if form else SUMMARY_FORMATS, paper)

@@ -56,12 +56,18 @@ def command(
     CHECKED), 4 a step fails.
     """
     from metav_audit.cli.integrity import verify_plan
+    from metav_audit.errors import ConfigurationError
     from metav_audit.evidence import load_attestation, read_certificates, read_signer, unpacked
     from metav_audit.verdict import AuditFolder
     from metav_audit.verdict.folder import INTEGRITY_PLAN
     from metav_audit.verify import Expected, verify_audit
 
     if AuditFolder(folder).has(INTEGRITY_PLAN):
+        if auditor or owner or certificates or others:
+            raise ConfigurationError(
+                f"{folder} is the folder of an integrity audit, which nobody signs: leave out --auditor, --owner, "
+                "--tsa-cert and --commitment"
+            )
         return verify_plan(AuditFolder(folder), form)
     if signer is not None:
         raise click.UsageError("--signer is gone: name who sealed it with --auditor, who committed with --owner.")

@@ -24,7 +24,7 @@ from metav_audit.fingerprint.methods.features import features_of_all
 from metav_audit.task import BoolArray, FloatArray, Inputs
 from metav_audit.verdict.integrity import LEAST_MOVED, TOLERANCE
 from metav_audit.zoo import training
-from metav_audit.zoo.formats.opaque import Opaque
+from metav_audit.zoo.formats.opaque import Opaque, answers_anything
 from metav_audit.zoo.outputs.registry import trained
 from metav_audit.zoo.program import run_program
 from metav_audit.zoo.project import Workshop
@@ -174,6 +174,11 @@ def plan_integrity(
         ConfigurationError: there are too few inputs to choose from, or no changed copies.
     """
     target, space = workshop.target, workshop.target.task.output
+    if not answers_anything(target.network):
+        raise ConfigurationError(
+            "integrity needs a model that can be asked about new inputs: a target that is an endpoint answers those "
+            "alone that it was asked beforehand; name the model itself below [target]"
+        )
     changes, rng = changes_of(workshop), np.random.default_rng(seed)
     pool = border_inputs(workshop, rng) if space.labelled else _real_inputs(workshop, rng)
     own = features_of_all([target.network], pool, space)[0]

@@ -31,17 +31,25 @@ def close_integrity(
         AnswerError: an answer does not fit the task.
         ConfigurationError: the folder cannot be written.
     """
+    decision = record_integrity(folder, plan, transcript)
+    for name, content in integrity_reports(decision, paper).items():
+        write_atomically(folder / name, content)
+    write_sums(folder)
+    return decision
+
+
+def integrity_reports(decision: IntegrityDecision, paper: Paper = "a4") -> dict[str, bytes]:
+    """Return the reports that follow from a decision, by file name."""
     from metav_audit.report.as_html import as_page
     from metav_audit.report.as_pdf import typeset
     from metav_audit.report.layout.integrity import lay_out_integrity
 
-    decision = record_integrity(folder, plan, transcript)
-    document = lay_out_integrity(plan, transcript, decision.verdict)
-    write_atomically(folder / "report.csv", table_of(decision))
-    write_atomically(folder / "report.html", as_page(document, {}))
-    write_atomically(folder / "report.pdf", typeset(document, {}, paper=paper))
-    write_sums(folder)
-    return decision
+    document = lay_out_integrity(decision.plan, decision.transcript, decision.verdict)
+    return {
+        "report.csv": table_of(decision),
+        "report.html": as_page(document, {}),
+        "report.pdf": typeset(document, {}, paper=paper),
+    }
 
 
 def table_of(decision: IntegrityDecision) -> bytes:

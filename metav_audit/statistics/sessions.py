@@ -7,11 +7,15 @@ Gammerman, Shafer 2005): the new one stands out the most among S + 1 with a chan
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 SLACK = 3.0
 """An answer is unseen if the nearest other session's lies further off than this many times the others' widest gap."""
+STRAYS = 0.1
+"""The share of the others, rounded up, whose gaps do not count: one session of another model must not hide a change."""
 
 
 def distances(answers: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -51,7 +55,8 @@ def unseen_answers(answers: NDArray[np.float64], tolerance: float, slack: float 
     for session in range(count):
         others = np.delete(np.arange(count), session)
         gaps = apart[np.ix_(others, others)].min(axis=0)
-        widest = np.where(np.isfinite(gaps), gaps, 0.0).max(axis=0)
+        told = np.sort(np.where(np.isfinite(gaps), gaps, 0.0), axis=0)
+        widest = told[-1 - math.ceil(STRAYS * len(others))]
         unseen[session] = given[session] & (apart[session, others].min(axis=0) > tolerance + slack * widest)
     return unseen
 

@@ -281,5 +281,6 @@ def place_beside(bundle: Path, ending: str) -> Path:
 
 
 def audits_in(folder: Path) -> Iterator[AuditFolder]:
-    """Yield the audits' folders in a folder, by name."""
-    return (AuditFolder(path.parent) for path in sorted(folder.glob(f"*/{TRANSCRIPT}")))
+    """Yield the folders of audits with bundles in a folder, by name; those by a plan have no place among them."""
+    found = (AuditFolder(path.parent) for path in sorted(folder.glob(f"*/{TRANSCRIPT}")))
+    return (each for each in found if not any(each.has(plan) for plan in (PLAN, SERVED_PLAN, INTEGRITY_PLAN)))

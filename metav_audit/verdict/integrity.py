@@ -20,6 +20,7 @@ LEAST_MOVED = 0.2
 """A change is told where this share of the answers was never seen; two of them at least."""
 LEAST_ANSWERED = 0.5
 """The share of inputs that have to be answered."""
+_NEARLY_ALL, _EXACT = 0.9, 1e-12
 TOLERANCE = 1e-5
 """Probabilities, or values in their unit, that lie no further apart are the same."""
 
@@ -153,7 +154,8 @@ class _Told:
         self.shares = unseen.sum(axis=1) / np.maximum(given, 1)
         self.unseen = tuple(np.flatnonzero(unseen[-1]).tolist())
         labels = any(each.scores is ScoreKind.LABEL for each in sessions)
-        self.view = "the label alone" if labels else f"all {space.parts} shown"
+        now = find_view(self.session.answers, space, self.session.scores)
+        self.view = "the label alone" if labels else now.words(space)
         if labels:
             own = np.array(self.plan.own).argmax(axis=-1)
             gives = np.nan_to_num(seen[:-1, np.arange(len(own)), own], nan=0.0)
@@ -195,20 +197,22 @@ def seen_alike(sessions: Sequence[Session], space: OutputSpace) -> NDArray[np.fl
     stacked = np.stack(found)
     if not any(session.scores is ScoreKind.LABEL for session in sessions):
         return stacked
-    highest = np.where(np.isnan(stacked), -np.inf, stacked).argmax(axis=-1)
-    named = np.eye(space.size)[highest]
-    answered = ~np.isnan(stacked).all(axis=-1, keepdims=True)
-    return np.where(answered & (named == 1), 1.0, np.nan)
+    steps = [_step_of(session, space) for session in sessions]
+    shares = np.where(np.isnan(stacked), -np.inf, stacked)
+    # Rounded scores that tie name either label.
+    named = shares >= shares.max(axis=-1, keepdims=True) - np.array(steps)[:, None, None] * (1 + 1e-6) - _EXACT
+    return np.where(named & ~np.isnan(stacked), 1.0, np.nan)
 
 
 def tolerance_of(sessions: Sequence[Session], space: OutputSpace) -> float:
     """Return by how much answers may differ that are the same: half as much again as a step of the last decimal."""
-    decimals = [
-        view.decimals
-        for session in sessions
-        if (view := find_view(session.answers, space, session.scores)).decimals is not None
-    ]
-    return max([TOLERANCE, *(1.5 * 10.0**-each for each in decimals if each is not None)])
+    return max(TOLERANCE, *(1.5 * _step_of(session, space) for session in sessions))
+
+
+def _step_of(session: Session, space: OutputSpace) -> float:
+    """Return the step of the last decimal that a session shows; 0 where it shows all of them, or labels alone."""
+    view = find_view(session.answers, space, session.scores)
+    return 0.0 if view.decimals is None else 10.0**-view.decimals
 
 
 def _too_little(told: _Told) -> str:
@@ -223,9 +227,15 @@ def _too_little(told: _Told) -> str:
 
 
 def _changed(told: _Told, share: float, most: float) -> str:
+    hint = ""
+    if share >= _NEARLY_ALL and told.view == "the label alone":
+        hint = (
+            "; so many that the endpoint may be asked wrongly, or name its labels otherwise: see that it was asked as "
+            "when it was enrolled"
+        )
     return (
         f"{len(told.unseen)} of {told.answered} answers ({share:.0%}) were never given in the "
-        f"{len(told.plan.sessions)} enrolled sessions; none of these has more than {most:.0%} that the others lack"
+        f"{len(told.plan.sessions)} enrolled sessions, of which none has more than {most:.0%} that others lack{hint}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from metav_audit.verdict import MAX_FILE_BYTES, AuditFolder
 class Reports:
     """A folder's reports beside those that the evidence gives, which are written once for all steps."""
 
-    def __init__(self, folder: AuditFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: AuditFolder, rebuild: Callable[..., Mapping[str, bytes]] = rebuild_reports) -> None:
+        self._folder, self._rebuild = folder, rebuild
         self._written: Mapping[str, bytes] | None = None
 
     def json(self, *evidence: Any) -> str:
@@ -48,7 +48,7 @@ class Reports:
     def _pair(self, name: str, evidence: tuple[Any, ...]) -> tuple[bytes, bytes]:
         recorded = read_bounded(self._folder / name)
         if self._written is None:
-            self._written = rebuild_reports(self._folder, *evidence)
+            self._written = self._rebuild(self._folder, *evidence)
         return recorded, self._written.get(name, b"")
 
 

@@ -32,7 +32,7 @@ def labels(number: int, *named: int) -> Session:
 
 def scores(number: int, *shares: float) -> Session:
     """A session of probabilities: of class 0 these, of the others alike."""
-    told = (*shares, *[0.34] * (COUNT - len(shares)))
+    told = (*shares, *[0.3412] * (COUNT - len(shares)))
     rows = ((share, (1 - share) / 2, (1 - share) / 2) for share in told)
     form = ScoreKind.PROBABILITY
     return Session("2026-01-01T00:00:00Z", "a", "http://a", form, tuple(map(Answer, rows)), f"{number:064x}")
@@ -55,6 +55,10 @@ STEADY = [labels(at) for at in range(1, 7)]
     ([scores(at, *[0.34 + at / 1e4] * COUNT) for at in range(1, 7)], scores(9, *[0.3403] * COUNT), "unchanged"),
     ([scores(at, *[0.34 + at / 1e4] * COUNT) for at in range(1, 7)], scores(9, *[0.36] * COUNT), "changed"),
     ([scores(at) for at in range(1, 7)], labels(9), "unchanged"),
+    # Rounded scores that tie name either label.
+    ([scores(at, *[0.34] * COUNT) for at in range(1, 7)], labels(9, 1, 2, 0, 1, 2), "unchanged"),
+    # One session of another model hides no change.
+    ([*(scores(at) for at in range(1, 7)), scores(8, *[0.9] * COUNT)], scores(9, *[0.5] * COUNT), "inconclusive"),
     ([scores(at) for at in range(1, 7)], labels(9, 1, 1, 1, 1), "changed"),
 ])  # fmt: skip
 def test_what_was_never_seen_decides(enrolled, session, wanted):
