@@ -149,7 +149,7 @@ def learned(way: str, seed: int, latents: Array, pictures: Array) -> Predict:
     from sklearn import ensemble, linear_model, neural_network, pipeline, preprocessing
 
     models = {
-        "sklearn-mlp": lambda: neural_network.MLPRegressor((128,), max_iter=40, random_state=seed),
+        "sklearn-mlp": lambda: neural_network.MLPRegressor(hidden_layer_sizes=(128,), max_iter=40, random_state=seed),
         "sklearn-forest": lambda: ensemble.ExtraTreesRegressor(40, min_samples_leaf=2, random_state=seed),
         "sklearn-ridge": lambda: pipeline.make_pipeline(preprocessing.PolynomialFeatures(2), linear_model.Ridge(10.0)),
     }
