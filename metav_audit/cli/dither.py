@@ -142,13 +142,12 @@ def plan(
     'metav-audit serve' takes it, without dither. The plan holds the key: show
     it to the auditor alone, and serve under another key from then on.
     """
-    from metav_audit.evidence import load_attestation
+    from metav_audit.evidence import load_attestation, open_checked
     from metav_audit.fingerprint.coins import busiest_accounts, plan_coins
     from metav_audit.serving.model import open_model
     from metav_audit.task import read_dither
-    from metav_audit.transcript.log import open_log
 
-    mine, sealed, served = read_dither(dither, os.environ), open_log(log), open_model(model, project=project)
+    mine, sealed, served = read_dither(dither, os.environ), open_checked(log), open_model(model, project=project)
     committed = None if commitment is None else load_attestation(commitment).to_bytes()
     asked = accounts or busiest_accounts(sealed.rows(), most)
     made = plan_coins(

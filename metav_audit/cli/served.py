@@ -196,14 +196,14 @@ def drill(
     from metav_audit.cli.echo import echo_json
     from metav_audit.drill.rounds import as_text, passed, summarise
     from metav_audit.drill.served import LogCheck, LogDrill, LogKind
+    from metav_audit.evidence import open_checked
     from metav_audit.progress import CountLine
-    from metav_audit.transcript.log import open_log
     from metav_audit.zoo.architectures import call_function
 
     models = [call_function(each, what) for each, what in ((program, "the program"), (innocent, "the innocent"))]
     known = (known_since or datetime.now(UTC)).date().isoformat()
     tell, played = CountLine("plans"), []
-    for one in LogDrill(open_log(log), models[0], models[1], known, prompts).play(rounds, seed):
+    for one in LogDrill(open_checked(log), models[0], models[1], known, prompts).play(rounds, seed):
         played.append(one)
         tell(len(played))
     rows = summarise(played, LogKind, LogCheck)

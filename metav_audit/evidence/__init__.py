@@ -36,6 +36,7 @@ from metav_audit.evidence.request_log import (
     is_older,
     log_seals,
     log_sentence,
+    open_checked,
     seal_head,
 )
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
@@ -107,6 +108,7 @@ __all__ = [
     "make_replay_statement",
     "make_seal",
     "make_supplier_statement",
+    "open_checked",
     "opened_register",
     "pack_folder",
     "pdf_agreement",

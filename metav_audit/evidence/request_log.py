@@ -20,7 +20,7 @@ from metav_audit.evidence.envelope import Statement, canonical
 from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.timestamp import Stamper
-from metav_audit.transcript.log import SEALS, AskedLog, Day, SealedLog
+from metav_audit.transcript.log import SEALS, AskedLog, Day, SealedLog, open_log
 
 KNOWN_SINCE = "suspect_known_since"
 """Where the auditor's words have the suspect's first known day, as 2026-11-30."""
@@ -97,6 +97,21 @@ def check_log_seals(log: SealedLog, *, signer: str | None = None, roots: str | N
         LogSeal(path.name, *check_log_seal(load_attestation(path), log.days, signer=signer, roots=roots))
         for path in paths
     ]
+
+
+def open_checked(path: Path) -> SealedLog:
+    """Open a sealed log from which something is to be taken: its chain, every row and every seal hold.
+
+    Raises:
+        ConfigurationError: there is none.
+        EvidenceError: it is damaged, a day's rows are not those that were sealed, or a seal does not hold.
+    """
+    log = open_log(path)
+    log.check()
+    for seal in check_log_seals(log):
+        if seal.findings.problem is not None:
+            raise EvidenceError(f"the seal {seal.name} of the log {path} does not hold: {seal.findings.problem}")
+    return log
 
 
 def earliest_seal(

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from metav_audit.cli import main
+from metav_audit.cli.fit import requests_of
 from metav_audit.config import PASSPHRASE
+from metav_audit.errors import EvidenceError
 from metav_audit.evidence import check_log_seals
 from metav_audit.transcript.log import open_log
 from tests.authority import Authority
 
+DRAW = "5e" * 32
 PROJECT = """
 [task]
 labels = ["cat", "dog"]
@@ -75,6 +78,25 @@ def test_two_days_sealed_signed_and_stamped(run, desk):
     code, _, err = run("log", "check", desk / "log")
     assert code == 4
     assert "the rows of 2026-11-01 are not those that were sealed" in err
+
+
+TAKING = {
+    "served plan": lambda log: ("served", "plan", log, "tests.language:owner", "--draw", DRAW, "-o", log / "plan"),
+    "served drill": lambda log: ("served", "drill", log, "tests.language:owner", "tests.language:stranger"),
+    "log check": lambda log: ("log", "check", log),
+}
+
+
+@pytest.mark.parametrize("taking", TAKING)
+@pytest.mark.parametrize("name", ["days/2026-11-01.jsonl", "seals/000001.json"])
+def test_nothing_is_taken_from_a_log_that_was_falsified(run, desk, taking, name):
+    """A row's account or a seal altered afterwards is exit code 4 wherever the log is used, as log check says."""
+    seal(run, desk, 1, "--key", desk / "owner.pem")
+    file = desk / "log" / name
+    file.write_text(file.read_text().replace("acme", "none").replace('"payload": "e', '"payload": "f'))
+    assert run(*TAKING[taking](desk / "log"))[0] == 4
+    with pytest.raises(EvidenceError):
+        requests_of(desk / "log", DRAW, ())
 
 
 def test_a_seal_of_another_log_fails(run, desk):
