@@ -63,11 +63,10 @@ def plan(
     what customers asked and were served: look at it by 'served asked'.
     """
     from metav_audit.cli.fit import requests_of
-    from metav_audit.fingerprint.served import Wanted, plan_served
+    from metav_audit.fingerprint.served import Wanted, open_program, plan_served
     from metav_audit.progress import CountLine
     from metav_audit.task.texts import Shows
     from metav_audit.transcript.log import find_accounts
-    from metav_audit.zoo.architectures import call_function
 
     requests = requests_of(log, draw, groups)
     found = find_accounts(requests.log, draw, requests.groups)
@@ -77,7 +76,7 @@ def plan(
     named = set(accounts) or {each.name for each in found[: max(most, len(requests.groups))]}
     chosen = [each for each in found if each.name in named]
     wanted = Wanted(Shows(shows), prompts, alternatives)
-    model = call_function(program, "the program")
+    model = open_program(program, "the program")
     made = plan_served(requests.log, chosen, model, draw, wanted, requests.seals, CountLine("prompts"))
     made.save(output)
     echo(f"{output}  {len(made.queries)} prompts of {len(made.accounts)} accounts, SHA-256 {made.sha256}")
@@ -111,11 +110,10 @@ def redraw(plan: Path, program: str) -> int:
     Exit code: 0 they are the plan's, 4 some are not.
     """
     from metav_audit.bundle import ServedPlan
-    from metav_audit.fingerprint.served import redrawn
-    from metav_audit.zoo.architectures import call_function
+    from metav_audit.fingerprint.served import open_program, redrawn
 
     told = ServedPlan.load(plan)
-    differing = redrawn(told, call_function(program, "the program"))
+    differing = redrawn(told, open_program(program, "the program"))
     if differing:
         echo(f"FAILED  {len(differing)} of {len(told.queries)} prompts have other alternatives, first {differing[0]}")
         return 4
@@ -195,15 +193,18 @@ def drill(
 
     from metav_audit.cli.echo import echo_json
     from metav_audit.drill.rounds import as_text, passed, summarise
-    from metav_audit.drill.served import LogCheck, LogDrill, LogKind
+    from metav_audit.drill.served import LogCheck, LogDrill, LogKind, check_stamped
     from metav_audit.evidence import open_checked
+    from metav_audit.fingerprint.served import check_texts, open_program
     from metav_audit.progress import CountLine
-    from metav_audit.zoo.architectures import call_function
 
-    models = [call_function(each, what) for each, what in ((program, "the program"), (innocent, "the innocent"))]
+    sealed = open_checked(log)
+    check_texts(sealed)
+    check_stamped(sealed)
+    models = [open_program(each, what) for each, what in ((program, "the program"), (innocent, "the innocent"))]
     known = (known_since or datetime.now(UTC)).date().isoformat()
     tell, played = CountLine("plans"), []
-    for one in LogDrill(open_checked(log), models[0], models[1], known, prompts).play(rounds, seed):
+    for one in LogDrill(sealed, models[0], models[1], known, prompts).play(rounds, seed):
         played.append(one)
         tell(len(played))
     rows = summarise(played, LogKind, LogCheck)

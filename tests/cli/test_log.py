@@ -99,6 +99,70 @@ def test_nothing_is_taken_from_a_log_that_was_falsified(run, desk, taking, name)
         requests_of(desk / "log", DRAW, ())
 
 
+SAID = {"time": "2026-11-01T08:00:00Z", "account": "acme", "model": "pairs-1", "sampler": "plain", "temperature": 1}
+
+
+def seal_texts(run, desk: Path, *more: object) -> Path:
+    """Seal 110 prompts and their answers."""
+    rows = [json.dumps({**SAID, "input": f"say {number}", "answer": " a b"}) + "\n" for number in range(110)]
+    (desk / "texts.jsonl").write_text("".join(rows))
+    assert run("log", "seal", desk / "texts.jsonl", "-o", desk / "said", "--texts", *more)[0] == 0
+    return desk / "said"
+
+
+def three() -> int:
+    return 3
+
+
+class Unsure:
+    """A model that says how likely a text is in words."""
+
+    version = "pairs-1"
+
+    def draw(self, asks):
+        return [f" {ask.seed}" for ask in asks]
+
+    def split(self, prompt, answer):
+        return [answer]
+
+    def score(self, asks, texts):
+        return ["likely"] * len(texts)
+
+
+class Nameless(Unsure):
+    """It has no version."""
+
+    version = None
+
+
+PROGRAMS = {
+    "three": "returns no model as it was served but int, without draw and score and split and version",
+    "Nameless": "but Nameless, without version, which is a text",
+    "Unsure": "score of the program Unsure returns no finite number for each text",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_that_is_no_model_is_said_to_be_none(run, desk, program):
+    """In one line, and it is the owner's to mend: exit code 2."""
+    log, name = seal_texts(run, desk), f"tests.cli.test_log:{program}"
+    code, _, err = run("served", "plan", log, name, "--draw", DRAW, "-o", desk / "plan.json")
+    assert (code, PROGRAMS[program] in err) == (2, True), err
+
+
+def test_a_drill_needs_a_log_of_texts_with_a_time_stamp(run, desk):
+    """It says what is missing before a model is opened: there is none here."""
+    seal(run, desk, 1)
+    drill = ("nowhere:model", "nowhere:model")
+    code, _, err = run("served", "drill", desk / "log", *drill)
+    assert (code, "is no log of texts" in err) == (2, True)
+    code, _, err = run("served", "drill", seal_texts(run, desk), *drill)
+    assert (code, "has no seal" in err) == (2, True)
+    (desk / "said").rename(desk / "unsigned")
+    code, _, err = run("served", "drill", seal_texts(run, desk, "--key", desk / "owner.pem"), *drill)
+    assert (code, "has no time stamp" in err) == (2, True)
+
+
 def test_a_seal_of_another_log_fails(run, desk):
     """Its head is no link of this chain."""
     seal(run, desk, 1, "--key", desk / "owner.pem")
