@@ -61,7 +61,7 @@ def seal_head(
     """
     if not log.days:
         raise EvidenceError(f"the log {log.path} has no day yet: there is nothing to sign")
-    path = log.path / SEALS / f"{len(log.days):06d}.json"
+    path = seal_path(log)
     check_free(path)
     predicate = {
         "claimed_at": claimed_at.astimezone(UTC).isoformat(),
@@ -73,6 +73,17 @@ def seal_head(
     seal = attest(Statement("request log", log.head, PREDICATE_TYPE, predicate), key, stamper)
     save_attestation(seal, path)
     return path, seal
+
+
+def seal_path(log: SealedLog) -> Path:
+    """Return where the seal of a log's head as it stands is kept."""
+    return log.path / SEALS / f"{len(log.days):06d}.json"
+
+
+def is_sealed(log: SealedLog, *, stamped: bool) -> bool:
+    """Say whether the head of a log as it stands is signed, and, where that is asked, time-stamped as well."""
+    path = seal_path(log)
+    return path.exists() and (load_attestation(path).time_stamp is not None or not stamped)
 
 
 def log_seals(log: SealedLog) -> list[dict[str, object]]:

@@ -175,11 +175,32 @@ def test_a_seal_of_another_log_fails(run, desk):
 
 
 def test_what_is_sealed_as_it_stands_is_not_signed_twice(run, desk):
-    """A seal is never overwritten."""
-    seal(run, desk, 1, "--key", desk / "owner.pem")
-    code, _, err = seal(run, desk, 1, "--key", desk / "owner.pem")
-    assert code == 2
-    assert "000001.json exists" in err
+    """The same command again has nothing new; nothing is left out twice, and a seal is never overwritten."""
+    kept = []
+    for _ in range(3):
+        code, _, err = seal(run, desk, 1, "--key", desk / "owner.pem")
+        assert code == 0
+        kept.append([(desk / "log" / name).read_bytes() for name in ("seals/000001.json", "broken.jsonl")])
+    assert "nothing new: the log is signed as it stands" in err
+    assert kept[0][0] == kept[1][0] == kept[2][0]
+    assert kept[1] == kept[2]
+    assert len(list((desk / "log" / "seals").iterdir())) == 1
+    with Authority(desk / "tsa") as authority:
+        stamp = ("--tsa", authority.url, "--tsa-cert", authority.root)
+        code, _, err = seal(run, desk, 1, "--key", desk / "owner.pem", *stamp)
+    assert (code, "000001.json exists" in err) == (2, True)
+
+
+def test_an_export_of_which_nothing_fits_is_no_log(run, desk):
+    """The commonest reason is told, and what the records have instead: exit code 4."""
+    task = ("--project", desk / "project.toml")
+    code, _, err = run("log", "seal", desk / "1.jsonl", "-o", desk / "log", *task)
+    told = "6 of 6 records left out, 6 of them for: no time: the records have the fields at, user, input, out"
+    assert (code, told in err) == (4, True), err
+    assert seal(run, desk, 1)[0] == 0, "with the right columns the same place will do"
+    (desk / "none.jsonl").touch()
+    code, _, err = run("log", "seal", desk / "none.jsonl", "-o", desk / "none", *task)
+    assert (code, "hold no record" in err) == (4, True), err
 
 
 def test_a_stamp_needs_a_signature(run, desk):
