@@ -25,6 +25,9 @@ from metav_audit.transcript.log import SEALS, AskedLog, Day, SealedLog, open_log
 KNOWN_SINCE = "suspect_known_since"
 """Where the auditor's words have the suspect's first known day, as 2026-11-30."""
 
+HEADER_SHA256 = "log_json_sha256"
+"""Where a seal's statement has the hash of ``log.json``; seals from before that was under the seal have none."""
+
 PREDICATE_TYPE = "urn:metav-audit:request-log:v1"
 
 
@@ -66,6 +69,7 @@ def seal_head(
     predicate = {
         "claimed_at": claimed_at.astimezone(UTC).isoformat(),
         "days": len(log.days),
+        HEADER_SHA256: log.header_sha256,
         "rows": log.count,
         "first": min(day.day for day in log.days),
         "last": max(day.day for day in log.days),
@@ -103,9 +107,9 @@ def check_log_seals(log: SealedLog, *, signer: str | None = None, roots: str | N
         signer: the key id that is expected; whoever signed if None.
         roots: the time-stamp authority's root certificates, PEM; those in the seals if None.
     """
-    paths = sorted((log.path / SEALS).glob("*.json"))
+    paths, header = sorted((log.path / SEALS).glob("*.json")), log.header_sha256
     return [
-        LogSeal(path.name, *check_log_seal(load_attestation(path), log.days, signer=signer, roots=roots))
+        LogSeal(path.name, *check_log_seal(load_attestation(path), log.days, signer=signer, roots=roots, header=header))
         for path in paths
     ]
 
@@ -221,15 +225,28 @@ def _latest(findings: Findings) -> datetime:
 
 
 def check_log_seal(
-    seal: Attestation, days: Sequence[Day], *, signer: str | None = None, roots: str | None = None
+    seal: Attestation,
+    days: Sequence[Day],
+    *,
+    signer: str | None = None,
+    roots: str | None = None,
+    header: str | None = None,
 ) -> tuple[Findings, str | None]:
-    """Check one seal against a chain of days; return what holds, and the last day that it covers."""
+    """Check one seal against a chain of days; return what holds, and the last day that it covers.
+
+    ``header`` is the hash of the log's ``log.json``, where that is at hand; seals that state none are older than that.
+    """
     covered: list[str] = []
 
     def compare(statement: Statement) -> str:
         heads = [day.sha256 for day in days]
         if statement.sha256 not in heads:
             raise EvidenceError(f"it seals the head {statement.sha256}, which is no link of this log's chain")
+        stated = statement.predicate.get(HEADER_SHA256, header)
+        if header is not None and stated != header:
+            raise EvidenceError(
+                f"it seals a log.json with the SHA-256 {stated}, this one's is {header}: it was altered"
+            )
         covered.extend(day.day for day in days[: heads.index(statement.sha256) + 1])
         rows = sum(day.rows for day in days[: len(covered)])
         return f"it seals {len(covered)} days with {rows} rows, {min(covered)} to {max(covered)}"

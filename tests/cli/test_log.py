@@ -11,9 +11,13 @@ from metav_audit.cli import main
 from metav_audit.cli.fit import requests_of
 from metav_audit.config import PASSPHRASE
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence import check_log_seals
+from metav_audit.evidence import check_log_seals, save_attestation
+from metav_audit.evidence.attestation import attest
+from metav_audit.evidence.envelope import Statement
+from metav_audit.evidence.request_log import PREDICATE_TYPE
 from metav_audit.transcript.log import open_log
 from tests.authority import Authority
+from tests.evidence.conftest import signing_key
 
 DRAW = "5e" * 32
 PROJECT = """
@@ -161,6 +165,19 @@ def test_a_drill_needs_a_log_of_texts_with_a_time_stamp(run, desk):
     (desk / "said").rename(desk / "unsigned")
     code, _, err = run("served", "drill", seal_texts(run, desk, "--key", desk / "owner.pem"), *drill)
     assert (code, "has no time stamp" in err) == (2, True)
+
+
+def test_how_the_rows_were_read_is_under_the_seal(run, desk):
+    """Another form of scores in log.json fails; a seal that states nothing of it, as older ones, still holds."""
+    seal(run, desk, 1, "--key", desk / "owner.pem")
+    header = desk / "log" / "log.json"
+    header.write_text(header.read_text().replace('"scores": "probability"', '"scores": "logit"'))
+    code, out, _ = run("log", "check", desk / "log")
+    assert (code, "FAILED  000001.json, statement: it seals a log.json" in out) == (4, True)
+    older = attest(Statement("request log", open_log(desk / "log").head, PREDICATE_TYPE, {}), signing_key(1), None)
+    save_attestation(older, desk / "log" / "seals" / "000002.json")
+    (desk / "log" / "seals" / "000001.json").unlink()
+    assert run("log", "check", desk / "log")[0] == 0
 
 
 def test_a_seal_of_another_log_fails(run, desk):
