@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.plans import audit_each, audit_options, tell, verify_all, verify_options
+from metav_audit.cli.plans import audit_each, audit_options, plan_at, tell, verify_all, verify_options
 from metav_audit.cli.stamping import stamp_options, stamper_of
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
     from metav_audit.bundle import CoinPlan
     from metav_audit.casework import audit_coins
 
-    told = CoinPlan.load(plan)
+    told = CoinPlan.load(plan_at(plan))
     found = load_endpoints(endpoints, told.task, Grant(frozenset(secrets), allow_python))
     return audit_each(found, lambda each: audit_coins(told, each, out, paper=paper, progress=tell).verdict, out)
 

@@ -66,6 +66,14 @@ def audit_each(endpoints: Iterable[Endpoint], audit: Callable[[Endpoint], DrawnV
     return gravest(outcomes, errors, len(outcomes) + len(errors))
 
 
+def plan_at(path: Path) -> Path:
+    """Return the path that was named for a plan; raise ConfigurationError where it is plainly none."""
+    from metav_audit.bundle.guess import refuse_what_is_no_plan
+
+    refuse_what_is_no_plan(path)
+    return path
+
+
 def verify_options(command: Command) -> Command:
     """Give a command the argument DIR, and what may be known from elsewhere."""
     for option in reversed(_KNOWN):

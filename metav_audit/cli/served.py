@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo, echo_table
-from metav_audit.cli.plans import audit_each, audit_options, tell, verify_all, verify_options
+from metav_audit.cli.plans import audit_each, audit_options, plan_at, tell, verify_all, verify_options
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -96,7 +96,7 @@ def asked(plan: Path) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("query", "account", "at", "prompt", "answer"))
-    for number, each in enumerate(ServedPlan.load(plan).queries):
+    for number, each in enumerate(ServedPlan.load(plan_at(plan)).queries):
         table.writerow((number, each.account, each.at, each.prompt, each.answer))
     echo_table(text.getvalue())
 
@@ -112,7 +112,7 @@ def redraw(plan: Path, program: str) -> int:
     from metav_audit.bundle import ServedPlan
     from metav_audit.fingerprint.served import open_program, redrawn
 
-    told = ServedPlan.load(plan)
+    told = ServedPlan.load(plan_at(plan))
     differing = redrawn(told, open_program(program, "the program"))
     if differing:
         echo(f"FAILED  {len(differing)} of {len(told.queries)} prompts have other alternatives, first {differing[0]}")
@@ -138,7 +138,7 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
     from metav_audit.bundle import ServedPlan
     from metav_audit.casework import audit_served
 
-    told = ServedPlan.load(plan)
+    told = ServedPlan.load(plan_at(plan))
     found = load_endpoints(endpoints, told.task, Grant(frozenset(secrets), allow_python))
     return audit_each(found, lambda each: audit_served(told, each, out, paper=paper, progress=tell).verdict, out)
 
