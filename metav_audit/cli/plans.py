@@ -37,6 +37,10 @@ _KNOWN: Sequence[Callable[[Any], Any]] = (
     click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM",
                  help="Root certificates that you trust."),
 )  # fmt: skip
+UNKNOWN = (
+    "NOT AUTHENTICATED: it may be anyone's. Name what you know from elsewhere: --log DIR (the owner's sealed log), "
+    "--signer KEY (who signed)"
+)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -88,7 +92,7 @@ def verify_all(
     signer: str | None,
     tsa_cert: Path | None,
 ) -> int:
-    """Verify a folder, print a line a step, and return 0 where all pass, or 4."""
+    """Verify a folder, print a line a step; return 4 where one fails, 6 where all rests on the folder alone, or 0."""
     from metav_audit.cli.lines import step_line
     from metav_audit.evidence import read_certificates, read_signer
     from metav_audit.transcript.log import open_log
@@ -100,7 +104,12 @@ def verify_all(
     steps = verify(AuditFolder(folder), expected, open_log(log) if log else None)
     for step in steps:
         echo(step_line(step))
-    return 0 if all(step.passed for step in steps) else 4
+    if not all(step.passed for step in steps):
+        return 4
+    if log is None and signer is None:
+        echo(UNKNOWN)
+        return 6
+    return 0
 
 
 def tell(progress: Progress) -> None:

@@ -148,7 +148,8 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
 def verify(folder: Path, log: Path | None, signer: str | None, tsa_cert: Path | None) -> int:
     """Verify an audit of served answers in DIR, offline, the served ones drawn again.
 
-    Exit code: 0 every step passes, 4 a step fails.
+    Exit code: 0 every step passes, 6 every step passes but neither --log nor
+    --signer was named, so that it may be anyone's, 4 a step fails.
     """
     from metav_audit.verify import verify_served
 
