@@ -155,6 +155,13 @@ def verified(heist: Heist, folder: Path, capsys) -> tuple[int, str]:
     return code, capsys.readouterr().out
 
 
+def test_what_rests_on_the_folder_alone_is_not_authenticated(found, capsys):
+    """Every step passes, and it may be anyone's: exit code 6."""
+    capsys.readouterr()
+    assert call("dither", "verify", found[1]) == 6
+    assert capsys.readouterr().out.splitlines()[-1].startswith("NOT AUTHENTICATED")
+
+
 def test_a_thief_is_found_and_its_account_named(found):
     """One account's answers trained it, the other's, to the same inputs, did not."""
     code, folder = found

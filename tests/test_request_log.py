@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cryptography.exceptions import InvalidSignature
 
-from metav_audit.audit import load_operator, post_time_stamp_query
+from metav_audit.audit import audit_endpoint, load_operator, post_time_stamp_query
 from metav_audit.bundle import FingerprintBundle
 from metav_audit.casework import audit_and_report
 from metav_audit.errors import ConfigurationError, EvidenceError
@@ -134,6 +134,15 @@ def test_nothing_can_be_told_of_the_log_that_is_not_in_it(desk, forgery):
         check_asked(forged)
     with pytest.raises((script.WrongError, LookupError, ValueError, InvalidSignature)):
         script.check_log(forged.provenance["log"], bundle.inputs, bundle.verifier.tensors["accounts"])
+
+
+@pytest.mark.parametrize("forgery", sorted(set(FORGERIES) - {"a seal of nothing"}))
+def test_queries_that_are_no_rows_of_their_log_are_not_asked(desk, tmp_path, forgery):
+    """The first request waits for the proofs: nobody listens at the address, and no folder is begun."""
+    forged = altered(desk[1], FORGERIES[forgery])
+    with pytest.raises(EvidenceError):
+        audit_endpoint(forged, endpoint("http://127.0.0.1:9", TASK), tmp_path / "audit")
+    assert not (tmp_path / "audit").exists()
 
 
 def test_the_cover_says_how_old_the_log_is_beside_the_suspect(desk):

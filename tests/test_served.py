@@ -166,6 +166,15 @@ def test_everything_is_verified_offline(heist, found, capsys):
     assert "sealed by" in shown
 
 
+def test_what_rests_on_the_folder_alone_is_not_authenticated(heist, found, capsys):
+    """Every step passes, and it may be anyone's: exit code 6; a signer who signed nothing fails, 4."""
+    capsys.readouterr()
+    assert call("served", "verify", found[1]) == 6
+    assert capsys.readouterr().out.splitlines()[-1].startswith("NOT AUTHENTICATED")
+    assert call("served", "verify", found[1], "--signer", heist.desk / "owner.pem.pub") == 0
+    assert call("served", "verify", found[1], "--signer", "0" * 64) == 4
+
+
 def test_a_script_that_knows_nothing_of_us_finds_the_same(found):
     """Every hash and figure, the null drawn again."""
     code, shown = run_drawn(found[1])

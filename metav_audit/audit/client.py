@@ -32,8 +32,9 @@ from metav_audit.bundle import (
     planned_places,
     usual_looks,
 )
-from metav_audit.errors import ConfigurationError
+from metav_audit.errors import ConfigurationError, EvidenceError
 from metav_audit.transcript import Campaign, Finished, Resumed, Transcript
+from metav_audit.transcript.log import AskedLog
 from metav_audit.verdict import (
     AuditFolder,
     VerdictOutcome,
@@ -149,9 +150,11 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path, *, stop_ear
             the audit of something else.
         TranscriptError: the transcript in the folder is damaged.
         BundleError: the bundle's table of likelihood ratios does not follow from its calibration.
+        EvidenceError: the bundle's queries are no rows of the request log that it names.
     """
     if isinstance(bundle, FingerprintBundle):
         check_table(bundle, calibration_scores(bundle).fit_weight())
+        _check_rows(bundle)
     secrets = read_secrets(endpoint)
     subject = subject_of(bundle, endpoint, stop_early=stop_early)
     places, looks = planned_places(bundle), max(1, len(subject.looks))
@@ -164,6 +167,15 @@ def check_ready(bundle: Questions, endpoint: Endpoint, folder: Path, *, stop_ear
         )
     check_resumable(folder, subject)
     return secrets
+
+
+def _check_rows(bundle: FingerprintBundle) -> None:
+    told, owners = bundle.provenance.get("log"), bundle.verifier.tensors.get("accounts")
+    if told is None:
+        return
+    if owners is None:
+        raise EvidenceError("the bundle names a request log, and none of its queries has an account there")
+    AskedLog.from_json(told).check(bundle.inputs, [int(each) for each in owners], bundle.task)
 
 
 def read_secrets(endpoint: Endpoint) -> Secrets:

@@ -1,4 +1,4 @@
-"""What was named in the place of a bundle, where it is plainly something else."""
+"""What was named in the place of a bundle or a plan, where it is plainly something else."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def refuse_what_is_none(path: Path) -> None:
             raise _project(path)
         if (path / "transcript.jsonl").exists() and (path / "bundle").is_dir():
             raise ConfigurationError(f"{path} is an audit's folder, no bundle: its bundle is {path / 'bundle'}")
+
+
+def refuse_what_is_no_plan(path: Path) -> None:
+    """Raise ConfigurationError, with the likely mistake, where a path is an endpoint file, a folder or not there."""
+    if path.is_dir():
+        what = "a bundle, which 'metav-audit audit' asks" if (path / _MANIFEST).exists() else "a folder"
+        raise ConfigurationError(f"{path} is {what}, no plan: name the file that 'plan' wrote")
+    if path.suffix == ".toml":
+        raise ConfigurationError(f"{path} is an endpoint file, no plan: name the plan first, then the file")
+    if not path.exists():
+        raise ConfigurationError(f"there is no plan {path}: name the file that 'plan' wrote")
 
 
 def _project(path: Path) -> ConfigurationError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo
-from metav_audit.cli.plans import audit_each, audit_options, tell, verify_all, verify_options
+from metav_audit.cli.plans import audit_each, audit_options, plan_at, tell, verify_all, verify_options
 from metav_audit.cli.stamping import stamp_options, stamper_of
 
 if TYPE_CHECKING:
@@ -142,13 +142,12 @@ def plan(
     'metav-audit serve' takes it, without dither. The plan holds the key: show
     it to the auditor alone, and serve under another key from then on.
     """
-    from metav_audit.evidence import load_attestation
+    from metav_audit.evidence import load_attestation, open_checked
     from metav_audit.fingerprint.coins import busiest_accounts, plan_coins
     from metav_audit.serving.model import open_model
     from metav_audit.task import read_dither
-    from metav_audit.transcript.log import open_log
 
-    mine, sealed, served = read_dither(dither, os.environ), open_log(log), open_model(model, project=project)
+    mine, sealed, served = read_dither(dither, os.environ), open_checked(log), open_model(model, project=project)
     committed = None if commitment is None else load_attestation(commitment).to_bytes()
     asked = accounts or busiest_accounts(sealed.rows(), most)
     made = plan_coins(
@@ -177,7 +176,7 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
     from metav_audit.bundle import CoinPlan
     from metav_audit.casework import audit_coins
 
-    told = CoinPlan.load(plan)
+    told = CoinPlan.load(plan_at(plan))
     found = load_endpoints(endpoints, told.task, Grant(frozenset(secrets), allow_python))
     return audit_each(found, lambda each: audit_coins(told, each, out, paper=paper, progress=tell).verdict, out)
 
@@ -187,7 +186,8 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
 def verify(folder: Path, log: Path | None, signer: str | None, tsa_cert: Path | None) -> int:
     """Verify an audit by coins in DIR, offline, the coins drawn again.
 
-    Exit code: 0 every step passes, 4 a step fails.
+    Exit code: 0 every step passes, 6 every step passes but neither --log nor
+    --signer was named, so that it may be anyone's, 4 a step fails.
     """
     from metav_audit.verify import verify_coins
 

@@ -116,8 +116,8 @@ def command(
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
     loaded = within(with_crew(loaded, backend, address, device), budget, jobs)
-    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     requests = requests_of(log, draw or nonce_of(loaded.settings.seed), groups, most) if log else None
+    zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     making = Making.of(open_workshop(loaded), zoo, method, requests=requests)
     bundle, fitted = fit_bundle(making, path, ProgressLine("fingerprint: steps"))
     if not fitted:
@@ -182,18 +182,18 @@ def _check_method(project: Project, method: str | None, *, marked: bool) -> None
 
 
 def requests_of(log: Path, draw: str, groups: tuple[str, ...], most: int | None = None) -> Requests:
-    """Open a sealed log to take queries from, with its seals; ``groups`` are NAME=A,B."""
+    """Open a sealed log to take queries from, once all of it holds, with its seals; ``groups`` are NAME=A,B."""
     from metav_audit.errors import ConfigurationError
-    from metav_audit.evidence import log_seals
+    from metav_audit.evidence import log_seals, open_checked
     from metav_audit.fingerprint.requests import Requests
-    from metav_audit.transcript.log import MOST_ACCOUNTS, open_log
+    from metav_audit.transcript.log import MOST_ACCOUNTS
 
     if not re.fullmatch("[0-9a-f]{64}", draw):
         raise ConfigurationError("--draw is 32 bytes, written as 64 hexadecimal digits in lower case")
     named = [group.partition("=")[::2] for group in groups]
     if not all(name and accounts for name, accounts in named):
         raise click.UsageError("--group is NAME=A,B: a name for the accounts that are taken together, and these.")
-    opened = open_log(log)
+    opened = open_checked(log)
     together = {name: accounts.split(",") for name, accounts in named}
     return Requests(opened, draw, together, log_seals(opened), most or MOST_ACCOUNTS)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from metav_audit.cli.echo import echo, echo_table
 from metav_audit.cli.stamping import stamp_options, stamper_of
+
+if TYPE_CHECKING:
+    from metav_audit.transcript.log import SealedLog, Sealing
 
 _COLUMN = "Column, a dotted path, or JMESPath; @ is the whole record."
 
@@ -70,11 +74,14 @@ def seal(
     OUT/broken.jsonl. Killed, the same command goes on where it was.
 
     A day that is sealed stays as it was: give whole days. Sign and time-stamp
-    the log at once, and every day after: it counts from then on.
+    the log at once, and every day after: it counts from then on. The same
+    command again, with nothing new to seal, signs nothing anew.
+
+    Exit code: 0, or 4 where no record of FILES fits.
     """
     from datetime import UTC, datetime
 
-    from metav_audit.evidence import read_key, seal_head
+    from metav_audit.evidence import is_sealed, read_key, seal_head
     from metav_audit.progress import CountLine
     from metav_audit.task import ScoreKind, read_task
     from metav_audit.transcript.log import Columns, LogFormat, find_sources, seal_log
@@ -90,11 +97,31 @@ def seal(
     sealed, done = seal_log(find_sources(files), log, output, CountLine("records read"))
     echo(f"{output}  {len(sealed.days)} days, {sealed.count} rows, head {sealed.head}")
     echo(f"{done.rows} rows added, {done.broken} records left out: {output / 'broken.jsonl'}", err=True)
+    if not done.rows:
+        _check_known(sealed, done)
+    if signing is not None and not done.rows and is_sealed(sealed, stamped=stamper is not None):
+        echo("nothing new: the log is signed as it stands", err=True)
+        return
     if signing is None:
         echo("warning: without --key and --tsa nothing shows when this log was there", err=True)
         return
     path, _ = seal_head(sealed, signing, claimed_at=datetime.now(UTC), stamper=stamper)
     echo(f"signed{' and time-stamped' if stamper else ''}: {path}", err=True)
+
+
+def _check_known(log: SealedLog, done: Sealing) -> None:
+    """Raise EvidenceError where an export of which no row was added is none that the log has already."""
+    from metav_audit.errors import EvidenceError
+    from metav_audit.transcript.log import SEALED_BEFORE
+
+    if not done.broken and not log.days:
+        raise EvidenceError("the files hold no record: there is nothing to seal")
+    if done.why and done.commonest != SEALED_BEFORE:
+        fields = f": the records have the fields {', '.join(done.fields)}" if done.fields else ""
+        raise EvidenceError(
+            f"{done.broken} of {done.broken} records left out, {done.why[done.commonest]} of them for: "
+            f"{done.commonest}{fields}"
+        )
 
 
 @command.command()

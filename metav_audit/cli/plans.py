@@ -37,6 +37,10 @@ _KNOWN: Sequence[Callable[[Any], Any]] = (
     click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM",
                  help="Root certificates that you trust."),
 )  # fmt: skip
+UNKNOWN = (
+    "NOT AUTHENTICATED: it may be anyone's. Name what you know from elsewhere: --log DIR (the owner's sealed log), "
+    "--signer KEY (who signed)"
+)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -66,6 +70,14 @@ def audit_each(endpoints: Iterable[Endpoint], audit: Callable[[Endpoint], DrawnV
     return gravest(outcomes, errors, len(outcomes) + len(errors))
 
 
+def plan_at(path: Path) -> Path:
+    """Return the path that was named for a plan; raise ConfigurationError where it is plainly none."""
+    from metav_audit.bundle.guess import refuse_what_is_no_plan
+
+    refuse_what_is_no_plan(path)
+    return path
+
+
 def verify_options(command: Command) -> Command:
     """Give a command the argument DIR, and what may be known from elsewhere."""
     for option in reversed(_KNOWN):
@@ -80,7 +92,7 @@ def verify_all(
     signer: str | None,
     tsa_cert: Path | None,
 ) -> int:
-    """Verify a folder, print a line a step, and return 0 where all pass, or 4."""
+    """Verify a folder, print a line a step; return 4 where one fails, 6 where all rests on the folder alone, or 0."""
     from metav_audit.cli.lines import step_line
     from metav_audit.evidence import read_certificates, read_signer
     from metav_audit.transcript.log import open_log
@@ -92,7 +104,12 @@ def verify_all(
     steps = verify(AuditFolder(folder), expected, open_log(log) if log else None)
     for step in steps:
         echo(step_line(step))
-    return 0 if all(step.passed for step in steps) else 4
+    if not all(step.passed for step in steps):
+        return 4
+    if log is None and signer is None:
+        echo(UNKNOWN)
+        return 6
+    return 0
 
 
 def tell(progress: Progress) -> None:

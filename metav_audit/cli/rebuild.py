@@ -62,9 +62,9 @@ def command(
     Exit code: 0 the same, or OUT is written; 4 different.
     """
     from metav_audit.bundle import FingerprintBundle, check_place
+    from metav_audit.evidence import open_checked
     from metav_audit.fingerprint.rebuild import differences, marked_as, rebuild_bundle, requests_as
     from metav_audit.progress import ProgressLine
-    from metav_audit.transcript.log import open_log
     from metav_audit.zoo.project import load_project
 
     if fresh_seed is not None and output is None:
@@ -74,7 +74,7 @@ def command(
     loaded = marked_as(load_project(project), shown)
     if output is not None:
         check_place(output)
-    requests = requests_as(open_log(log) if log else None, shown)
+    requests = requests_as(open_checked(log) if log else None, shown)
     rebuilt = rebuild_bundle(
         loaded, shown.method, reuse=reuse, seed=fresh_seed, jobs=jobs, requests=requests, progress=ProgressLine
     )

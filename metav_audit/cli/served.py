@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metav_audit.cli.echo import echo, echo_table
-from metav_audit.cli.plans import audit_each, audit_options, tell, verify_all, verify_options
+from metav_audit.cli.plans import audit_each, audit_options, plan_at, tell, verify_all, verify_options
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,11 +63,10 @@ def plan(
     what customers asked and were served: look at it by 'served asked'.
     """
     from metav_audit.cli.fit import requests_of
-    from metav_audit.fingerprint.served import Wanted, plan_served
+    from metav_audit.fingerprint.served import Wanted, open_program, plan_served
     from metav_audit.progress import CountLine
     from metav_audit.task.texts import Shows
     from metav_audit.transcript.log import find_accounts
-    from metav_audit.zoo.architectures import call_function
 
     requests = requests_of(log, draw, groups)
     found = find_accounts(requests.log, draw, requests.groups)
@@ -77,7 +76,7 @@ def plan(
     named = set(accounts) or {each.name for each in found[: max(most, len(requests.groups))]}
     chosen = [each for each in found if each.name in named]
     wanted = Wanted(Shows(shows), prompts, alternatives)
-    model = call_function(program, "the program")
+    model = open_program(program, "the program")
     made = plan_served(requests.log, chosen, model, draw, wanted, requests.seals, CountLine("prompts"))
     made.save(output)
     echo(f"{output}  {len(made.queries)} prompts of {len(made.accounts)} accounts, SHA-256 {made.sha256}")
@@ -97,7 +96,7 @@ def asked(plan: Path) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("query", "account", "at", "prompt", "answer"))
-    for number, each in enumerate(ServedPlan.load(plan).queries):
+    for number, each in enumerate(ServedPlan.load(plan_at(plan)).queries):
         table.writerow((number, each.account, each.at, each.prompt, each.answer))
     echo_table(text.getvalue())
 
@@ -111,11 +110,10 @@ def redraw(plan: Path, program: str) -> int:
     Exit code: 0 they are the plan's, 4 some are not.
     """
     from metav_audit.bundle import ServedPlan
-    from metav_audit.fingerprint.served import redrawn
-    from metav_audit.zoo.architectures import call_function
+    from metav_audit.fingerprint.served import open_program, redrawn
 
-    told = ServedPlan.load(plan)
-    differing = redrawn(told, call_function(program, "the program"))
+    told = ServedPlan.load(plan_at(plan))
+    differing = redrawn(told, open_program(program, "the program"))
     if differing:
         echo(f"FAILED  {len(differing)} of {len(told.queries)} prompts have other alternatives, first {differing[0]}")
         return 4
@@ -140,7 +138,7 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
     from metav_audit.bundle import ServedPlan
     from metav_audit.casework import audit_served
 
-    told = ServedPlan.load(plan)
+    told = ServedPlan.load(plan_at(plan))
     found = load_endpoints(endpoints, told.task, Grant(frozenset(secrets), allow_python))
     return audit_each(found, lambda each: audit_served(told, each, out, paper=paper, progress=tell).verdict, out)
 
@@ -150,7 +148,8 @@ def audit(plan: Path, endpoints: Path, out: Path, secrets: tuple[str, ...], allo
 def verify(folder: Path, log: Path | None, signer: str | None, tsa_cert: Path | None) -> int:
     """Verify an audit of served answers in DIR, offline, the served ones drawn again.
 
-    Exit code: 0 every step passes, 4 a step fails.
+    Exit code: 0 every step passes, 6 every step passes but neither --log nor
+    --signer was named, so that it may be anyone's, 4 a step fails.
     """
     from metav_audit.verify import verify_served
 
@@ -195,15 +194,18 @@ def drill(
 
     from metav_audit.cli.echo import echo_json
     from metav_audit.drill.rounds import as_text, passed, summarise
-    from metav_audit.drill.served import LogCheck, LogDrill, LogKind
+    from metav_audit.drill.served import LogCheck, LogDrill, LogKind, check_stamped
+    from metav_audit.evidence import open_checked
+    from metav_audit.fingerprint.served import check_texts, open_program
     from metav_audit.progress import CountLine
-    from metav_audit.transcript.log import open_log
-    from metav_audit.zoo.architectures import call_function
 
-    models = [call_function(each, what) for each, what in ((program, "the program"), (innocent, "the innocent"))]
+    sealed = open_checked(log)
+    check_texts(sealed)
+    check_stamped(sealed)
+    models = [open_program(each, what) for each, what in ((program, "the program"), (innocent, "the innocent"))]
     known = (known_since or datetime.now(UTC)).date().isoformat()
     tell, played = CountLine("plans"), []
-    for one in LogDrill(open_log(log), models[0], models[1], known, prompts).play(rounds, seed):
+    for one in LogDrill(sealed, models[0], models[1], known, prompts).play(rounds, seed):
         played.append(one)
         tell(len(played))
     rows = summarise(played, LogKind, LogCheck)

@@ -22,9 +22,18 @@ from numpy.typing import NDArray
 
 from metav_audit.bundle import ServedPlan
 from metav_audit.drill.rounds import Round
-from metav_audit.errors import DataError, EvidenceError
-from metav_audit.evidence import SigningKey, check_drawn, is_older, log_seals, seal_head
-from metav_audit.fingerprint.served import ALTERNATIVES, Ask, Program, Wanted, plan_served, redrawn, scores_of
+from metav_audit.errors import ConfigurationError, DataError, EvidenceError
+from metav_audit.evidence import SigningKey, check_drawn, check_log_seals, is_older, log_seals, seal_head
+from metav_audit.fingerprint.served import (
+    ALTERNATIVES,
+    Ask,
+    Program,
+    Wanted,
+    check_texts,
+    plan_served,
+    redrawn,
+    scores_of,
+)
 from metav_audit.transcript.log import (
     Account,
     AskedLog,
@@ -96,8 +105,10 @@ class LogDrill:
         """Play every kind, round by round, each round with another draw of the auditor's.
 
         Raises:
+            ConfigurationError: the log is not of texts.
             DataError: the log's busiest account sent too little, or a program does not what it should.
         """
+        check_texts(self.log)
         for number in range(rounds):
             draw = hashlib.sha256(f"{seed} {number}".encode()).hexdigest()
             account = find_accounts(self.log, draw)[0]
@@ -175,6 +186,16 @@ class LogDrill:
         liked = leanings(plan, scores_of(plan, self.innocent))[:, 0]
         kept = {plan.queries[at].prompt for at in np.argsort(-liked)[: self.prompts]}
         return replace(account, rows=tuple(each for each in account.rows if each.row.input.decode() in kept))
+
+
+def check_stamped(log: SealedLog) -> None:
+    """Raise ConfigurationError where no seal of a true log has a time stamp: honest plans could not pass."""
+    seals = check_log_seals(log)
+    if not any(seal.findings.stamped for seal in seals):
+        raise ConfigurationError(
+            f"{log.path} has {'no time stamp' if seals else 'no seal'}, and honest plans pass the drill by one that is "
+            "older than the innocent: 'metav-audit log seal' with --key and --tsa makes it"
+        )
 
 
 class _Rigged:

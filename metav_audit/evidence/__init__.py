@@ -34,8 +34,10 @@ from metav_audit.evidence.request_log import (
     check_asked,
     check_log_seals,
     is_older,
+    is_sealed,
     log_seals,
     log_sentence,
+    open_checked,
     seal_head,
 )
 from metav_audit.evidence.seal import Sealed, check_seal, make_seal, sha256_of
@@ -97,6 +99,7 @@ __all__ = [
     "first_difference",
     "html_agreement",
     "is_older",
+    "is_sealed",
     "json_difference",
     "load_attestation",
     "log_seals",
@@ -107,6 +110,7 @@ __all__ = [
     "make_replay_statement",
     "make_seal",
     "make_supplier_statement",
+    "open_checked",
     "opened_register",
     "pack_folder",
     "pdf_agreement",

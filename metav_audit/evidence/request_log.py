@@ -20,10 +20,13 @@ from metav_audit.evidence.envelope import Statement, canonical
 from metav_audit.evidence.examine import Findings, describe_stamp, examine
 from metav_audit.evidence.keys import SigningKey
 from metav_audit.evidence.timestamp import Stamper
-from metav_audit.transcript.log import SEALS, AskedLog, Day, SealedLog
+from metav_audit.transcript.log import SEALS, AskedLog, Day, SealedLog, open_log
 
 KNOWN_SINCE = "suspect_known_since"
 """Where the auditor's words have the suspect's first known day, as 2026-11-30."""
+
+HEADER_SHA256 = "log_json_sha256"
+"""Where a seal's statement has the hash of ``log.json``; seals from before that was under the seal have none."""
 
 PREDICATE_TYPE = "urn:metav-audit:request-log:v1"
 
@@ -61,11 +64,12 @@ def seal_head(
     """
     if not log.days:
         raise EvidenceError(f"the log {log.path} has no day yet: there is nothing to sign")
-    path = log.path / SEALS / f"{len(log.days):06d}.json"
+    path = seal_path(log)
     check_free(path)
     predicate = {
         "claimed_at": claimed_at.astimezone(UTC).isoformat(),
         "days": len(log.days),
+        HEADER_SHA256: log.header_sha256,
         "rows": log.count,
         "first": min(day.day for day in log.days),
         "last": max(day.day for day in log.days),
@@ -73,6 +77,17 @@ def seal_head(
     seal = attest(Statement("request log", log.head, PREDICATE_TYPE, predicate), key, stamper)
     save_attestation(seal, path)
     return path, seal
+
+
+def seal_path(log: SealedLog) -> Path:
+    """Return where the seal of a log's head as it stands is kept."""
+    return log.path / SEALS / f"{len(log.days):06d}.json"
+
+
+def is_sealed(log: SealedLog, *, stamped: bool) -> bool:
+    """Say whether the head of a log as it stands is signed, and, where that is asked, time-stamped as well."""
+    path = seal_path(log)
+    return path.exists() and (load_attestation(path).time_stamp is not None or not stamped)
 
 
 def log_seals(log: SealedLog) -> list[dict[str, object]]:
@@ -92,11 +107,26 @@ def check_log_seals(log: SealedLog, *, signer: str | None = None, roots: str | N
         signer: the key id that is expected; whoever signed if None.
         roots: the time-stamp authority's root certificates, PEM; those in the seals if None.
     """
-    paths = sorted((log.path / SEALS).glob("*.json"))
+    paths, header = sorted((log.path / SEALS).glob("*.json")), log.header_sha256
     return [
-        LogSeal(path.name, *check_log_seal(load_attestation(path), log.days, signer=signer, roots=roots))
+        LogSeal(path.name, *check_log_seal(load_attestation(path), log.days, signer=signer, roots=roots, header=header))
         for path in paths
     ]
+
+
+def open_checked(path: Path) -> SealedLog:
+    """Open a sealed log from which something is to be taken: its chain, every row and every seal hold.
+
+    Raises:
+        ConfigurationError: there is none.
+        EvidenceError: it is damaged, a day's rows are not those that were sealed, or a seal does not hold.
+    """
+    log = open_log(path)
+    log.check()
+    for seal in check_log_seals(log):
+        if seal.findings.problem is not None:
+            raise EvidenceError(f"the seal {seal.name} of the log {path} does not hold: {seal.findings.problem}")
+    return log
 
 
 def earliest_seal(
@@ -195,15 +225,28 @@ def _latest(findings: Findings) -> datetime:
 
 
 def check_log_seal(
-    seal: Attestation, days: Sequence[Day], *, signer: str | None = None, roots: str | None = None
+    seal: Attestation,
+    days: Sequence[Day],
+    *,
+    signer: str | None = None,
+    roots: str | None = None,
+    header: str | None = None,
 ) -> tuple[Findings, str | None]:
-    """Check one seal against a chain of days; return what holds, and the last day that it covers."""
+    """Check one seal against a chain of days; return what holds, and the last day that it covers.
+
+    ``header`` is the hash of the log's ``log.json``, where that is at hand; seals that state none are older than that.
+    """
     covered: list[str] = []
 
     def compare(statement: Statement) -> str:
         heads = [day.sha256 for day in days]
         if statement.sha256 not in heads:
             raise EvidenceError(f"it seals the head {statement.sha256}, which is no link of this log's chain")
+        stated = statement.predicate.get(HEADER_SHA256, header)
+        if header is not None and stated != header:
+            raise EvidenceError(
+                f"it seals a log.json with the SHA-256 {stated}, this one's is {header}: it was altered"
+            )
         covered.extend(day.day for day in days[: heads.index(statement.sha256) + 1])
         rows = sum(day.rows for day in days[: len(covered)])
         return f"it seals {len(covered)} days with {rows} rows, {min(covered)} to {max(covered)}"

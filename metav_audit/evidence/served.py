@@ -20,7 +20,7 @@ def check_served(plan: ServedPlan, *, signer: str | None = None, roots: str | No
         roots: the time-stamp authority's root certificates, PEM; those in the seals if None.
 
     Raises:
-        EvidenceError: a query is no row of the log, or a seal does not hold.
+        EvidenceError: a query is no row of the log, a seal does not hold, or the signer that is expected signed none.
     """
     asked = AskedLog.from_json(plan.log)
     asked.check_chain()
@@ -37,6 +37,8 @@ def check_served(plan: ServedPlan, *, signer: str | None = None, roots: str | No
     seal, problems = earliest_seal(asked, signer=signer, roots=roots)
     if problems:
         raise EvidenceError(f"a seal of the request log does not hold: {problems[0]}")
+    if signer is not None and seal is None:
+        raise EvidenceError(f"no seal of the request log covers these answers: the key {signer} signed nothing of it")
     return f"{len(rows)} answers are rows of the log {asked.head}, {since_words(seal)}"
 
 

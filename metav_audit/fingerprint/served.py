@@ -16,7 +16,7 @@ from metav_audit.bundle import CHANGED, ServedPlan, ServedQuery
 from metav_audit.errors import FOREIGN, ConfigurationError, DataError
 from metav_audit.task.texts import Shows
 from metav_audit.transcript.log import Account, AskedLog, Drawn, Logged, SealedLog
-from metav_audit.zoo.architectures import one_line
+from metav_audit.zoo.architectures import call_function, one_line
 
 ALTERNATIVES = 19
 """Drawn for each prompt."""
@@ -88,6 +88,35 @@ class Wanted:
     alternatives: int = ALTERNATIVES
 
 
+def open_program(reference: str, what: str) -> Program:
+    """Call ``module:function`` for a model as it was served.
+
+    Args:
+        reference: the function.
+        what: it is, in words.
+
+    Raises:
+        ConfigurationError: there is no such module or function.
+        DataError: it fails, or what it returns is no model: a version, a method of ``Program`` is missing.
+    """
+    found: Program = call_function(reference, what)
+    lacking = [name for name in ("draw", "score", "split") if not callable(getattr(found, name, None))]
+    if not isinstance(getattr(found, "version", None), str):
+        lacking.append("version, which is a text")
+    if lacking:
+        raise DataError(
+            f"{what} {reference!r} returns no model as it was served but {type(found).__name__}, without "
+            f"{' and '.join(lacking)}: see docs/served.md"
+        )
+    return found
+
+
+def check_texts(log: SealedLog) -> None:
+    """Raise ConfigurationError where a log is not of texts."""
+    if log.format.task is not None:
+        raise ConfigurationError(f"{log.path} is no log of texts: 'metav-audit log seal --texts' makes one")
+
+
 def plan_served(
     log: SealedLog,
     accounts: Sequence[Account],
@@ -117,8 +146,7 @@ def plan_served(
         DataError: no account has enough prompts, or the program does not what it should.
         EvidenceError: the log cannot be read.
     """
-    if log.format.task is not None:
-        raise ConfigurationError(f"{log.path} is no log of texts: 'metav-audit log seal --texts' makes one")
+    check_texts(log)
     left_out: Counter[str] = Counter()
     queries: list[ServedQuery] = []
     asked: list[tuple[int, Logged]] = []
@@ -260,7 +288,11 @@ def _drawn(program: Program, asks: Sequence[Ask]) -> list[str]:
 
 def _scored(program: Program, asks: Sequence[Ask], texts: Sequence[str]) -> Iterator[float]:
     repeated = [asks[0]] * len(texts)
-    numbers = np.array(_called(program, "score", repeated, texts), dtype=np.float64)
+    said = _called(program, "score", repeated, texts)
+    try:
+        numbers = np.array(said, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.full(0, np.nan)
     if numbers.shape != (len(texts),) or not np.isfinite(numbers).all():
         raise DataError(
             f"score of {_name(program)} returns no finite number for each text: may it not say what it drew?"

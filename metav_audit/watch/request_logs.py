@@ -14,7 +14,8 @@ from pathlib import Path
 
 from metav_audit.bundle import MANIFEST, FingerprintBundle
 from metav_audit.errors import BundleError, ConfigurationError, EvidenceError
-from metav_audit.transcript.log import ENOUGH, AskedLog, Day, SealedLog, count_requests, open_log
+from metav_audit.evidence import open_checked
+from metav_audit.transcript.log import ENOUGH, AskedLog, Day, SealedLog, count_requests
 from metav_audit.watch.fleet import Fleet
 from metav_audit.watch.hours import span_words
 from metav_audit.watch.watches import LogTable
@@ -107,7 +108,7 @@ def open_watched(fleet: Fleet, table: LogTable) -> WatchedLog:
     """
     folder, path = fleet.place(table.bundles), fleet.place(table.log)
     try:
-        log = open_log(path)
+        log = open_checked(path)
     except (ConfigurationError, EvidenceError) as error:
         raise BundleError(str(error)) from error
     found, problem = [], ""

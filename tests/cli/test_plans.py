@@ -7,9 +7,29 @@ from types import SimpleNamespace
 
 import pytest
 
+from metav_audit.cli import main
 from metav_audit.cli.plans import audit_each
 from metav_audit.errors import RemoteError
 from metav_audit.verdict import VerdictOutcome
+
+WRONG = {
+    "nowhere.json": "there is no plan",
+    "e.toml": "is an endpoint file, no plan: name the plan first",
+    ".": "is a folder, no plan",
+}
+
+
+@pytest.mark.parametrize("words", ["served audit", "dither audit", "served asked", "served redraw"])
+@pytest.mark.parametrize("named", WRONG)
+def test_what_is_no_plan_is_a_mistake_of_whoever_named_it(tmp_path, monkeypatch, capsys, words, named):
+    """Exit code 2, with what to name; 4 is for plans that are damaged."""
+    monkeypatch.chdir(tmp_path)
+    Path("e.toml").write_text('[endpoints.e]\nurl = "http://127.0.0.1:9"\n')
+    with pytest.raises(SystemExit) as end:
+        main([*words.split(), named, *([] if "asked" in words else ["plan.json"])])
+    assert end.value.code == 2
+    assert WRONG[named] in capsys.readouterr().err
+
 
 MATCH, NOTHING = VerdictOutcome.MATCH, VerdictOutcome.INCONCLUSIVE
 

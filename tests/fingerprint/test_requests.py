@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -151,6 +152,11 @@ def test_from_the_command_line(desk, capsys, monkeypatch):
     ):
         code, _, err = run("fit", project, "-o", folder / "no.bundle", *words)
         assert (code, problem in err) == (2, True)
+    falsified = shutil.copytree(folder / "log", folder / "falsified")
+    rows = next((falsified / "days").iterdir())
+    rows.write_text(rows.read_text().replace('"account":"a"', '"account":"z"', 1))
+    code, _, err = run("fit", project, "-o", folder / "no.bundle", "--log", falsified, "--draw", DRAW)
+    assert (code, "are not those that were sealed" in err) == (4, True)
     plain = dataclasses.replace(FingerprintBundle.load(out), provenance={})
     plain.save(folder / "plain.bundle")
     code, _, err = run("log", "asked", folder / "plain.bundle")

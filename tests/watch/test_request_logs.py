@@ -88,6 +88,14 @@ def test_a_bundle_keeps_pace_until_a_whole_interval_is_missing(desk):
     assert lags(desk, FLEET + 'every = "8d"\n') == ["days"]
 
 
+def test_a_log_that_was_falsified_is_not_watched(desk):
+    """A row's account altered after the seal: its bundle is none that can be asked."""
+    rows = desk / "log" / "days" / "2026-03-01.jsonl"
+    rows.write_text(rows.read_text().replace('"account":"a"', '"account":"c"'))
+    with pytest.raises(ConfigurationError, match="not those that were sealed"):
+        lags(desk)
+
+
 def test_a_bundle_is_behind_where_another_account_is_among_the_busiest(desk):
     """And has sent enough; a group stands for its members."""
     seal(desk, 2, c=125)

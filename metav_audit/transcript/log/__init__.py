@@ -20,13 +20,14 @@ from metav_audit.transcript.log.folder import BROKEN, SEALS, Day, SealedLog, ope
 from metav_audit.transcript.log.inputs import InputReader
 from metav_audit.transcript.log.merkle import leaf_hash, proofs_of, root_by, root_of
 from metav_audit.transcript.log.rows import Drawn, LogFormat, Row, RowReader, TextReader, inputs_of
-from metav_audit.transcript.log.sealing import Sealing, seal_log
+from metav_audit.transcript.log.sealing import SEALED_BEFORE, Sealing, seal_log
 from metav_audit.transcript.log.sources import Record, Source, find_sources
 
 __all__ = [
     "BROKEN",
     "ENOUGH",
     "MOST_ACCOUNTS",
+    "SEALED_BEFORE",
     "SEALS",
     "Account",
     "AskedAccount",

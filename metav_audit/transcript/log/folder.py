@@ -80,6 +80,15 @@ class SealedLog:
         """How many rows it has."""
         return sum(day.rows for day in self.days)
 
+    @property
+    def header_sha256(self) -> str:
+        """SHA-256 of ``log.json``, which says how the rows were read, in hexadecimal.
+
+        Raises:
+            EvidenceError: it cannot be read.
+        """
+        return hashlib.sha256(_read(self.path / HEADER)).hexdigest()
+
     def lines(self, day: str) -> Iterator[bytes]:
         """Yield a day's rows as they stand, without line ends.
 

@@ -15,7 +15,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from metav_audit.errors import ConfigurationError
@@ -47,6 +47,12 @@ MAX_BROKEN_BYTES = 1 << 30
 MOST_NAMED = 100_000
 """Broken records that are named; further ones are counted alone."""
 
+MOST_REASONS = 1000
+SEALED_BEFORE = "its day is sealed"
+"""Why a record of a day is left out that the log has already."""
+
+_MOST_FIELDS = 50
+
 Progress = Callable[[int], None]
 """Told how many records have been read."""
 
@@ -61,6 +67,8 @@ class Sealing:
         rows: rows kept.
         broken: records left out.
         lengths: bytes of each file below ``sealing/``.
+        why: of records that were left out, how many for each reason; of reasons the first ``MOST_REASONS``.
+        fields: names of the fields of the first record that was left out and could be read.
     """
 
     sources: list[list[str | int]]
@@ -68,6 +76,19 @@ class Sealing:
     rows: int = 0
     broken: int = 0
     lengths: dict[str, int] = field(default_factory=dict)
+    why: dict[str, int] = field(default_factory=dict)
+    fields: list[str] = field(default_factory=list)
+
+    def leave_out(self, why: str) -> None:
+        """Count a record that is left out, and why."""
+        self.broken += 1
+        if why in self.why or len(self.why) < MOST_REASONS:
+            self.why[why] = self.why.get(why, 0) + 1
+
+    @property
+    def commonest(self) -> str:
+        """Why most of the records that were left out were; empty where none was."""
+        return max(self.why, key=lambda why: self.why[why], default="")
 
 
 def seal_log(
@@ -108,20 +129,25 @@ def seal_log(
 
 
 def _prepare(path: Path, log: LogFormat) -> SealedLog:
-    """Open the log at ``path``, or begin one."""
+    """Open the log at ``path``, or begin one; where nothing is sealed yet, it may be read otherwise than before."""
     if path.exists() and not (path / HEADER).exists() and any(path.iterdir()):
         raise ConfigurationError(f"{path} exists and is no sealed log: choose another place for it")
     if not (path / HEADER).exists():
-        header = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "log": log.to_json()}
-        write_atomically(
-            path / HEADER, json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-        )
+        _begin(path, log)
     standing = open_log(path)
+    if standing.format != log and not standing.days and not (path / SEALING).exists():
+        _begin(path, log)
+        standing = open_log(path)
     if standing.format != log:
         raise ConfigurationError(
             f"the log {path} was sealed with another task or other columns than these: give the same, or another place"
         )
     return standing
+
+
+def _begin(path: Path, log: LogFormat) -> None:
+    header = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "log": log.to_json()}
+    write_atomically(path / HEADER, json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n")
 
 
 def _resume(folder: Path, sources: Sequence[Source]) -> Sealing:
@@ -150,13 +176,15 @@ def _sorted_out(
     """Return the lines that each file gets of a batch."""
     lines: dict[str, list[bytes]] = defaultdict(list)
     unread = [(number, problem) for number, fields, problem in batch if fields is None]
-    for number, row in [*unread, *reader.read([(one.number, one.fields) for one in batch if one.fields is not None])]:
+    readable = {one.number: one.fields for one in batch if one.fields is not None}
+    for number, row in [*unread, *reader.read(list(readable.items()))]:
         problem = row if isinstance(row, str) else f"its day, {row.day}, is sealed" if row.day in sealed else None
         if problem is None:
             done.rows += 1
             lines[f"{row.day}.jsonl"].append(row.to_line() + b"\n")  # type: ignore[union-attr]
             continue
-        done.broken += 1
+        done.leave_out(str(row) if isinstance(row, str) else SEALED_BEFORE)
+        done.fields = done.fields or [str(name)[:80] for name in islice(readable.get(number, ()), _MOST_FIELDS)]
         if done.broken <= MOST_NAMED:
             lines[BROKEN].append(canonical({"file": name, "record": number, "problem": problem}) + b"\n")
     return lines
@@ -173,13 +201,13 @@ def _keep(folder: Path, done: Sealing, lines: dict[str, list[bytes]]) -> None:
 
 def _plan(folder: Path, standing: SealedLog) -> None:
     """Write the chain that will stand when all files have moved."""
-    chain = list(standing.days)
+    links = list(standing.days)
     for path in sorted(folder.glob("????-??-??.jsonl")):
         with open_regular(path) as file:
             os.fsync(file.fileno())
             root, count = root_of(leaf_hash(line[:-1]) for line in file)
-        chain.append(Day.after(chain, path.stem, count, root))
-    write_atomically(folder / DAYS, b"".join(map(link_line, chain)))
+        links.append(Day.after(links, path.stem, count, root))
+    write_atomically(folder / DAYS, b"".join(map(link_line, links)))
 
 
 def _move(path: Path) -> None:
@@ -190,7 +218,9 @@ def _move(path: Path) -> None:
         os.replace(file, day_path(path, file.stem))
     if (folder / BROKEN).exists():
         kept = [each / BROKEN for each in (path, folder) if (each / BROKEN).exists()]
-        write_atomically(path / BROKEN, b"".join(read_regular(each, MAX_BROKEN_BYTES) for each in kept))
+        named = (read_regular(each, MAX_BROKEN_BYTES).splitlines(keepends=True) for each in kept)
+        # The same export given again leaves the same records out: each is named once.
+        write_atomically(path / BROKEN, b"".join(dict.fromkeys(chain.from_iterable(named))))
         (folder / BROKEN).unlink()
     os.replace(folder / DAYS, path / DAYS)
     shutil.rmtree(folder)
