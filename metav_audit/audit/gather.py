@@ -27,7 +27,7 @@ from metav_audit.audit.pace.budget import QueryBudget
 from metav_audit.audit.pace.pacing import Hosts, Sleep
 from metav_audit.errors import AnswerError, ConfigurationError
 from metav_audit.task import Inputs, OutputSpace, OutputView, features, find_view
-from metav_audit.transcript import Finished, Transcript
+from metav_audit.transcript import Finished, Resumed, Transcript
 from metav_audit.version import __version__
 
 
@@ -123,6 +123,8 @@ async def _gather(inputs: Inputs, name: str, endpoint: Endpoint, folder: Path, w
             so_far = journal.transcript
             if so_far.finished:
                 return so_far
+            if journal.begun:
+                journal.append(Resumed(at=journal.now(), endpoint=endpoint.record()))
             most = requests_for(endpoint, len(inputs))[1]
             budget = QueryBudget(most, endpoint.limits.wall_s, world.clock, so_far.requests)
             asker = Asker(endpoint, inputs, journal, budget, secrets, way_out, around, lambda _: None)

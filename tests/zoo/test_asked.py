@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import signal
+
+import httpx
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metav_audit.audit import Grant, gather, load_endpoints
+from metav_audit.audit.gather import World
 from metav_audit.cli.opened import ask_first
 from metav_audit.errors import AnswerError, ConfigurationError, DataError, SecretError
 from metav_audit.task import ImageDomain, OutputView
@@ -206,3 +213,27 @@ def test_a_method_with_gradients_is_refused_beside_an_endpoint(tmp_path, capsys)
     with serving(served()) as url:
         assert run("fit", write_owned(tmp_path, url), "--method", "metav") == 2
     assert "moves its queries along the target's gradients" in capsys.readouterr().err
+
+
+def test_an_interrupted_asking_goes_on_where_it_stopped(tmp_path):
+    """After Ctrl-C under way the same call asks the open inputs alone, and a third nothing."""
+    (tmp_path / "own.toml").write_text(own_endpoint(NOBODY))
+    endpoint = load_endpoints(tmp_path / "own.toml", TABLE, Grant())[0]
+    inputs, asked, stop = rows(1, 300).inputs, [], [3]
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        sent = json.loads(request.content)["rows"]
+        if len(asked) + 1 in stop:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(5)
+        asked.append(len(sent))
+        return httpx.Response(200, json={"said": [{"no": 0.25, "yes": 0.75}] * len(sent)})
+
+    world = World(httpx.MockTransport(answer))
+    with pytest.raises(KeyboardInterrupt):
+        gather(inputs, TABLE.output, endpoint, tmp_path / "asked", world)
+    stop.clear()
+    first, _ = gather(inputs, TABLE.output, endpoint, tmp_path / "asked", world)
+    again, _ = gather(inputs, TABLE.output, endpoint, tmp_path / "asked", world)
+    assert sum(asked) == len(inputs)
+    assert np.array_equal(first, again)
