@@ -217,13 +217,14 @@ def test_a_method_with_gradients_is_refused_beside_an_endpoint(tmp_path, capsys)
 
 def test_an_interrupted_asking_goes_on_where_it_stopped(tmp_path):
     """After Ctrl-C under way the same call asks the open inputs alone, and a third nothing."""
-    (tmp_path / "own.toml").write_text(own_endpoint(NOBODY))
+    (tmp_path / "own.toml").write_text(own_endpoint(NOBODY, more="limits = { concurrency = 1 }"))
     endpoint = load_endpoints(tmp_path / "own.toml", TABLE, Grant())[0]
-    inputs, asked, stop = rows(1, 300).inputs, [], [3]
+    inputs, asked, stops = rows(1, 300).inputs, [], [2]
 
     async def answer(request: httpx.Request) -> httpx.Response:
         sent = json.loads(request.content)["rows"]
-        if len(asked) + 1 in stop:
+        if stops == [len(asked)]:
+            stops.clear()
             signal.raise_signal(signal.SIGINT)
             await asyncio.sleep(5)
         asked.append(len(sent))
@@ -232,7 +233,6 @@ def test_an_interrupted_asking_goes_on_where_it_stopped(tmp_path):
     world = World(httpx.MockTransport(answer))
     with pytest.raises(KeyboardInterrupt):
         gather(inputs, TABLE.output, endpoint, tmp_path / "asked", world)
-    stop.clear()
     first, _ = gather(inputs, TABLE.output, endpoint, tmp_path / "asked", world)
     again, _ = gather(inputs, TABLE.output, endpoint, tmp_path / "asked", world)
     assert sum(asked) == len(inputs)
