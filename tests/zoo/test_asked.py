@@ -189,6 +189,8 @@ def test_an_api_that_hides_classes_is_no_target(tmp_path, monkeypatch):
         (tmp_path / "own.toml").write_text(own_endpoint(url).replace("/two", "/top"))
         with pytest.raises(AnswerError, match="has to show all classes, or the label alone"):
             ask_first(project, (), allow_python=False)
+    (transcript,) = tmp_path.rglob("transcript.jsonl")
+    assert transcript.read_text().count('"kind":"sent"') == 1
 
 
 @pytest.mark.parametrize(
@@ -208,11 +210,34 @@ def test_a_project_whose_target_is_an_endpoint_is_told_what_it_cannot_have(old, 
         open_target(load_project(file))
 
 
-def test_a_method_with_gradients_is_refused_beside_an_endpoint(tmp_path, capsys):
-    """As beside any model that gives none."""
-    with serving(served()) as url:
-        assert run("fit", write_owned(tmp_path, url), "--method", "metav") == 2
-    assert "moves its queries along the target's gradients" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "old", "new", "said"),
+    [
+        (["--method", "metav"], "", "", "moves its queries along the target's gradients"),
+        (["--log", "log"], "", "", "--log asks it what accounts sent, and a target that is an endpoint is asked once"),
+        (["--mode", "integrity"], "", "", "--mode integrity asks it inputs between its classes"),
+        (["--identity", "us"], "", "", "are for --method fitprint"),
+        ([], "false_match = 0.1", "false_match = 0.01", "takes 99 siblings at least"),
+        ([], 'program = "tests.tables:pickle"\nsiblings = 39', "seed = 1", "name the program that fits it below"),
+        ([], "tests.tables:pickle", "built-in", "trains networks of torch alone"),
+        ([], "tests.tables:pickle", "tests.tables:nothing", "cannot import training program"),
+        (
+            [],
+            'preset = "small"',
+            'preset = "small"\narchitectures = ["lenet"]',
+            "none of those beside a target without",
+        ),
+        ([], "count = 4", 'source = "public"\ndata = "nowhere.npz"', "nowhere.npz"),
+    ],
+)
+def test_what_is_known_beforehand_is_refused_before_the_first_request(options, old, new, said, tmp_path, capsys):
+    """Nobody listens there: a request would end otherwise."""
+    file = write_owned(tmp_path, NOBODY)
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    assert run("fit", file, *options) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.rglob("transcript.jsonl"))
 
 
 def test_an_interrupted_asking_goes_on_where_it_stopped(tmp_path):
