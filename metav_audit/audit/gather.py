@@ -9,7 +9,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +26,8 @@ from metav_audit.audit.journal import Journal, Subject, draw_nonce, stamp
 from metav_audit.audit.pace.budget import QueryBudget
 from metav_audit.audit.pace.pacing import Hosts, Sleep
 from metav_audit.errors import AnswerError, ConfigurationError
-from metav_audit.task import Inputs, OutputSpace, OutputView, features, find_view
-from metav_audit.transcript import Finished, Transcript
+from metav_audit.task import Answer, Inputs, OutputSpace, OutputView, features, find_view
+from metav_audit.transcript import Finished, Resumed, Transcript
 from metav_audit.version import __version__
 
 
@@ -100,9 +100,16 @@ def gather(
     requests_for(endpoint, len(inputs))
     name = hashlib.sha256(np.ascontiguousarray(inputs).tobytes()).hexdigest()
     below = folder / hashlib.sha256(f"{name} {identity_of(endpoint)}".encode()).hexdigest()[:16]
-    transcript = asyncio.run(_gather(inputs, name, endpoint, below, world or World()))
-    kind = transcript.endpoint.scores
-    shown, view = features(transcript.answers, space, kind), find_view(transcript.answers, space, kind)
+    transcript = asyncio.run(_gather(inputs, name, space, endpoint, below, world or World()))
+    return _shown(transcript.answers, space, endpoint)
+
+
+def _shown(
+    answers: Sequence[Answer | None], space: OutputSpace, endpoint: Endpoint
+) -> tuple[NDArray[np.float64], OutputView]:
+    """Return what was answered and how much that shows; raise AnswerError where classes are lacking."""
+    kind = endpoint.record().scores
+    shown, view = features(answers, space, kind), find_view(answers, space, kind)
     if view.label_only:
         return np.eye(space.size)[np.where(shown.mask, shown.values, -np.inf).argmax(axis=1)], view
     if not shown.mask.all():
@@ -113,7 +120,9 @@ def gather(
     return np.asarray(space.shown(shown.values.astype(np.float64)), dtype=np.float64), view
 
 
-async def _gather(inputs: Inputs, name: str, endpoint: Endpoint, folder: Path, world: World) -> Transcript:
+async def _gather(
+    inputs: Inputs, name: str, space: OutputSpace, endpoint: Endpoint, folder: Path, world: World
+) -> Transcript:
     secrets = read_secrets(endpoint)
     subject = Subject(name, endpoint.record(), f"metav-audit {__version__}", len(inputs), endpoint.operator)
     chance, hosts = random.Random(0), Hosts(world.clock, world.sleep)  # noqa: S311
@@ -123,14 +132,17 @@ async def _gather(inputs: Inputs, name: str, endpoint: Endpoint, folder: Path, w
             so_far = journal.transcript
             if so_far.finished:
                 return so_far
+            if journal.begun:
+                journal.append(Resumed(at=journal.now(), endpoint=endpoint.record()))
             most = requests_for(endpoint, len(inputs))[1]
             budget = QueryBudget(most, endpoint.limits.wall_s, world.clock, so_far.requests)
             asker = Asker(endpoint, inputs, journal, budget, secrets, way_out, around, lambda _: None)
             left = [each.query for each in so_far.exchanges if each.answer is None]
             size = endpoint.batch
             batches = deque(tuple(left[at : at + size]) for at in range(0, len(left), size))
-            if batches:  # An endpoint whose answers do not fit costs one request.
+            if batches:  # An endpoint whose answers do not fit, or lack classes, costs one request.
                 await asker.ask(batches.popleft())
+            _shown([each for each in journal.transcript.answers if each is not None], space, endpoint)
             await _side_by_side(asker, batches, endpoint.limits.concurrency)
             journal.append(Finished(at=journal.now()))
             return journal.transcript

@@ -122,8 +122,8 @@ class FingerprintBundle:
         """Read a bundle and check all of it.
 
         Raises:
-            BundleError: it is missing, damaged, of another schema than this program's, oversized or foreign.
-            ConfigurationError: it is an endpoint file, a project or an audit's folder.
+            BundleError: it is damaged, of another schema than this program's, oversized or foreign.
+            ConfigurationError: nothing is there, or an endpoint file, a project or an audit's folder.
         """
         return load_bundle(Path(path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from metav_audit.errors import ConfigurationError
@@ -10,7 +11,9 @@ _PROJECT, _MANIFEST = "project.toml", "manifest.json"
 
 
 def refuse_what_is_none(path: Path) -> None:
-    """Raise ConfigurationError, with the likely mistake, where a path is a file, a project or an audit."""
+    """Raise ConfigurationError where nothing is there, and with the likely mistake at a file, a project or an audit."""
+    if not os.path.lexists(path):
+        raise ConfigurationError(f"there is no bundle {path}")
     if path.is_file():
         if path.name == _PROJECT:
             raise _project(path)

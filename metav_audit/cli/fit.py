@@ -23,6 +23,7 @@ from metav_audit.cli.opened import (
 
 if TYPE_CHECKING:
     from metav_audit.bundle import FingerprintBundle
+    from metav_audit.fingerprint.methods.base import Method
     from metav_audit.fingerprint.requests import Requests
     from metav_audit.zoo.project import Project
 
@@ -102,20 +103,22 @@ def command(
     from metav_audit.zoo.project import load_project, open_workshop
 
     loaded = replace(load_project(project), identity=identity, nonce=nonce, trust=trust)
-    ask_first(loaded, secrets, allow_python=allow_python)
+    loaded = with_crew(loaded, backend, address, device)
     if mode == "integrity":
         if method or identity or nonce or log or draw or groups or budget:
             raise ConfigurationError("--mode integrity takes --queries, --output and --trust alone")
+        _check_at_hand(loaded, "--mode integrity asks it inputs between its classes")
         _fit_integrity(loaded, output, queries or USUAL_QUERIES)
         return
     if queries is not None:
         raise ConfigurationError("--queries is for --mode integrity; a bundle's stand below [fingerprint]")
-    _check_method(loaded, method, marked=bool(identity or nonce))
-    if log is None and (draw or groups or most):
-        raise ConfigurationError("--draw, --group and --accounts are for --log")
+    _check_log(loaded, log, picked=bool(draw or groups or most))
     path = output or loaded.folder / f"{loaded.file_name}.bundle"
     check_place(path)
-    loaded = within(with_crew(loaded, backend, address, device), budget, jobs)
+    found = _find_method(loaded, method, marked=bool(identity or nonce))
+    ask_first(loaded, secrets, allow_python=allow_python)
+    _check_method(loaded, found)
+    loaded = within(loaded, budget, jobs)
     requests = requests_of(log, draw or nonce_of(loaded.settings.seed), groups, most) if log else None
     zoo = build_zoo(loaded, jobs=jobs, progress=ProgressLine("zoo: models trained"), tell=tell)
     making = Making.of(open_workshop(loaded), zoo, method, requests=requests)
@@ -163,22 +166,52 @@ def _fit_integrity(project: Project, output: Path | None, queries: int) -> None:
     echo("'metav-audit enrol' adds sessions of the approved deployment: five at least", err=True)
 
 
-def _check_method(project: Project, method: str | None, *, marked: bool) -> None:
-    """Raise ConfigurationError where a method that was asked for does not suit the project, before all training."""
+def _check_at_hand(project: Project, why: str) -> None:
+    """Raise ConfigurationError where the target is an endpoint, which is asked what zoo and fit need and no more."""
     from metav_audit.errors import ConfigurationError
-    from metav_audit.fingerprint.making import check_answered, check_gradients
-    from metav_audit.fingerprint.methods.registry import default_method, find_method
-    from metav_audit.zoo.project import open_workshop
+
+    if project.settings.target.endpoint is not None:
+        raise ConfigurationError(f"{why}, and a target that is an endpoint is asked once, before: bring the model")
+
+
+def _check_log(project: Project, log: Path | None, *, picked: bool) -> None:
+    """Raise ConfigurationError where a log's options stand alone, or the target cannot be asked what is in the log."""
+    from metav_audit.errors import ConfigurationError
+
+    if log is not None:
+        _check_at_hand(project, "--log asks it what accounts sent")
+    elif picked:
+        raise ConfigurationError("--draw, --group and --accounts are for --log")
+
+
+def _find_method(project: Project, method: str | None, *, marked: bool) -> Method | None:
+    """Return the method that was asked for, None where none was; what does not suit it is found before all asking."""
+    from metav_audit.errors import ConfigurationError
+    from metav_audit.fingerprint.making import check_gradients
+    from metav_audit.fingerprint.methods.registry import find_method
 
     found = None if method is None else find_method(method, project.task.output.kind)
     if found is not None and found.marks_owner:
         _ = project.owner_mark
     elif marked:
         raise ConfigurationError("--identity and --nonce are for --method fitprint")
+    if found is not None and project.settings.target.endpoint is not None:
+        check_gradients(found, gradients=False)
+    return found
+
+
+def _check_method(project: Project, found: Method | None) -> None:
+    """Raise ConfigurationError where a method does not suit the project's models, before all training."""
+    from metav_audit.fingerprint.making import check_answered, check_gradients
+    from metav_audit.fingerprint.methods.registry import default_method, find_method
+    from metav_audit.zoo.formats.opaque import has_gradients
+    from metav_audit.zoo.project import open_workshop
+
+    workshop = open_workshop(project)
     if found is not None:
-        check_gradients(found, open_workshop(project))
+        check_gradients(found, gradients=has_gradients(workshop.target.network))
     kind, siblings = project.task.output.kind, project.training is not None
-    check_answered(found or find_method(default_method(kind, siblings=siblings)), open_workshop(project))
+    check_answered(found or find_method(default_method(kind, siblings=siblings)), workshop)
 
 
 def requests_of(log: Path, draw: str, groups: tuple[str, ...], most: int | None = None) -> Requests:

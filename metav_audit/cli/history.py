@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from metav_audit.watch.events import Event
     from metav_audit.watch.history import AuditRow, Standing, Untaken
 
+MOST_WHY = 200
+"""Characters of an inconclusive verdict's reason in an endpoint's line."""
+
 
 @click.command()
 @click.argument("fleet", type=click.Path(path_type=Path))
@@ -81,7 +84,8 @@ def _json(each: Standing, events: list[Event], last: int) -> dict[str, Any]:
 def _line(each: Standing, q: float | None) -> str:
     state = {"new": "not audited yet", "failing": f"cannot be asked, {each.failing}"}.get(each.state, each.state)
     if each.state == "inconclusive" and each.last is not None and each.last.why:
-        state = f"{state}, {each.last.why[:200]}"
+        why = each.last.why
+        state = f"{state}, {why}" if len(why) <= MOST_WHY else f"{state}, {why[: MOST_WHY - 1]}…"
     state += "" if q is None else f", q = {q:.3f}"
     state = state if each.watched else f"watched no more; {state}"
     when = "" if each.last is None or each.last.ended is None else f", {_moment(each.last.ended)}"

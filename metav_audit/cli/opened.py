@@ -59,8 +59,8 @@ def ask_first(project: Project, secrets: Sequence[str], *, allow_python: bool) -
     Nothing is done for other targets, and nothing is asked twice.
 
     Raises:
-        ConfigurationError: the endpoint file does not name one endpoint, its limits do not cover what is needed, or a
-            variable is not granted (SecretError).
+        ConfigurationError: the endpoint file does not name one endpoint, its limits do not cover what is needed, a
+            variable is not granted (SecretError), or the project lacks what its zoo will need.
         RemoteError: the endpoint cannot be asked; running again goes on.
     """
     from pathlib import Path
@@ -68,6 +68,7 @@ def ask_first(project: Project, secrets: Sequence[str], *, allow_python: bool) -
     from metav_audit.audit import Grant, gather, identity_of, load_endpoints, requests_for
     from metav_audit.errors import ConfigurationError
     from metav_audit.zoo.asked import Respondent, shown_by
+    from metav_audit.zoo.beforehand import check_beforehand
     from metav_audit.zoo.project import ask_target
 
     named = project.settings.target.endpoint
@@ -78,6 +79,7 @@ def ask_first(project: Project, secrets: Sequence[str], *, allow_python: bool) -
     if len(found) != 1:
         raise ConfigurationError(f"{path} names {len(found)} endpoints: the target's own must be the only one in it")
     endpoint = found[0]
+    check_beforehand(project, gradients=False)
 
     def ask(inputs: Inputs) -> tuple[NDArray[np.float64], OutputView]:
         needed, most = requests_for(endpoint, len(inputs))

@@ -49,7 +49,7 @@ def command(
 
     Where answers were taken over from an audit with another bundle ('audit
     --beside'), they are compared with that audit's own transcript, which is
-    looked for beside DIR.
+    looked for beside DIR, in folders and archives.
 
     Exit code: 0 every step holds and the auditor named signed it, 6 every step
     holds but it is not authenticated, 3 a step could compare nothing (NOT
@@ -60,8 +60,11 @@ def command(
     from metav_audit.evidence import load_attestation, read_certificates, read_signer, unpacked
     from metav_audit.verdict import AuditFolder
     from metav_audit.verdict.folder import INTEGRITY_PLAN
-    from metav_audit.verify import Expected, verify_audit
+    from metav_audit.verify import Expected, packed_beside, verify_audit
 
+    missing = [each for each in others_of_run if not each.exists()]
+    if missing:
+        raise ConfigurationError(f"--beside {missing[0]}: no such folder or archive")
     if AuditFolder(folder).has(INTEGRITY_PLAN):
         if auditor or owner or certificates or others:
             raise ConfigurationError(
@@ -76,7 +79,8 @@ def command(
     shown = tuple(map(load_attestation, others))
     with ExitStack() as stack:
         evidence = stack.enter_context(unpacked(folder))
-        beside = tuple(AuditFolder(stack.enter_context(unpacked(each))) for each in others_of_run)
+        neighbours = packed_beside(folder, AuditFolder(evidence))
+        beside = tuple(AuditFolder(stack.enter_context(unpacked(each))) for each in (*others_of_run, *neighbours))
         found = verify_audit(evidence, Expected(committed, sealed, roots, shown, beside))
     if form == "json":
         echo_json(_described(found), indent=2)

@@ -5,7 +5,7 @@ No network, no torch, no trust in whoever wrote it.
 
 from __future__ import annotations
 
-from metav_audit.evidence.archive import pack_folder, unpacked
+from metav_audit.evidence.archive import first_lines, pack_folder, unpacked
 from metav_audit.evidence.attestation import Attestation, check_free, load_attestation, save_attestation
 from metav_audit.evidence.commitment import (
     check_commitment,
@@ -97,6 +97,7 @@ __all__ = [
     "dither_attested",
     "fetch_time_stamp",
     "first_difference",
+    "first_lines",
     "html_agreement",
     "is_older",
     "is_sealed",

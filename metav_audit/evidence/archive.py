@@ -73,6 +73,23 @@ def unpacked(path: Path) -> Iterator[Path]:
         yield folder
 
 
+def first_lines(folder: Path, name: str, limit: int) -> Iterator[tuple[Path, bytes]]:
+    """Yield a folder's archives, ``MAX_FILES`` at most, each with the first line of a file in it; pass over others.
+
+    Args:
+        folder: where they lie, as NAME.zip.
+        name: of the file in each.
+        limit: bytes of a line that are read at most.
+    """
+    for path in sorted(folder.glob("*.zip"))[:MAX_FILES]:
+        try:
+            with open_regular(path, follow=True) as file, zipfile.ZipFile(file) as archive, archive.open(name) as lines:
+                line = lines.readline(limit)
+        except (KeyError, *_DAMAGES):
+            continue
+        yield path, line
+
+
 def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED

@@ -79,7 +79,7 @@ class Making:
         found = accounts.METHOD if requests is not None else find_method(method or usual, kind)
         if found.uses_siblings:
             check_siblings(workshop)
-        check_gradients(found, workshop)
+        check_gradients(found, gradients=has_gradients(workshop.target.network))
         check_answered(found, workshop)
         return cls(
             workshop,
@@ -154,9 +154,9 @@ def _usual_queries(method: Method, workshop: Workshop) -> int:
     return method.queries if has_gradients(workshop.target.network) else max(method.queries, WITHOUT_GRADIENTS)
 
 
-def check_gradients(method: Method, workshop: Workshop) -> None:
+def check_gradients(method: Method, *, gradients: bool) -> None:
     """Raise ConfigurationError where a method moves its queries along gradients that the target does not give."""
-    if method.by_gradients and not has_gradients(workshop.target.network):
+    if method.by_gradients and not gradients:
         able = ", ".join(one.name for one in METHODS.values() if not one.by_gradients)
         raise ConfigurationError(
             f"the method {method.name} moves its queries along the target's gradients, and a target of another library "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from metav_audit.bundle import COMMITMENT, REBUILD, REPLAY, FingerprintBundle
+from metav_audit.bundle import COMMITMENT, MANIFEST, REBUILD, REPLAY, FingerprintBundle
 from metav_audit.errors import BundleError, ConfigurationError, EvidenceError, TranscriptError
 from metav_audit.files import read_regular, strict_json, write_atomically
 from metav_audit.transcript import BODIES, BodyReader, Records, Transcript, load_records, load_transcript
@@ -152,6 +152,8 @@ class AuditFolder:
         """
         if (self / BUNDLE).is_symlink():
             raise BundleError(f"{self / BUNDLE} is a link, and links are not followed: put the bundle itself there")
+        if not (self / BUNDLE).exists():
+            raise BundleError(f"cannot read the bundle's {self / BUNDLE / MANIFEST}: No such file or directory")
         return FingerprintBundle.load(self / BUNDLE)
 
     def holds(self, bundle: FingerprintBundle) -> bool:

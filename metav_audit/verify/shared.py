@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from metav_audit.bundle import FingerprintBundle, Schedule, asked_inputs
 from metav_audit.errors import EvidenceError
-from metav_audit.evidence import NotComparedError
+from metav_audit.evidence import NotComparedError, first_lines
+from metav_audit.files import strict_json
 from metav_audit.task import Answer
-from metav_audit.transcript import Header, Received, Records, Sent, Shared, line_hashes, read_records
+from metav_audit.transcript import Header, Received, Records, Sent, Shared, line_hashes, parse_record, read_records
 from metav_audit.verdict import TRANSCRIPT, AuditFolder, audits_in
 from metav_audit.verify.checklist import Found, NothingThereError
 from metav_audit.verify.exchange import bodies_intact, played_again
+
+_MOST_HEADER = 1 << 20
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 
 def taken_over(
@@ -39,7 +44,7 @@ def taken_over(
     own, others = asked_inputs(bundle), _at_hand(folder, beside)
     for nonce in dict.fromkeys(each.source.nonce for each in shared):
         mine = [each for each in shared if each.source.nonce == nonce]
-        other = _Other.open(others.get(nonce), mine[0])
+        other = _Other.open(others.get(nonce), mine[0], beside)
         other.check_subject(bundle, records)
         for each in mine:
             inputs = [own[schedule.numbers[place]].tobytes() for place in each.queries]
@@ -48,14 +53,54 @@ def taken_over(
     return True, f"{count} answers stand in the other audit's transcript, to the same inputs of the same endpoint"
 
 
+def packed_beside(path: Path, folder: AuditFolder) -> list[Path]:
+    """Return the audits beside an audit's archive or folder from which answers of it were taken over.
+
+    Folders beside a folder are found without.
+
+    Args:
+        path: of the archive, or of the folder.
+        folder: the audit's, unpacked.
+    """
+    wanted, place = set(), path.absolute().parent
+    with suppress(*_UNREADABLE):
+        wanted = {each.source.nonce for each in read_records(folder / TRANSCRIPT) if isinstance(each, Shared)}
+    if not wanted:
+        return []
+    folders = [] if path.is_dir() else [each.path for each in audits_in(place) if _nonce(each) in wanted]
+    lines = first_lines(place, TRANSCRIPT, _MOST_HEADER)
+    return [*folders, *(each for each, line in lines if each != path.absolute() and _nonce_in(line) in wanted)]
+
+
+def _nonce_in(line: bytes) -> str | None:
+    with suppress(*_UNREADABLE):
+        header = parse_record(strict_json(line))
+        return header.nonce if isinstance(header, Header) else None
+    return None
+
+
+def _nonce(folder: AuditFolder) -> str | None:
+    with suppress(*_UNREADABLE):
+        header = next(read_records(folder / TRANSCRIPT), None)
+        return header.nonce if isinstance(header, Header) else None
+    return None
+
+
+def _named(folder: AuditFolder) -> str:
+    with suppress(*_UNREADABLE):
+        header = next(read_records(folder / TRANSCRIPT), None)
+        if isinstance(header, Header):
+            return f"the audit with bundle {header.bundle_sha256}, nonce {header.nonce}"
+    return f"{folder.name}, which is no audit"
+
+
 def _at_hand(folder: AuditFolder, beside: Iterable[AuditFolder]) -> Mapping[str, AuditFolder]:
     """Return other audits' folders by their nonces."""
     found: dict[str, AuditFolder] = {}
     for each in (*beside, *audits_in(folder.path.absolute().parent)):
-        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            header = next(read_records(each / TRANSCRIPT), None)
-            if isinstance(header, Header):
-                found.setdefault(header.nonce, each)
+        nonce = _nonce(each)
+        if nonce is not None:
+            found.setdefault(nonce, each)
     return found
 
 
@@ -71,11 +116,13 @@ class _Other:
         self._inputs = asked_inputs(bundle)
 
     @classmethod
-    def open(cls, folder: AuditFolder | None, shared: Shared) -> _Other:
+    def open(cls, folder: AuditFolder | None, shared: Shared, beside: Sequence[AuditFolder]) -> _Other:
         if folder is None:
+            named = ", ".join(map(_named, beside))
             raise NotComparedError(
                 f"answers were taken over from the audit with bundle {shared.source.bundle_sha256}, nonce "
                 f"{shared.source.nonce}, which is not at hand: name its folder with --beside"
+                + (f"; what is named there is another: {named}" if beside else "")
             )
         return cls(folder, folder.bundle(), folder.records())
 

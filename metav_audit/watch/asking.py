@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +103,10 @@ def read_bundles(
     outdated: dict[str, str] = {}
     for name, table in fleet.bundles.items():
         try:
-            bundles[name] = FingerprintBundle.load(fleet.place(table.path))
+            place = fleet.place(table.path)
+            if not os.path.lexists(place):
+                raise BundleError(f"there is no bundle {place}")
+            bundles[name] = FingerprintBundle.load(place)
         except BundleError as error:
             outdated[name] = str(error)
             continue

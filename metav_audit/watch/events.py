@@ -54,11 +54,17 @@ class Event:
             "time": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="seconds"),
             "endpoint": self.endpoint,
             "bundle": self.bundle,
+            "name": self.name,
             "url": self.url,
             "audit": self.audit,
             "before": self.before,
             "words": self.words,
         }
+
+    @property
+    def name(self) -> str | None:
+        """What is outdated, by its name in the fleet file: a bundle, or a log; None where something else happened."""
+        return self.words.partition(": ")[0] if self.kind == "outdated" else None
 
     @property
     def sentence(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from metav_audit.audit import Grant
+from metav_audit.errors import ConfigurationError
 from metav_audit.watch.asking import Auditor, Opened
 from metav_audit.watch.budgets import month_of, spent_in
 from metav_audit.watch.channels import kinds_of, open_channels
@@ -81,7 +83,7 @@ def watch_once(
         paper: the PDFs'.
 
     Raises:
-        ConfigurationError: an address is wrong, or a variable is not set (SecretError).
+        ConfigurationError: an address is wrong, a variable is not set (SecretError), or a log was never there.
         EvidenceError: the history is a newer program's.
         RemoteError: the history cannot be reached.
     """
@@ -91,6 +93,7 @@ def watch_once(
     auditor = Auditor(opened, fleet.place(fleet.file.evidence), hands.sealer, fleet.file.stop_early, paper)
     with open_history(fleet.file.database, fleet.path.parent, environment, fleet.name) as history:
         adopt(history)
+        _check_logs(fleet, opened, history)
         before = _last_event(history)
         for name, why in opened.outdated.items():
             hands.complain(f"{'logs' if name in fleet.file.logs else 'bundles'}.{name}: {why}")
@@ -109,6 +112,15 @@ def watch_once(
         _write_gauges(fleet, history, hands.now())
         deliver(history, channels, hands.now, hands.draw, hands.complain)
         return _since(history, before), done
+
+
+def _check_logs(fleet: Fleet, opened: Opened, history: History) -> None:
+    """Raise ConfigurationError where a log is not there and never was asked about: its path is mistyped."""
+    for name in opened.outdated.keys() & fleet.file.logs.keys():
+        path = fleet.place(fleet.file.logs[name].log)
+        with history.reading() as connection:
+            if not os.path.lexists(path) and not last_audit_with(connection, name):
+                raise ConfigurationError(f"{fleet.path}: logs.{name}.log: there is no log {path}: check the path")
 
 
 def _look_at_logs(history: History, opened: Opened, done: Sequence[Done], teller: Teller, hands: Hands) -> None:

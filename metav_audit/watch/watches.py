@@ -16,13 +16,22 @@ def _seconds(text: object) -> object:
     return seconds_of(text) if isinstance(text, str) else text
 
 
+def _several(given: object) -> object:
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, (list, tuple)) or not all(isinstance(each, str) for each in given):
+        raise ValueError('write one text like "22:00-07:00", or a list of such texts')
+    return tuple(given)
+
+
 def _hours(texts: tuple[str, ...]) -> tuple[str, ...]:
     QuietHours.of(texts, ZoneInfo("UTC"))
     return texts
 
 
 Span = Annotated[float, BeforeValidator(_seconds)]
-Hours = Annotated[tuple[str, ...], AfterValidator(_hours)]
+Hours = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_hours)]
+"""Spans of hours: one text, or a list of them."""
 
 
 class Table(BaseModel):

@@ -11,14 +11,13 @@ from functools import lru_cache, partial
 import torch
 from torch import nn
 
-from metav_audit.config import nearest
-from metav_audit.errors import ConfigurationError, DataError
+from metav_audit.errors import DataError
 from metav_audit.progress import Progress, silent
 from metav_audit.zoo.ancestor import load_ancestor
 from metav_audit.zoo.architectures import build_architecture
+from metav_audit.zoo.beforehand import check_beforehand
 from metav_audit.zoo.crew import count_workers, crew_of
 from metav_audit.zoo.data import performance_on
-from metav_audit.zoo.device import CPU
 from metav_audit.zoo.forecast import (
     LONG,
     SHARES,
@@ -31,10 +30,10 @@ from metav_audit.zoo.forecast import (
 )
 from metav_audit.zoo.formats.opaque import answers_anything, has_gradients, shown_like
 from metav_audit.zoo.inspection import inspect
-from metav_audit.zoo.own import load_own, own_lines, own_models, own_plans
+from metav_audit.zoo.own import load_own, own_lines, own_plans
 from metav_audit.zoo.plan import Plan
 from metav_audit.zoo.presets import plan_zoo, split_sizes
-from metav_audit.zoo.program import check_program, run_program_on
+from metav_audit.zoo.program import run_program_on
 from metav_audit.zoo.project import Project, Workshop, open_workshop
 from metav_audit.zoo.recipes import registry
 from metav_audit.zoo.recipes.base import fresh_model
@@ -183,29 +182,13 @@ def _check_ready(workshop: Workshop) -> None:
     """Find what would spoil a whole zoo before any model is trained.
 
     Raises:
-        ConfigurationError, DataError: an architecture cannot be built, or a program is missing.
+        ConfigurationError, DataError: an architecture cannot be built; and those of ``check_beforehand``.
     """
-    check_program(workshop)
-    check_weights(workshop.target)
-    own_models(workshop.project)
-    if workshop.project.device != CPU and not has_gradients(workshop.target.network):
-        raise ConfigurationError("a target of another library, and its zoo, run on the processor: choose device cpu")
-    Store(workshop.project.store_place).prepare()
-    task = workshop.target.task
-    for name in architectures_of(workshop):
-        if has_gradients(workshop.target.network):
-            build_architecture(name, task)
-        elif name not in LEARNERS:
-            raise ConfigurationError(
-                f"architecture {name!r} is none of those beside a target without gradients: use some of "
-                f"{', '.join(LEARNERS)}{nearest(name, LEARNERS)}, or leave architectures out"
-            )
-    if not has_gradients(workshop.target.network) and workshop.project.settings.training is None:
-        raise ConfigurationError(
-            "a target of another library can be asked and fitted again, no more: name the program that fits it below "
-            f'[training] in {workshop.project.path}: program = "module:function", taking (seed, data) and returning '
-            "the fitted model"
-        )
+    target = workshop.target
+    check_weights(target)
+    check_beforehand(workshop.project, gradients=has_gradients(target.network))
+    for name in architectures_of(workshop) if has_gradients(target.network) else ():
+        build_architecture(name, target.task)
 
 
 def make_models(

@@ -27,7 +27,7 @@ from metav_audit.zoo.architectures import call_function, import_function
 from metav_audit.zoo.data import LabelledData
 from metav_audit.zoo.device import description_of
 from metav_audit.zoo.habits import BUILT_IN_PROGRAM, TrainingHabits, train_by_habits
-from metav_audit.zoo.project import Workshop
+from metav_audit.zoo.project import Project, Workshop
 from metav_audit.zoo.target import in_form_of
 
 _WHAT = "training program"
@@ -159,9 +159,9 @@ def _installed(path: Path) -> bool:
     return any(path.is_relative_to(place) for place in places)
 
 
-def check_program(workshop: Workshop) -> None:
+def check_program(project: Project) -> None:
     """Raise ConfigurationError if the program cannot be found, or its siblings are too few for what is promised."""
-    training, promised = workshop.project.training, workshop.project.rates.false_match
+    training, promised = project.training, project.rates.false_match
     if training is None or training.program is None:
         return
     needed = math.ceil(1 / promised - 1e-9) - 1
@@ -181,5 +181,5 @@ def check_program(workshop: Workshop) -> None:
         raise ConfigurationError('[training] habits are those of the built-in program: write program = "built-in"')
     else:
         import_function(training.program, _WHAT)
-    ancestor_sha256(workshop.project)
-    checkpoint_sha256(workshop.project)
+    ancestor_sha256(project)
+    checkpoint_sha256(project)

@@ -218,7 +218,7 @@ def open_target(project: Project) -> TargetModel:
         DataError: it does not fit the task.
     """
     settings = project.settings.target
-    _look_beside(project)
+    look_beside(project)
     if settings.endpoint is not None:
         return framed(read_asked(project.asked, needed_of(project), project.task), project.task)
     weights = Path(_resolve(project, settings.weights)) if settings.weights else None
@@ -243,7 +243,7 @@ def find_project(bundle: Path) -> Path:
 def open_data(project: Project) -> OwnerData:
     """Load the data of a project; errors are those of ``open_workshop``."""
     settings, task = project.settings, project.task
-    _look_beside(project)
+    look_beside(project)
     train = load_data(_resolve(project, settings.data.train), task, "train")
     heldout = load_data(_resolve(project, settings.data.heldout), task, "heldout")
     if settings.data.validation is not None:
@@ -292,11 +292,11 @@ def open_workshop(project: Project) -> Workshop:
 
 def load_public(project: Project) -> LabelledData:
     """Load the public inputs that a project names as its natural ones; errors are those of ``open_workshop``."""
-    _look_beside(project)
+    look_beside(project)
     return load_data(_resolve(project, str(project.settings.natural.data)), project.task, "natural")
 
 
-def _look_beside(project: Project) -> None:
+def look_beside(project: Project) -> None:
     """Let the owner's own modules be found, which stand beside the project file."""
     if str(project.folder) not in sys.path:
         sys.path.insert(0, str(project.folder))

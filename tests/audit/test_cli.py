@@ -230,6 +230,18 @@ def test_a_damaged_bundle_is_one_line_and_4(run, tmp_path, how):
     assert (code, len(err.splitlines()), server.log) == (4, 1, [])
 
 
+def test_a_bundle_that_is_not_there_is_named_and_2(run, tmp_path, capsys):
+    """As the first, and behind --beside; no request is sent."""
+    with ModelServer(TARGET) as server:
+        (tmp_path / "endpoints.toml").write_text(table("a", server.url))
+        for named in (["nothere.bundle"], [str(tmp_path / "bundle"), "--beside", "nothere.bundle"]):
+            with pytest.raises(SystemExit) as ended:
+                main(["audit", named[0], str(tmp_path / "endpoints.toml"), *named[1:], "-o", str(tmp_path / "out")])
+            assert ended.value.code == 2
+            assert "there is no bundle nothere.bundle" in capsys.readouterr().err
+    assert server.log == []
+
+
 def test_help_fits_80_columns_and_loads_no_client(capsys):
     """Help is quick and narrow."""
     for arguments in (["audit", "--help"], ["adapters", "--help"]):

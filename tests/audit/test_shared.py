@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -16,7 +17,7 @@ from metav_audit.audit.shared import Given
 from metav_audit.casework import audit_bundles
 from metav_audit.cli import main
 from metav_audit.errors import ConfigurationError
-from metav_audit.evidence import write_sums
+from metav_audit.evidence import pack_folder, write_sums
 from metav_audit.report.summary import read_entries, write_summary
 from metav_audit.transcript import Shared
 from metav_audit.verdict import Asked, AuditFolder, VerdictOutcome
@@ -112,6 +113,32 @@ def test_alone_what_was_taken_over_is_not_checked_until_the_other_is_named(run, 
     assert failing(moved) == {STEP: Status.NOT_CHECKED}
     assert failing(moved, first) == {}
     assert code("verify", str(moved.path), "--beside", str(first.path)) == 6
+
+
+def test_beside_says_what_is_missing_or_another_audit(run, tmp_path, capsys):
+    """A folder that is not there is a usage error; the audit itself is not the one that answers came from."""
+    moved = shutil.copytree(run[1].results[1].folder.path, tmp_path / "moved")
+    assert code("verify", str(moved), "--beside", str(tmp_path / "nope")) == 2
+    assert "nope: no such folder or archive" in capsys.readouterr().err
+    nonce = run[1].results[1].folder.transcript().nonce
+    assert code("verify", str(moved), "--beside", str(moved)) == 3
+    assert re.search(
+        f"what is named there is another: the audit with bundle [0-9a-f]*, nonce {nonce}", capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("neighbour", ["zip", "folder"])
+def test_an_archive_finds_the_other_audit_beside_it(neighbour, run, tmp_path):
+    """Packed or as a folder; a file that is no archive is passed over."""
+    first, second = (result.folder for result in run[1].results)
+    pack_folder(second.path, tmp_path / "second.zip")
+    (tmp_path / "a.zip").write_bytes(b"no archive")
+    assert code("verify", str(tmp_path / "second.zip")) == 3
+    if neighbour == "zip":
+        pack_folder(first.path, tmp_path / "first.zip")
+    else:
+        shutil.copytree(first.path, tmp_path / "first")
+    assert code("verify", str(tmp_path / "second.zip")) == 6
 
 
 def test_answers_of_another_day_are_asked_for_again(run):

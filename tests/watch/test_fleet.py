@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import fields
 from datetime import UTC, datetime
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from metav_audit.cli.history import _line
 from metav_audit.errors import ConfigurationError
 from metav_audit.watch.due import Rhythm
 from metav_audit.watch.fleet import load_fleet
+from metav_audit.watch.history import AuditRow, Standing
 from metav_audit.watch.hours import QuietHours, seconds_of, span_words
 
 GOOD = """
@@ -51,6 +54,12 @@ def test_a_fleet_file_is_read(load):
     assert fleet.file.budgets.hosts["api.example.com"].cost == 12.5
 
 
+def test_quiet_hours_are_one_text_or_a_list(load):
+    """As docs/watching.md writes them."""
+    one, two = (load(GOOD.replace('["Mon-Fri 08:00-18:00"]', text)) for text in ('"22:00-07:00"', '["22:00-07:00"]'))
+    assert one.file.watches["ours"].quiet == two.file.watches["ours"].quiet == ("22:00-07:00",)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -58,6 +67,8 @@ def test_a_fleet_file_is_read(load):
         ('every = "1d"', "evry = 1", "watches.ours.evry: this key is unknown"),
         ('jitter = "2h"', 'jitter = "20h"', "jitter is more than half of every"),
         ("Mon-Fri 08:00-18:00", "Mon-Fri 8-18", "watches.ours.quiet: .*is no span of hours"),
+        ('["Mon-Fri 08:00-18:00"]', "[22, 7]", "watches.ours.quiet: .*write one text like .*, or a list"),
+        ('["Mon-Fri 08:00-18:00"]', '"22-7"', "watches.ours.quiet: .*is no span of hours"),
         ("Europe/Vienna", "Europe/Wien", "timezone: 'Europe/Wien' is unknown"),
         ("requests = 1000", "requests = -1", "budgets.requests: .*greater than or equal to 0"),
         ("[watches.ours]", "[watches.'o/s']", "'o/s' is no name"),
@@ -112,3 +123,11 @@ def test_a_slot_after_is_ahead_and_no_more_than_an_interval(every, slot, off, nu
     assert now < after <= now + every + rhythm.slack + 1e-3
     assert slot <= rhythm.due_at(slot, "key", number) <= slot + rhythm.jitter
     assert rhythm.settled(slot, now) <= now + every + rhythm.slack
+
+
+@pytest.mark.parametrize(("length", "shown"), [(200, "w" * 200), (201, "w" * 199 + "\u2026")])
+def test_a_reason_that_is_cut_ends_in_an_ellipsis(length, shown):
+    """One that fits stands whole."""
+    told = dict.fromkeys(field.name for field in fields(AuditRow)) | {"status": "done", "outcome": "inconclusive"}
+    row = AuditRow(**told | {"why": "w" * length})
+    assert f", {shown}; 1 audits" in _line(Standing(1, "a", "b", "u", 0.0, 1, None, lost=False, audits=(row,)), None)

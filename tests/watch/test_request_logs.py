@@ -119,6 +119,7 @@ def test_the_month_s_job_finds_a_thief_and_says_what_to_make_anew(desk, capsys):
         assert "requests is outdated: among the 2 accounts" in "".join(run("--dry-run")[1])
         code, lines, told = run()
         assert (code, events(lines)) == (1, [("match", "a"), ("outdated", None)])
+        assert [json.loads(line)["name"] for line in lines] == [None, "requests"]
         assert "a (requests): match (8 of 24 queries answered" in told
         assert "logs.requests: among the 2 accounts with the most requests are 'c'" in told
         assert run() == (0, [], "")
@@ -157,3 +158,14 @@ def test_a_log_without_its_bundle_stops_no_other_job(desk):
     assert [plan.key for plan in opened.plans] == ["a/march"]
     assert "gone is no sealed log" in opened.outdated["requests"]
     assert opened.unreadable == {"requests"}
+
+
+def test_a_log_that_was_never_there_is_a_mistyped_path(desk, capsys):
+    """It is 2 at once, whatever else is watched; nothing was asked."""
+    more = '[watches.x]\nendpoints = "endpoints.toml"\nbundles = ["bundles/march.bundle"]\n'
+    (desk / "fleet.toml").write_text(FLEET.replace('"log"', '"nolog"') + more)
+    with pytest.raises(SystemExit) as end:
+        main(["watch", "fleet.toml"])
+    assert end.value.code == 2
+    assert "logs.requests.log: there is no log nolog" in capsys.readouterr().err
+    assert not (desk / "evidence").exists()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import signal
+
+import httpx
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metav_audit.audit import Grant, gather, load_endpoints
+from metav_audit.audit.gather import World
 from metav_audit.cli.opened import ask_first
 from metav_audit.errors import AnswerError, ConfigurationError, DataError, SecretError
 from metav_audit.task import ImageDomain, OutputView
@@ -182,6 +189,8 @@ def test_an_api_that_hides_classes_is_no_target(tmp_path, monkeypatch):
         (tmp_path / "own.toml").write_text(own_endpoint(url).replace("/two", "/top"))
         with pytest.raises(AnswerError, match="has to show all classes, or the label alone"):
             ask_first(project, (), allow_python=False)
+    (transcript,) = tmp_path.rglob("transcript.jsonl")
+    assert transcript.read_text().count('"kind":"sent"') == 1
 
 
 @pytest.mark.parametrize(
@@ -201,8 +210,55 @@ def test_a_project_whose_target_is_an_endpoint_is_told_what_it_cannot_have(old, 
         open_target(load_project(file))
 
 
-def test_a_method_with_gradients_is_refused_beside_an_endpoint(tmp_path, capsys):
-    """As beside any model that gives none."""
-    with serving(served()) as url:
-        assert run("fit", write_owned(tmp_path, url), "--method", "metav") == 2
-    assert "moves its queries along the target's gradients" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "old", "new", "said"),
+    [
+        (["--method", "metav"], "", "", "moves its queries along the target's gradients"),
+        (["--log", "log"], "", "", "--log asks it what accounts sent, and a target that is an endpoint is asked once"),
+        (["--mode", "integrity"], "", "", "--mode integrity asks it inputs between its classes"),
+        (["--identity", "us"], "", "", "are for --method fitprint"),
+        ([], "false_match = 0.1", "false_match = 0.01", "takes 99 siblings at least"),
+        ([], 'program = "tests.tables:pickle"\nsiblings = 39', "seed = 1", "name the program that fits it below"),
+        ([], "tests.tables:pickle", "built-in", "trains networks of torch alone"),
+        ([], "tests.tables:pickle", "tests.tables:nothing", "cannot import training program"),
+        (
+            [],
+            'preset = "small"',
+            'preset = "small"\narchitectures = ["lenet"]',
+            "none of those beside a target without",
+        ),
+        ([], "count = 4", 'source = "public"\ndata = "nowhere.npz"', "nowhere.npz"),
+    ],
+)
+def test_what_is_known_beforehand_is_refused_before_the_first_request(options, old, new, said, tmp_path, capsys):
+    """Nobody listens there: a request would end otherwise."""
+    file = write_owned(tmp_path, NOBODY)
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    assert run("fit", file, *options) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.rglob("transcript.jsonl"))
+
+
+def test_an_interrupted_asking_goes_on_where_it_stopped(tmp_path):
+    """After Ctrl-C under way the same call asks the open inputs alone, and a third nothing."""
+    (tmp_path / "own.toml").write_text(own_endpoint(NOBODY, more="limits = { concurrency = 1 }"))
+    endpoint = load_endpoints(tmp_path / "own.toml", TABLE, Grant())[0]
+    inputs, asked, stops = rows(1, 300).inputs, [], [2]
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        sent = json.loads(request.content)["rows"]
+        if stops == [len(asked)]:
+            stops.clear()
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(5)
+        asked.append(len(sent))
+        return httpx.Response(200, json={"said": [{"no": 0.25, "yes": 0.75}] * len(sent)})
+
+    world = World(httpx.MockTransport(answer))
+    with pytest.raises(KeyboardInterrupt):
+        gather(inputs, TABLE.output, endpoint, tmp_path / "asked", world)
+    first, _ = gather(inputs, TABLE.output, endpoint, tmp_path / "asked", world)
+    again, _ = gather(inputs, TABLE.output, endpoint, tmp_path / "asked", world)
+    assert sum(asked) == len(inputs)
+    assert np.array_equal(first, again)

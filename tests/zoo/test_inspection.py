@@ -12,7 +12,8 @@ from metav_audit.zoo.build import build_zoo
 from metav_audit.zoo.inspection import inspect
 from metav_audit.zoo.project import load_project, open_workshop
 from metav_audit.zoo.target import load_target
-from tests.tables import TABLE, rows
+from tests.tables import TABLE, rows, write_table
+from tests.test_formats import run
 from tests.toy import TASK, install_presets, network, trained, write_toy
 
 HERE = "tests.zoo.test_inspection"
@@ -251,3 +252,19 @@ def test_a_missing_column_is_named_with_its_row():
     del table[2]["pulse"]
     with pytest.raises(KeyError, match="row 2 has no column 'pulse'"):
         TABLE.domain.encode(table)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "nowhere.npz"), (b"no archive", "nowhere.npz"), ("other", "natural x")]
+)
+def test_public_natural_inputs_are_read_before_anything_is_trained(content, said, tmp_path, capsys):
+    """Missing, damaged or of another task: it is found at once, and the store holds no model."""
+    file = write_table(tmp_path, "pickle")
+    file.write_text(file.read_text().replace("count = 4", 'source = "public"\ndata = "nowhere.npz"'))
+    if content == "other":
+        np.savez(tmp_path / "nowhere.npz", x=np.zeros((5, 1), np.float32), y=np.zeros(5, np.int64))
+    elif content is not None:
+        (tmp_path / "nowhere.npz").write_bytes(content)
+    assert run("zoo", file, "--jobs", 1) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.safetensors"))

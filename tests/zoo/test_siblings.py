@@ -224,4 +224,4 @@ def test_siblings_may_share_the_run_up_to_a_checkpoint(tmp_path):
 def test_a_checkpoint_that_cannot_be_gone_on_from_is_refused(tmp_path, training, said):
     """It is missing, or the built-in program was asked to."""
     with pytest.raises(ConfigurationError, match=said):
-        check_program(workshop_of(tmp_path, training))
+        check_program(workshop_of(tmp_path, training).project)
