@@ -33,7 +33,7 @@ from metav_audit.zoo.store import state_of
 from tests.bench.foreign.figures import ROOT, power, validity
 from tests.bench.foreign.learners import Array, Predict, quietly
 from tests.bench.foreign.measure import measure, pairs
-from tests.bench.foreign.suspects import Suspect
+from tests.bench.foreign.suspects import LEAST_SHARE, Suspect
 from tests.bench.foreign.tasks import DATA, PARTS
 from tests.bench.tasks import GARMENTS
 
@@ -267,7 +267,7 @@ def make_suspects(folder: Path) -> list[Suspect]:
     if path.exists():
         made_from, told = joblib.load(path)
         if made_from == content:
-            return list(told)
+            return _useful(told, target, mine)
     for name, stratum, make in (*copies(target, mine), *thieves(target, owners, mine), *rivals(owners, mine)):
         predict = make()
         reached = quality(_Module(predict), torch.from_numpy(mine.inputs), torch.from_numpy(mine.labels))
@@ -276,7 +276,13 @@ def make_suspects(folder: Path) -> list[Suspect]:
     buffer = io.BytesIO()
     joblib.dump((content, made), buffer)
     write_atomically(path, buffer.getvalue())
-    return made
+    return _useful(made, target, mine)
+
+
+def _useful(made: Sequence[Suspect], target: nn.Module, mine: LabelledData) -> list[Suspect]:
+    """Leave out whose quality is so far below the target's that no one would serve it."""
+    goal = quality(target, torch.from_numpy(mine.inputs), torch.from_numpy(mine.labels))
+    return [one for one in made if one.performance >= LEAST_SHARE * goal]
 
 
 class _Module(nn.Module):
