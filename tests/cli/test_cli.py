@@ -205,7 +205,7 @@ BAD_INPUTS = [
     (["zoo", "@"], project(labels='["a", "b"]'), 2, "the task has classes 0 .. 1"),
     (["zoo", "@", "--jobs", "1"], project(store='"train.npz/zoo"', preset='"mini"'), 2, "cannot write"),
     (["fit", "@", "-o", "@", "--jobs", "1"], project(preset='"mini"'), 2, "exists and is no bundle"),
-    (["audit", "@/none", "@/endpoints.toml"], nothing, 4, "cannot read the bundle"),
+    (["audit", "@/none", "@/endpoints.toml"], nothing, 2, "there is no bundle"),
     (["audit", "@", "@/endpoints.toml"], project(), 2, "is a project, no bundle: 'metav-audit fit"),
     (["audit", "@/project.toml", "@/endpoints.toml"], project(), 2, "is a project, no bundle: 'metav-audit fit"),
     (["audit", "@/bundle", "@/endpoints.toml"], bundle_there, 2, "endpoints.toml"),

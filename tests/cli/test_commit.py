@@ -126,7 +126,7 @@ def test_a_commitment_is_never_replaced(run, desk):
         (["keygen"], 2, "Missing argument 'KEY'"),
         (["keygen", "@/owner.pem"], 2, "never overwritten"),
         (["commit", "@/bundle"], 2, "--key"),
-        (["commit", "@/none", "--key", "@/owner.pem"], 4, "cannot read the bundle"),
+        (["commit", "@/none", "--key", "@/owner.pem"], 2, "there is no bundle"),
         (["commit", "@/bundle", "--key", "@/none.pem"], 2, "cannot read the key"),
         (["commit", "@/bundle", "--key", "env:NOT_SET"], 2, "NOT_SET is not set"),
         (["commit", "@/bundle", "--key", "-----BEGIN PRIVATE KEY-----hush"], 2, "literal"),

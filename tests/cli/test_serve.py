@@ -157,7 +157,7 @@ WRONG = [
     (["@/none.pt2", "--bundle", "@/bundle"], 2, "there is no such file"),
     (["tests.serving.models:target"], 2, "name --bundle or --project, one of them"),
     (["tests.serving.models:target", "--bundle", "@/bundle", "--project", "@"], 2, "one of them"),
-    (["tests.serving.models:target", "--bundle", "@/none"], 4, "cannot read the bundle"),
+    (["tests.serving.models:target", "--bundle", "@/none"], 2, "there is no bundle"),
     (["tests.serving.models:nothing", "--bundle", "@/bundle"], 2, "cannot import target model"),
     (["tests.serving.models:failing", "--bundle", "@/bundle"], 2, "no such weights"),
     (["@", "--weights", "@/w.safetensors"], 2, "leave --project, --weights and --outputs out"),

@@ -12,6 +12,7 @@ import pytest
 from metav_audit.adapter import Adapter, AdapterOptions, Request, Wait, read_json, read_rows
 from metav_audit.audit import Endpoint, audit_endpoint
 from metav_audit.audit.journal import Journal
+from metav_audit.bundle import Schedule
 from metav_audit.errors import TranscriptError
 from metav_audit.transcript import BODIES, BodyReader, BodyWriter
 from metav_audit.verdict import AuditFolder
@@ -151,7 +152,11 @@ def test_swapped_queries_are_found(audited):
     """Answers moved to other queries do not belong to the inputs of those."""
 
     def change(kept):
-        first, second, *_ = [each for each in kept if each["kind"] == "sent" and len(each["queries"]) == 2]
+        numbers = Schedule.for_bundle(BUNDLE, kept[0]["nonce"]).numbers
+        pairs = [each for each in kept if each["kind"] == "sent" and len(each["queries"]) == 2]
+        inputs = [[numbers[query] for query in each["queries"]] for each in pairs]
+        # Inputs that are asked again may stand in two requests in the same order.
+        first, second = pairs[0], next(each for each, asked in zip(pairs, inputs, strict=True) if asked != inputs[0])
         first["queries"], second["queries"] = second["queries"], first["queries"]
 
     rechain(audited / "transcript.jsonl", change)

@@ -26,9 +26,6 @@ from tests.networks import LABELS, keras_model, vision
 from tests.tables import TABLE
 from tests.toy import TASK
 
-pytestmark = pytest.mark.soak
-"""Their libraries take seconds to import."""
-
 FEW = TASK.domain.sample(5, np.random.default_rng(0))
 
 
