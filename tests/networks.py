@@ -152,7 +152,8 @@ def write_form(folder: Path, form: str, **changes: str) -> Path:
     """Write a project whose target comes in a form; return project.toml."""
     write, program = FORMS[form]
     training = TRAINING.format(program=f"{program.__module__}:{program.__name__}")
-    file = write_toy(folder, training, **{**_USUAL, **changes})
+    more = {"queries": "64"} if form == "hugging-face" else {}  # Its small transformer says less by each.
+    file = write_toy(folder, training, **{**_USUAL, **more, **changes})
     fields = "\n".join(f'{name} = "{value}"' for name, value in write(folder).items())
     file.write_text(file.read_text().replace('model = "MODEL"', fields))
     return file
