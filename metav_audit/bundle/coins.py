@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle.plans import load_plan
+from metav_audit.bundle.plans import canonical, load_plan
 from metav_audit.errors import BundleError, ConfigurationError
 from metav_audit.files import write_atomically
 from metav_audit.task import Dither, Inputs, OutputSpace, TaskSpec, input_bytes
@@ -103,7 +102,7 @@ class CoinPlan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", _check(self))
-        object.__setattr__(self, "sha256", hashlib.sha256(_canonical(self._stated())).hexdigest())
+        object.__setattr__(self, "sha256", hashlib.sha256(canonical(self._stated())).hexdigest())
 
     @property
     def natural(self) -> None:
@@ -182,7 +181,7 @@ class CoinPlan:
 
     def to_bytes(self) -> bytes:
         """Write the plan as the canonical JSON that ``load`` takes."""
-        return _canonical(self.to_json()) + b"\n"
+        return canonical(self.to_json()) + b"\n"
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -229,7 +228,3 @@ def _numbers(values: Any) -> tuple[float, ...]:
     if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
         raise ValueError("scores are no list of numbers")
     return tuple(float(value) for value in values)
-
-
-def _canonical(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from metav_audit.bundle.plans import load_plan
+from metav_audit.bundle.plans import canonical, load_plan
 from metav_audit.errors import AnswerError, BundleError, ConfigurationError
 from metav_audit.files import read_regular, write_atomically
 from metav_audit.task import Answer, Inputs, ScoreKind, TaskSpec, check_answer, input_bytes
@@ -208,8 +207,7 @@ class IntegrityPlan:
 
     def to_bytes(self) -> bytes:
         """Write the plan as the canonical JSON that ``load`` takes."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        return text.encode() + b"\n"
+        return canonical(self.to_json()) + b"\n"
 
     def save(self, path: Path) -> None:
         """Write the plan: whole or not at all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,6 +19,11 @@ class Plan(Protocol):
 
 
 AnyPlan = TypeVar("AnyPlan", bound=Plan)
+
+
+def canonical(fields: Mapping[str, Any]) -> bytes:
+    """Write JSON in the one way that hashes and files of plans stand on."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def load_plan(path: Path, most: int, read: Callable[[Mapping[str, Any]], AnyPlan]) -> AnyPlan:

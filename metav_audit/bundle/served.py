@@ -7,7 +7,6 @@ has it; no one else can, not the model itself. A plan holds every text that a su
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -17,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from metav_audit.bundle.plans import load_plan
+from metav_audit.bundle.plans import canonical, load_plan
 from metav_audit.errors import BundleError, ConfigurationError, DataError
 from metav_audit.files import write_atomically
 from metav_audit.task import Inputs, TaskSpec
@@ -124,7 +123,7 @@ class ServedPlan:
             object.__setattr__(self, "inputs", self.task.domain.check(asked, "the plan"))
         except DataError as error:
             raise BundleError(str(error)) from None
-        object.__setattr__(self, "sha256", hashlib.sha256(_canonical(self.to_json())).hexdigest())
+        object.__setattr__(self, "sha256", hashlib.sha256(canonical(self.to_json())).hexdigest())
 
     @property
     def natural(self) -> None:
@@ -191,7 +190,7 @@ class ServedPlan:
 
     def to_bytes(self) -> bytes:
         """Write the plan as the canonical JSON that ``load`` takes."""
-        return _canonical(self.to_json()) + b"\n"
+        return canonical(self.to_json()) + b"\n"
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -222,7 +221,3 @@ def _check_query(query: ServedQuery, number: int, plan: ServedPlan) -> None:
     begins = plan.shows is Shows.TOKENS and query.continuations[0] and query.answer.startswith(served)
     if served != query.answer and not begins:
         raise BundleError(f"the first continuation of query {number} is not what was served")
-
-
-def _canonical(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
