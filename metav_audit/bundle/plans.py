@@ -39,7 +39,9 @@ def load_plan(path: Path, most: int, read: Callable[[Mapping[str, Any]], AnyPlan
     try:
         fields = strict_json(content)
     except ValueError as error:
-        raise BundleError(f"{path} is no JSON: {error}") from None
+        raise BundleError(
+            f"{path} is no JSON: {error}; it was cut or altered: fetch it again, or make the plan anew"
+        ) from None
     plan = read(fields)
     # Two texts may stand for the same number: only one of them is the file that was made.
     if content != plan.to_bytes():
